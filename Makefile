@@ -1,0 +1,60 @@
+# Every target makes the virtual environment it needs; none needs anything but Python 3.11+ and make.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runtime/default_bundle
+READY := $(VENV)/.ready
+FULL_DIR ?= build/fullsize
+MINUTES ?= 25
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format types fullsize wheel clean train-demo
+
+help: ## Print this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: $(READY) ## Make .venv with all that development needs (torch included, about 1.5 GB)
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; name one: make PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (the first time takes some minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(DEMO)/refact_edge.json: $(READY) $(wildcard demo/checkpoint/*) $(wildcard export/*.py export/*/*.py quant/*.py runtime/*.py)
+	@$(BIN)/refact-edge export demo/checkpoint $(DEMO) --force
+
+demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one completion and one chat answer
+	@$(BIN)/python -m demo.show
+
+test: $(READY) ## Run the tests
+	$(BIN)/python -m pytest tests
+
+check: $(READY) types ## Lint, check the format and the types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## Format the code and sort imports
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+types: $(READY) ## Check the types
+	@mkdir -p build/view && ln -sfn ../.. build/view/refact_edge
+	$(BIN)/mypy
+
+fullsize: $(READY) ## Prove parity and measure at the full 1.6B shape (19 GB of disk, 12 GB of memory, about 15 minutes)
+	$(BIN)/python -m bench.fullsize $(FULL_DIR)
+
+train-demo: $(READY) ## Train the demo checkpoint anew into build/demo-checkpoint (MINUTES=25)
+	$(BIN)/python -m demo.train --minutes $(MINUTES) --out build/demo-checkpoint
+
+wheel: $(DEMO)/refact_edge.json ## Build the wheel, with the demo's bundle in it
+	@rm -rf build/lib build/bdist*
+	$(BIN)/python -m build --wheel --outdir dist .
+
+clean: ## Remove everything that was built, .venv included
+	rm -rf $(VENV) build dist *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,39 @@
+"""refact-edge: a code model on machines with no big GPU.
+
+    import refact_edge
+
+    model = refact_edge.load("bundle")
+    for piece in model.complete("def add(a, b):\\n    return ", "\\n"):
+        print(piece, end="")
+
+Names are loaded on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .runtime.errors import RefactEdgeError
+    from .runtime.model import Model, load
+    from .runtime.sampling import Sampling
+    from .runtime.stream import CancelToken, Stream
+
+__version__ = "0.1.0"
+__all__ = ["CancelToken", "Model", "RefactEdgeError", "Sampling", "Stream", "__version__", "load"]
+
+_HOMES = {
+    "CancelToken": "stream",
+    "Model": "model",
+    "RefactEdgeError": "errors",
+    "Sampling": "sampling",
+    "Stream": "stream",
+    "load": "model",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'refact_edge' has no attribute {name!r}")
+    return getattr(import_module(f".runtime.{_HOMES[name]}", __name__), name)

@@ -1,0 +1,1 @@
+"""From a checkpoint to a bundle. Needs the `export` extra; the runtime never imports it."""

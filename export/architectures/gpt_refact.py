@@ -1,0 +1,339 @@
+"""GPTRefact: MQA with ALiBi, weight-only LayerNorm, SwiGLU, untied embeddings, no bias.
+
+Sources: the configuration and modelling code published with smallcloudai/Refact-1_6B-fim.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...runtime.bundle import (
+    ATTENTION_MASK,
+    INPUT_IDS,
+    LOGITS,
+    LOGITS_TO_KEEP,
+    Sizes,
+    past_name,
+    present_name,
+)
+from .. import blocks
+from ..blocks import Weights
+from ..graph import ONNX_TYPES, Graph
+from . import WeightSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ARCHITECTURE = "GPTRefactForCausalLM"
+
+# The StarCoder family's special tokens; their ids are their places here.
+SPECIAL_TOKENS = (
+    "<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>",
+    "<gh_stars>", "<issue_start>", "<issue_comment>", "<issue_closed>", "<jupyter_start>",
+    "<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<empty_output>", "<commit_before>",
+    "<commit_msg>", "<commit_after>", "<reponame>",
+)  # fmt: skip
+
+# Fields that a checkpoint of the published width must carry with just these values.
+PUBLISHED = {
+    "n_embd": 2048, "n_head": 32, "n_layer": 32, "n_positions": 4096, "vocab_size": 49216,
+    "layer_norm_epsilon": 1e-5,
+}  # fmt: skip
+PUBLISHED_TOKENS = 49152
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of one model: layers, heads, E, F, V, the context in tokens."""
+
+    layers: int
+    heads: int
+    width: int
+    vocabulary: int
+    context: int
+    epsilon: float
+
+    @property
+    def head_size(self) -> int:
+        """Size of one head."""
+        return self.width // self.heads
+
+    @property
+    def inner(self) -> int:
+        """Width of the MLP: two thirds of four times E, rounded up to a multiple of 256."""
+        return -(-int(2 * 4 * self.width / 3) // 256) * 256
+
+    @property
+    def published(self) -> bool:
+        """Whether this is the 1.6B model, by its width and depth."""
+        return (self.width, self.layers) == (PUBLISHED["n_embd"], PUBLISHED["n_layer"])
+
+
+def read_config(config: Mapping[str, Any], problems: list[str]) -> Config | None:
+    """Read config.json; no size is ever filled in from a default."""
+
+    def expect(field: str, ok: bool, rule: str) -> None:
+        if not ok:
+            problems.append(f"config.json: {field} is {config.get(field)!r}, expected {rule}")
+
+    before = len(problems)
+    for field in ("n_layer", "n_head", "n_embd", "n_positions", "vocab_size"):
+        value = config.get(field)
+        whole = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+        expect(field, whole, "a positive whole number")
+    epsilon = config.get("layer_norm_epsilon")
+    expect("layer_norm_epsilon", isinstance(epsilon, float) and 0 < epsilon < 1, "like 1e-05")
+    expect("architectures", config.get("architectures") == [ARCHITECTURE], f"['{ARCHITECTURE}']")
+    expect("multi_query", config.get("multi_query") is True, "true: one key/value head")
+    expect("n_inner", config.get("n_inner") is None, "null")
+    expect("eos_token_id", config.get("eos_token_id") == 0, "0")
+    expect("tie_word_embeddings", not config.get("tie_word_embeddings"), "false or absent")
+    if len(problems) > before:
+        return None
+    if config["n_embd"] % config["n_head"]:
+        expect("n_head", False, f"a divisor of n_embd {config['n_embd']}")
+        return None
+    read = Config(
+        layers=config["n_layer"],
+        heads=config["n_head"],
+        width=config["n_embd"],
+        vocabulary=config["vocab_size"],
+        context=config["n_positions"],
+        epsilon=config["layer_norm_epsilon"],
+    )
+    for field, value in PUBLISHED.items() if read.published else ():
+        expect(field, config[field] == value, f"{value} as in the published 1.6B model")
+    return read
+
+
+def check_tensors(
+    config: Config, shapes: Mapping[str, tuple[int, ...]], problems: list[str]
+) -> None:
+    """Compare names and shapes with the layout, fused or unfused, that the names follow."""
+    expected = _checkpoint_shapes(config, _is_fused(set(shapes)))
+    missing = [name for name in expected if name not in shapes]
+    extra = [name for name in shapes if name not in expected and name not in must_be_zero({name})]
+    if "lm_head.weight" in missing:
+        problems.append("lm_head.weight is missing; it is never assumed to be tied to wte")
+    for kind, names in (("lacks", missing), ("holds unexpected", extra)):
+        if names:
+            problems.append(
+                f"the checkpoint {kind} {len(names)} tensors beside {len(expected)} expected ones: "
+                f"{', '.join(sorted(names)[:5])}"
+            )
+    problems.extend(
+        f"{name} has shape {list(shapes[name])}, expected {list(shape)}"
+        for name, shape in expected.items()
+        if name in shapes and tuple(shapes[name]) != shape
+    )
+
+
+def check_vocabulary(config: Config, tokens: int, problems: list[str]) -> None:
+    """Compare the tokenizer's size with the embedding's; rows beyond it are padding."""
+    if tokens > config.vocabulary:
+        problems.append(
+            f"tokenizer.json has {tokens} tokens, more than the {config.vocabulary} rows of wte"
+        )
+    if config.published and tokens not in (0, PUBLISHED_TOKENS):
+        problems.append(f"tokenizer.json has {tokens} tokens, expected {PUBLISHED_TOKENS}")
+
+
+def _is_fused(names: set[str]) -> bool:
+    return not any(name.endswith((".attn.k.weight", ".mlp.linear_1.weight")) for name in names)
+
+
+def _checkpoint_shapes(config: Config, fused: bool) -> dict[str, tuple[int, ...]]:
+    e, f, d = config.width, config.inner, config.head_size
+    if fused:
+        varying = {"attn.kv": (2 * d, e), "mlp.gate_up_proj": (2 * f, e)}
+    else:
+        varying = {"attn.k": (d, e), "attn.v": (d, e)}
+        varying |= {"mlp.linear_1": (f, e), "mlp.linear_3": (f, e)}
+    layer: dict[str, tuple[int, ...]] = {"ln_1": (e,), "ln_2": (e,), "attn.q": (e, e)}
+    layer |= {"attn.c_proj": (e, e), "mlp.c_proj": (e, f), **varying}
+    shapes: dict[str, tuple[int, ...]] = {"transformer.wte.weight": (config.vocabulary, e)}
+    for i in range(config.layers):
+        shapes |= {f"transformer.h.{i}.{name}.weight": shape for name, shape in layer.items()}
+    return shapes | {"ln_f.weight": (e,), "lm_head.weight": (config.vocabulary, e)}
+
+
+def must_be_zero(names: set[str]) -> list[str]:
+    """Name the untrained bias of the last norm, which a file may carry."""
+    return sorted(names & {"ln_f.bias"})
+
+
+def weight_specs(config: Config, names: set[str]) -> list[WeightSpec]:
+    """List the weights, always in the fused layout, in the order of the forward pass."""
+    fused = _is_fused(names)
+    shapes = _checkpoint_shapes(config, fused=True)
+    unfused = {
+        "attn.kv": ("attn.k", "attn.v"),
+        "mlp.gate_up_proj": ("mlp.linear_1", "mlp.linear_3"),
+    }
+
+    def spec(name: str, role: Any) -> WeightSpec:
+        sources: tuple[str, ...] = (name,)
+        for part, parts in unfused.items() if not fused else ():
+            if name.endswith(f".{part}.weight"):
+                sources = tuple(name.replace(f".{part}.", f".{source}.") for source in parts)
+        return WeightSpec(name, shapes[name], role, sources)
+
+    specs = [spec("transformer.wte.weight", "embedding")]
+    for i in range(config.layers):
+        layer = f"transformer.h.{i}"
+        specs.append(spec(f"{layer}.ln_1.weight", "norm"))
+        specs += [spec(f"{layer}.attn.{part}.weight", "matrix") for part in ("q", "kv", "c_proj")]
+        specs.append(spec(f"{layer}.ln_2.weight", "norm"))
+        specs += [
+            spec(f"{layer}.mlp.{part}.weight", "matrix") for part in ("gate_up_proj", "c_proj")
+        ]
+    return [*specs, spec("ln_f.weight", "norm"), spec("lm_head.weight", "matrix")]
+
+
+def sizes(config: Config, tokens: int) -> Sizes:
+    """Return the numbers the engine needs."""
+    return Sizes(
+        layers=config.layers,
+        heads=config.heads,
+        kv_heads=1,
+        head_size=config.head_size,
+        width=config.width,
+        vocabulary=config.vocabulary,
+        tokens=tokens,
+        context=config.context,
+    )
+
+
+def prompts() -> dict[str, Any]:
+    """Return the prompt layouts that this model was trained with."""
+    end, prefix, middle, suffix, empty = (
+        SPECIAL_TOKENS.index(name)
+        for name in (
+            "<|endoftext|>",
+            "<fim_prefix>",
+            "<fim_middle>",
+            "<fim_suffix>",
+            "<empty_output>",
+        )
+    )
+    return {
+        "fim": {
+            "default": "spm",
+            "orders": {
+                "spm": [suffix, "suffix", prefix, "prefix", middle],
+                "psm": [prefix, "prefix", suffix, "suffix", middle],
+            },
+        },
+        # Other open files stand before the prefix as in StarCoder's pre-training.
+        "file": [SPECIAL_TOKENS.index("<filename>"), "{}\n"],
+        "chat": {
+            "default_system": "You are a programming assistant",
+            "layouts": {
+                "system": [empty, "SYSTEM {}\n"],
+                "user": [empty, "USER {}\n"],
+                "assistant": [empty, "ASSISTANT {}\n"],
+                "answer": [empty, "ASSISTANT"],
+            },
+        },
+        "end_id": end,
+        "special_ids": list(range(len(SPECIAL_TOKENS))),
+    }
+
+
+def sampling() -> dict[str, Any]:
+    """Return the defaults of the authors' own server."""
+    return {"temperature": 0.2, "top_k": 50, "top_p": 1.0, "max_tokens": 50}
+
+
+def alibi_slopes(heads: int) -> list[float]:
+    """Return one slope a head: geometric for a power of two, then every other of twice as many."""
+    power: int = 2 ** int(math.log2(heads))
+    first = [2 ** (-8 / power * h) for h in range(1, power + 1)]
+    return first + [2 ** (-4 / power * h) for h in range(1, 2 * (heads - power), 2)]
+
+
+def build(g: Graph, config: Config, weights: Weights, *, standard: bool) -> None:
+    """Build the graph that other loaders open, or the engine's (see `runtime/bundle.py`)."""
+    kv = weights.activations
+    cache: list[int | str] = ["batch_size", 1, "past", config.head_size]
+    ids = g.input(INPUT_IDS, "int64", ["batch_size", "tokens"])
+    mask = g.input(ATTENTION_MASK, "int64", ["batch_size", "total"]) if standard else None
+    pasts = [
+        tuple(
+            g.input(past_name(i, part, standard=standard), kv, cache) for part in ("key", "value")
+        )
+        for i in range(config.layers)
+    ]
+    keep = None if standard else g.input(LOGITS_TO_KEEP, "int64", [])
+    slopes = alibi_slopes(config.heads)
+    s = blocks.sequence(g, ids, pasts[0][0], slopes, kv, mask)
+
+    x = blocks.embedding(
+        g, g.op("Reshape", ids, g.constant([-1])), weights, "transformer.wte.weight"
+    )
+    presents = []
+    for i, past in enumerate(pasts):
+        x, *present = _layer(g, x, config, weights, s, i, past, standard)
+        presents.append(present)
+    if keep is not None:
+        x = blocks.last_rows(g, x, s, keep, config.width)
+    x = blocks.layer_norm(g, x, weights, "ln_f.weight", config.epsilon)
+    logits = blocks.linear(g, x, weights, "lm_head.weight")
+    if weights.activations != "float32":
+        logits = g.op("Cast", logits, attributes={"to": ONNX_TYPES["float32"]})
+    logits = blocks.by_batch(g, logits, s, config.vocabulary)
+    kept, rows = ("tokens", "total") if standard else ("kept", "tokens")
+    g.output(logits, LOGITS, "float32", ["batch_size", kept, config.vocabulary])
+    for i, present in enumerate(presents):
+        for part, value in zip(("key", "value"), present, strict=True):
+            g.output(value, present_name(i, part), kv, ["batch_size", 1, rows, config.head_size])
+
+
+def _layer(
+    g: Graph,
+    x: str,
+    config: Config,
+    weights: Weights,
+    s: blocks.Sequence,
+    i: int,
+    past: tuple[str, ...],
+    standard: bool,
+) -> tuple[str, str, str]:
+    """Return the stream after the layer, and the layer's present keys and values."""
+    name, size = f"transformer.h.{i}", config.head_size
+    normed = blocks.layer_norm(g, x, weights, f"{name}.ln_1.weight", config.epsilon)
+    q = blocks.linear(g, normed, weights, f"{name}.attn.q.weight")
+    q = blocks.heads_last(g, q, s, size)
+    kv = blocks.linear(g, normed, weights, f"{name}.attn.kv.weight")
+    halves = g.ops("Split", kv, outputs=2, attributes={"axis": -1, "num_outputs": 2})
+    key, value = (blocks.heads_last(g, half, s, size) for half in halves)
+    if standard:
+        key = g.op("Concat", past[0], key, attributes={"axis": 2})
+        value = g.op("Concat", past[1], value, attributes={"axis": 2})
+        mixed = blocks.attend_whole(g, q, key, value, s, config.heads, size)
+    else:
+        new = (key, value)
+        mixed = blocks.attend_split(g, q, (past[0], past[1]), new, s, config.heads, size)
+    x = g.op("Add", x, blocks.linear(g, mixed, weights, f"{name}.attn.c_proj.weight"))
+    normed = blocks.layer_norm(g, x, weights, f"{name}.ln_2.weight", config.epsilon)
+    gate_up = blocks.linear(g, normed, weights, f"{name}.mlp.gate_up_proj.weight")
+    gated = blocks.swiglu(g, gate_up)
+    x = g.op("Add", x, blocks.linear(g, gated, weights, f"{name}.mlp.c_proj.weight"))
+    return x, key, value
+
+
+def reference(config: Config) -> nn.Module:
+    """Return the torch module, its weights not yet set."""
+    from ..reference.gpt_refact import GPTRefact
+
+    return GPTRefact(
+        vocabulary=config.vocabulary,
+        width=config.width,
+        heads=config.heads,
+        layers=config.layers,
+        inner=config.inner,
+        epsilon=config.epsilon,
+    )

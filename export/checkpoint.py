@@ -1,0 +1,184 @@
+"""A checkpoint folder: its config, and its weights one named tensor at a time.
+
+Knows file formats, not models. Nothing from the folder is ever executed: safetensors is plain
+data, and pytorch_model.bin is read by torch's weights_only loader alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes  # noqa: F401 - lets safetensors' numpy API read bfloat16
+import numpy as np
+import numpy.typing as npt
+
+from ..runtime.errors import CheckpointError, MissingExtraError
+
+Floating = npt.NDArray[np.float32]
+
+FLOAT_TYPES = ("BF16", "F16", "F32")
+_LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Where a tensor lies, and what it is."""
+
+    file: Path
+    type: str  # as safetensors names it: BF16, F16, F32, ...
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An open checkpoint. `read` loads one tensor; nothing else is kept in memory."""
+
+    path: Path
+    config: dict[str, Any]
+    tensors: dict[str, TensorInfo]
+    weight_files: tuple[Path, ...]
+    _read: Callable[[TensorInfo, str], Floating]
+
+    def read(self, name: str) -> Floating:
+        """Return a tensor as fp32."""
+        return self._read(self.tensors[name], name)
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Open the checkpoint in the folder `path`.
+
+    Raises:
+        CheckpointError: when the folder, config.json or the weights are missing or cut short.
+        MissingExtraError: when there is only pytorch_model.bin and torch is not installed.
+
+    """
+    if not path.is_dir():
+        raise CheckpointError(f"{path} is not a folder; expected a checkpoint folder")
+    config = read_json(path / "config.json")
+    for stem, suffix, opener in (
+        ("model", ".safetensors", _open_safetensors),
+        ("pytorch_model", ".bin", _open_bin),
+    ):
+        files = _weight_files(path, stem, suffix)
+        if files:
+            for file in files:
+                _check_downloaded(file)
+            tensors, read = opener(files)
+            return Checkpoint(path, config, tensors, tuple(files), read)
+    raise CheckpointError(
+        f"{path} has no weights; expected model.safetensors, model.safetensors.index.json or "
+        "pytorch_model.bin"
+    )
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the JSON object in `file`.
+
+    Raises:
+        CheckpointError: when the file is missing or holds something else.
+
+    """
+    if not file.is_file():
+        raise CheckpointError(f"{file.parent} has no {file.name}, so it is not a checkpoint folder")
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file} is not valid JSON ({error}); download it again") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{file} is not a JSON object; download it again")
+    return value
+
+
+def _weight_files(path: Path, stem: str, suffix: str) -> list[Path]:
+    single, index = path / f"{stem}{suffix}", path / f"{stem}{suffix}.index.json"
+    if single.is_file():
+        return [single]
+    if not index.is_file():
+        return []
+    entries = read_json(index).get("weight_map")
+    if not isinstance(entries, dict) or not entries:
+        raise CheckpointError(f"{index} has no weight_map; download it again")
+    names = sorted(set(map(str, entries.values())))
+    if strange := [name for name in names if Path(name).name != name]:
+        raise CheckpointError(f"{index} names files outside its folder: {', '.join(strange[:3])}")
+    if missing := [name for name in names if not (path / name).is_file()]:
+        raise CheckpointError(
+            f"{path} lacks {len(missing)} of {len(names)} weight files: {', '.join(missing[:5])}; "
+            "finish the download"
+        )
+    return [path / name for name in names]
+
+
+def _check_downloaded(file: Path) -> None:
+    with file.open("rb") as stream:
+        head = stream.read(len(_LFS_POINTER))
+    if head == _LFS_POINTER:
+        raise CheckpointError(
+            f"{file} is a Git LFS pointer, not the weights; fetch them with: git lfs pull"
+        )
+
+
+def _open_safetensors(
+    files: list[Path],
+) -> tuple[dict[str, TensorInfo], Callable[[TensorInfo, str], Floating]]:
+    from safetensors import SafetensorError, safe_open
+
+    def read(info: TensorInfo, name: str) -> Floating:
+        # Opened anew each time: a mapping that stays open counts every page it has touched.
+        with safe_open(info.file, framework="np") as tensors:
+            array: Floating = tensors.get_tensor(name).astype(np.float32)
+        return array
+
+    tensors = {}
+    for file in files:
+        try:
+            with safe_open(file, framework="np") as opened:
+                for name in opened.keys():  # noqa: SIM118 - safe_open does not iterate
+                    part = opened.get_slice(name)
+                    shape = tuple(part.get_shape())
+                    tensors[name] = TensorInfo(file, str(part.get_dtype()), shape)
+        except SafetensorError as error:
+            raise CheckpointError(
+                f"{file} has {file.stat().st_size} bytes and is cut short or damaged ({error}); "
+                "download it again"
+            ) from error
+    return tensors, read
+
+
+def _open_bin(
+    files: list[Path],
+) -> tuple[dict[str, TensorInfo], Callable[[TensorInfo, str], Floating]]:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError(f"{files[0].name} is read by torch, which", "verify") from error
+    import pickle
+
+    names = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
+    loaded: dict[str, torch.Tensor] = {}
+    tensors = {}
+    for file in files:
+        try:
+            part = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            # Only a dictionary of tensors is a checkpoint.
+            shapes = {str(name): tuple(tensor.shape) for name, tensor in part.items()}
+        except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "cut short"
+            raise CheckpointError(
+                f"{file} cannot be read as plain weights ({reason}); download it again, "
+                "or take the checkpoint's safetensors file"
+            ) from error
+        for name, shape in shapes.items():
+            loaded[name] = part[name]
+            kind = names.get(part[name].dtype, str(part[name].dtype))
+            tensors[name] = TensorInfo(file, kind, shape)
+
+    def read(_: TensorInfo, name: str) -> Floating:
+        array: Floating = loaded[name].to(torch.float32).numpy()
+        return array
+
+    return tensors, read

@@ -1,0 +1,168 @@
+"""Commands that need the export extra: export, verify, fabricate."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..quant.schemes import DEFAULT_VARIANTS, SCHEMES
+from ..runtime.errors import MissingExtraError, OptionError
+
+if TYPE_CHECKING:
+    from .parity import Comparison
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@contextmanager
+def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar with a time estimate on standard error; nothing when not a terminal."""
+    hidden = not sys.stderr.isatty()
+    if hidden:
+        click.echo(f"{label} ...", err=True)
+    with click.progressbar(
+        length=total, label=f"{label:24}", file=sys.stderr, show_eta=True, hidden=hidden
+    ) as bar:
+        yield bar.update
+
+
+def _require_export() -> None:
+    try:
+        import ml_dtypes
+        import onnx
+        import safetensors  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(error.name or "onnx", "export") from error
+    del ml_dtypes, onnx
+
+
+@click.command()
+@click.argument("checkpoint", type=_FOLDER)
+@click.argument("bundle", type=_FOLDER)
+@click.option(
+    "--variants",
+    default=",".join(DEFAULT_VARIANTS),
+    show_default=True,
+    help=f"Comma-separated: {', '.join(SCHEMES)}.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@click.option("--license", "licence", type=_FOLDER, help="Licence file of the weights.")
+def export(
+    checkpoint: Path, bundle: Path, variants: str, force: bool, licence: Path | None
+) -> None:
+    """Turn the folder CHECKPOINT into the ONNX bundle BUNDLE.
+
+    \b
+    Examples:
+      refact-edge export Refact-1_6B-fim bundle
+      refact-edge export Refact-1_6B-fim bundle --variants fp16,int4
+      refact-edge export Refact-1_6B-fim bundle --force --license LICENSE
+    """
+    _require_export()
+    from .convert import export_bundle
+
+    names = [name.strip() for name in variants.split(",") if name.strip()]
+    done = export_bundle(checkpoint, bundle, names, force=force, licence=licence, track=_bar)
+    click.echo(f"{bundle} ({done.manifest['architecture']})")
+    click.echo(f"{'variant':8} {'MB':>8} {'bits/weight':>12} {'relative error':>15}")
+    for name, entry in done.manifest["variants"].items():
+        report = entry["report"]
+        click.echo(
+            f"{name:8} {entry['bytes'] / 1e6:8.1f} {report['bits_per_weight']:12} "
+            f"{report['relative_error']:15}"
+        )
+    if done.licence is None:
+        click.echo(
+            "note: the checkpoint has no LICENSE file and none was given with --license; the terms "
+            "of the weights travel with every copy of them",
+            err=True,
+        )
+
+
+@click.command()
+@click.argument("bundle", type=_FOLDER)
+@click.option("--checkpoint", type=_FOLDER, required=True, help="The folder it was made from.")
+@click.option("--variants", help="Comma-separated; all of the bundle's when not given.")
+@click.option("--tokens", default=512, show_default=True, help="Length of the text compared.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(
+    bundle: Path, checkpoint: Path, variants: str | None, tokens: int, as_json: bool
+) -> None:
+    """Compare a bundle's graphs with the torch reference of its checkpoint.
+
+    Exits with 1 when an fp32 graph differs by more than 1e-3 or in a first choice. Quantized
+    variants differ by design; their figures are shown and judged by nobody.
+
+    \b
+    Examples:
+      refact-edge verify bundle --checkpoint Refact-1_6B-fim
+      refact-edge verify bundle --checkpoint Refact-1_6B-fim --variants fp32 --json
+    """
+    _require_export()
+    from .parity import compare
+
+    if tokens < 1:
+        raise OptionError(f"tokens {tokens}; expected 1 or more")
+    names = [name.strip() for name in variants.split(",")] if variants else None
+    results = compare(checkpoint, bundle, variants=names, prompt_tokens=tokens, track=_bar)
+    exact = "fp32" not in results or results["fp32"].exact
+    if as_json:
+        content = {name: result.as_json() for name, result in results.items()}
+        click.echo(json.dumps({"ok": exact, "variants": content}))
+    else:
+        _print_comparison(results)
+        if "fp32" in results:
+            click.echo("fp32 agrees with the reference" if exact else "fp32 DIFFERS: see above")
+    if not exact:
+        raise click.exceptions.Exit(1)
+
+
+def _print_comparison(results: dict[str, Comparison]) -> None:
+    click.echo(f"{'variant':8} {'max abs diff':>13} {'top-1':>8}  largest difference by path")
+    for name, result in results.items():
+        paths = ", ".join(f"{path} {value:.1e}" for path, value in result.paths.items())
+        click.echo(f"{name:8} {result.max_abs_diff:13.2e} {result.top1_agreement:8.2%}  {paths}")
+        if result.greedy_asked:
+            asked, equal = result.greedy_asked, result.greedy_tokens
+            click.echo(f"{'':8} greedy text: {equal} of {asked} tokens equal the reference's")
+        if result.near_ties:
+            click.echo(f"{'':8} near ties that changed places: {result.near_ties}")
+    lengths = next(iter(results.values())).lengths
+    click.echo(f"prompt lengths tried: {', '.join(map(str, lengths))}")
+
+
+@click.command()
+@click.argument("target", metavar="DIR", type=_FOLDER)
+@click.option("--tokenizer", type=_FOLDER, help="A tokenizer.json; a made-up one when not given.")
+@click.option("--layout", type=click.Choice(["fused", "unfused"]), default="fused")
+@click.option("--shards", default=1, show_default=True, help="Number of weight files.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--layers", default=32, show_default=True, help="Fewer make a smaller stand-in.")
+def fabricate(
+    target: Path, tokenizer: Path | None, layout: str, shards: int, seed: int, layers: int
+) -> None:
+    """Write a random bf16 checkpoint of the exact 1.6B shape (3.2 GB) to DIR.
+
+    For measuring speed, memory and parity. Random weights say nothing about quality.
+
+    \b
+    Examples:
+      refact-edge fabricate random-1.6b --tokenizer tokenizer.json
+      refact-edge fabricate random-1.6b --layout unfused --shards 4 --seed 7
+    """
+    _require_export()
+    from .fabricate import Shape, fabricate_checkpoint
+
+    if not 1 <= shards <= 100 or not 1 <= layers <= 1000:
+        raise OptionError(f"shards {shards}, layers {layers}; expected 1 to 100 and 1 to 1000")
+    options: dict[str, Any] = {"seed": seed, "fused": layout == "fused", "shards": shards}
+    size = fabricate_checkpoint(
+        target, tokenizer, shape=Shape(layers=layers), track=_bar, **options
+    )
+    click.echo(f"{target}: {size / 1e9:.2f} GB of random weights, seed {seed}, {layout} layout")

@@ -1,0 +1,257 @@
+"""Checkpoint to bundle: the only place that joins reading, packing and graphs.
+
+Everything is written into a folder beside the target, which is renamed when it is whole; the
+manifest, without which the runtime accepts nothing, is written last.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..quant.schemes import Scheme, require_schemes
+from ..runtime import bundle as layout
+from ..runtime.errors import CheckpointError, ExportError
+from . import loaders
+from .architectures import Architecture, WeightSpec
+from .blocks import Weights
+from .checkpoint import Checkpoint
+from .graph import Graph
+from .inspect import Inspected, inspect_checkpoint
+from .progress import SILENT, Track
+from .weights import VariantWriter, estimate_bytes, load_weight
+
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finished bundle: where it lies, its manifest, and the licence file it carries."""
+
+    path: Path
+    manifest: dict[str, Any]
+    licence: str | None
+
+
+def export_bundle(
+    checkpoint: Path,
+    target: Path,
+    variants: list[str],
+    *,
+    force: bool = False,
+    licence: Path | None = None,
+    track: Track = SILENT,
+) -> Exported:
+    """Convert the checkpoint folder into a bundle at `target`.
+
+    The same checkpoint and tools give the same bytes.
+
+    Raises:
+        OptionError: when a variant is unknown.
+        CheckpointError: when the checkpoint is not what it should be; lists all that is wrong.
+        ExportError: when `target` exists and `force` is not given, or the disk is full.
+
+    """
+    schemes = require_schemes(variants)
+    _check_target(target, force)
+    licence_file = _licence_file(checkpoint, licence)
+    found = inspect_checkpoint(checkpoint, track)
+    specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
+    _check_space(target, sum(estimate_bytes(specs, scheme) for scheme in schemes))
+    with _beside(target) as work:
+        written = _write_weights(work, found.checkpoint, specs, schemes, track)
+        for scheme, writer in zip(schemes, written, strict=True):
+            _write_graphs(work, found.architecture, found.config, scheme, writer)
+        names = [scheme.name for scheme in schemes]
+        _write_side_files(work, found, names, licence_file)
+        manifest = _manifest(work, found, schemes, written)
+        _write_json(work / layout.MANIFEST, manifest)
+        _publish(work, target)
+    return Exported(target, manifest, "LICENSE" if licence_file else None)
+
+
+def _check_target(target: Path, force: bool) -> None:
+    if not target.exists() and not target.is_symlink():
+        return
+    if not force:
+        raise ExportError(f"{target} exists; choose another folder or replace it with --force")
+    if not (target / layout.MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise ExportError(f"{target} exists and is not a bundle; it is never replaced")
+
+
+def _licence_file(checkpoint: Path, given: Path | None) -> Path | None:
+    if given is not None:
+        if not given.is_file():
+            raise ExportError(f"{given} is not a file; expected the licence of the weights")
+        return given
+    found = sorted(file for file in checkpoint.glob("LICENSE*") if file.is_file())
+    return found[0] if found else None
+
+
+def _check_space(target: Path, needed: int) -> None:
+    parent = target.absolute().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(parent).free
+    except OSError as error:
+        raise ExportError(f"{parent} cannot be written: {error.strerror}") from error
+    if free < needed:
+        raise ExportError(
+            f"no space left: the bundle needs about {needed / 1e6:.0f} MB and {parent} has "
+            f"{free / 1e6:.0f} MB free; free some or choose another folder"
+        )
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Yield a fresh folder beside `target` and remove it unless it was renamed away."""
+    absolute = target.absolute()
+    work = absolute.with_name(f".{absolute.name}.partial")
+    try:
+        # One that a killed export left behind is of no use to anyone.
+        shutil.rmtree(work, ignore_errors=True)
+        (work / layout.GRAPH_FOLDER).mkdir(parents=True)
+        yield work
+    except OSError as error:
+        if error.errno in _FULL_DISK:
+            raise ExportError(
+                f"no space left on the disk of {absolute.parent}; nothing was kept; "
+                "free some space or choose another folder"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise ExportError(
+                f"{absolute.parent} cannot be written: {error.strerror}; choose another folder"
+            ) from error
+        raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _write_weights(
+    work: Path,
+    checkpoint: Checkpoint,
+    specs: list[WeightSpec],
+    schemes: list[Scheme],
+    track: Track,
+) -> list[VariantWriter]:
+    """Read each weight once and add it to the data file of every variant."""
+    writers: list[VariantWriter] = []
+    total = sum(_elements(spec) for spec in specs)
+    try:
+        for scheme in schemes:
+            writers.append(VariantWriter(work / layout.weights_file(scheme.name), scheme))
+        with track("packing weights", total) as advance:
+            for spec in specs:
+                weight = load_weight(checkpoint, spec)
+                for writer in writers:
+                    try:
+                        writer.add(spec, weight)
+                    except OverflowError as error:
+                        raise CheckpointError(
+                            f"{spec.name} {error}; leave out variant {writer.scheme.name}"
+                        ) from error
+                advance(_elements(spec))
+    finally:
+        for writer in writers:
+            writer.close()
+    return writers
+
+
+def _elements(spec: WeightSpec) -> int:
+    count = 1
+    for size in spec.shape:
+        count *= size
+    return count
+
+
+def _write_graphs(
+    work: Path, architecture: Architecture, config: object, scheme: Scheme, writer: VariantWriter
+) -> None:
+    data_file = Path(layout.weights_file(scheme.name)).name
+    weights = Weights(writer.stored, scheme.activations)
+    for standard, file in (
+        (True, layout.standard_graph(scheme.name)),
+        (False, layout.engine_graph(scheme.name)),
+    ):
+        graph = Graph("standard" if standard else "engine", data_file)
+        architecture.build(graph, config, weights, standard=standard)
+        (work / file).write_bytes(graph.model().SerializeToString(deterministic=True))
+
+
+def _write_side_files(
+    work: Path, found: Inspected, variants: list[str], licence: Path | None
+) -> None:
+    sizes = found.sizes
+    shutil.copyfile(found.checkpoint.path / layout.TOKENIZER, work / layout.TOKENIZER)
+    for name, content in (
+        ("config.json", loaders.hugging_face_config(sizes, found.config.inner, variants)),
+        ("generation_config.json", loaders.generation_config()),
+        ("tokenizer_config.json", loaders.tokenizer_config(sizes.context)),
+        ("special_tokens_map.json", loaders.special_tokens_map()),
+        ("genai_config.json", loaders.genai_config(sizes, variants)),
+    ):
+        _write_json(work / name, content)
+    if licence is not None:
+        shutil.copyfile(licence, work / "LICENSE")
+    text = loaders.readme(found.model_type, variants, "LICENSE" if licence else None)
+    (work / "README.md").write_text(text, encoding="utf-8")
+
+
+def _write_json(file: Path, content: object) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _manifest(
+    work: Path, found: Inspected, schemes: list[Scheme], written: list[VariantWriter]
+) -> dict[str, Any]:
+    hashes = {layout.weights_file(w.scheme.name): w.sha256 for w in written}
+    files = {}
+    for file in sorted(path for path in work.rglob("*") if path.is_file()):
+        name = file.relative_to(work).as_posix()
+        sha256 = hashes.get(name) or layout.file_sha256(file)
+        files[name] = {"bytes": file.stat().st_size, "sha256": sha256}
+    return {
+        "format": layout.FORMAT,
+        "architecture": found.model_type,
+        "sizes": asdict(found.sizes),
+        "prompts": found.architecture.prompts(),
+        "sampling": found.architecture.sampling(),
+        "variants": {
+            scheme.name: {
+                "scheme": scheme.summary,
+                "kv_type": scheme.activations,
+                "bytes": files[layout.weights_file(scheme.name)]["bytes"],
+                "report": writer.report(),
+            }
+            for scheme, writer in zip(schemes, written, strict=True)
+        },
+        "provenance": {
+            "source": found.source_files,
+            "tools": {
+                "refact-edge": __version__,
+                "onnx": version("onnx"),
+                "numpy": version("numpy"),
+            },
+        },
+        "files": files,
+    }
+
+
+def _publish(work: Path, target: Path) -> None:
+    """Put the finished folder in place; an old bundle stays until the new one is there."""
+    if not target.exists():
+        work.rename(target)
+        return
+    old = work.with_name(f".{target.absolute().name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    target.rename(old)
+    work.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,214 @@
+"""Random checkpoints of a given shape: for speed, memory and parity, never for quality."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from ..runtime.errors import ExportError
+from ..runtime.tokens import BYTE_ALPHABET
+from .architectures.gpt_refact import PUBLISHED_TOKENS, SPECIAL_TOKENS
+from .progress import SILENT, Track
+
+Bfloat16 = npt.NDArray[np.generic]
+STANDARD_DEVIATION = 0.02  # initializer_range of the published model
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a GPTRefact checkpoint; the defaults are those of the published 1.6B model."""
+
+    layers: int = 32
+    heads: int = 32
+    width: int = 2048
+    vocabulary: int = 49216
+    context: int = 4096
+    tokens: int = PUBLISHED_TOKENS  # of a made-up tokenizer
+
+    @property
+    def inner(self) -> int:
+        """Width of the MLP, as in the published code."""
+        return -(-int(2 * 4 * self.width / 3) // 256) * 256
+
+
+def fabricate_checkpoint(
+    target: Path,
+    tokenizer: Path | None = None,
+    *,
+    shape: Shape | None = None,
+    seed: int = 0,
+    fused: bool = True,
+    shards: int = 1,
+    track: Track = SILENT,
+) -> int:
+    """Write a seeded random bf16 checkpoint and return the bytes of its weights.
+
+    Args:
+        target: a folder that does not exist yet.
+        tokenizer: a tokenizer.json with the model's special tokens; None makes one up.
+        shape: None means the published 1.6B model.
+        seed: the same seed gives the same files.
+        fused: False writes the earlier layout, with keys apart from values and gate from up.
+        shards: number of safetensors files; more than one come with an index.
+        track: told how far the work is.
+
+    Raises:
+        ExportError: when `target` exists, the tokenizer is no file, or the disk is full.
+
+    """
+    shape = shape or Shape()
+    if target.exists():
+        raise ExportError(f"{target} exists; choose another folder")
+    if tokenizer is not None and not tokenizer.is_file():
+        raise ExportError(f"{tokenizer} is not a file; expected a tokenizer.json")
+    tensors = tensor_shapes(shape, fused)
+    needed = sum(2 * int(np.prod(size)) for size in tensors.values())
+    absolute = target.absolute()
+    absolute.parent.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(absolute.parent).free) < needed:
+        raise ExportError(f"no space left: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
+    work = absolute.with_name(f".{absolute.name}.partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    try:
+        if tokenizer is None:
+            made_up = made_up_tokenizer(shape.tokens)
+            (work / "tokenizer.json").write_text(json.dumps(made_up), encoding="utf-8")
+        else:
+            shutil.copyfile(tokenizer, work / "tokenizer.json")
+        (work / "config.json").write_text(json.dumps(config(shape), indent=2) + "\n")
+        _write_shards(work, tensors, seed, shards, track)
+        work.rename(absolute)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise ExportError(f"no space left on the disk of {absolute.parent}") from error
+        raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return needed
+
+
+def config(shape: Shape) -> dict[str, object]:
+    """Return the config.json of that shape, with the fields of the published one."""
+    return {
+        "architectures": ["GPTRefactForCausalLM"],
+        "model_type": "gpt_refact",
+        "n_embd": shape.width,
+        "n_head": shape.heads,
+        "n_layer": shape.layers,
+        "n_inner": None,
+        "n_positions": shape.context,
+        "vocab_size": shape.vocabulary,
+        "multi_query": True,
+        "layer_norm_epsilon": 1e-5,
+        "eos_token_id": 0,
+        "initializer_range": STANDARD_DEVIATION,
+        "torch_dtype": "bfloat16",
+    }
+
+
+def made_up_tokenizer(tokens: int) -> dict[str, object]:
+    """Return a byte-level BPE tokenizer.json of that size whose merges are mere pairs of bytes.
+
+    It encodes any text and has the special tokens where they belong; real text takes about
+    twice the tokens that a trained one would.
+    """
+    alphabet = list(BYTE_ALPHABET)
+    first = len(SPECIAL_TOKENS)
+    pairs = itertools.product(alphabet, alphabet)
+    merges = list(itertools.islice(pairs, max(0, tokens - first - len(alphabet))))
+    words = [*alphabet, *("".join(pair) for pair in merges)]
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    special = [
+        {"id": i, "content": token, **flags, "special": True}
+        for i, token in enumerate(SPECIAL_TOKENS)
+    ]
+    byte_level = {"type": "ByteLevel", "trim_offsets": True, "use_regex": True}
+    steps = [
+        {"type": "Digits", "individual_digits": True},
+        {**byte_level, "add_prefix_space": False},
+    ]
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": special,
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
+        "post_processor": None,
+        "decoder": {**byte_level, "add_prefix_space": True},
+        "model": {
+            "type": "BPE",
+            "vocab": {token: i for i, token in enumerate([*SPECIAL_TOKENS, *words])},
+            "merges": [list(pair) for pair in merges],
+        },
+    }
+
+
+def tensor_shapes(shape: Shape, fused: bool) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes of a checkpoint in either published layout."""
+    e, f, d = shape.width, shape.inner, shape.width // shape.heads
+    shapes: dict[str, tuple[int, ...]] = {"transformer.wte.weight": (shape.vocabulary, e)}
+    for i in range(shape.layers):
+        layer: dict[str, tuple[int, ...]] = {"ln_1": (e,), "attn.q": (e, e)}
+        layer |= {"attn.kv": (2 * d, e)} if fused else {"attn.k": (d, e), "attn.v": (d, e)}
+        layer |= {"attn.c_proj": (e, e), "ln_2": (e,)}
+        if fused:
+            layer |= {"mlp.gate_up_proj": (2 * f, e)}
+        else:
+            layer |= {"mlp.linear_1": (f, e), "mlp.linear_3": (f, e)}
+        layer |= {"mlp.c_proj": (e, f)}
+        shapes |= {f"transformer.h.{i}.{name}.weight": size for name, size in layer.items()}
+    return shapes | {"ln_f.weight": (e,), "lm_head.weight": (shape.vocabulary, e)}
+
+
+def _write_shards(
+    work: Path, tensors: dict[str, tuple[int, ...]], seed: int, shards: int, track: Track
+) -> None:
+    from safetensors.numpy import save_file
+
+    random = np.random.default_rng(seed)
+    index = {}
+    total = sum(int(np.prod(size)) for size in tensors.values())
+    with track("fabricating weights", total) as advance:
+        for number, names in enumerate(_split(list(tensors), tensors, shards), start=1):
+            file = "model.safetensors"
+            if shards > 1:
+                file = f"model-{number:05}-of-{shards:05}.safetensors"
+            content = {}
+            for name in names:
+                content[name] = _random(random, tensors[name])
+                index[name] = file
+                advance(content[name].size)
+            save_file(content, work / file, metadata={"format": "pt"})
+    if shards > 1:
+        listing = {"metadata": {"total_size": 2 * total}, "weight_map": index}
+        (work / "model.safetensors.index.json").write_text(json.dumps(listing, indent=2) + "\n")
+
+
+def _random(random: np.random.Generator, size: tuple[int, ...]) -> Bfloat16:
+    """Return normal values for a matrix, and values around 1 for a norm."""
+    values = random.standard_normal(size, dtype=np.float32)
+    if len(size) == 1:
+        return (1 + np.float32(0.1) * values).astype(ml_dtypes.bfloat16)
+    return (np.float32(STANDARD_DEVIATION) * values).astype(ml_dtypes.bfloat16)
+
+
+def _split(names: list[str], sizes: dict[str, tuple[int, ...]], shards: int) -> Iterator[list[str]]:
+    """Cut the names, in order, into shards of about equal weight."""
+    total = sum(int(np.prod(sizes[name])) for name in names)
+    groups: list[list[str]] = [[] for _ in range(shards)]
+    done = 0
+    for name in names:
+        groups[min(shards - 1, done * shards // total)].append(name)
+        done += int(np.prod(sizes[name]))
+    yield from groups

@@ -1,0 +1,139 @@
+"""A thin builder over an ONNX graph: nodes by operator, constants inline, weights by reference.
+
+Knows operators and names, nothing of models. Two identical nodes become one, so that blocks may
+ask for a shape or a quantized activation wherever they need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 21
+CONTRIB = "com.microsoft"
+IR_VERSION = 10
+
+Attribute = int | float | str | Sequence[int] | TensorProto
+
+ONNX_TYPES = {
+    "float32": TensorProto.FLOAT,
+    "float16": TensorProto.FLOAT16,
+    "int8": TensorProto.INT8,
+    "uint8": TensorProto.UINT8,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+}
+
+
+@dataclass(frozen=True)
+class Located:
+    """An array in the external data file: numpy type, shape, and where its bytes lie."""
+
+    type: str
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+
+
+class Graph:
+    """A graph under construction. Values are named by strings, as in ONNX itself."""
+
+    def __init__(self, name: str, data_file: str) -> None:
+        """Start a graph whose weights lie in `data_file`, in the same folder."""
+        self._name, self._data_file = name, data_file
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, TensorProto] = {}
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._made: dict[tuple[object, ...], list[str]] = {}
+        self._counts: dict[str, int] = {}
+        self._renamed: dict[str, str] = {}
+
+    def input(self, name: str, type: str, shape: Sequence[int | str]) -> str:
+        """Declare an input; a string in `shape` is a symbolic size."""
+        self._inputs.append(helper.make_tensor_value_info(name, ONNX_TYPES[type], list(shape)))
+        return name
+
+    def output(self, value: str, name: str, type: str, shape: Sequence[int | str]) -> None:
+        """Declare the output `name`, made by the one node that yields `value`."""
+        for node in self._nodes:
+            for names in (node.input, node.output):
+                names[:] = [name if used == value else used for used in names]
+        self._renamed[value] = name  # callers still hold the old name
+        self._outputs.append(helper.make_tensor_value_info(name, ONNX_TYPES[type], list(shape)))
+
+    def op(
+        self,
+        operator: str,
+        *inputs: str,
+        domain: str = "",
+        attributes: Mapping[str, Attribute] | None = None,
+    ) -> str:
+        """Add a node with one output and return the output's name."""
+        return self.ops(operator, *inputs, domain=domain, attributes=attributes, outputs=1)[0]
+
+    def ops(
+        self,
+        operator: str,
+        *inputs: str,
+        outputs: int,
+        domain: str = "",
+        attributes: Mapping[str, Attribute] | None = None,
+    ) -> list[str]:
+        """Add a node, or find the identical one, and return the names of its outputs."""
+        inputs = tuple(self._renamed.get(name, name) for name in inputs)
+        key = (operator, domain, inputs, repr(attributes), outputs)
+        if key not in self._made:
+            count = self._counts[operator] = self._counts.get(operator, 0) + 1
+            name = f"{operator}_{count}"
+            names = [name] if outputs == 1 else [f"{name}.{i}" for i in range(outputs)]
+            node = helper.make_node(operator, list(inputs), names, name=name, domain=domain)
+            for attribute, value in sorted((attributes or {}).items()):
+                node.attribute.append(helper.make_attribute(attribute, value))
+            self._nodes.append(node)
+            self._made[key] = names
+        return self._made[key]
+
+    def constant(self, value: npt.ArrayLike, type: str = "int64") -> str:
+        """Return the name of a small constant kept in the graph itself."""
+        array = np.asarray(value, type)
+        shown = "_".join(str(part).replace("-", "m") for part in array.ravel()[:4])
+        name = f"const.{type}.{'x'.join(map(str, array.shape))}.{shown}"
+        existing = self._initializers.get(name)
+        tensor = numpy_helper.from_array(array, name)
+        if existing is not None and existing != tensor:
+            raise ValueError(f"two constants would be called {name}")
+        self._initializers[name] = tensor
+        return name
+
+    def weight(self, name: str, located: Located, shape: tuple[int, ...] | None = None) -> str:
+        """Return the name of a tensor in the data file, seen in `shape`."""
+        tensor = TensorProto(
+            name=name,
+            data_type=ONNX_TYPES[located.type],
+            dims=shape or located.shape,
+            data_location=TensorProto.EXTERNAL,
+        )
+        for key, value in (
+            ("location", self._data_file),
+            ("offset", located.offset),
+            ("length", located.length),
+        ):
+            tensor.external_data.add(key=key, value=str(value))
+        self._initializers[name] = tensor
+        return name
+
+    def model(self) -> onnx.ModelProto:
+        """Return the finished model."""
+        graph = helper.make_graph(
+            self._nodes, self._name, self._inputs, self._outputs, list(self._initializers.values())
+        )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
+        return helper.make_model(
+            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="refact-edge"
+        )

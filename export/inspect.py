@@ -1,0 +1,80 @@
+"""The door: everything about a checkpoint that can be wrong, found before work begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..runtime.bundle import TOKENIZER, Sizes, file_sha256
+from ..runtime.errors import CheckpointError
+from .architectures import Architecture, find
+from .checkpoint import FLOAT_TYPES, Checkpoint, open_checkpoint
+from .progress import Track
+from .tokenizer import check_tokenizer
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A checkpoint in which nothing wrong was found."""
+
+    checkpoint: Checkpoint
+    architecture: Architecture
+    model_type: str
+    config: Any  # the architecture's own Config
+    sizes: Sizes
+    source_files: list[dict[str, Any]]
+
+
+def inspect_checkpoint(path: Path, track: Track) -> Inspected:
+    """Open a checkpoint and check config, tokenizer, tensors and every value.
+
+    Raises:
+        CheckpointError: listing all that is wrong.
+
+    """
+    checkpoint = open_checkpoint(path)
+    model_type = checkpoint.config.get("model_type")
+    architecture = find(model_type)
+    problems: list[str] = []
+    config = architecture.read_config(checkpoint.config, problems)
+    tokens = check_tokenizer(path / TOKENIZER, architecture.SPECIAL_TOKENS, problems)
+    shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
+    if config is not None:
+        architecture.check_tensors(config, shapes, problems)
+        architecture.check_vocabulary(config, tokens, problems)
+    problems += [
+        f"{name} has type {info.type}, expected one of {', '.join(FLOAT_TYPES)}"
+        for name, info in checkpoint.tensors.items()
+        if info.type not in FLOAT_TYPES
+    ]
+    zero = architecture.must_be_zero(set(checkpoint.tensors))
+    _check_values(checkpoint, zero, problems, track)
+    if problems:
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        raise CheckpointError(f"{path} cannot be exported:{listed}")
+    sizes = architecture.sizes(config, tokens)
+    sources = [path / "config.json", path / TOKENIZER, *checkpoint.weight_files]
+    files = [
+        {"file": file.name, "bytes": file.stat().st_size, "sha256": file_sha256(file)}
+        for file in sources
+    ]
+    return Inspected(checkpoint, architecture, str(model_type), config, sizes, files)
+
+
+def _check_values(
+    checkpoint: Checkpoint, must_be_zero: list[str], problems: list[str], track: Track
+) -> None:
+    """Look at every value: a NaN or an infinity would only show much later, as nonsense."""
+    readable = {n: info for n, info in checkpoint.tensors.items() if info.type in FLOAT_TYPES}
+    total = sum(int(np.prod(info.shape)) for info in readable.values())
+    with track("checking weights", total) as advance:
+        for name, info in readable.items():
+            values = checkpoint.read(name)
+            if bad := values.size - int(np.count_nonzero(np.isfinite(values))):
+                problems.append(f"{name} holds {bad} values that are not finite (of {values.size})")
+            elif name in must_be_zero and values.any():
+                problems.append(f"{name} is not zero; this architecture has no bias")
+            advance(int(np.prod(info.shape)))

@@ -1,0 +1,1 @@
+"""Plain torch modules for architectures that transformers lacks."""

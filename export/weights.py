@@ -1,0 +1,138 @@
+"""Packing weights, one at a time, into the data file of a variant."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..quant.pack import NO_ERROR, Array, Error, Packed, pack
+from ..quant.schemes import Blocks, Floats, Form, Rows, Scheme
+from .architectures import WeightSpec
+from .blocks import Stored
+from .checkpoint import Checkpoint
+from .graph import Located
+
+ALIGNMENT = 4096  # a page, so that readers can map tensors from the file
+_WORST = 10
+
+
+def load_weight(checkpoint: Checkpoint, spec: WeightSpec) -> npt.NDArray[np.float32]:
+    """Return a weight as fp32 [N, K], stacked from its sources; a norm is [1, E]."""
+    parts = [checkpoint.read(source) for source in spec.sources]
+    weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return weight.reshape(1, -1) if weight.ndim == 1 else weight
+
+
+def form_of(spec: WeightSpec, scheme: Scheme) -> Form:
+    """Return the form that a scheme gives to a weight."""
+    if spec.role == "norm":
+        return Floats(scheme.activations)
+    return scheme.embedding if spec.role == "embedding" else scheme.matrix
+
+
+def estimate_bytes(specs: list[WeightSpec], scheme: Scheme) -> int:
+    """Return about how many bytes a variant's data file takes."""
+    total = 0
+    for spec in specs:
+        rows, columns = (1, *spec.shape)[-2:]
+        form = form_of(spec, scheme)
+        if isinstance(form, Floats):
+            size = rows * columns * np.dtype(form.type).itemsize
+        elif isinstance(form, Rows):
+            size = rows * columns + 4 * rows
+        else:
+            blocks = -(-columns // form.size)
+            size = rows * blocks * (form.size * form.bits // 8 + 4)
+        total += size + ALIGNMENT
+    return total
+
+
+class VariantWriter:
+    """The data file of one variant under construction, and what its packing cost."""
+
+    def __init__(self, file: Path, scheme: Scheme) -> None:
+        self.scheme = scheme
+        self.stored: dict[str, Stored] = {}
+        self._errors: dict[str, Error] = {}
+        self._bits = 0
+        self._elements = 0
+        self._hash = hashlib.sha256()
+        self._at = 0
+        self._stream = file.open("wb")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file so far."""
+        return self._hash.hexdigest()
+
+    def add(self, spec: WeightSpec, weight: npt.NDArray[np.float32]) -> None:
+        """Pack a weight and append its parts.
+
+        Raises:
+            OverflowError: when a value does not fit the scheme's type.
+
+        """
+        form = form_of(spec, self.scheme)
+        packed = pack(weight, form)
+        located = {}
+        for part, array in packed.parts.items():
+            laid_out = self._lay_out(array, part, spec, packed)
+            located[part] = self._append(np.ascontiguousarray(laid_out))
+        self.stored[spec.name] = Stored(form, packed.shape, located)
+        if spec.role != "norm":
+            self._errors[spec.name] = packed.error
+            self._elements += weight.size
+            self._bits += 8 * sum(place.length for place in located.values())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def report(self) -> dict[str, Any]:
+        """Return what rounding cost: root of squared error over energy, overall and the worst."""
+        total = sum(self._errors.values(), NO_ERROR)
+        worst = sorted(self._errors.items(), key=lambda item: -item[1].relative)[:_WORST]
+        return {
+            "bits_per_weight": _round(self._bits / self._elements),
+            "relative_error": _round(total.relative),
+            "largest_error": _round(total.largest),
+            "worst": [
+                {"tensor": name, "relative_error": _round(error.relative)}
+                for name, error in worst
+                if error.squared
+            ],
+        }
+
+    def _lay_out(self, array: Array, part: str, spec: WeightSpec, packed: Packed) -> Array:
+        """Turn a part as kernels read it: products want [K, N], scales the activations' type."""
+        if part == "scales":
+            return array.astype(self.scheme.activations)
+        if isinstance(packed.form, Blocks):
+            return _unpadded(array, packed) if spec.role == "embedding" else array
+        return array.T if spec.role == "matrix" else array
+
+    def _append(self, array: Array) -> Located:
+        padding = bytes(-self._at % ALIGNMENT)
+        data = array.data.cast("B")
+        for piece in (padding, data):
+            self._stream.write(piece)
+            self._hash.update(piece)
+        place = Located(array.dtype.name, array.shape, self._at + len(padding), len(data))
+        self._at = place.offset + place.length
+        return place
+
+
+def _unpadded(codes: Array, packed: Packed) -> Array:
+    """Cut off what pads a short last block: a lookup yields just the columns that are stored."""
+    assert isinstance(packed.form, Blocks)
+    rows, columns = packed.shape
+    return codes.reshape(rows, -1)[:, : columns * packed.form.bits // 8]
+
+
+def _round(value: float) -> float:
+    """Keep four digits: enough to compare, too few to differ between machines."""
+    return float(f"{value:.4g}")

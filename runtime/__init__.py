@@ -1,0 +1,1 @@
+"""The light runtime: numpy, onnxruntime, tokenizers and click; no torch, no network."""

@@ -1,0 +1,226 @@
+"""The bundle: the folder that export writes and the runtime reads.
+
+The one place that knows its file names, its manifest and the names of the graphs' inputs and
+outputs. Nothing in a bundle is opened by onnxruntime before it was verified here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .errors import BundleError, OptionError
+from .graphcheck import check_graph
+
+FORMAT = 1
+MANIFEST = "refact_edge.json"
+TOKENIZER = "tokenizer.json"
+GRAPH_FOLDER = "onnx"
+MANIFEST_LIMIT_BYTES = 16 * 2**20
+SIDE_FILE_LIMIT_BYTES = 256 * 2**20  # tokenizer.json and the like
+
+# Suffixes that transformers.js and others look for.
+VARIANT_SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_int8", "int4": "_q4"}
+
+INPUT_IDS = "input_ids"
+ATTENTION_MASK = "attention_mask"
+LOGITS_TO_KEEP = "logits_to_keep"
+LOGITS = "logits"
+
+
+def past_name(layer: int, part: str, *, standard: bool = False) -> str:
+    """Name of the input that carries a layer's cached keys or values."""
+    return f"{'past_key_values' if standard else 'past'}.{layer}.{part}"
+
+
+def present_name(layer: int, part: str) -> str:
+    """Name of the output that carries a layer's new keys or values."""
+    return f"present.{layer}.{part}"
+
+
+def standard_graph(variant: str) -> str:
+    """File of the graph that other loaders open."""
+    return f"{GRAPH_FOLDER}/model{VARIANT_SUFFIXES[variant]}.onnx"
+
+
+def engine_graph(variant: str) -> str:
+    """File of the graph that our own engine runs."""
+    return f"{GRAPH_FOLDER}/engine{VARIANT_SUFFIXES[variant]}.onnx"
+
+
+def weights_file(variant: str) -> str:
+    """File of the weights that both graphs share."""
+    return f"{standard_graph(variant)}_data"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The numbers that the engine needs of a model."""
+
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    width: int
+    vocabulary: int  # rows of logits
+    tokens: int  # ids from here on are padding rows
+    context: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One precision of the model."""
+
+    name: str
+    scheme: str
+    kv_type: str
+    bytes: int
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose manifest was read; `verify_files` looks at the rest."""
+
+    path: Path
+    architecture: str
+    sizes: Sizes
+    prompts: dict[str, Any]
+    sampling: dict[str, Any]
+    variants: dict[str, Variant]
+    provenance: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+
+    def variant_files(self, variant: str) -> list[str]:
+        """Files of one variant: its two graphs and their weights."""
+        return [standard_graph(variant), engine_graph(variant), weights_file(variant)]
+
+    def side_files(self) -> list[str]:
+        """Files that belong to no variant."""
+        graphs = {name for variant in self.variants for name in self.variant_files(variant)}
+        return [name for name in self.files if name not in graphs]
+
+    def require_variant(self, variant: str) -> Variant:
+        """Return the variant of that name.
+
+        Raises:
+            OptionError: when the bundle has none; lists those it has.
+
+        """
+        if variant not in self.variants:
+            has = ", ".join(self.variants)
+            raise OptionError(f"{self.path} has no variant {variant!r}; it has: {has}")
+        return self.variants[variant]
+
+
+def default_bundle() -> Path:
+    """Where `make demo` and `make wheel` put the bundle that is used when none is named."""
+    return Path(__file__).parent / "default_bundle"
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a bundle's manifest.
+
+    Raises:
+        BundleError: when there is no bundle at `path`, or one this runtime cannot read.
+
+    """
+    manifest = _read_manifest(path)
+    if manifest.get("format") != FORMAT:
+        raise BundleError(
+            f"{path / MANIFEST}: format {manifest.get('format')!r}, this runtime reads {FORMAT}; "
+            "export the model again"
+        )
+    try:
+        return Bundle(
+            path=path,
+            architecture=str(manifest["architecture"]),
+            sizes=Sizes(**manifest["sizes"]),
+            prompts=dict(manifest["prompts"]),
+            sampling=dict(manifest["sampling"]),
+            variants={
+                name: Variant(name=name, **entry) for name, entry in manifest["variants"].items()
+            },
+            provenance=dict(manifest["provenance"]),
+            files={name: dict(entry) for name, entry in manifest["files"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"{path / MANIFEST} is not a manifest of format {FORMAT} ({error}); export again"
+        ) from error
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    if not path.exists():
+        raise BundleError(f"{path} does not exist; expected the folder of a bundle")
+    if not file.is_file():
+        raise BundleError(
+            f"{path} has no {MANIFEST}, so it is not a bundle; "
+            f"make one with: refact-edge export CHECKPOINT {path}"
+        )
+    if file.stat().st_size > MANIFEST_LIMIT_BYTES:
+        raise BundleError(f"{file} is over {MANIFEST_LIMIT_BYTES} bytes; export the model again")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{file} is not valid JSON ({error}); export the model again") from error
+    if not isinstance(manifest, dict):
+        raise BundleError(f"{file} is not a JSON object; export the model again")
+    return manifest
+
+
+def verify_files(bundle: Bundle, names: Iterable[str], *, hashes: bool = True) -> None:
+    """Check files against the manifest: present, inside the folder, right size, right sha256.
+
+    Raises:
+        BundleError: listing every file that is wrong.
+
+    """
+    wrong = [problem for name in names if (problem := _file_problem(bundle, name, hashes))]
+    if wrong:
+        raise BundleError(f"{bundle.path}: {'; '.join(wrong)}; copy or export the bundle again")
+
+
+def verify_variant(bundle: Bundle, variant: str, *, hashes: bool = True) -> None:
+    """Check all that opening `variant` will read: files, operators, external data.
+
+    Raises:
+        BundleError: see `verify_files` and `graphcheck.check_graph`.
+
+    """
+    verify_files(bundle, [*bundle.side_files(), *bundle.variant_files(variant)], hashes=hashes)
+    weights = bundle.path / weights_file(variant)
+    for graph in (standard_graph(variant), engine_graph(variant)):
+        check_graph(bundle.path / graph, weights)
+
+
+def _file_problem(bundle: Bundle, name: str, hashes: bool) -> str | None:
+    parts = PurePosixPath(name).parts
+    if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name:
+        return f"{name!r} is not a path inside the bundle"
+    if name not in bundle.files:
+        return f"{name} is not in the manifest"
+    file, expected = bundle.path.joinpath(*parts), bundle.files[name]
+    if any(bundle.path.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts))):
+        return f"{name} is a link; a bundle holds plain files"
+    if not file.is_file():
+        return f"{name} is missing"
+    size = file.stat().st_size
+    if size != expected.get("bytes"):
+        return f"{name} has {size} bytes, the manifest says {expected.get('bytes')}"
+    if len(parts) == 1 and size > SIDE_FILE_LIMIT_BYTES:
+        return f"{name} is over {SIDE_FILE_LIMIT_BYTES} bytes"
+    if hashes and file_sha256(file) != expected.get("sha256"):
+        return f"{name} was altered: its sha256 is not the manifest's"
+    return None
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,82 @@
+"""The KV cache of one sequence: fixed buffers, and the ids whose rows they hold.
+
+Knows no onnxruntime: a buffer is a pointer and whatever object keeps its memory alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .bundle import Sizes
+from .errors import PromptError
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Memory on a device: its address, and the object that owns it."""
+
+    pointer: int
+    owner: object
+
+
+@dataclass
+class KvCache:
+    """One buffer [1, G, context, D] a layer and part, filled up to row len(ids).
+
+    Going back to an earlier prefix is forgetting ids; rows behind it are overwritten later.
+    """
+
+    context: int
+    row_bytes: int
+    buffers: list[Allocation]
+    ids: list[int] = field(default_factory=list)
+
+    @classmethod
+    def allocate(
+        cls,
+        sizes: Sizes,
+        kv_type: np.dtype[np.generic],
+        allocate: Callable[[tuple[int, ...]], Allocation],
+    ) -> KvCache:
+        """Make the empty cache of a model with one key/value head.
+
+        With more heads the rows of one head would not lie next to those added later.
+        """
+        if sizes.kv_heads != 1:
+            raise NotImplementedError(f"{sizes.kv_heads} key/value heads; this cache holds one")
+        shape = (1, 1, sizes.context, sizes.head_size)
+        buffers = [allocate(shape) for _ in range(2 * sizes.layers)]
+        return cls(sizes.context, sizes.head_size * kv_type.itemsize, buffers)
+
+    @property
+    def pointers(self) -> list[int]:
+        """Start of each buffer: key then value, layer by layer."""
+        return [buffer.pointer for buffer in self.buffers]
+
+    def check_room(self, tokens: int) -> None:
+        """Refuse more tokens than fit.
+
+        Raises:
+            PromptError: when the sequence would outgrow the context.
+
+        """
+        if len(self.ids) + tokens > self.context:
+            raise PromptError(
+                f"{len(self.ids)} + {tokens} tokens do not fit a context of {self.context}"
+            )
+
+    def shared(self, ids: Sequence[int]) -> int:
+        """Return how many leading ids the cache has in common with `ids`."""
+        count = 0
+        for mine, theirs in zip(self.ids, ids, strict=False):
+            if mine != theirs:
+                break
+            count += 1
+        return count
+
+    def rewind(self, tokens: int) -> None:
+        """Forget everything after the first `tokens` tokens."""
+        del self.ids[tokens:]

@@ -1,0 +1,312 @@
+"""The command line: complete, chat, info, doctor; export's commands join as entry points."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .bundle import default_bundle, read_bundle
+from .cursor import decode_text, split_at, split_marker
+from .doctor import examine
+from .errors import BundleError, OptionError, PromptError
+from .model import Model, load
+from .sampling import Sampling
+from .stream import Stream
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_PATH = click.Path(path_type=Path)
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+
+
+class _Commands(click.Group):
+    """Finds commands of other parts as entry points, and imports only the one that is called."""
+
+    def _others(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group="refact_edge.commands")}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self._others()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name not in (others := self._others()):
+            return own
+        command: click.Command = others[cmd_name].load()
+        return command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="refact-edge")
+def cli() -> None:
+    """Code completion and chat from an ONNX bundle of Refact-1.6B, on machines with no big GPU."""
+
+
+def _model_options(command: Command) -> Command:
+    for option in (
+        click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+        click.option("--variant", help="int4, int8, fp32 or fp16; the best for the device."),
+        click.option("--bundle", type=_PATH, help="The bundle's folder; the demo's by default."),
+    ):
+        command = option(command)
+    return command
+
+
+def _generation_options(command: Command) -> Command:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end."),
+        click.option("--seed", type=int, help="The same seed gives the same text."),
+        click.option("--repetition-penalty", type=float, help="Over 1 avoids repeating."),
+        click.option("--min-p", type=float, help="Drop tokens below this share of the likeliest."),
+        click.option("--top-p", type=float, help="Keep the likeliest tokens up to this share."),
+        click.option("--top-k", type=int, help="Keep the k likeliest tokens; 0 keeps all."),
+        click.option("--temperature", type=float, help="0 is greedy."),
+        click.option("--stop", multiple=True, help="End before this text; may be repeated."),
+        click.option("--max-tokens", type=int, help="The most new tokens."),
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.argument("file", type=_PATH, required=False)
+@click.option("--line", type=int, help="Line of the cursor in FILE, from 1.")
+@click.option("--column", type=int, help="Column of the cursor, from 1, in characters.")
+@click.option("--prefix", help="Text before the cursor, in place of FILE.")
+@click.option("--suffix", help="Text after the cursor, in place of FILE.")
+@click.option("--marker", default="<CURSOR>", show_default=True, help="The cursor, in stdin.")
+@click.option("--extra", type=_PATH, multiple=True, help="Another open file; may be repeated.")
+@click.option("--order", help="spm (suffix first, the default) or psm.")
+@click.option("--single-line", is_flag=True, help="Complete the cursor's line only.")
+@_generation_options
+@_model_options
+def complete(
+    file: Path | None,
+    line: int | None,
+    column: int | None,
+    prefix: str | None,
+    suffix: str | None,
+    marker: str,
+    extra: tuple[Path, ...],
+    order: str | None,
+    single_line: bool,
+    max_tokens: int | None,
+    stop: tuple[str, ...],
+    as_json: bool,
+    bundle: Path | None,
+    variant: str | None,
+    device: str,
+    threads: int | None,
+    **sampling: float | None,
+) -> None:
+    """Write what belongs at the cursor.
+
+    The cursor is a place in FILE, a marker in the text on standard input, or lies between
+    --prefix and --suffix.
+
+    \b
+    Examples:
+      refact-edge complete hello.py --line 2 --column 12
+      printf 'def add(a, b):\\n    return <CURSOR>\\n' | refact-edge complete
+      refact-edge complete --prefix 'def add(a, b):' --suffix '' --temperature 0
+    """
+    before, after = _cursor(file, line, column, prefix, suffix, marker)
+    files = [(path.name, _read(path)) for path in extra]
+    model = _load(bundle, variant, device, threads)
+    stream = model.complete(
+        before,
+        after,
+        extra=files,
+        filename=file.name if file else "",
+        order=order,
+        multiline=not single_line,
+        max_tokens=max_tokens,
+        stop=stop or None,
+        sampling=_sampling(model, sampling),
+    )
+    _show(stream, as_json)
+
+
+@cli.command()
+@click.argument("question", required=False)
+@click.option("--system", help="The system message.")
+@_generation_options
+@_model_options
+def chat(
+    question: str | None,
+    system: str | None,
+    max_tokens: int | None,
+    stop: tuple[str, ...],
+    as_json: bool,
+    bundle: Path | None,
+    variant: str | None,
+    device: str,
+    threads: int | None,
+    **sampling: float | None,
+) -> None:
+    """Answer QUESTION, or talk when there is none and a terminal.
+
+    Ctrl-C ends an answer, Ctrl-D the conversation.
+
+    \b
+    Examples:
+      refact-edge chat 'Write a function that reverses a string.'
+      git diff | refact-edge chat
+      refact-edge chat --temperature 0 --system 'You answer in one line'
+    """
+    history = [{"role": "system", "content": system}] if system else []
+    talking = question is None and sys.stdin.isatty()
+    if question is None and not talking:
+        question = decode_text(sys.stdin.buffer.read(), "standard input")
+    model = _load(bundle, variant, device, threads)
+    chosen = _sampling(model, sampling)
+
+    # Line editing and a history of what was asked, where the system has them.
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401
+
+    def answer(text: str) -> None:
+        history.append({"role": "user", "content": text})
+        stream = model.chat(history, max_tokens=max_tokens, stop=stop, sampling=chosen)
+        _show(stream, as_json)
+        history.append({"role": "assistant", "content": stream.text})
+
+    if not talking:
+        answer(question or "")
+        return
+    click.echo("Ctrl-C ends an answer, Ctrl-D the conversation.", err=True)
+    while True:
+        try:
+            if (line := input("you> ")).strip():
+                answer(line)
+        except EOFError:
+            click.echo()
+            return
+        except KeyboardInterrupt:
+            click.echo("\n(Ctrl-D ends the conversation)", err=True)
+
+
+@cli.command()
+@click.argument("bundle", type=_PATH, required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+def info(bundle: Path | None, as_json: bool) -> None:
+    """Show what a bundle holds.
+
+    \b
+    Examples:
+      refact-edge info bundle
+      refact-edge info --json
+    """
+    path = bundle or _demo_bundle()
+    opened = read_bundle(path)
+    if as_json:
+        click.echo(json.dumps({**asdict(opened), "path": str(path)}, indent=2))
+        return
+    sizes = opened.sizes
+    click.echo(
+        f"{path}: {opened.architecture}, {sizes.layers} layers of width {sizes.width}, "
+        f"{sizes.context} tokens of context, {sizes.tokens} in the vocabulary"
+    )
+    click.echo(f"{'variant':8} {'MB':>8} {'bits/weight':>12} {'relative error':>15}  scheme")
+    for name, entry in opened.variants.items():
+        report = entry.report
+        click.echo(
+            f"{name:8} {entry.bytes / 1e6:8.1f} {report.get('bits_per_weight', '?'):>12} "
+            f"{report.get('relative_error', '?'):>15}  {entry.scheme}"
+        )
+    click.echo("made from:")
+    for source in opened.provenance.get("source", []):
+        click.echo(
+            f"  {source['file']}  {source['bytes']} bytes  sha256 {source['sha256'][:16]}..."
+        )
+
+
+@cli.command()
+@click.argument("bundle", type=_PATH, required=False)
+def doctor(bundle: Path | None) -> None:
+    """Look at the installation, the machine and a bundle; exits with 1 when something is wrong.
+
+    \b
+    Examples:
+      refact-edge doctor
+      refact-edge doctor bundle
+    """
+    if bundle is None and default_bundle().exists():
+        bundle = default_bundle()
+    findings = examine(bundle)
+    for finding in findings:
+        mark = "!!" if finding.problem else "ok"
+        click.echo(f"{mark} {finding.subject:22} {finding.state}")
+        if finding.problem:
+            click.echo(f"   {'':22} {finding.problem}")
+    if any(finding.problem for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _cursor(
+    file: Path | None,
+    line: int | None,
+    column: int | None,
+    prefix: str | None,
+    suffix: str | None,
+    marker: str,
+) -> tuple[str, str]:
+    """Return the text around the cursor from whichever of the three ways was used."""
+    if prefix is not None or suffix is not None:
+        if file is not None:
+            raise OptionError("give FILE with --line and --column, or --prefix and --suffix")
+        return prefix or "", suffix or ""
+    if file is not None:
+        if line is None or column is None:
+            raise OptionError(f"{file} needs --line and --column, the place of the cursor in it")
+        return split_at(_read(file), line, column, str(file))
+    if line is not None or column is not None:
+        raise OptionError("--line and --column need a FILE")
+    if sys.stdin.isatty():
+        click.echo(f"reading the text with {marker} in it; end with Ctrl-D", err=True)
+    return split_marker(decode_text(sys.stdin.buffer.read(), "standard input"), marker, "the text")
+
+
+def _read(path: Path) -> str:
+    try:
+        return decode_text(path.read_bytes(), str(path))
+    except OSError as error:
+        raise PromptError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _demo_bundle() -> Path:
+    if not default_bundle().exists():
+        raise BundleError("no bundle was named and there is no demo bundle; make it: make demo")
+    return default_bundle()
+
+
+def _load(bundle: Path | None, variant: str | None, device: str, threads: int | None) -> Model:
+    if bundle is None:
+        bundle = _demo_bundle()
+        click.echo("using the demo bundle, a toy model; name another with --bundle", err=True)
+    return load(bundle, variant=variant, device=device, threads=threads)
+
+
+def _sampling(model: Model, given: dict[str, float | None]) -> Sampling:
+    return model.sampling_with(**{name: given[name] for name in _SAMPLING})
+
+
+def _show(stream: Stream, as_json: bool) -> None:
+    """Print pieces as they come, or one JSON object at the end."""
+    for piece in stream:
+        if not as_json:
+            click.echo(piece, nl=False)
+            sys.stdout.flush()
+    if as_json:
+        usage = asdict(stream.usage)
+        click.echo(json.dumps({"text": stream.text, "finish": stream.finish, "usage": usage}))
+    else:
+        click.echo()

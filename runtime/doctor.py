@@ -1,0 +1,116 @@
+"""What this machine and this installation look like to the runtime."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from .bundle import read_bundle, verify_variant
+from .errors import MissingExtraError, RefactEdgeError
+from .session import import_onnxruntime
+
+# Of all that a CPU can do, what matters for products of small integers.
+_FEATURES = (
+    "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
+    "asimd", "asimddp", "i8mm", "sve",
+)  # fmt: skip
+_WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `problem` says what to do when something is wrong."""
+
+    subject: str
+    state: str
+    problem: str = ""
+
+
+def examine(bundle: Path | None) -> list[Finding]:
+    """Return what there is to know about this installation, and about `bundle` when given."""
+    imported_before = "onnxruntime" in sys.modules
+    telemetry_before = os.environ.get("ORT_DISABLE_TELEMETRY")
+    findings = [
+        Finding("refact-edge", _version("refact-edge")),
+        Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
+        Finding("numpy, tokenizers", f"{_version('numpy')}, {_version('tokenizers')}"),
+        _wheels(),
+        _cpu(),
+    ]
+    try:
+        onnxruntime = import_onnxruntime()
+    except MissingExtraError as error:
+        findings.append(Finding("onnxruntime", "missing", str(error)))
+    else:
+        providers = ", ".join(onnxruntime.get_available_providers())
+        findings.append(
+            Finding("providers", f"{providers} (onnxruntime {onnxruntime.__version__})")
+        )
+        findings.append(_telemetry(imported_before, telemetry_before))
+    if bundle is not None:
+        findings += _bundle(bundle)
+    return findings
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _wheels() -> Finding:
+    found = [f"{name} {_version(name)}" for name in _WHEELS if _version(name) != "not installed"]
+    problem = ""
+    if len(found) > 1:
+        problem = (
+            "several onnxruntime wheels overwrite each other in one folder; uninstall all of them, "
+            "then install one"
+        )
+    return Finding("onnxruntime wheels", ", ".join(found) or "none", problem)
+
+
+def _cpu() -> Finding:
+    flags: set[str] = set()
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("flags", "Features"):
+                flags.update(value.split())
+            elif key.strip() == "model name":
+                name = value.strip()
+    features = ", ".join(feature for feature in _FEATURES if feature in flags)
+    shown = features or "features unknown on this system"
+    return Finding("cpu", f"{name}, {os.cpu_count()} logical cores, {shown}")
+
+
+def _telemetry(imported_before: bool, value_before: str | None) -> Finding:
+    if imported_before and value_before != "1":
+        return Finding(
+            "onnxruntime telemetry",
+            "not prevented",
+            "the host program imported onnxruntime first; set ORT_DISABLE_TELEMETRY=1 before that",
+        )
+    return Finding("onnxruntime telemetry", "off")
+
+
+def _bundle(path: Path) -> list[Finding]:
+    try:
+        bundle = read_bundle(path)
+    except RefactEdgeError as error:
+        return [Finding("bundle", "unusable", str(error))]
+    findings = [Finding("bundle", f"{path} ({bundle.architecture})")]
+    for name in bundle.variants:
+        try:
+            verify_variant(bundle, name)
+        except RefactEdgeError as error:
+            findings.append(Finding(f"  {name}", "unusable", str(error)))
+        else:
+            findings.append(Finding(f"  {name}", "all files as the manifest says"))
+    return findings

@@ -1,0 +1,57 @@
+"""Everything that refact-edge raises for a reason its user can act on.
+
+RefactEdgeError
+├── CheckpointError     a checkpoint folder is not what it should be
+├── ExportError         a bundle could not be written
+├── BundleError         a bundle is missing, incomplete, altered or of another version
+├── DeviceError         the device asked for cannot be used
+├── PromptError         a prompt does not fit, or a cursor is outside its file
+├── OptionError         an option has a value that makes no sense (also a ValueError)
+└── MissingExtraError   a package is not installed; names the extra that brings it
+
+Each message says what was found, what was expected and what to do. Any other exception that
+leaves the package is a bug.
+"""
+
+from __future__ import annotations
+
+
+class RefactEdgeError(Exception):
+    """Base of all errors that a user can mend."""
+
+
+class CheckpointError(RefactEdgeError):
+    """A checkpoint folder is not what it should be."""
+
+
+class ExportError(RefactEdgeError):
+    """A bundle could not be written."""
+
+
+class BundleError(RefactEdgeError):
+    """A bundle is missing, incomplete, altered or of another version."""
+
+
+class DeviceError(RefactEdgeError):
+    """The device asked for cannot be used."""
+
+
+class PromptError(RefactEdgeError):
+    """A prompt does not fit the context, or a cursor is outside its file."""
+
+
+class OptionError(RefactEdgeError, ValueError):
+    """An option has a value that makes no sense."""
+
+
+class MissingExtraError(RefactEdgeError):
+    """A package is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed; install it with: pip install 'refact-edge[{extra}]'"
+        )
+
+
+class RefactEdgeWarning(UserWarning):
+    """Something works, but not as asked: a fallback, a slow choice."""

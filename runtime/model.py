@@ -1,0 +1,278 @@
+"""The public way in: load a bundle, complete at a cursor, chat, continue a prompt."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .bundle import Bundle, default_bundle, engine_graph, read_bundle, verify_variant
+from .engine import Generation, Request
+from .errors import BundleError, OptionError, PromptError, RefactEdgeWarning
+from .prefix import PrefixCache
+from .prompts import Layouts, Message, clean_messages
+from .sampling import Sampling
+from .session import Session, SessionOptions, choose_device
+from .stops import AnswerTrimmer, StopScanner
+from .stream import CancelToken, Stream
+from .tokens import Tokens, Utf8Stream
+from .trim import trim
+
+# What is taken when no variant is named. fp16 has no kernels on a CPU, int8 none on a GPU.
+PREFERENCE = {"cpu": ("int4", "int8", "fp32"), "cuda": ("fp16", "int4", "fp32", "int8")}
+CHAT_MAX_TOKENS = 512
+EXTRA_SHARE = 4  # other files get at most one part in four of the context
+
+OpenFile = tuple[str, str]  # file name and text
+
+
+def load(
+    bundle: str | Path | None = None,
+    *,
+    variant: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    hashes: bool = True,
+) -> Model:
+    """Open a bundle and return the model in it.
+
+    Args:
+        bundle: the folder; None takes the demo bundle that the package may carry.
+        variant: int4, int8, fp32 or fp16; None takes the best for the device.
+        device: auto, cpu or cuda. auto falls back to the CPU with one RefactEdgeWarning.
+        threads: None means one a physical core.
+        hashes: False skips the sha256 of the files (about a second a gigabyte), not their sizes.
+
+    Raises:
+        BundleError: when the bundle is missing, incomplete or altered.
+        OptionError: when the variant or the device is unknown.
+        DeviceError: when cuda is asked for and cannot be used.
+        MissingExtraError: when no onnxruntime is installed.
+
+    """
+    opened = read_bundle(Path(bundle) if bundle is not None else _packaged_bundle())
+    options = SessionOptions(device, threads)
+    name = _choose_variant(opened, variant, choose_device(device))
+    verify_variant(opened, name, hashes=hashes)
+    kv_type = opened.variants[name].kv_type
+    session = Session(opened.path / engine_graph(name), opened.sizes, kv_type, options)
+    return Model(opened, name, session)
+
+
+def _packaged_bundle() -> Path:
+    path = default_bundle()
+    if not path.exists():
+        raise BundleError(
+            "no bundle was named and the package carries none; name one, "
+            "or make the demo's with: make demo"
+        )
+    return path
+
+
+def _choose_variant(bundle: Bundle, wanted: str | None, device: str) -> str:
+    if wanted is not None:
+        bundle.require_variant(wanted)
+        if wanted == "fp16" and device == "cpu":
+            warnings.warn(
+                "fp16 has no kernels on a CPU and runs slower than fp32; take int4 or int8",
+                RefactEdgeWarning,
+                stacklevel=3,
+            )
+        return wanted
+    for name in PREFERENCE[device]:
+        if name in bundle.variants:
+            return name
+    raise BundleError(
+        f"{bundle.path} holds only {', '.join(bundle.variants)}, which is not chosen on {device} "
+        "by itself; export int4 or int8, or name the variant"
+    )
+
+
+class Model:
+    """A loaded model. Its methods may be called from several threads at once."""
+
+    def __init__(self, bundle: Bundle, variant: str, session: Session) -> None:
+        self.bundle = bundle
+        self.variant = variant
+        self.layouts = Layouts.from_manifest(bundle.prompts)
+        self.tokens = Tokens(bundle.path / "tokenizer.json")
+        self.session = session
+        self._caches = PrefixCache(session.new_cache)
+        self._defaults = dict(bundle.sampling)
+        self._max_tokens = int(self._defaults.pop("max_tokens"))
+        self.sampling = Sampling(**self._defaults)
+
+    @property
+    def device(self) -> str:
+        """The device it truly runs on: cpu or cuda."""
+        return self.session.device
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that prompt and answer may have together."""
+        return self.bundle.sizes.context
+
+    def complete(
+        self,
+        prefix: str,
+        suffix: str = "",
+        *,
+        extra: Sequence[OpenFile] = (),
+        filename: str = "",
+        order: str | None = None,
+        multiline: bool = True,
+        max_tokens: int | None = None,
+        stop: Sequence[str] | None = None,
+        allow_empty: bool = True,
+        sampling: Sampling | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Stream:
+        r"""Fill the hole between `prefix` and `suffix`.
+
+        Text far from the cursor is dropped when it does not fit the context.
+
+        Args:
+            prefix: the file up to the cursor.
+            suffix: the file from the cursor on.
+            extra: other open files as (name, text); cut to a quarter of the context.
+            filename: name of the file itself, used only beside `extra`.
+            order: spm (suffix first) or psm; None takes the model's default.
+            multiline: False completes the line only: what follows the cursor on it is not
+                shown to the model, and the text ends before the next line.
+            max_tokens: the most new tokens; None takes the model's default.
+            stop: strings that end the text; None means a blank line, or a line end when not
+                `multiline`.
+            allow_empty: False forbids the end of text as the first new token.
+            sampling: None takes the model's default.
+            cancel: ends the generation from another thread.
+
+        Raises:
+            OptionError: when an option has no such value.
+            PromptError: when `max_tokens` leaves no room for a prompt.
+
+        """
+        order = order or self.layouts.fim_default
+        new = self._new_tokens(max_tokens, self._max_tokens)
+        if not multiline:
+            suffix = suffix[suffix.find("\n") :] if "\n" in suffix else ""
+        if stop is None:
+            stop = ("\n\n",) if multiline else ("\n",)
+        room = self.context_tokens - new - self.layouts.fim_overhead(order)
+        if room < 1:
+            raise PromptError(
+                f"max_tokens {new} leaves no room for a prompt in a context of "
+                f"{self.context_tokens} tokens; ask for fewer"
+            )
+        shown = self._extra_ids(extra, filename, room // EXTRA_SHARE) if extra else []
+        above, below = trim(prefix, suffix, room - len(shown), self.tokens.encode)
+        ids = self.layouts.fim_ids(order, [*shown, *above], below)
+        forbidden = () if allow_empty else (self.layouts.end_id,)
+        return self._stream(ids, new, sampling, stop, cancel, forbidden_first=forbidden)
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        sampling: Sampling | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Stream:
+        """Answer the last of `messages`, each with a role (system, user, assistant) and content.
+
+        The oldest exchanges are dropped when the conversation outgrows the context.
+
+        Raises:
+            OptionError: when a role is unknown, or the last message is not the user's.
+            PromptError: when the last question alone does not fit.
+
+        """
+        new = self._new_tokens(max_tokens, min(CHAT_MAX_TOKENS, self.context_tokens // 2))
+        turns = [{"role": role, "content": content} for role, content in clean_messages(messages)]
+        ids = self.layouts.chat_ids(turns, self.tokens.encode)
+        while len(ids) + new > self.context_tokens and (shorter := _drop_oldest(turns)):
+            turns = shorter
+            ids = self.layouts.chat_ids(turns, self.tokens.encode)
+        return self._stream(ids, new, sampling, stop, cancel, trimmer=AnswerTrimmer())
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        special: bool = False,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        sampling: Sampling | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Stream:
+        """Continue `prompt` as it is; `special` parses special tokens in it.
+
+        Raises:
+            PromptError: when the prompt is empty or does not fit the context.
+
+        """
+        encode = self.tokens.encode_special if special else self.tokens.encode
+        new = self._new_tokens(max_tokens, self._max_tokens)
+        return self._stream(encode(prompt), new, sampling, stop, cancel)
+
+    def _new_tokens(self, asked: int | None, default: int) -> int:
+        if asked is None:
+            return min(default, self.context_tokens // 2)
+        if not 0 < asked < self.context_tokens:
+            raise OptionError(
+                f"max_tokens {asked}; expected 1 to {self.context_tokens - 1}, as the context "
+                f"holds {self.context_tokens} tokens"
+            )
+        return asked
+
+    def _extra_ids(self, extra: Sequence[OpenFile], filename: str, budget: int) -> list[int]:
+        """Return other files and the name of the file itself; the first files matter most."""
+        encode = self.tokens.encode
+        own = self.layouts.file_ids(filename, encode)
+        files: list[int] = []
+        for name, text in extra:
+            head = self.layouts.file_ids(name, encode)
+            room = budget - len(files) - len(head) - len(own)
+            if room <= 0:
+                break
+            files += [*head, *encode(text if text.endswith("\n") else text + "\n")[:room]]
+        return [*files, *own]
+
+    def _stream(
+        self,
+        ids: list[int],
+        max_new: int,
+        sampling: Sampling | None,
+        stop: Sequence[str],
+        cancel: CancelToken | None,
+        *,
+        forbidden_first: tuple[int, ...] = (),
+        trimmer: AnswerTrimmer | None = None,
+    ) -> Stream:
+        if isinstance(stop, str):
+            raise OptionError(f"stop {stop!r} is a string; expected a list of strings")
+        token = cancel or CancelToken()
+        request = Request(
+            ids=ids,
+            sampling=sampling or self.sampling,
+            max_new=max_new,
+            stop_ids=self.layouts.special_ids,
+            forbidden_first=forbidden_first,
+            cancelled=lambda: token.cancelled,
+        )
+        generation = Generation(self.session, self._caches, request)
+        return Stream(generation, Utf8Stream(self.tokens), StopScanner(stop), trimmer)
+
+    def sampling_with(self, **changes: float | None) -> Sampling:
+        """Return the model's default sampling with some values replaced; None leaves one."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        return replace(self.sampling, **given)  # type: ignore[arg-type]
+
+
+def _drop_oldest(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the turns without the oldest exchange; empty when only the question is left."""
+    system = [turn for turn in turns if turn["role"] == "system"]
+    rest = [turn for turn in turns if turn["role"] != "system"]
+    later = next((i for i, turn in enumerate(rest) if i > 0 and turn["role"] == "user"), None)
+    return [] if later is None else [*system, *rest[later:]]

@@ -1,0 +1,123 @@
+"""Prompt layouts: which ids stand where around the user's text.
+
+The layouts are data in the bundle's manifest. An int in a layout is a special token's id, a
+string is text with a slot; text is encoded without special tokens, so it can never become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import BundleError, OptionError
+
+Encode = Callable[[str], list[int]]
+Message = Mapping[str, str]
+Layout = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Layouts:
+    """The layouts of one model."""
+
+    fim_default: str
+    fim: dict[str, Layout]
+    file: Layout
+    chat: dict[str, Layout]
+    default_system: str
+    end_id: int
+    special_ids: frozenset[int]
+
+    @classmethod
+    def from_manifest(cls, prompts: Mapping[str, Any]) -> Layouts:
+        """Read the `prompts` entry of a manifest.
+
+        Raises:
+            BundleError: when a field is missing or of another type.
+
+        """
+        try:
+            return cls(
+                fim_default=prompts["fim"]["default"],
+                fim={name: tuple(parts) for name, parts in prompts["fim"]["orders"].items()},
+                file=tuple(prompts["file"]),
+                chat={name: tuple(parts) for name, parts in prompts["chat"]["layouts"].items()},
+                default_system=prompts["chat"]["default_system"],
+                end_id=int(prompts["end_id"]),
+                special_ids=frozenset(prompts["special_ids"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(f"the manifest's prompt layouts are unreadable: {error}") from error
+
+    def fim_ids(self, order: str, prefix: Sequence[int], suffix: Sequence[int]) -> list[int]:
+        """Return the prompt for a hole between `prefix` and `suffix`.
+
+        Raises:
+            OptionError: when the model has no such order.
+
+        """
+        slots = {"prefix": prefix, "suffix": suffix}
+        ids: list[int] = []
+        for part in self._fim(order):
+            ids.extend([part] if isinstance(part, int) else slots[part])
+        return ids
+
+    def fim_overhead(self, order: str) -> int:
+        """Return the number of special tokens in that order."""
+        return sum(isinstance(part, int) for part in self._fim(order))
+
+    def _fim(self, order: str) -> Layout:
+        if order not in self.fim:
+            raise OptionError(f"order {order!r}; expected one of: {', '.join(self.fim)}")
+        return self.fim[order]
+
+    def file_ids(self, name: str, encode: Encode) -> list[int]:
+        """Return the line that introduces a file by its name."""
+        return fill(self.file, name, encode)
+
+    def chat_ids(self, messages: Sequence[Message], encode: Encode) -> list[int]:
+        """Return the prompt for the answer to `messages`.
+
+        Contents are stripped and empty messages skipped. Without a system message the default
+        one stands first in a single exchange; in longer ones the model never saw one.
+
+        Raises:
+            OptionError: when a role is unknown or no question is left.
+
+        """
+        turns = clean_messages(messages)
+        if len(turns) == 1:
+            turns = [("system", self.default_system), *turns]
+        ids: list[int] = []
+        for role, content in turns:
+            ids.extend(fill(self.chat[role], content, encode))
+        return [*ids, *fill(self.chat["answer"], "", encode)]
+
+
+ROLES = ("system", "user", "assistant")
+
+
+def clean_messages(messages: Sequence[Message]) -> list[tuple[str, str]]:
+    """Return (role, content) of the messages that say something.
+
+    Raises:
+        OptionError: when a role is unknown, or the last message is not the user's.
+
+    """
+    turns = [(message.get("role", ""), message.get("content", "").strip()) for message in messages]
+    for role, _ in turns:
+        if role not in ROLES:
+            raise OptionError(f"message role {role!r}; expected one of: {', '.join(ROLES)}")
+    turns = [(role, content) for role, content in turns if content]
+    if not turns or turns[-1][0] != "user":
+        raise OptionError("the last message must be the user's and must not be empty")
+    return turns
+
+
+def fill(layout: Layout, text: str, encode: Encode) -> list[int]:
+    """Return the ids of a layout whose strings carry `text` in place of {}."""
+    ids: list[int] = []
+    for part in layout:
+        ids.extend([part] if isinstance(part, int) else encode(part.replace("{}", text)))
+    return ids

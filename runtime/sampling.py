@@ -1,0 +1,120 @@
+"""From logits to the next id. Pure numpy: logits in, id out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import OptionError
+
+GREEDY_BELOW = 0.05  # the temperature under which the model's own server is greedy
+
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn.
+
+    Filters apply in this order: repetition penalty, temperature, top_k, top_p, min_p. Below a
+    temperature of 0.05 the most likely token is taken and the other filters do not matter.
+
+    Args:
+        temperature: divides the logits; 0 is greedy.
+        top_k: keep the k most likely tokens; 0 keeps all.
+        top_p: keep the smallest set whose probability reaches this share; 1 keeps all.
+        min_p: drop tokens less likely than this share of the likeliest one; 0 drops none.
+        repetition_penalty: over 1 makes tokens of the prompt and the answer less likely
+            (Keskar et al. 2019); 1 changes nothing.
+        seed: the same seed gives the same text; None draws a new one each time.
+
+    Raises:
+        OptionError: when a value is outside its range; lists all that are.
+
+    """
+
+    temperature: float = 0.2
+    top_k: int = 50
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        rules = (
+            ("temperature", self.temperature >= 0, "0 or more"),
+            ("top_k", self.top_k >= 0, "0 or more"),
+            ("top_p", 0 < self.top_p <= 1, "over 0 and at most 1"),
+            ("min_p", 0 <= self.min_p < 1, "0 or more and under 1"),
+            ("repetition_penalty", self.repetition_penalty > 0, "over 0"),
+            ("seed", self.seed is None or self.seed >= 0, "0 or more"),
+        )
+        wrong = [
+            f"{name} {getattr(self, name)}; expected {rule}" for name, ok, rule in rules if not ok
+        ]
+        if wrong:
+            raise OptionError("; ".join(wrong))
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most likely token is always taken."""
+        return self.temperature < GREEDY_BELOW
+
+
+GREEDY = Sampling(temperature=0.0)
+
+
+class Sampler:
+    """Draws one sequence's tokens: the settings and the random state that goes with them."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self.sampling = sampling
+        self._random = np.random.default_rng(sampling.seed)
+
+    def pick(self, logits: Logits, history: Sequence[int], forbidden: Sequence[int] = ()) -> int:
+        """Return the next id for `logits` [V]; `history` is the prompt and the answer so far."""
+        scores = logits.astype(np.float64)
+        scores[list(forbidden)] = -np.inf
+        if self.sampling.repetition_penalty != 1:
+            scores = penalize(scores, history, self.sampling.repetition_penalty)
+        if self.sampling.greedy:
+            return int(np.argmax(scores))
+        probabilities = distribution(scores, self.sampling)
+        return int(self._random.choice(len(probabilities), p=probabilities))
+
+
+def penalize(
+    scores: npt.NDArray[np.float64], history: Sequence[int], penalty: float
+) -> npt.NDArray[np.float64]:
+    """Divide positive and multiply negative scores of the ids in `history` by `penalty`."""
+    seen = np.unique(np.asarray(history, np.int64))
+    seen = seen[seen < len(scores)]
+    out = scores.copy()
+    out[seen] = np.where(out[seen] > 0, out[seen] / penalty, out[seen] * penalty)
+    return out
+
+
+def distribution(scores: npt.NDArray[np.float64], sampling: Sampling) -> npt.NDArray[np.float64]:
+    """Return the probabilities [V] that the filters of `sampling` leave."""
+    scores = scores / sampling.temperature
+    if 0 < sampling.top_k < len(scores):
+        # Exactly k, ties broken by id: a threshold would keep all of a tie.
+        scores[np.argsort(-scores, kind="stable")[sampling.top_k :]] = -np.inf
+    probabilities = _softmax(scores)
+    if sampling.top_p < 1:
+        order = np.argsort(-probabilities, kind="stable")
+        before = np.cumsum(probabilities[order]) - probabilities[order]
+        probabilities[order[before >= sampling.top_p]] = 0
+    if sampling.min_p > 0:
+        probabilities[probabilities < sampling.min_p * probabilities.max()] = 0
+    total: npt.NDArray[np.float64] = probabilities / probabilities.sum()
+    return total
+
+
+def _softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    powers = np.exp(scores - scores.max())
+    total: npt.NDArray[np.float64] = powers / powers.sum()
+    return total

@@ -1,0 +1,175 @@
+"""onnxruntime, and nothing else: opens a graph and runs one step over a KV cache.
+
+The only file that imports onnxruntime. Version 1.29 and later write a device id under the home
+folder and may send data out from the moment of the import; only the environment variable set
+here, before the import, prevents it.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .bundle import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, Sizes, past_name, present_name
+from .cache import Allocation, KvCache
+from .errors import DeviceError, MissingExtraError, OptionError, RefactEdgeWarning
+
+DEVICES = ("auto", "cpu", "cuda")
+_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_ERRORS_ONLY = 3
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import onnxruntime with its telemetry off.
+
+    Raises:
+        MissingExtraError: when no onnxruntime wheel is installed.
+
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("onnxruntime", "cpu") from error
+    module: ModuleType = onnxruntime
+    return module
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a graph is run. `threads` None means one a physical core."""
+
+    device: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise OptionError(f"device {self.device!r}; expected one of {', '.join(DEVICES)}")
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"threads {self.threads}; expected 1 or more")
+
+
+def choose_device(device: str) -> str:
+    """Turn auto, cpu or cuda into the device to try: cpu or cuda.
+
+    Raises:
+        DeviceError: when cuda is asked for and the installed onnxruntime cannot offer it.
+
+    """
+    providers = import_onnxruntime().get_available_providers()
+    if device == "cuda" and _CUDA not in providers:
+        raise DeviceError(
+            f"cuda was asked for, but the installed onnxruntime offers only "
+            f"{', '.join(providers)}; install 'refact-edge[gpu]' in place of the cpu extra, "
+            "or use device cpu"
+        )
+    return "cuda" if device != "cpu" and _CUDA in providers else "cpu"
+
+
+class Session:
+    """An open engine graph. Safe to use from several threads, each with its own cache."""
+
+    def __init__(self, graph: Path, sizes: Sizes, kv_type: str, options: SessionOptions) -> None:
+        """Open `graph`; `kv_type` is the numpy type of its cache, float32 or float16.
+
+        Raises:
+            DeviceError: when cuda was asked for and does not start.
+
+        """
+        self.sizes = sizes
+        self.kv_type: np.dtype[Any] = np.dtype(kv_type)
+        self._ort = import_onnxruntime()
+        wanted = choose_device(options.device)
+        self._session, self.device = self._open(graph, wanted, options)
+        self._parts = [
+            (past_name(layer, part), present_name(layer, part))
+            for layer in range(sizes.layers)
+            for part in ("key", "value")
+        ]
+
+    @property
+    def providers(self) -> list[str]:
+        """Execution providers in use, as onnxruntime names them."""
+        return list(self._session.get_providers())
+
+    def new_cache(self) -> KvCache:
+        """Return an empty cache for one sequence of at most `sizes.context` tokens."""
+        return KvCache.allocate(self.sizes, self.kv_type, self._allocator())
+
+    def step(
+        self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
+    ) -> npt.NDArray[np.float32]:
+        """Run `ids` [T] after the tokens in `cache` and return the last `keep` logits [keep, V].
+
+        The new keys and values are written behind the cached rows, and `cache` then holds T more
+        tokens. Nothing is copied: past and present are two views of one buffer.
+        """
+        new, past = len(ids), len(cache.ids)
+        cache.check_room(new)
+        heads, size = self.sizes.kv_heads, self.sizes.head_size
+        logits = np.empty((1, keep, self.sizes.vocabulary), np.float32)
+        # onnxruntime keeps only pointers: these arrays must live until the run is over.
+        rows, kept = np.ascontiguousarray(ids[None, :], np.int64), np.array(keep, np.int64)
+        binding = self._session.io_binding()
+        binding.bind_cpu_input(INPUT_IDS, rows)
+        binding.bind_cpu_input(LOGITS_TO_KEEP, kept)
+        binding.bind_output(LOGITS, "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
+        for (past_input, present_output), pointer in zip(self._parts, cache.pointers, strict=True):
+            binding.bind_input(
+                past_input, self.device, 0, self.kv_type, [1, heads, past, size], pointer
+            )
+            binding.bind_output(
+                present_output, self.device, 0, self.kv_type, [1, heads, new, size],
+                pointer + past * cache.row_bytes,
+            )  # fmt: skip
+        self._session.run_with_iobinding(binding)
+        cache.ids.extend(ids.tolist())
+        first: npt.NDArray[np.float32] = logits[0]
+        return first
+
+    def _allocator(self) -> Callable[[tuple[int, ...]], Allocation]:
+        def on_cpu(shape: tuple[int, ...]) -> Allocation:
+            array = np.zeros(shape, self.kv_type)  # untouched pages cost no memory
+            return Allocation(array.ctypes.data, array)
+
+        def on_device(shape: tuple[int, ...]) -> Allocation:
+            value = self._ort.OrtValue.ortvalue_from_shape_and_type(
+                list(shape), self.kv_type, self.device, 0
+            )
+            return Allocation(value.data_ptr(), value)
+
+        return on_cpu if self.device == "cpu" else on_device
+
+    def _open(self, graph: Path, wanted: str, options: SessionOptions) -> tuple[Any, str]:
+        settings = self._settings(options)
+        if wanted == "cpu":
+            return self._ort.InferenceSession(str(graph), settings, providers=[_CPU]), "cpu"
+        reason = "the CUDA provider did not start; see 'refact-edge doctor'"
+        try:
+            session = self._ort.InferenceSession(str(graph), settings, providers=[_CUDA, _CPU])
+            if _CUDA in session.get_providers():
+                return session, "cuda"
+        except Exception as error:  # onnxruntime raises types of its own, not exported
+            reason = str(error).strip().splitlines()[0]
+        if options.device == "cuda":
+            raise DeviceError(f"cuda was asked for and is not usable: {reason}")
+        warnings.warn(f"running on cpu: {reason}", RefactEdgeWarning, stacklevel=2)
+        return self._ort.InferenceSession(str(graph), settings, providers=[_CPU]), "cpu"
+
+    def _settings(self, options: SessionOptions) -> Any:
+        settings = self._ort.SessionOptions()
+        settings.intra_op_num_threads = options.threads or 0  # 0: one a physical core
+        settings.inter_op_num_threads = 1
+        settings.log_severity_level = _ERRORS_ONLY
+        # CPUs without VNNI overflow when unsigned meets signed bytes; this makes onnxruntime use
+        # exact, slower kernels there, and changes nothing elsewhere.
+        settings.add_session_config_entry("session.x64quantprecision", "1")
+        return settings

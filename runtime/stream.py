@@ -1,0 +1,115 @@
+"""A text being generated: iterate for its pieces, then ask what it was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+from .engine import Finish, Generation
+from .stops import AnswerTrimmer, StopScanner
+from .tokens import Utf8Stream
+
+
+class CancelToken:
+    """Ends a generation from another thread: at its next chunk of prompt or next token."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the generation to end."""
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._event.is_set()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one generation: in the prompt, of those found in a cache, and new ones."""
+
+    prompt: int
+    cached: int
+    new: int
+
+
+class Stream:
+    """Iterating yields pieces of text as they are generated, never a broken character.
+
+    Nothing is computed before the first piece is asked for. Leaving the loop early and calling
+    `close` (or using the stream as a context manager) gives its cache back at once.
+    """
+
+    def __init__(
+        self,
+        generation: Generation,
+        decoder: Utf8Stream,
+        stops: StopScanner,
+        trimmer: AnswerTrimmer | None = None,
+    ) -> None:
+        self._generation, self._decoder = generation, decoder
+        self._stops, self._trimmer = stops, trimmer
+        self._shown: list[str] = []
+        self._stopped = False
+        self._iterator = self._pieces()
+
+    @property
+    def text(self) -> str:
+        """All text so far."""
+        return "".join(self._shown)
+
+    @property
+    def ids(self) -> list[int]:
+        """Generated ids so far; the last may reach into a stop string that `text` leaves out."""
+        return list(self._generation.new_ids)
+
+    @property
+    def finish(self) -> Finish:
+        """Why it ended: stop, length or cancelled; empty while it has not."""
+        return "stop" if self._stopped else self._generation.finish
+
+    @property
+    def usage(self) -> Usage:
+        """Token counts so far."""
+        generation = self._generation
+        prompt = len(generation.request.ids)
+        return Usage(prompt, generation.cached, len(generation.new_ids))
+
+    def close(self) -> None:
+        """End the generation now; its finish is then cancelled, unless it had ended before."""
+        self._iterator.close()
+        self._generation.finish = self._generation.finish or "cancelled"
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        return next(self._iterator)
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _pieces(self) -> Generator[str]:  # a generator: close() reaches the engine through it
+        new_ids = iter(self._generation)
+        try:
+            for new_id in new_ids:
+                yield from self._show(self._stops.push(self._decoder.push(new_id)))
+                if self._stops.stopped:
+                    self._stopped = True
+                    return
+            yield from self._show(self._stops.flush())
+        finally:
+            new_ids.close()
+
+    def _show(self, piece: str) -> Iterator[str]:
+        if self._trimmer is not None:
+            piece = self._trimmer.push(piece)
+        if piece:
+            self._shown.append(piece)
+            yield piece

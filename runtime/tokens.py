@@ -1,0 +1,95 @@
+"""Text to ids and back."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from .errors import BundleError
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Return the bytes that the characters of byte-level BPE tokens stand for.
+
+    Printable Latin-1 characters stand for themselves and the other bytes, in order, for the
+    characters from 256 on (Radford et al. 2019).
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    alphabet = {chr(byte): byte for byte in printable}
+    return alphabet | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+BYTE_ALPHABET = _byte_alphabet()
+
+
+class Tokens:
+    """The tokenizer of a bundle.
+
+    `encode` never yields a special token, whatever the text says; `encode_special` parses them.
+    The tokenizers library keeps that choice as state of the object, hence two objects.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Read tokenizer.json.
+
+        Raises:
+            BundleError: when the tokenizers library cannot read it.
+
+        """
+        try:
+            self._plain = Tokenizer.from_file(str(file))
+            self._special = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises nothing more specific
+            raise BundleError(f"{file} is not a readable tokenizer ({error})") from error
+        self._plain.encode_special_tokens = True
+
+    @property
+    def size(self) -> int:
+        """Number of ids, special ones included."""
+        return int(self._plain.get_vocab_size(with_added_tokens=True))
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of user text; specials in it stay text."""
+        return list(self._plain.encode(_whole(text), add_special_tokens=False).ids)
+
+    def encode_special(self, text: str) -> list[int]:
+        """Return the ids of `text` with special tokens in it parsed."""
+        return list(self._special.encode(_whole(text), add_special_tokens=False).ids)
+
+    def id_of(self, token: str) -> int | None:
+        """Return the id of one token, or None."""
+        found = self._plain.token_to_id(token)
+        return None if found is None else int(found)
+
+    def to_bytes(self, token_id: int) -> bytes:
+        """Return the bytes of one token; a token outside the byte alphabet is taken as text."""
+        token = self._plain.id_to_token(token_id) or ""
+        try:
+            return bytes(BYTE_ALPHABET[character] for character in token)
+        except KeyError:
+            return token.encode()
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`, never cleaned up; broken UTF-8 becomes U+FFFD."""
+        return b"".join(map(self.to_bytes, ids)).decode("utf-8", "replace")
+
+
+def _whole(text: str) -> str:
+    """Replace lone surrogates, which an editor's or a shell's bytes can leave in a str."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+class Utf8Stream:
+    """Decodes tokens one by one and holds back the bytes of an unfinished character."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token_id: int) -> str:
+        """Return the characters that this token completes."""
+        return self._decoder.decode(self._tokens.to_bytes(token_id))

@@ -1,0 +1,92 @@
+"""Fixtures: a tiny random checkpoint, bundles made of it, and the data beside the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from refact_edge.export.convert import export_bundle
+from refact_edge.export.fabricate import Shape, fabricate_checkpoint
+from safetensors.numpy import load_file, save_file
+
+ROOT = Path(__file__).parent.parent
+# Heads that are no power of two, a width that no block of 128 divides, padding rows of wte.
+TINY = Shape(layers=2, heads=6, width=96, vocabulary=448, context=640, tokens=420)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    folder = Path(os.environ.get("REFACT_EDGE_TEST_DATA", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent: set REFACT_EDGE_TEST_DATA to the real tokenizer's folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    fabricate_checkpoint(folder, shape=TINY, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_checkpoint: Path) -> Path:
+    folder = tiny_checkpoint.parent / "tiny-bundle"
+    export_bundle(tiny_checkpoint, folder, ["fp32", "fp16", "int8", "int4"])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_checkpoint() -> Path:
+    return ROOT / "demo" / "checkpoint"
+
+
+@pytest.fixture(scope="session")
+def demo_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles") / "demo"
+    export_bundle(demo_checkpoint, folder, ["fp32", "int8", "int4"])
+    return folder
+
+
+@pytest.fixture
+def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """Return a bundle that a test may damage."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+Change = Callable[..., Path]
+
+
+@pytest.fixture
+def changed_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Change:
+    """Return a function that copies the tiny checkpoint with changes to its parts."""
+
+    def change(
+        config: Callable[[dict[str, Any]], object] | None = None,
+        tensors: Callable[[dict[str, np.ndarray]], object] | None = None,
+        tokenizer: Callable[[dict[str, Any]], object] | None = None,
+    ) -> Path:
+        folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "changed"))
+        for name, edit in (("config.json", config), ("tokenizer.json", tokenizer)):
+            if edit is not None:
+                content = json.loads((folder / name).read_text())
+                edit(content)
+                (folder / name).write_text(json.dumps(content))
+        if tensors is not None:
+            weights = load_file(folder / "model.safetensors")
+            tensors(weights)
+            save_file(weights, folder / "model.safetensors")
+        return folder
+
+    return change

@@ -1,0 +1,199 @@
+"""Writing bundles: whole or not at all, and always the same."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Change
+from refact_edge.export import convert
+from refact_edge.export.convert import export_bundle
+from refact_edge.export.weights import VariantWriter
+from refact_edge.runtime.bundle import MANIFEST, read_bundle
+from refact_edge.runtime.errors import BundleError, CheckpointError, ExportError, OptionError
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(
+    tiny_checkpoint: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    export_bundle(tiny_checkpoint, tmp_path / "again", ["fp32", "fp16", "int8", "int4"])
+    assert _files(tmp_path / "again") == _files(tiny_bundle)
+
+
+def test_a_variant_is_the_same_whatever_stands_beside_it(
+    tiny_checkpoint: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    export_bundle(tiny_checkpoint, tmp_path / "alone", ["int4"])
+    alone, all_ = _files(tmp_path / "alone"), _files(tiny_bundle)
+    for name in ("onnx/model_q4.onnx", "onnx/engine_q4.onnx", "onnx/model_q4.onnx_data"):
+        assert alone[name] == all_[name]
+
+
+def test_both_graphs_of_a_variant_share_one_data_file(tiny_bundle: Path) -> None:
+    names = sorted(file.name for file in (tiny_bundle / "onnx").iterdir())
+    assert names == sorted(
+        f"{kind}{suffix}.onnx{end}"
+        for suffix in ("", "_fp16", "_int8", "_q4")
+        for kind, end in (("model", ""), ("engine", ""), ("model", "_data"))
+    )
+
+
+def test_the_report_of_each_variant_orders_them_by_loss(tiny_bundle: Path) -> None:
+    variants = read_bundle(tiny_bundle).variants
+    losses = [variants[n].report["relative_error"] for n in ("fp32", "fp16", "int8", "int4")]
+    assert losses[0] == 0
+    assert losses == sorted(losses)
+    assert len(variants["int4"].report["worst"]) == 10
+    assert variants["int8"].report["bits_per_weight"] < 8.5
+
+
+def test_the_manifest_names_sources_and_no_place(tiny_bundle: Path, tiny_checkpoint: Path) -> None:
+    text = (tiny_bundle / MANIFEST).read_text()
+    sources = json.loads(text)["provenance"]["source"]
+    assert [s["file"] for s in sources] == ["config.json", "tokenizer.json", "model.safetensors"]
+    assert str(tiny_checkpoint.parent) not in text
+
+
+def test_an_existing_bundle_is_replaced_only_when_forced(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "bundle"
+    export_bundle(tiny_checkpoint, target, ["int4"])
+    with pytest.raises(
+        ExportError, match="exists; choose another folder or replace it with --force"
+    ):
+        export_bundle(tiny_checkpoint, target, ["int8"])
+    export_bundle(tiny_checkpoint, target, ["int8"], force=True)
+    assert list(read_bundle(target).variants) == ["int8"]
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(ExportError, match="is not a bundle; it is never replaced"):
+        export_bundle(tiny_checkpoint, tmp_path, ["int4"], force=True)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_failed_replacement_leaves_the_old_bundle(
+    tiny_checkpoint: Path, changed_checkpoint: Change, tmp_path: Path
+) -> None:
+    target = tmp_path / "bundle"
+    export_bundle(tiny_checkpoint, target, ["int4"])
+    before = _files(target)
+    bad = changed_checkpoint(tensors=lambda t: t.pop("lm_head.weight"))
+    with pytest.raises(CheckpointError):
+        export_bundle(bad, target, ["int4"], force=True)
+    assert _files(target) == before
+
+
+def test_a_full_disk_leaves_nothing_behind(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = VariantWriter.add, []
+
+    def full(self: VariantWriter, *args: object) -> None:
+        calls.append(args)
+        if len(calls) == 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(self, *args)
+
+    monkeypatch.setattr(VariantWriter, "add", full)
+    with pytest.raises(ExportError, match=r"no space left on the disk of .*nothing was kept"):
+        export_bundle(tiny_checkpoint, tmp_path / "bundle", ["int4"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_space_is_noticed_before_work_begins(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage:
+        free = 1000
+
+    monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: Usage)
+    with pytest.raises(ExportError, match=r"no space left: the bundle needs about \d+ MB"):
+        export_bundle(tiny_checkpoint, tmp_path / "bundle", ["int4"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_leaves_nothing_behind(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(convert, "_write_graphs", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        export_bundle(tiny_checkpoint, tmp_path / "bundle", ["int4"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_export_leaves_no_bundle_and_the_next_one_cleans_up(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from refact_edge.export import convert\n"
+        "convert._write_side_files = lambda *_: (print('now', flush=True), time.sleep(60))\n"
+        "convert.export_bundle(Path(sys.argv[1]), Path(sys.argv[2]), ['int4'])\n"
+    )
+    target = tmp_path / "bundle"
+    command = [sys.executable, "-c", script, str(tiny_checkpoint), str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "now\n"
+        process.send_signal(signal.SIGKILL)
+    time.sleep(0.1)
+    (left,) = tmp_path.iterdir()
+    with pytest.raises(BundleError):
+        read_bundle(left)
+    with pytest.raises(BundleError):
+        read_bundle(target)
+    export_bundle(tiny_checkpoint, target, ["int4"])
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_an_unknown_variant_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="'int3'; expected: fp32, fp16, int8, int4"):
+        export_bundle(tmp_path / "nowhere", tmp_path / "bundle", ["int3"])
+
+
+def test_weights_too_large_for_fp16_are_named(changed_checkpoint: Change, tmp_path: Path) -> None:
+    def enlarge(tensors: dict[str, np.ndarray]) -> None:
+        tensors["lm_head.weight"][0, 0] = 1e6
+
+    folder = changed_checkpoint(tensors=enlarge)
+    with pytest.raises(CheckpointError, match=r"lm_head\.weight holds values beyond 65504.*fp16"):
+        export_bundle(folder, tmp_path / "bundle", ["fp16"])
+    export_bundle(folder, tmp_path / "bundle", ["int8"])
+
+
+def test_the_licence_travels_with_the_weights(
+    changed_checkpoint: Change, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    assert export_bundle(tiny_checkpoint, tmp_path / "none", ["int4"]).licence is None
+    folder = changed_checkpoint()
+    (folder / "LICENSE.txt").write_text("terms")
+    assert export_bundle(folder, tmp_path / "found", ["int4"]).licence == "LICENSE"
+    assert (tmp_path / "found" / "LICENSE").read_text() == "terms"
+    other = tmp_path / "other"
+    other.write_text("other terms")
+    export_bundle(folder, tmp_path / "given", ["int4"], licence=other)
+    assert (tmp_path / "given" / "LICENSE").read_text() == "other terms"
+    with pytest.raises(ExportError, match="is not a file; expected the licence"):
+        export_bundle(folder, tmp_path / "x", ["int4"], licence=tmp_path / "nowhere")

@@ -1,0 +1,37 @@
+"""A session without onnxruntime: its logits are a plain function of the last id."""
+
+from __future__ import annotations
+
+import numpy as np
+from refact_edge.runtime.bundle import Sizes
+from refact_edge.runtime.cache import Allocation, KvCache
+
+SIZES = Sizes(
+    layers=1, heads=1, kv_heads=1, head_size=4, width=4, vocabulary=40, tokens=32, context=300
+)
+
+
+class CountingSession:
+    """Always prefers the id after the last one; padding ids look even better."""
+
+    def __init__(self, sizes: Sizes = SIZES) -> None:
+        self.sizes = sizes
+        self.steps: list[int] = []  # tokens of each call
+
+    def new_cache(self) -> KvCache:
+        return KvCache.allocate(self.sizes, np.dtype("float32"), self._allocate)
+
+    def step(self, ids: np.ndarray, cache: KvCache, keep: int = 1) -> np.ndarray:
+        cache.check_room(len(ids))
+        cache.ids.extend(ids.tolist())
+        self.steps.append(len(ids))
+        logits = np.zeros((keep, self.sizes.vocabulary), np.float32)
+        for row, token in zip(logits, ids[-keep:], strict=True):
+            row[(token + 1) % self.sizes.tokens] = 5
+            row[(token + 2) % self.sizes.tokens] = 4
+            row[self.sizes.tokens :] = 9
+        return logits
+
+    @staticmethod
+    def _allocate(shape: tuple[int, ...]) -> Allocation:
+        return Allocation(0, None)

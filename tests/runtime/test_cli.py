@@ -1,0 +1,218 @@
+"""The command line as its user meets it: what is printed, and the exit code."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+Done = subprocess.CompletedProcess[str]
+
+
+def _run(*arguments: object, stdin: str | bytes = "") -> Done:
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    command = [sys.executable, "-m", "refact_edge.runtime", *map(str, arguments)]
+    done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=120)
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+    )
+
+
+def _complete(bundle: Path, *arguments: object, stdin: str | bytes = "") -> Done:
+    fixed = ("--bundle", bundle, "--max-tokens", 6, "--seed", 1, "--temperature", 1.5)
+    return _run("complete", *arguments, *fixed, stdin=stdin)
+
+
+def test_the_three_ways_of_naming_the_cursor_give_the_same_text(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("é = 1\ndef f(x):\n    return x\n")
+    by_place = _complete(tiny_bundle, file, "--line", 2, "--column", 7)
+    marked = file.read_text().replace("f(x)", "f(<CURSOR>x)")
+    by_marker = _complete(tiny_bundle, stdin=marked)
+    other = _complete(tiny_bundle, "--marker", "|", stdin=marked.replace("<CURSOR>", "|"))
+    before, after = marked.split("<CURSOR>")
+    by_parts = _complete(tiny_bundle, "--prefix", before, "--suffix", after)
+    assert by_place.returncode == 0, by_place.stderr
+    assert by_place.stdout == by_marker.stdout == other.stdout == by_parts.stdout
+    assert by_place.stderr == ""
+
+
+def test_json_tells_text_finish_and_usage(tiny_bundle: Path) -> None:
+    shown = _complete(tiny_bundle, "--prefix", "a", "--json")
+    answer = json.loads(shown.stdout)
+    assert answer.keys() == {"text", "finish", "usage"}
+    assert answer["usage"].keys() == {"prompt", "cached", "new"}
+    plain = _complete(tiny_bundle, "--prefix", "a")
+    assert plain.stdout == answer["text"] + "\n"
+
+
+MISTAKES = [
+    (("--line", 9, "--column", 1), "line 9 is outside .*a.py; expected 1 to 3"),
+    (("--line", 1, "--column", 99), "column 99 is outside line 1"),
+    ((), "needs --line and --column"),
+    (("--line", 1, "--column", 1, "--prefix", "x"), "give FILE with --line and --column, or"),
+    (("--line", 1, "--column", 1, "--variant", "int9"), "no variant 'int9'; it has: "),
+    (("--line", 1, "--column", 1, "--order", "xyz"), "order 'xyz'; expected one of: spm, psm"),
+    (("--line", 1, "--column", 1, "--device", "gpu"), "device 'gpu'; expected one of auto"),
+    (("--line", 1, "--column", 1, "--top-p", "7"), "top_p 7.0; expected over 0 and at most 1"),
+    (("--line", 1, "--column", 1, "--threads", "0"), "threads 0; expected 1 or more"),
+    (("--line", 1, "--column", 1, "--extra", "nowhere"), "nowhere cannot be read: No such file"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_1(
+    arguments: tuple[object, ...], complaint: str, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.py").write_text("x = 1\ny = 2\n")
+    done = _complete(tiny_bundle, tmp_path / "a.py", *arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert pytest.importorskip("re").search(complaint, line)
+
+
+def test_missing_files_folders_and_bad_bytes_are_named(tiny_bundle: Path, tmp_path: Path) -> None:
+    place = ("--line", 1, "--column", 1)
+    missing = _complete(tiny_bundle, tmp_path / "no.py", *place)
+    assert "no.py cannot be read: No such file or directory" in missing.stderr
+    (tmp_path / "latin.py").write_bytes(b"x = '\xe9'\n")
+    latin = _complete(tiny_bundle, tmp_path / "latin.py", *place)
+    assert "is not UTF-8: byte 0xe9 at offset 5; convert it first" in latin.stderr
+    stdin = _complete(tiny_bundle, stdin=b"\xff<CURSOR>")
+    assert "standard input is not UTF-8" in stdin.stderr
+    none = _complete(tiny_bundle, stdin="no cursor here")
+    assert "holds <CURSOR> 0 times; expected it once" in none.stderr
+    bundle = _complete(tmp_path, "--prefix", "a")
+    assert "has no refact_edge.json, so it is not a bundle" in bundle.stderr
+    for done in (missing, latin, stdin, none, bundle):
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_option_is_exit_code_2(tiny_bundle: Path) -> None:
+    done = _complete(tiny_bundle, "--tempreature", "1")
+    assert done.returncode == 2
+    assert "No such option" in done.stderr
+
+
+def test_chat_answers_an_argument_or_what_is_piped_in(tiny_bundle: Path) -> None:
+    options = ("--bundle", tiny_bundle, "--max-tokens", 5, "--seed", 2, "--temperature", 1)
+    one = _run("chat", "hello", *options)
+    assert (one.returncode, one.stderr) == (0, "")
+    assert _run("chat", *options, stdin="hello\n").stdout == one.stdout
+    empty = _run("chat", *options)
+    assert "the last message must be the user's and must not be empty" in empty.stderr
+
+
+def test_without_a_bundle_the_demo_is_used_or_the_command_that_makes_it_is_named() -> None:
+    from refact_edge.runtime.bundle import default_bundle
+
+    done = _run("complete", "--prefix", "def f(", "--max-tokens", 2)
+    if default_bundle().exists():
+        assert done.returncode == 0
+        assert done.stderr == "using the demo bundle, a toy model; name another with --bundle\n"
+    else:
+        assert done.returncode == 1
+        assert "there is no demo bundle; make it: make demo" in done.stderr
+
+
+def test_info_and_doctor_describe_a_bundle(bundle_copy: Path) -> None:
+    shown = _run("info", bundle_copy)
+    assert "gpt_refact, 2 layers of width 96" in shown.stdout
+    assert all(f"\n{name} " in shown.stdout for name in ("fp32", "fp16", "int8", "int4"))
+    assert json.loads(_run("info", bundle_copy, "--json").stdout)["sizes"]["kv_heads"] == 1
+    healthy = _run("doctor", bundle_copy)
+    assert healthy.returncode == 0, healthy.stdout
+    assert "onnxruntime telemetry  off" in healthy.stdout
+    (bundle_copy / "onnx" / "model_q4.onnx_data").unlink()
+    ill = _run("doctor", bundle_copy)
+    assert ill.returncode == 1
+    assert "!!   int4" in ill.stdout
+    assert "model_q4.onnx_data is missing" in ill.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["complete", "chat", "export", "info", "verify", "doctor", "fabricate"]
+)
+def test_every_command_has_examples_in_its_help(command: str) -> None:
+    shown = _run(command, "--help")
+    assert shown.returncode == 0
+    assert f"    refact-edge {command} " in shown.stdout.split("Examples:")[1]
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback(tiny_bundle: Path) -> None:
+    command = f"{sys.executable} -m refact_edge.runtime info --json {tiny_bundle} | head -c 10"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def _talk(bundle: Path, *arguments: object) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a chat on a terminal of its own; returns the process and our end of it."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "refact_edge.runtime", "chat", "--bundle", str(bundle)]
+    process = subprocess.Popen(
+        [*command, *map(str, arguments)],
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    return process, ours
+
+
+def _read_until(fd: int, wanted: str, seconds: float = 60) -> str:
+    seen, end = "", time.monotonic() + seconds
+    while wanted not in seen and time.monotonic() < end:
+        if select.select([fd], [], [], 0.2)[0]:
+            try:
+                seen += os.read(fd, 4096).decode(errors="replace")
+            except OSError:
+                break
+    assert wanted in seen, seen
+    return seen
+
+
+def test_a_talk_survives_ctrl_c_and_ends_with_ctrl_d(tiny_bundle: Path) -> None:
+    long = ("--max-tokens", 600, "--temperature", 5, "--top-k", 0)
+    process, terminal = _talk(tiny_bundle, *long)
+    try:
+        _read_until(terminal, "you> ")
+        for _ in range(3):
+            os.write(terminal, b"hello\n")
+            _read_until(terminal, "hello\r\n")
+            # In the middle of the answer, or at the next prompt when random weights were brief.
+            os.write(terminal, b"\x03")
+            _read_until(terminal, "(Ctrl-D ends the conversation)")
+            _read_until(terminal, "you> ")
+        os.write(terminal, b"\x04")
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+
+
+def test_ctrl_c_in_a_command_says_interrupted(tiny_bundle: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "refact_edge.runtime",
+        "complete",
+        "--bundle",
+        str(tiny_bundle),
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        time.sleep(1.5)  # it waits for standard input
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert process.stderr is not None
+        assert process.stderr.read().decode().strip() == "interrupted"

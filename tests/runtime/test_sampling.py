@@ -1,0 +1,75 @@
+"""Drawing tokens: each filter by itself, and the seed."""
+
+import numpy as np
+import pytest
+from refact_edge.runtime.errors import OptionError
+from refact_edge.runtime.sampling import GREEDY, Sampler, Sampling, distribution, penalize
+
+LOGITS = np.log(np.array([0.1, 0.4, 0.2, 0.3])).astype(np.float32)
+ALL = {"temperature": 1.0, "top_k": 0}
+
+
+def _kept(**settings: float) -> list[int]:
+    probabilities = distribution(LOGITS.astype(np.float64), Sampling(**(ALL | settings)))
+    assert probabilities.sum() == pytest.approx(1)
+    return np.flatnonzero(probabilities).tolist()
+
+
+def test_without_filters_the_distribution_is_softmax() -> None:
+    probabilities = distribution(LOGITS.astype(np.float64), Sampling(**ALL))
+    np.testing.assert_allclose(probabilities, [0.1, 0.4, 0.2, 0.3], rtol=1e-6)
+
+
+def test_temperature_sharpens() -> None:
+    probabilities = distribution(LOGITS.astype(np.float64), Sampling(temperature=0.5, top_k=0))
+    squares = np.array([0.01, 0.16, 0.04, 0.09])
+    np.testing.assert_allclose(probabilities, squares / squares.sum(), rtol=1e-6)
+
+
+def test_top_k_keeps_exactly_k_even_among_ties() -> None:
+    assert _kept(top_k=2) == [1, 3]
+    flat = distribution(np.zeros(10), Sampling(temperature=1, top_k=3))
+    assert np.count_nonzero(flat) == 3
+
+
+def test_top_p_keeps_the_smallest_set_that_reaches_it() -> None:
+    assert _kept(top_p=0.39) == [1]
+    assert _kept(top_p=0.6) == [1, 3]
+    assert _kept(top_p=0.95) == [0, 1, 2, 3]
+
+
+def test_min_p_is_a_share_of_the_likeliest() -> None:
+    assert _kept(min_p=0.6) == [1, 3]
+
+
+def test_below_the_threshold_it_is_greedy() -> None:
+    assert Sampler(Sampling(temperature=0.04)).pick(LOGITS, []) == 1
+    assert Sampler(GREEDY).pick(LOGITS, [], forbidden=[1]) == 3
+
+
+def test_the_same_seed_draws_the_same_ids_and_another_does_not() -> None:
+    def draw(seed: int | None) -> list[int]:
+        sampler = Sampler(Sampling(temperature=1, top_k=0, seed=seed))
+        return [sampler.pick(LOGITS, []) for _ in range(50)]
+
+    assert draw(7) == draw(7)
+    assert draw(7) != draw(8)
+    assert draw(None) != draw(None)
+
+
+def test_draws_follow_the_distribution() -> None:
+    sampler = Sampler(Sampling(temperature=1, top_k=0, seed=0))
+    counts = np.bincount([sampler.pick(LOGITS, []) for _ in range(4000)], minlength=4)
+    np.testing.assert_allclose(counts / 4000, [0.1, 0.4, 0.2, 0.3], atol=0.03)
+
+
+def test_repetition_penalty_lowers_scores_of_either_sign() -> None:
+    scores = penalize(np.array([2.0, -2.0, 2.0]), [0, 1, 0], 2.0)
+    np.testing.assert_array_equal(scores, [1.0, -4.0, 2.0])
+
+
+def test_every_value_out_of_range_is_listed() -> None:
+    with pytest.raises(OptionError, match="temperature -1; expected 0 or more; top_p 0; expected"):
+        Sampling(temperature=-1, top_p=0)
+    with pytest.raises(OptionError, match="min_p 1"):
+        Sampling(min_p=1)

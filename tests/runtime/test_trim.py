@@ -1,0 +1,87 @@
+"""Which lines around the cursor stay when a file is too long."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from refact_edge.runtime.trim import STEP_LINES, trim
+
+
+def _encode(text: str) -> list[int]:
+    """One id a character: budgets are then easy to see."""
+    return [ord(character) for character in text]
+
+
+def _text(ids: list[int]) -> str:
+    return "".join(map(chr, ids))
+
+
+def _lines(count: int, label: str) -> str:
+    return "".join(f"{label}{i:05}\n" for i in range(count))  # 7 characters a line
+
+
+def test_a_text_that_fits_is_kept_whole() -> None:
+    prefix, suffix = trim("a\nb", "\nc\n", 100, _encode)
+    assert (_text(prefix), _text(suffix)) == ("a\nb", "\nc\n")
+
+
+def test_lines_stay_around_the_cursor_on_both_sides() -> None:
+    prefix, suffix = trim(_lines(500, "a") + "x = ", "\n" + _lines(500, "b"), 2000, _encode)
+    assert _text(prefix).endswith("a00499\nx = ")
+    assert _text(suffix).startswith("\nb00000\n")
+    assert len(prefix) + len(suffix) <= 2000
+    assert abs(len(prefix) - len(suffix)) <= 2 * STEP_LINES * 7
+
+
+def test_the_cut_points_stay_put_while_one_types() -> None:
+    above, below = _lines(500, "a"), "\n" + _lines(500, "b")
+    starts, suffixes = set(), set()
+    typed = "result = compute(value)"
+    for count in range(len(typed)):
+        prefix, suffix = trim(above + typed[:count], below, 2000, _encode)
+        starts.add(_text(prefix)[:6])
+        suffixes.add(_text(suffix))
+    assert len(starts) == 1
+    assert len(suffixes) == 1
+
+
+def test_steps_above_begin_at_multiples_of_32_lines() -> None:
+    prefix, _ = trim(_lines(500, "a"), "", 1000, _encode)
+    assert int(_text(prefix)[1:6]) % STEP_LINES == 0
+
+
+def test_a_line_too_long_by_itself_keeps_its_end() -> None:
+    line = "".join(chr(ord("a") + i % 26) for i in range(5000))
+    prefix, suffix = trim(line, "z" * 5000, 1000, _encode)
+    assert line.endswith(_text(prefix))
+    assert 700 < len(prefix) <= 1000
+    assert len(prefix) + len(suffix) <= 1000
+
+
+def test_an_empty_prefix_leaves_the_budget_to_the_suffix() -> None:
+    prefix, suffix = trim("", _lines(500, "b"), 1000, _encode)
+    assert prefix == []
+    assert _text(suffix).startswith("b00000\n")
+    assert len(suffix) > 500
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    prefix=st.text(alphabet="ab\n", max_size=400),
+    suffix=st.text(alphabet="ab\n", max_size=400),
+    budget=st.integers(1, 500),
+)
+def test_the_budget_always_holds_and_the_cursor_stays_in_place(
+    prefix: str, suffix: str, budget: int
+) -> None:
+    before, after = trim(prefix, suffix, budget, _encode)
+    assert len(before) + len(after) <= budget
+    assert prefix.endswith(_text(before))
+    assert suffix.startswith(_text(after))
+    if len(prefix) + len(suffix) <= budget:
+        assert (_text(before), _text(after)) == (prefix, suffix)
+
+
+@pytest.mark.parametrize("budget", [1, 3, 10])
+def test_tiny_budgets_keep_what_stands_at_the_cursor(budget: int) -> None:
+    before, _ = trim("abcdefghijklmnop", "", budget, _encode)
+    assert _text(before) == "abcdefghijklmnop"[-budget:]
