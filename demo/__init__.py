@@ -1,0 +1,1 @@
+"""The demo checkpoint: a toy GPTRefact trained on the Python standard library."""
