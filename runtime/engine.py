@@ -100,6 +100,7 @@ class Generation:
     def _run(self, cache: KvCache) -> Iterator[int]:
         request = self.request
         sampler = Sampler(request.sampling)
+        history = list(request.ids)
         logits = self._prefill(cache)
         for count in range(self._limit):
             if logits is None or request.cancelled():
@@ -107,11 +108,12 @@ class Generation:
                 return
             forbidden = request.forbidden_first if count == 0 else ()
             real = logits[-1, : self._session.sizes.tokens]  # the rest are padding rows
-            picked = sampler.pick(real, [*request.ids, *self.new_ids], forbidden)
+            picked = sampler.pick(real, history, forbidden)
             if picked in request.stop_ids:
                 self.finish = "stop"
                 return
             self.new_ids.append(picked)
+            history.append(picked)
             yield picked
             if count + 1 < self._limit:
                 logits = self._session.step(np.array([picked], np.int64), cache)

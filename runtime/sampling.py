@@ -13,6 +13,7 @@ from .errors import OptionError
 GREEDY_BELOW = 0.05  # the temperature under which the model's own server is greedy
 
 Logits = npt.NDArray[np.float32]
+Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,13 @@ class Sampler:
             scores = penalize(scores, history, self.sampling.repetition_penalty)
         if self.sampling.greedy:
             return int(np.argmax(scores))
-        probabilities = distribution(scores, self.sampling)
-        return int(self._random.choice(len(probabilities), p=probabilities))
+        ids, probabilities = candidates(scores, self.sampling)
+        drawn = np.searchsorted(np.cumsum(probabilities), self._random.random(), side="right")
+        # The sum of all shares may fall short of 1 by a rounding.
+        return int(ids[min(int(drawn), len(ids) - 1)])
 
 
-def penalize(
-    scores: npt.NDArray[np.float64], history: Sequence[int], penalty: float
-) -> npt.NDArray[np.float64]:
+def penalize(scores: Scores, history: Sequence[int], penalty: float) -> Scores:
     """Divide positive and multiply negative scores of the ids in `history` by `penalty`."""
     seen = np.unique(np.asarray(history, np.int64))
     seen = seen[seen < len(scores)]
@@ -97,24 +98,17 @@ def penalize(
     return out
 
 
-def distribution(scores: npt.NDArray[np.float64], sampling: Sampling) -> npt.NDArray[np.float64]:
-    """Return the probabilities [V] that the filters of `sampling` leave."""
+def candidates(scores: Scores, sampling: Sampling) -> tuple[npt.NDArray[np.int64], Scores]:
+    """Return the ids that the filters of `sampling` leave and their probabilities, best first."""
     scores = scores / sampling.temperature
-    if 0 < sampling.top_k < len(scores):
-        # Exactly k, ties broken by id: a threshold would keep all of a tie.
-        scores[np.argsort(-scores, kind="stable")[sampling.top_k :]] = -np.inf
-    probabilities = _softmax(scores)
-    if sampling.top_p < 1:
-        order = np.argsort(-probabilities, kind="stable")
-        before = np.cumsum(probabilities[order]) - probabilities[order]
-        probabilities[order[before >= sampling.top_p]] = 0
+    count = sampling.top_k if 0 < sampling.top_k < len(scores) else len(scores)
+    # Sorting a whole vocabulary would take longer than a tenth of a step.
+    ids = np.argpartition(-scores, count - 1)[:count]
+    ids = ids[np.argsort(-scores[ids], kind="stable")]
+    powers = np.exp(scores[ids] - scores[ids[0]])
+    probabilities = powers / powers.sum()
+    keep = np.cumsum(probabilities) - probabilities < sampling.top_p
     if sampling.min_p > 0:
-        probabilities[probabilities < sampling.min_p * probabilities.max()] = 0
-    total: npt.NDArray[np.float64] = probabilities / probabilities.sum()
-    return total
-
-
-def _softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    powers = np.exp(scores - scores.max())
-    total: npt.NDArray[np.float64] = powers / powers.sum()
-    return total
+        keep &= probabilities >= sampling.min_p * probabilities[0]
+    ids, probabilities = ids[keep], probabilities[keep]
+    return ids, probabilities / probabilities.sum()

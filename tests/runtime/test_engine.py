@@ -22,7 +22,9 @@ def test_greedy_follows_the_best_logit_and_never_takes_a_padding_id() -> None:
 
 def test_sampling_at_high_temperature_never_takes_a_padding_id() -> None:
     hot = Sampling(temperature=100, top_k=0, seed=3)
-    generation = _generation(CountingSession(), [3], sampling=hot, max_new=200)
+    generation = _generation(
+        CountingSession(), [3], sampling=hot, max_new=200, stop_ids=frozenset()
+    )
     assert max(generation) < SIZES.tokens
 
 

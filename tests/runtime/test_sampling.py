@@ -3,33 +3,36 @@
 import numpy as np
 import pytest
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.sampling import GREEDY, Sampler, Sampling, distribution, penalize
+from refact_edge.runtime.sampling import GREEDY, Sampler, Sampling, candidates, penalize
 
 LOGITS = np.log(np.array([0.1, 0.4, 0.2, 0.3])).astype(np.float32)
 ALL = {"temperature": 1.0, "top_k": 0}
 
 
 def _kept(**settings: float) -> list[int]:
-    probabilities = distribution(LOGITS.astype(np.float64), Sampling(**(ALL | settings)))
+    ids, probabilities = candidates(LOGITS.astype(np.float64), Sampling(**(ALL | settings)))
     assert probabilities.sum() == pytest.approx(1)
-    return np.flatnonzero(probabilities).tolist()
+    assert np.all(np.diff(probabilities) <= 0)
+    return sorted(ids.tolist())
 
 
 def test_without_filters_the_distribution_is_softmax() -> None:
-    probabilities = distribution(LOGITS.astype(np.float64), Sampling(**ALL))
-    np.testing.assert_allclose(probabilities, [0.1, 0.4, 0.2, 0.3], rtol=1e-6)
+    ids, probabilities = candidates(LOGITS.astype(np.float64), Sampling(**ALL))
+    assert ids.tolist() == [1, 3, 2, 0]
+    np.testing.assert_allclose(probabilities, [0.4, 0.3, 0.2, 0.1], rtol=1e-6)
 
 
 def test_temperature_sharpens() -> None:
-    probabilities = distribution(LOGITS.astype(np.float64), Sampling(temperature=0.5, top_k=0))
-    squares = np.array([0.01, 0.16, 0.04, 0.09])
+    cool = Sampling(temperature=0.5, top_k=0)
+    _, probabilities = candidates(LOGITS.astype(np.float64), cool)
+    squares = np.array([0.16, 0.09, 0.04, 0.01])
     np.testing.assert_allclose(probabilities, squares / squares.sum(), rtol=1e-6)
 
 
 def test_top_k_keeps_exactly_k_even_among_ties() -> None:
     assert _kept(top_k=2) == [1, 3]
-    flat = distribution(np.zeros(10), Sampling(temperature=1, top_k=3))
-    assert np.count_nonzero(flat) == 3
+    ids, _ = candidates(np.zeros(10), Sampling(temperature=1, top_k=3))
+    assert len(set(ids.tolist())) == 3
 
 
 def test_top_p_keeps_the_smallest_set_that_reaches_it() -> None:
