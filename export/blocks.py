@@ -6,6 +6,7 @@ every form of matrix product sees two dimensions. Attention alone looks at the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -80,11 +81,11 @@ def linear(g: Graph, x: str, weights: Weights, name: str) -> str:
 def _linear_rows(g: Graph, x: str, stored: Stored, name: str) -> str:
     """Multiply bytes by bytes, then undo both scales.
 
-    Activations are unsigned around 128, weights signed: the pairing with the fastest kernels.
+    Activations are unsigned around 128, weights signed: the pairing with the fastest kernels. The
+    operator takes one scale for all activations, so it is given 1, and each row's own follows.
     """
     codes = g.weight(f"{name}.codes", stored.parts["codes"], (stored.shape[1], stored.shape[0]))
     scales = g.weight(f"{name}.scales", stored.parts["scales"])
-    middle = g.constant(128, "uint8")
     size = g.op("ReduceMax", g.op("Abs", x), g.constant([-1]), attributes={"keepdims": 0})
     step = g.op("Mul", size, g.constant(1 / LARGEST_BYTE, "float32"))
     step = g.op("Max", step, g.constant(1e-30, "float32"))  # an all-zero row must not divide by 0
@@ -94,10 +95,9 @@ def _linear_rows(g: Graph, x: str, stored: Stored, name: str) -> str:
         attributes={"value": _one_value(128, "uint8")},
     )
     bytes_ = g.op("QuantizeLinear", x, step, middles, attributes={"axis": 0})
-    sums = g.op("MatMulInteger", bytes_, codes, middle)
-    floats = g.op("Cast", sums, attributes={"to": ONNX_TYPES["float32"]})
-    scaled = g.op("Mul", floats, g.op("Unsqueeze", step, g.constant([1])))
-    return g.op("Mul", scaled, scales)
+    one, middle = g.constant(1, "float32"), g.constant(128, "uint8")
+    products = g.op("MatMulIntegerToFloat", bytes_, codes, one, scales, middle, domain=CONTRIB)
+    return g.op("Mul", products, g.op("Unsqueeze", step, g.constant([1])))
 
 
 def _one_value(value: int, type: str) -> TensorProto:
@@ -150,6 +150,13 @@ def sequence(
     if activations != "float32":
         bias = g.op("Cast", bias, attributes={"to": ONNX_TYPES[activations]})
     return Sequence(batch, past, new, total, bias)
+
+
+def alibi_slopes(heads: int) -> list[float]:
+    """Return one slope a head: geometric for a power of two, then every other of twice as many."""
+    power: int = 2 ** int(math.log2(heads))
+    first = [2 ** (-8 / power * h) for h in range(1, power + 1)]
+    return first + [2 ** (-4 / power * h) for h in range(1, 2 * (heads - power), 2)]
 
 
 def _size(g: Graph, x: str, axis: int, *, vector: bool = False) -> str:

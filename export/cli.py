@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,12 +158,13 @@ def fabricate(
       refact-edge fabricate random-1.6b --layout unfused --shards 4 --seed 7
     """
     _require_export()
-    from .fabricate import Shape, fabricate_checkpoint
+    from .architectures.gpt_refact import PUBLISHED
+    from .fabricate import fabricate_checkpoint
 
     if not 1 <= shards <= 100 or not 1 <= layers <= 1000:
         raise OptionError(f"shards {shards}, layers {layers}; expected 1 to 100 and 1 to 1000")
     options: dict[str, Any] = {"seed": seed, "fused": layout == "fused", "shards": shards}
     size = fabricate_checkpoint(
-        target, tokenizer, shape=Shape(layers=layers), track=_bar, **options
+        target, tokenizer, config=replace(PUBLISHED, layers=layers), track=_bar, **options
     )
     click.echo(f"{target}: {size / 1e9:.2f} GB of random weights, seed {seed}, {layout} layout")

@@ -7,7 +7,6 @@ import itertools
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import ml_dtypes
@@ -16,35 +15,26 @@ import numpy.typing as npt
 
 from ..runtime.errors import ExportError
 from ..runtime.tokens import BYTE_ALPHABET
-from .architectures.gpt_refact import PUBLISHED_TOKENS, SPECIAL_TOKENS
+from .architectures.gpt_refact import (
+    ARCHITECTURE,
+    PUBLISHED,
+    PUBLISHED_TOKENS,
+    Config,
+    checkpoint_shapes,
+)
 from .progress import SILENT, Track
+from .starcoder import SPECIAL_TOKENS
 
 Bfloat16 = npt.NDArray[np.generic]
 STANDARD_DEVIATION = 0.02  # initializer_range of the published model
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of a GPTRefact checkpoint; the defaults are those of the published 1.6B model."""
-
-    layers: int = 32
-    heads: int = 32
-    width: int = 2048
-    vocabulary: int = 49216
-    context: int = 4096
-    tokens: int = PUBLISHED_TOKENS  # of a made-up tokenizer
-
-    @property
-    def inner(self) -> int:
-        """Width of the MLP, as in the published code."""
-        return -(-int(2 * 4 * self.width / 3) // 256) * 256
 
 
 def fabricate_checkpoint(
     target: Path,
     tokenizer: Path | None = None,
     *,
-    shape: Shape | None = None,
+    config: Config = PUBLISHED,
+    tokens: int = PUBLISHED_TOKENS,
     seed: int = 0,
     fused: bool = True,
     shards: int = 1,
@@ -55,7 +45,8 @@ def fabricate_checkpoint(
     Args:
         target: a folder that does not exist yet.
         tokenizer: a tokenizer.json with the model's special tokens; None makes one up.
-        shape: None means the published 1.6B model.
+        config: the shape; that of the published 1.6B model when not given.
+        tokens: size of a made-up tokenizer.
         seed: the same seed gives the same files.
         fused: False writes the earlier layout, with keys apart from values and gate from up.
         shards: number of safetensors files; more than one come with an index.
@@ -65,12 +56,11 @@ def fabricate_checkpoint(
         ExportError: when `target` exists, the tokenizer is no file, or the disk is full.
 
     """
-    shape = shape or Shape()
     if target.exists():
         raise ExportError(f"{target} exists; choose another folder")
     if tokenizer is not None and not tokenizer.is_file():
         raise ExportError(f"{tokenizer} is not a file; expected a tokenizer.json")
-    tensors = tensor_shapes(shape, fused)
+    tensors = checkpoint_shapes(config, fused)
     needed = sum(2 * int(np.prod(size)) for size in tensors.values())
     absolute = target.absolute()
     absolute.parent.mkdir(parents=True, exist_ok=True)
@@ -81,11 +71,11 @@ def fabricate_checkpoint(
     work.mkdir()
     try:
         if tokenizer is None:
-            made_up = made_up_tokenizer(shape.tokens)
+            made_up = made_up_tokenizer(tokens)
             (work / "tokenizer.json").write_text(json.dumps(made_up), encoding="utf-8")
         else:
             shutil.copyfile(tokenizer, work / "tokenizer.json")
-        (work / "config.json").write_text(json.dumps(config(shape), indent=2) + "\n")
+        (work / "config.json").write_text(json.dumps(config_json(config), indent=2) + "\n")
         _write_shards(work, tensors, seed, shards, track)
         work.rename(absolute)
     except OSError as error:
@@ -97,20 +87,15 @@ def fabricate_checkpoint(
     return needed
 
 
-def config(shape: Shape) -> dict[str, object]:
+def config_json(config: Config) -> dict[str, object]:
     """Return the config.json of that shape, with the fields of the published one."""
     return {
-        "architectures": ["GPTRefactForCausalLM"],
+        "architectures": [ARCHITECTURE],
         "model_type": "gpt_refact",
-        "n_embd": shape.width,
-        "n_head": shape.heads,
-        "n_layer": shape.layers,
+        **config.as_json(),
         "n_inner": None,
-        "n_positions": shape.context,
-        "vocab_size": shape.vocabulary,
         "multi_query": True,
-        "layer_norm_epsilon": 1e-5,
-        "eos_token_id": 0,
+        "eos_token_id": SPECIAL_TOKENS.index("<|endoftext|>"),
         "initializer_range": STANDARD_DEVIATION,
         "torch_dtype": "bfloat16",
     }
@@ -152,23 +137,6 @@ def made_up_tokenizer(tokens: int) -> dict[str, object]:
             "merges": [list(pair) for pair in merges],
         },
     }
-
-
-def tensor_shapes(shape: Shape, fused: bool) -> dict[str, tuple[int, ...]]:
-    """Return names and shapes of a checkpoint in either published layout."""
-    e, f, d = shape.width, shape.inner, shape.width // shape.heads
-    shapes: dict[str, tuple[int, ...]] = {"transformer.wte.weight": (shape.vocabulary, e)}
-    for i in range(shape.layers):
-        layer: dict[str, tuple[int, ...]] = {"ln_1": (e,), "attn.q": (e, e)}
-        layer |= {"attn.kv": (2 * d, e)} if fused else {"attn.k": (d, e), "attn.v": (d, e)}
-        layer |= {"attn.c_proj": (e, e), "ln_2": (e,)}
-        if fused:
-            layer |= {"mlp.gate_up_proj": (2 * f, e)}
-        else:
-            layer |= {"mlp.linear_1": (f, e), "mlp.linear_3": (f, e)}
-        layer |= {"mlp.c_proj": (e, f)}
-        shapes |= {f"transformer.h.{i}.{name}.weight": size for name, size in layer.items()}
-    return shapes | {"ln_f.weight": (e,), "lm_head.weight": (shape.vocabulary, e)}
 
 
 def _write_shards(

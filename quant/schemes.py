@@ -50,7 +50,7 @@ class Scheme:
 # accuracy is for calibrated rounding to win back without the bytes.
 _INT4 = Blocks(bits=4, size=128)
 
-# int8 is MatMulInteger over bytes with a scale a token. Beside MatMulNBits at 8 bits, interleaved
+# int8 is products of bytes with a scale a token. Beside MatMulNBits at 8 bits, interleaved
 # on the same CPU: equal in a step, 2.4 times as fast at 128 tokens and 2.9 times at 256.
 SCHEMES = {
     scheme.name: scheme

@@ -19,11 +19,13 @@ LIMIT_BYTES = 64 * 2**20  # a graph without its weights is far smaller
 ALLOWED_OPERATORS = frozenset(
     {("", name) for name in (
         "Abs", "Add", "And", "Cast", "Concat", "ConstantOfShape", "Gather", "LayerNormalization",
-        "LessOrEqual", "MatMul", "MatMulInteger", "Max", "Mul", "QuantizeLinear", "Range",
+        "LessOrEqual", "MatMul", "Max", "Mul", "QuantizeLinear", "Range",
         "ReduceMax", "Reshape", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sub",
         "Unsqueeze", "Where",
     )}
-    | {("com.microsoft", name) for name in ("FusedMatMul", "GatherBlockQuantized", "MatMulNBits")}
+    | {("com.microsoft", name) for name in (
+        "FusedMatMul", "GatherBlockQuantized", "MatMulIntegerToFloat", "MatMulNBits",
+    )}
 )  # fmt: skip
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from .bundle import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, Sizes, past_name, present_name
 from .cache import Allocation, KvCache
 from .errors import DeviceError, MissingExtraError, OptionError, RefactEdgeWarning
+from .probe import bytes_multiply_exactly
 
 DEVICES = ("auto", "cpu", "cuda")
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -169,7 +170,6 @@ class Session:
         settings.intra_op_num_threads = options.threads or 0  # 0: one a physical core
         settings.inter_op_num_threads = 1
         settings.log_severity_level = _ERRORS_ONLY
-        # CPUs without VNNI overflow when unsigned meets signed bytes; this makes onnxruntime use
-        # exact, slower kernels there, and changes nothing elsewhere.
-        settings.add_session_config_entry("session.x64quantprecision", "1")
+        if not bytes_multiply_exactly(self._ort):
+            settings.add_session_config_entry("session.x64quantprecision", "1")  # slower, exact
         return settings

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from refact_edge.export.architectures.gpt_refact import Config
 from refact_edge.export.convert import export_bundle
-from refact_edge.export.fabricate import Shape, fabricate_checkpoint
+from refact_edge.export.fabricate import fabricate_checkpoint
 from safetensors.numpy import load_file, save_file
 
 ROOT = Path(__file__).parent.parent
 # Heads that are no power of two, a width that no block of 128 divides, padding rows of wte.
-TINY = Shape(layers=2, heads=6, width=96, vocabulary=448, context=640, tokens=420)
+TINY = Config(layers=2, heads=6, width=96, vocabulary=448, context=640, epsilon=1e-5)
+TINY_TOKENS = 420
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +38,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
-    fabricate_checkpoint(folder, shape=TINY, seed=1)
+    fabricate_checkpoint(folder, config=TINY, tokens=TINY_TOKENS, seed=1)
     return folder
 
 

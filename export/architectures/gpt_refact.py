@@ -5,7 +5,6 @@ Sources: the configuration and modelling code published with smallcloudai/Refact
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,27 +21,13 @@ from ...runtime.bundle import (
 from .. import blocks
 from ..blocks import Weights
 from ..graph import ONNX_TYPES, Graph
+from ..starcoder import SPECIAL_TOKENS
 from . import WeightSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
 ARCHITECTURE = "GPTRefactForCausalLM"
-
-# The StarCoder family's special tokens; their ids are their places here.
-SPECIAL_TOKENS = (
-    "<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>",
-    "<gh_stars>", "<issue_start>", "<issue_comment>", "<issue_closed>", "<jupyter_start>",
-    "<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<empty_output>", "<commit_before>",
-    "<commit_msg>", "<commit_after>", "<reponame>",
-)  # fmt: skip
-
-# Fields that a checkpoint of the published width must carry with just these values.
-PUBLISHED = {
-    "n_embd": 2048, "n_head": 32, "n_layer": 32, "n_positions": 4096, "vocab_size": 49216,
-    "layer_norm_epsilon": 1e-5,
-}  # fmt: skip
-PUBLISHED_TOKENS = 49152
 
 
 @dataclass(frozen=True)
@@ -69,7 +54,25 @@ class Config:
     @property
     def published(self) -> bool:
         """Whether this is the 1.6B model, by its width and depth."""
-        return (self.width, self.layers) == (PUBLISHED["n_embd"], PUBLISHED["n_layer"])
+        return (self.width, self.layers) == (PUBLISHED.width, PUBLISHED.layers)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the sizes under the names they have in config.json."""
+        return {name: getattr(self, field) for field, name in _FIELDS.items()}
+
+
+_FIELDS = {
+    "layers": "n_layer",
+    "heads": "n_head",
+    "width": "n_embd",
+    "vocabulary": "vocab_size",
+    "context": "n_positions",
+    "epsilon": "layer_norm_epsilon",
+}
+
+# A checkpoint of the published width and depth must carry just these values.
+PUBLISHED = Config(layers=32, heads=32, width=2048, vocabulary=49216, context=4096, epsilon=1e-5)
+PUBLISHED_TOKENS = 49152
 
 
 def read_config(config: Mapping[str, Any], problems: list[str]) -> Config | None:
@@ -80,7 +83,7 @@ def read_config(config: Mapping[str, Any], problems: list[str]) -> Config | None
             problems.append(f"config.json: {field} is {config.get(field)!r}, expected {rule}")
 
     before = len(problems)
-    for field in ("n_layer", "n_head", "n_embd", "n_positions", "vocab_size"):
+    for field in (name for name in _FIELDS.values() if name != "layer_norm_epsilon"):
         value = config.get(field)
         whole = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
         expect(field, whole, "a positive whole number")
@@ -96,15 +99,8 @@ def read_config(config: Mapping[str, Any], problems: list[str]) -> Config | None
     if config["n_embd"] % config["n_head"]:
         expect("n_head", False, f"a divisor of n_embd {config['n_embd']}")
         return None
-    read = Config(
-        layers=config["n_layer"],
-        heads=config["n_head"],
-        width=config["n_embd"],
-        vocabulary=config["vocab_size"],
-        context=config["n_positions"],
-        epsilon=config["layer_norm_epsilon"],
-    )
-    for field, value in PUBLISHED.items() if read.published else ():
+    read = Config(**{ours: config[name] for ours, name in _FIELDS.items()})
+    for field, value in PUBLISHED.as_json().items() if read.published else ():
         expect(field, config[field] == value, f"{value} as in the published 1.6B model")
     return read
 
@@ -113,7 +109,7 @@ def check_tensors(
     config: Config, shapes: Mapping[str, tuple[int, ...]], problems: list[str]
 ) -> None:
     """Compare names and shapes with the layout, fused or unfused, that the names follow."""
-    expected = _checkpoint_shapes(config, _is_fused(set(shapes)))
+    expected = checkpoint_shapes(config, _is_fused(set(shapes)))
     missing = [name for name in expected if name not in shapes]
     extra = [name for name in shapes if name not in expected and name not in must_be_zero({name})]
     if "lm_head.weight" in missing:
@@ -145,7 +141,8 @@ def _is_fused(names: set[str]) -> bool:
     return not any(name.endswith((".attn.k.weight", ".mlp.linear_1.weight")) for name in names)
 
 
-def _checkpoint_shapes(config: Config, fused: bool) -> dict[str, tuple[int, ...]]:
+def checkpoint_shapes(config: Config, fused: bool) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes of a checkpoint in either published layout."""
     e, f, d = config.width, config.inner, config.head_size
     if fused:
         varying = {"attn.kv": (2 * d, e), "mlp.gate_up_proj": (2 * f, e)}
@@ -168,7 +165,7 @@ def must_be_zero(names: set[str]) -> list[str]:
 def weight_specs(config: Config, names: set[str]) -> list[WeightSpec]:
     """List the weights, always in the fused layout, in the order of the forward pass."""
     fused = _is_fused(names)
-    shapes = _checkpoint_shapes(config, fused=True)
+    shapes = checkpoint_shapes(config, fused=True)
     unfused = {
         "attn.kv": ("attn.k", "attn.v"),
         "mlp.gate_up_proj": ("mlp.linear_1", "mlp.linear_3"),
@@ -248,13 +245,6 @@ def sampling() -> dict[str, Any]:
     return {"temperature": 0.2, "top_k": 50, "top_p": 1.0, "max_tokens": 50}
 
 
-def alibi_slopes(heads: int) -> list[float]:
-    """Return one slope a head: geometric for a power of two, then every other of twice as many."""
-    power: int = 2 ** int(math.log2(heads))
-    first = [2 ** (-8 / power * h) for h in range(1, power + 1)]
-    return first + [2 ** (-4 / power * h) for h in range(1, 2 * (heads - power), 2)]
-
-
 def build(g: Graph, config: Config, weights: Weights, *, standard: bool) -> None:
     """Build the graph that other loaders open, or the engine's (see `runtime/bundle.py`)."""
     kv = weights.activations
@@ -268,7 +258,7 @@ def build(g: Graph, config: Config, weights: Weights, *, standard: bool) -> None
         for i in range(config.layers)
     ]
     keep = None if standard else g.input(LOGITS_TO_KEEP, "int64", [])
-    slopes = alibi_slopes(config.heads)
+    slopes = blocks.alibi_slopes(config.heads)
     s = blocks.sequence(g, ids, pasts[0][0], slopes, kv, mask)
 
     x = blocks.embedding(

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, Change
+from conftest import TINY, TINY_TOKENS, Change
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import fabricate_checkpoint
 from refact_edge.export.inspect import inspect_checkpoint
@@ -58,7 +58,9 @@ def test_both_published_layouts_give_the_same_weights(
 @pytest.mark.parametrize("fused", [True, False])
 def test_shards_with_an_index_open_like_one_file(fused: bool, tmp_path: Path) -> None:
     for shards in (1, 3):
-        fabricate_checkpoint(tmp_path / str(shards), shape=TINY, fused=fused, shards=shards)
+        fabricate_checkpoint(
+            tmp_path / str(shards), config=TINY, tokens=TINY_TOKENS, fused=fused, shards=shards
+        )
     assert len(list((tmp_path / "3").glob("*.safetensors"))) == 3
     assert _same(_weights(tmp_path / "1"), _weights(tmp_path / "3"))
 
@@ -148,7 +150,7 @@ def test_half_a_download_is_told_from_a_whole_one(changed_checkpoint: Change) ->
 
 def test_missing_shards_are_listed(tmp_path: Path) -> None:
     folder = tmp_path / "sharded"
-    fabricate_checkpoint(folder, shape=TINY, shards=3)
+    fabricate_checkpoint(folder, config=TINY, tokens=TINY_TOKENS, shards=3)
     (folder / "model-00002-of-00003.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"lacks 1 of 3 weight files: model-00002.*finish"):
         inspect_checkpoint(folder, SILENT)
@@ -156,7 +158,7 @@ def test_missing_shards_are_listed(tmp_path: Path) -> None:
 
 def test_an_index_cannot_name_files_outside(tmp_path: Path) -> None:
     folder = tmp_path / "sharded"
-    fabricate_checkpoint(folder, shape=TINY, shards=2)
+    fabricate_checkpoint(folder, config=TINY, tokens=TINY_TOKENS, shards=2)
     index = folder / "model.safetensors.index.json"
     content = json.loads(index.read_text())
     content["weight_map"]["lm_head.weight"] = "../../secret.safetensors"
@@ -293,7 +295,8 @@ def test_faulty_tokenizers_are_named(
 
 
 def test_the_real_tokenizer_passes_the_door(shared_data: Path, tmp_path: Path) -> None:
-    from refact_edge.export.architectures.gpt_refact import PUBLISHED_TOKENS, SPECIAL_TOKENS
+    from refact_edge.export.architectures.gpt_refact import PUBLISHED_TOKENS
+    from refact_edge.export.starcoder import SPECIAL_TOKENS
     from refact_edge.export.tokenizer import check_tokenizer
 
     problems: list[str] = []

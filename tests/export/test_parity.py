@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from refact_edge.export import blocks
+from refact_edge.export.architectures.gpt_refact import Config
 from refact_edge.export.convert import export_bundle
-from refact_edge.export.fabricate import Shape, fabricate_checkpoint
+from refact_edge.export.fabricate import fabricate_checkpoint
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.parity import compare, sample_ids
 from refact_edge.export.progress import SILENT
@@ -87,8 +89,10 @@ def test_the_reference_agrees_with_independent_arithmetic(
     shape: tuple[int, int, int], tmp_path: Path
 ) -> None:
     layers, heads, width = shape
-    size = Shape(layers=layers, heads=heads, width=width, vocabulary=300, context=256, tokens=280)
-    fabricate_checkpoint(tmp_path / "c", shape=size, seed=9)
+    size = Config(
+        layers=layers, heads=heads, width=width, vocabulary=300, context=256, epsilon=1e-5
+    )
+    fabricate_checkpoint(tmp_path / "c", config=size, tokens=280, seed=9)
     model, weights, _ = _reference(tmp_path / "c")
     ids = np.random.default_rng(0).integers(0, 280, 150)
     # Larger weights than at the start of training make attention and ALiBi matter.
@@ -178,10 +182,8 @@ def test_compare_finds_every_path_of_fp32_exact_and_judges_no_other(
 def test_compare_notices_a_wrong_graph(
     tiny_bundle: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from refact_edge.export.architectures import gpt_refact
-
-    slopes = gpt_refact.alibi_slopes
-    monkeypatch.setattr(gpt_refact, "alibi_slopes", lambda heads: slopes(heads)[::-1])
+    slopes = blocks.alibi_slopes
+    monkeypatch.setattr(blocks, "alibi_slopes", lambda heads: slopes(heads)[::-1])
     export_bundle(tiny_checkpoint, tmp_path / "wrong", ["fp32"])
     monkeypatch.undo()
     result = compare(tiny_checkpoint, tmp_path / "wrong", prompt_tokens=100, greedy_tokens=20)
