@@ -5,7 +5,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runtime/default_bundle
+LIGHT := $(VENV)/.ready-light
 READY := $(VENV)/.ready
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 FULL_DIR ?= build/fullsize
 MINUTES ?= 25
 
@@ -17,14 +19,19 @@ help: ## Print this list
 
 setup: $(READY) ## Make .venv with all that development needs (torch included, about 1.5 GB)
 
-$(READY): pyproject.toml constraints.txt
+$(LIGHT): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; name one: make PYTHON=..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (the first time takes some minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "installing into $(VENV) (a minute the first time) ..."
+	@$(INSTALL) -e '.[cpu,export]'
 	@touch $@
 
-$(DEMO)/refact_edge.json: $(READY) $(wildcard demo/checkpoint/*) $(wildcard export/*.py export/*/*.py quant/*.py runtime/*.py)
+$(READY): $(LIGHT)
+	@echo "installing torch and the development tools into $(VENV) (some minutes the first time) ..."
+	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+$(DEMO)/refact_edge.json: $(LIGHT) $(wildcard demo/checkpoint/*) $(wildcard export/*.py export/*/*.py quant/*.py runtime/*.py)
 	@$(BIN)/refact-edge export demo/checkpoint $(DEMO) --force
 
 demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one completion and one chat answer
@@ -51,7 +58,7 @@ fullsize: $(READY) ## Prove parity and measure at the full 1.6B shape (19 GB of 
 train-demo: $(READY) ## Train the demo checkpoint anew into build/demo-checkpoint (MINUTES=25)
 	$(BIN)/python -m demo.train --minutes $(MINUTES) --out build/demo-checkpoint
 
-wheel: $(DEMO)/refact_edge.json ## Build the wheel, with the demo's bundle in it
+wheel: $(READY) $(DEMO)/refact_edge.json ## Build the wheel, with the demo's bundle in it
 	@rm -rf build/lib build/bdist*
 	$(BIN)/python -m build --wheel --outdir dist .
 

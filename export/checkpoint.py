@@ -7,7 +7,7 @@ data, and pytorch_model.bin is read by torch's weights_only loader alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ def read_json(file: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file.parent} has no {file.name}, so it is not a checkpoint folder")
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} is not valid JSON ({error}); download it again") from error
     if not isinstance(value, dict):
@@ -114,11 +116,22 @@ def _weight_files(path: Path, stem: str, suffix: str) -> list[Path]:
 
 
 def _check_downloaded(file: Path) -> None:
-    with file.open("rb") as stream:
-        head = stream.read(len(_LFS_POINTER))
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(len(_LFS_POINTER))
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from error
     if head == _LFS_POINTER:
         raise CheckpointError(
             f"{file} is a Git LFS pointer, not the weights; fetch them with: git lfs pull"
+        )
+
+
+def _check_new(file: Path, known: dict[str, TensorInfo], names: Iterable[str]) -> None:
+    if twice := sorted(set(names) & known.keys()):
+        first = known[twice[0]].file.name
+        raise CheckpointError(
+            f"{file} holds {len(twice)} tensors that {first} holds too: {', '.join(twice[:3])}"
         )
 
 
@@ -133,10 +146,11 @@ def _open_safetensors(
             array: Floating = tensors.get_tensor(name).astype(np.float32)
         return array
 
-    tensors = {}
+    tensors: dict[str, TensorInfo] = {}
     for file in files:
         try:
             with safe_open(file, framework="np") as opened:
+                _check_new(file, tensors, opened.keys())
                 for name in opened.keys():  # noqa: SIM118 - safe_open does not iterate
                     part = opened.get_slice(name)
                     shape = tuple(part.get_shape())
@@ -160,7 +174,7 @@ def _open_bin(
 
     names = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
     loaded: dict[str, torch.Tensor] = {}
-    tensors = {}
+    tensors: dict[str, TensorInfo] = {}
     for file in files:
         try:
             part = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
@@ -172,6 +186,7 @@ def _open_bin(
                 f"{file} cannot be read as plain weights ({reason}); download it again, "
                 "or take the checkpoint's safetensors file"
             ) from error
+        _check_new(file, tensors, shapes)
         for name, shape in shapes.items():
             loaded[name] = part[name]
             kind = names.get(part[name].dtype, str(part[name].dtype))

@@ -131,7 +131,10 @@ def _print_comparison(results: dict[str, Comparison]) -> None:
         click.echo(f"{name:8} {result.max_abs_diff:13.2e} {result.top1_agreement:8.2%}  {paths}")
         if result.greedy_asked:
             asked, equal = result.greedy_asked, result.greedy_tokens
-            click.echo(f"{'':8} greedy text: {equal} of {asked} tokens equal the reference's")
+            click.echo(
+                f"{'':8} greedy text: {equal} of {asked} tokens equal the reference's "
+                f"(near ties: {result.greedy_near_ties})"
+            )
         if result.near_ties:
             click.echo(f"{'':8} near ties that changed places: {result.near_ties}")
     lengths = next(iter(results.values())).lengths
@@ -161,8 +164,11 @@ def fabricate(
     from .architectures.gpt_refact import PUBLISHED
     from .fabricate import fabricate_checkpoint
 
-    if not 1 <= shards <= 100 or not 1 <= layers <= 1000:
-        raise OptionError(f"shards {shards}, layers {layers}; expected 1 to 100 and 1 to 1000")
+    if not (1 <= shards <= 100 and 1 <= layers <= 1000 and seed >= 0):
+        raise OptionError(
+            f"shards {shards}, layers {layers}, seed {seed}; expected 1 to 100, 1 to 1000 and "
+            "0 or more"
+        )
     options: dict[str, Any] = {"seed": seed, "fused": layout == "fused", "shards": shards}
     size = fabricate_checkpoint(
         target, tokenizer, config=replace(PUBLISHED, layers=layers), track=_bar, **options

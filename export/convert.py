@@ -6,11 +6,8 @@ manifest, without which the runtime accepts nothing, is written last.
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,14 +19,13 @@ from ..runtime import bundle as layout
 from ..runtime.errors import CheckpointError, ExportError
 from . import loaders
 from .architectures import Architecture, WeightSpec
+from .beside import beside, check_space
 from .blocks import Weights
 from .checkpoint import Checkpoint
 from .graph import Graph
 from .inspect import Inspected, inspect_checkpoint
 from .progress import SILENT, Track
 from .weights import VariantWriter, estimate_bytes, load_weight
-
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -61,12 +57,14 @@ def export_bundle(
 
     """
     schemes = require_schemes(variants)
+    target = target.resolve()  # a link stays, and points at the new bundle
     _check_target(target, force)
     licence_file = _licence_file(checkpoint, licence)
     found = inspect_checkpoint(checkpoint, track)
     specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
-    _check_space(target, sum(estimate_bytes(specs, scheme) for scheme in schemes))
-    with _beside(target) as work:
+    check_space(target, sum(estimate_bytes(specs, scheme) for scheme in schemes))
+    with beside(target) as work:
+        (work / layout.GRAPH_FOLDER).mkdir()
         written = _write_weights(work, found.checkpoint, specs, schemes, track)
         for scheme, writer in zip(schemes, written, strict=True):
             _write_graphs(work, found.architecture, found.config, scheme, writer)
@@ -74,12 +72,11 @@ def export_bundle(
         _write_side_files(work, found, names, licence_file)
         manifest = _manifest(work, found, schemes, written)
         _write_json(work / layout.MANIFEST, manifest)
-        _publish(work, target)
     return Exported(target, manifest, "LICENSE" if licence_file else None)
 
 
 def _check_target(target: Path, force: bool) -> None:
-    if not target.exists() and not target.is_symlink():
+    if not target.exists():
         return
     if not force:
         raise ExportError(f"{target} exists; choose another folder or replace it with --force")
@@ -94,45 +91,6 @@ def _licence_file(checkpoint: Path, given: Path | None) -> Path | None:
         return given
     found = sorted(file for file in checkpoint.glob("LICENSE*") if file.is_file())
     return found[0] if found else None
-
-
-def _check_space(target: Path, needed: int) -> None:
-    parent = target.absolute().parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(parent).free
-    except OSError as error:
-        raise ExportError(f"{parent} cannot be written: {error.strerror}") from error
-    if free < needed:
-        raise ExportError(
-            f"no space left: the bundle needs about {needed / 1e6:.0f} MB and {parent} has "
-            f"{free / 1e6:.0f} MB free; free some or choose another folder"
-        )
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Yield a fresh folder beside `target` and remove it unless it was renamed away."""
-    absolute = target.absolute()
-    work = absolute.with_name(f".{absolute.name}.partial")
-    try:
-        # One that a killed export left behind is of no use to anyone.
-        shutil.rmtree(work, ignore_errors=True)
-        (work / layout.GRAPH_FOLDER).mkdir(parents=True)
-        yield work
-    except OSError as error:
-        if error.errno in _FULL_DISK:
-            raise ExportError(
-                f"no space left on the disk of {absolute.parent}; nothing was kept; "
-                "free some space or choose another folder"
-            ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise ExportError(
-                f"{absolute.parent} cannot be written: {error.strerror}; choose another folder"
-            ) from error
-        raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _write_weights(
@@ -202,11 +160,12 @@ def _write_side_files(
     if licence is not None:
         shutil.copyfile(licence, work / "LICENSE")
     text = loaders.readme(found.model_type, variants, "LICENSE" if licence else None)
-    (work / "README.md").write_text(text, encoding="utf-8")
+    (work / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
 
 def _write_json(file: Path, content: object) -> None:
-    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    file.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _manifest(
@@ -243,15 +202,3 @@ def _manifest(
         },
         "files": files,
     }
-
-
-def _publish(work: Path, target: Path) -> None:
-    """Put the finished folder in place; an old bundle stays until the new one is there."""
-    if not target.exists():
-        work.rename(target)
-        return
-    old = work.with_name(f".{target.absolute().name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    target.rename(old)
-    work.rename(target)
-    shutil.rmtree(old, ignore_errors=True)

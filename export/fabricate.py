@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import json
 import shutil
@@ -22,6 +21,7 @@ from .architectures.gpt_refact import (
     Config,
     checkpoint_shapes,
 )
+from .beside import beside, check_space
 from .progress import SILENT, Track
 from .starcoder import SPECIAL_TOKENS
 
@@ -62,14 +62,8 @@ def fabricate_checkpoint(
         raise ExportError(f"{tokenizer} is not a file; expected a tokenizer.json")
     tensors = checkpoint_shapes(config, fused)
     needed = sum(2 * int(np.prod(size)) for size in tensors.values())
-    absolute = target.absolute()
-    absolute.parent.mkdir(parents=True, exist_ok=True)
-    if (free := shutil.disk_usage(absolute.parent).free) < needed:
-        raise ExportError(f"no space left: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
-    work = absolute.with_name(f".{absolute.name}.partial")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    try:
+    check_space(target, needed)
+    with beside(target) as work:
         if tokenizer is None:
             made_up = made_up_tokenizer(tokens)
             (work / "tokenizer.json").write_text(json.dumps(made_up), encoding="utf-8")
@@ -77,13 +71,6 @@ def fabricate_checkpoint(
             shutil.copyfile(tokenizer, work / "tokenizer.json")
         (work / "config.json").write_text(json.dumps(config_json(config), indent=2) + "\n")
         _write_shards(work, tensors, seed, shards, track)
-        work.rename(absolute)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise ExportError(f"no space left on the disk of {absolute.parent}") from error
-        raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return needed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,7 @@ def inspect_checkpoint(path: Path, track: Track) -> Inspected:
         for name, info in checkpoint.tensors.items()
         if info.type not in FLOAT_TYPES
     ]
-    zero = architecture.must_be_zero(set(checkpoint.tensors))
-    _check_values(checkpoint, zero, problems, track)
+    _check_values(checkpoint, architecture, problems, track)
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         raise CheckpointError(f"{path} cannot be exported:{listed}")
@@ -65,9 +65,11 @@ def inspect_checkpoint(path: Path, track: Track) -> Inspected:
 
 
 def _check_values(
-    checkpoint: Checkpoint, must_be_zero: list[str], problems: list[str], track: Track
+    checkpoint: Checkpoint, architecture: Architecture, problems: list[str], track: Track
 ) -> None:
     """Look at every value: a NaN or an infinity would only show much later, as nonsense."""
+    zero = architecture.must_be_zero(set(checkpoint.tensors))
+    hashes: dict[str, bytes] = {}
     readable = {n: info for n, info in checkpoint.tensors.items() if info.type in FLOAT_TYPES}
     total = sum(int(np.prod(info.shape)) for info in readable.values())
     with track("checking weights", total) as advance:
@@ -75,6 +77,10 @@ def _check_values(
             values = checkpoint.read(name)
             if bad := values.size - int(np.count_nonzero(np.isfinite(values))):
                 problems.append(f"{name} holds {bad} values that are not finite (of {values.size})")
-            elif name in must_be_zero and values.any():
+            elif name in zero and values.any():
                 problems.append(f"{name} is not zero; this architecture has no bias")
+            if name in architecture.MUST_DIFFER:
+                hashes[name] = hashlib.sha256(values.data).digest()
             advance(int(np.prod(info.shape)))
+    if len(hashes) > 1 and len(set(hashes.values())) == 1:
+        problems.append(f"{' and '.join(hashes)} are equal: tied weights, which this model has not")

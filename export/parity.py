@@ -52,6 +52,7 @@ class Comparison:
     lengths: list[int] = field(default_factory=list)
     greedy_tokens: int = 0  # leading greedy tokens equal to the reference's, ...
     greedy_asked: int = 0  # ... of so many; only fp32 is asked
+    greedy_near_ties: int = 0  # of the equal ones, those that only a near tie makes equal
 
     @property
     def top1_agreement(self) -> float:
@@ -81,7 +82,10 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures for --json."""
-        return {**asdict(self), "top1_agreement": self.top1_agreement}
+        figures = {**asdict(self), "top1_agreement": self.top1_agreement}
+        if not np.isfinite(self.max_abs_diff):  # JSON has no infinity
+            figures |= {"max_abs_diff": None, "paths": {}}
+        return figures
 
 
 def compare(
@@ -129,7 +133,8 @@ def compare(
                 results[name] = _compare_variant(bundle, name, ids, want, advance)
         for (name, new), file in zip(greedy.items(), files[1:], strict=True):
             logits = np.load(file, mmap_mode="r")[GREEDY_PROMPT - 1 : -1, : bundle.sizes.tokens]
-            results[name].greedy_tokens = _greedy_agreement(logits, new)
+            equal, ties = _greedy_agreement(logits, new)
+            results[name].greedy_tokens, results[name].greedy_near_ties = equal, ties
             results[name].greedy_asked = len(new)
     return results
 
@@ -171,15 +176,17 @@ def _greedy(bundle: Bundle, variant: str, prompt: Ids, count: int) -> Ids:
     return np.array(list(Generation(session, PrefixCache(session.new_cache), request)), np.int64)
 
 
-def _greedy_agreement(logits: Logits, new: Ids) -> int:
-    """Count the leading tokens that the reference would have chosen too, near ties included.
+def _greedy_agreement(logits: Logits, new: Ids) -> tuple[int, int]:
+    """Count the leading tokens that the reference would have chosen too, and its near ties.
 
     One pass over the finished text tells: each choice depends only on tokens already agreed on.
     """
+    ties = 0
     for i, (row, token) in enumerate(zip(logits, new, strict=True)):
         if row.max() - row[token] >= NEAR_TIE:
-            return i
-    return len(new)
+            return i, ties
+        ties += int(row.argmax() != token)
+    return len(new), ties
 
 
 def _engine(bundle: Bundle, variant: str) -> Session:

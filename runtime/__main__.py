@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -16,6 +17,10 @@ from .errors import RefactEdgeError, RefactEdgeWarning
 def main() -> None:
     """Run refact-edge; exits with 1 for a mistake, 2 for a wrong option, 130 when interrupted."""
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Models write any character, and line ends are theirs to choose.
+            stream.reconfigure(encoding="utf-8", errors="replace", newline="\n")
     try:
         # Not standalone, click returns the code that a command exits with.
         sys.exit(cli.main(prog_name="refact-edge", standalone_mode=False))

@@ -21,6 +21,8 @@ MANIFEST = "refact_edge.json"
 TOKENIZER = "tokenizer.json"
 GRAPH_FOLDER = "onnx"
 MANIFEST_LIMIT_BYTES = 16 * 2**20
+SIZE_LIMIT = 2**24  # of any number of layers, rows, tokens
+KV_TYPES = ("float32", "float16")
 SIDE_FILE_LIMIT_BYTES = 256 * 2**20  # tokenizer.json and the like
 
 # Suffixes that transformers.js and others look for.
@@ -136,7 +138,7 @@ def read_bundle(path: Path) -> Bundle:
             "export the model again"
         )
     try:
-        return Bundle(
+        bundle = Bundle(
             path=path,
             architecture=str(manifest["architecture"]),
             sizes=Sizes(**manifest["sizes"]),
@@ -148,14 +150,39 @@ def read_bundle(path: Path) -> Bundle:
             provenance=dict(manifest["provenance"]),
             files={name: dict(entry) for name, entry in manifest["files"].items()},
         )
+        _check_values(bundle)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
-            f"{path / MANIFEST} is not a manifest of format {FORMAT} ({error}); export again"
+            f"{path / MANIFEST} is not a manifest of format {FORMAT} "
+            f"({type(error).__name__}: {error}); export the model again"
         ) from error
+    return bundle
+
+
+def _check_values(bundle: Bundle) -> None:
+    """Raise ValueError for a value of a wrong type or beyond all reason."""
+    sizes = bundle.sizes
+    for name, value in vars(sizes).items():
+        if not isinstance(value, int) or not 0 < value <= SIZE_LIMIT:
+            raise ValueError(f"{name} is {value!r}")
+    if sizes.tokens > sizes.vocabulary or sizes.kv_heads != 1:
+        raise ValueError(f"{sizes.tokens} tokens, {sizes.kv_heads} key/value heads")
+    for name, variant in bundle.variants.items():
+        if name not in VARIANT_SUFFIXES or variant.kv_type not in KV_TYPES:
+            raise ValueError(f"variant {name!r} with a cache of {variant.kv_type!r}")
+    if not bundle.variants:
+        raise ValueError("no variants")
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / MANIFEST
+    try:
+        return _load_manifest(path, file)
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _load_manifest(path: Path, file: Path) -> dict[str, Any]:
     if not path.exists():
         raise BundleError(f"{path} does not exist; expected the folder of a bundle")
     if not file.is_file():
@@ -193,7 +220,9 @@ def verify_variant(bundle: Bundle, variant: str, *, hashes: bool = True) -> None
         BundleError: see `verify_files` and `graphcheck.check_graph`.
 
     """
-    verify_files(bundle, [*bundle.side_files(), *bundle.variant_files(variant)], hashes=hashes)
+    # What is opened must be in the manifest, whatever the manifest leaves out.
+    names = dict.fromkeys([*bundle.side_files(), TOKENIZER, *bundle.variant_files(variant)])
+    verify_files(bundle, names, hashes=hashes)
     weights = bundle.path / weights_file(variant)
     for graph in (standard_graph(variant), engine_graph(variant)):
         check_graph(bundle.path / graph, weights)
@@ -201,7 +230,7 @@ def verify_variant(bundle: Bundle, variant: str, *, hashes: bool = True) -> None
 
 def _file_problem(bundle: Bundle, name: str, hashes: bool) -> str | None:
     parts = PurePosixPath(name).parts
-    if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name:
+    if not parts or PurePosixPath(name).is_absolute() or ".." in parts or set(name) & set("\\:"):
         return f"{name!r} is not a path inside the bundle"
     if name not in bundle.files:
         return f"{name} is not in the manifest"
@@ -210,10 +239,17 @@ def _file_problem(bundle: Bundle, name: str, hashes: bool) -> str | None:
         return f"{name} is a link; a bundle holds plain files"
     if not file.is_file():
         return f"{name} is missing"
+    try:
+        return _content_problem(file, name, expected, hashes)
+    except OSError as error:
+        return f"{name} cannot be read: {error.strerror}"
+
+
+def _content_problem(file: Path, name: str, expected: dict[str, Any], hashes: bool) -> str | None:
     size = file.stat().st_size
     if size != expected.get("bytes"):
         return f"{name} has {size} bytes, the manifest says {expected.get('bytes')}"
-    if len(parts) == 1 and size > SIDE_FILE_LIMIT_BYTES:
+    if "/" not in name and size > SIDE_FILE_LIMIT_BYTES:
         return f"{name} is over {SIDE_FILE_LIMIT_BYTES} bytes"
     if hashes and file_sha256(file) != expected.get("sha256"):
         return f"{name} was altered: its sha256 is not the manifest's"

@@ -16,7 +16,7 @@ import click
 from .bundle import default_bundle, read_bundle
 from .cursor import decode_text, split_at, split_marker
 from .doctor import examine
-from .errors import BundleError, OptionError, PromptError
+from .errors import BundleError, OptionError, PromptError, RefactEdgeError
 from .model import Model, load
 from .sampling import Sampling
 from .stream import Stream
@@ -85,6 +85,7 @@ def _generation_options(command: Command) -> Command:
 @click.option("--marker", default="<CURSOR>", show_default=True, help="The cursor, in stdin.")
 @click.option("--extra", type=_PATH, multiple=True, help="Another open file; may be repeated.")
 @click.option("--order", help="spm (suffix first, the default) or psm.")
+@click.option("--no-empty", is_flag=True, help="Do not let the completion be empty.")
 @click.option("--single-line", is_flag=True, help="Complete the cursor's line only.")
 @_generation_options
 @_model_options
@@ -98,6 +99,7 @@ def complete(
     extra: tuple[Path, ...],
     order: str | None,
     single_line: bool,
+    no_empty: bool,
     max_tokens: int | None,
     stop: tuple[str, ...],
     as_json: bool,
@@ -130,6 +132,7 @@ def complete(
         multiline=not single_line,
         max_tokens=max_tokens,
         stop=stop or None,
+        allow_empty=not no_empty,
         sampling=_sampling(model, sampling),
     )
     _show(stream, as_json)
@@ -163,9 +166,9 @@ def chat(
       refact-edge chat --temperature 0 --system 'You answer in one line'
     """
     history = [{"role": "system", "content": system}] if system else []
-    talking = question is None and sys.stdin.isatty()
+    talking = question is None and sys.stdin is not None and sys.stdin.isatty()
     if question is None and not talking:
-        question = decode_text(sys.stdin.buffer.read(), "standard input")
+        question = _standard_input()
     model = _load(bundle, variant, device, threads)
     chosen = _sampling(model, sampling)
 
@@ -174,10 +177,11 @@ def chat(
         import readline  # noqa: F401
 
     def answer(text: str) -> None:
-        history.append({"role": "user", "content": text})
-        stream = model.chat(history, max_tokens=max_tokens, stop=stop, sampling=chosen)
+        turns = [*history, {"role": "user", "content": text}]
+        stream = model.chat(turns, max_tokens=max_tokens, stop=stop, sampling=chosen)
         _show(stream, as_json)
-        history.append({"role": "assistant", "content": stream.text})
+        # Only now: a question that was refused or cut off is not part of the conversation.
+        history[:] = [*turns, {"role": "assistant", "content": stream.text}]
 
     if not talking:
         answer(question or "")
@@ -190,6 +194,8 @@ def chat(
         except EOFError:
             click.echo()
             return
+        except RefactEdgeError as error:
+            click.echo(f"error: {error}", err=True)
         except KeyboardInterrupt:
             click.echo("\n(Ctrl-D ends the conversation)", err=True)
 
@@ -270,9 +276,15 @@ def _cursor(
         return split_at(_read(file), line, column, str(file))
     if line is not None or column is not None:
         raise OptionError("--line and --column need a FILE")
-    if sys.stdin.isatty():
+    if sys.stdin is not None and sys.stdin.isatty():
         click.echo(f"reading the text with {marker} in it; end with Ctrl-D", err=True)
-    return split_marker(decode_text(sys.stdin.buffer.read(), "standard input"), marker, "the text")
+    return split_marker(_standard_input(), marker, "the text")
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:
+        raise PromptError("standard input is closed; expected the text there")
+    return decode_text(sys.stdin.buffer.read(), "standard input")
 
 
 def _read(path: Path) -> str:

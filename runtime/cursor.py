@@ -6,14 +6,14 @@ from .errors import OptionError, PromptError
 
 
 def decode_text(data: bytes, name: str) -> str:
-    """Return UTF-8 bytes as text; line ends stay as they are.
+    """Return UTF-8 bytes as text, without a byte order mark; line ends stay as they are.
 
     Raises:
         PromptError: when `data` is not UTF-8; says where.
 
     """
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise PromptError(
             f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}; "

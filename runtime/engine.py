@@ -85,6 +85,7 @@ class Generation:
         self.cached = 0
         self.new_ids: list[int] = []
         self.finish: Finish = ""
+        self.closing = False  # set from outside to end it early
         self._session, self._caches = session, caches
         self._limit = min(request.max_new, context - len(request.ids))
 
@@ -103,7 +104,7 @@ class Generation:
         history = list(request.ids)
         logits = self._prefill(cache)
         for count in range(self._limit):
-            if logits is None or request.cancelled():
+            if logits is None or self._cancelled():
                 self.finish = "cancelled"
                 return
             forbidden = request.forbidden_first if count == 0 else ()
@@ -119,12 +120,15 @@ class Generation:
                 logits = self._session.step(np.array([picked], np.int64), cache)
         self.finish = "length"
 
+    def _cancelled(self) -> bool:
+        return self.closing or self.request.cancelled()
+
     def _prefill(self, cache: KvCache) -> npt.NDArray[np.float32] | None:
         """Run the prompt chunk by chunk; return the last logits, or None when cancelled."""
         ids = np.asarray(self.request.ids, np.int64)
         logits = None
         while (done := len(cache.ids)) < len(ids):
-            if self.request.cancelled():
+            if self._cancelled():
                 return None
             logits = self._session.step(ids[done : done + CHUNK_TOKENS], cache)
         return logits

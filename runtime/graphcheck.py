@@ -87,6 +87,9 @@ def _fields(buffer: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while at < len(buffer):
         key, at = _varint(buffer, at)
         number, wire = key >> 3, key & 7
+        # Other readers cut a longer tag down to 32 bits, and would see a field that we do not.
+        if key >= 2**32 or number == 0:
+            raise ValueError(f"tag {key}")
         if wire == _VARINT:
             value, at = _varint(buffer, at)
             yield number, value
@@ -150,7 +153,7 @@ def _read_node(node: memoryview, summary: GraphSummary) -> None:
         elif number == 7:
             domain = str(value, "utf-8")
         elif number == 5:
-            _refuse(value, {6: "a subgraph", 11: "subgraphs", 22: "sparse tensors"})
+            _refuse(value, {6: "a subgraph", 11: "subgraphs", 22: "sparse", 23: "sparse"})
             for tensor in (*_messages(value, 5), *_messages(value, 10)):
                 _read_tensor(tensor, summary)
     summary.operators.add((domain, operator))
@@ -163,6 +166,8 @@ def _read_tensor(tensor: memoryview, summary: GraphSummary) -> None:
             number: bytes(value) for number, value in _fields(entry) if not isinstance(value, int)
         }
         entries[str(pair.get(1, b""), "utf-8")] = str(pair.get(2, b""), "utf-8")
+    if strange := entries.keys() - {"location", "offset", "length", "checksum"}:
+        raise ValueError(f"external data with {', '.join(sorted(strange))}")
     if entries:
         offset, length = int(entries.get("offset", "0")), int(entries.get("length", "0"))
         summary.external.append((entries.get("location", ""), offset, length))

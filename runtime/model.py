@@ -24,6 +24,9 @@ PREFERENCE = {"cpu": ("int4", "int8", "fp32"), "cuda": ("fp16", "int4", "fp32", 
 CHAT_MAX_TOKENS = 512
 EXTRA_SHARE = 4  # other files get at most one part in four of the context
 
+LINE_ENDS = ("\n", "\r\n")
+BLANK_LINES = ("\n\n", "\r\n\r\n")
+
 OpenFile = tuple[str, str]  # file name and text
 
 
@@ -52,12 +55,24 @@ def load(
 
     """
     opened = read_bundle(Path(bundle) if bundle is not None else _packaged_bundle())
-    options = SessionOptions(device, threads)
-    name = _choose_variant(opened, variant, choose_device(device))
-    verify_variant(opened, name, hashes=hashes)
-    kv_type = opened.variants[name].kv_type
-    session = Session(opened.path / engine_graph(name), opened.sizes, kv_type, options)
+    name = variant or _best_variant(opened, choose_device(device))
+    session = _open(opened, name, SessionOptions(device, threads), hashes)
+    if variant is None and (better := _best_variant(opened, session.device)) != name:
+        # CUDA did not start, and what is best on a GPU is not what is best here.
+        name, session = better, _open(opened, better, SessionOptions("cpu", threads), hashes)
+    if name == "fp16" and session.device == "cpu":
+        warnings.warn(
+            "fp16 has no kernels on a CPU and runs slower than fp32; take int4 or int8",
+            RefactEdgeWarning,
+            stacklevel=2,
+        )
     return Model(opened, name, session)
+
+
+def _open(bundle: Bundle, variant: str, options: SessionOptions, hashes: bool) -> Session:
+    kv_type = bundle.require_variant(variant).kv_type
+    verify_variant(bundle, variant, hashes=hashes)
+    return Session(bundle.path / engine_graph(variant), bundle.sizes, kv_type, options)
 
 
 def _packaged_bundle() -> Path:
@@ -70,16 +85,7 @@ def _packaged_bundle() -> Path:
     return path
 
 
-def _choose_variant(bundle: Bundle, wanted: str | None, device: str) -> str:
-    if wanted is not None:
-        bundle.require_variant(wanted)
-        if wanted == "fp16" and device == "cpu":
-            warnings.warn(
-                "fp16 has no kernels on a CPU and runs slower than fp32; take int4 or int8",
-                RefactEdgeWarning,
-                stacklevel=3,
-            )
-        return wanted
+def _best_variant(bundle: Bundle, device: str) -> str:
     for name in PREFERENCE[device]:
         if name in bundle.variants:
             return name
@@ -99,9 +105,18 @@ class Model:
         self.tokens = Tokens(bundle.path / "tokenizer.json")
         self.session = session
         self._caches = PrefixCache(session.new_cache)
-        self._defaults = dict(bundle.sampling)
-        self._max_tokens = int(self._defaults.pop("max_tokens"))
-        self.sampling = Sampling(**self._defaults)
+        self.tokens.check_specials(self.layouts.special_ids)
+        if self.tokens.size != bundle.sizes.tokens:
+            raise BundleError(
+                f"{bundle.path}: tokenizer.json has {self.tokens.size} tokens, the manifest says "
+                f"{bundle.sizes.tokens}; export the model again"
+            )
+        defaults = dict(bundle.sampling)
+        try:
+            self._max_tokens = int(defaults.pop("max_tokens"))
+            self.sampling = Sampling(**defaults)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{bundle.path}: unusable sampling defaults ({error})") from error
 
     @property
     def device(self) -> str:
@@ -141,8 +156,8 @@ class Model:
             multiline: False completes the line only: what follows the cursor on it is not
                 shown to the model, and the text ends before the next line.
             max_tokens: the most new tokens; None takes the model's default.
-            stop: strings that end the text; None means a blank line, or a line end when not
-                `multiline`.
+            stop: strings that end the text; None means a blank line. When not `multiline`, a
+                line end always ends it too.
             allow_empty: False forbids the end of text as the first new token.
             sampling: None takes the model's default.
             cancel: ends the generation from another thread.
@@ -152,12 +167,14 @@ class Model:
             PromptError: when `max_tokens` leaves no room for a prompt.
 
         """
+        _check_stops(stop)
         order = order or self.layouts.fim_default
         new = self._new_tokens(max_tokens, self._max_tokens)
         if not multiline:
-            suffix = suffix[suffix.find("\n") :] if "\n" in suffix else ""
-        if stop is None:
-            stop = ("\n\n",) if multiline else ("\n",)
+            suffix = suffix[_line_end(suffix) :]
+            stop = (*LINE_ENDS, *(stop or ()))
+        elif stop is None:
+            stop = BLANK_LINES
         room = self.context_tokens - new - self.layouts.fim_overhead(order)
         if room < 1:
             raise PromptError(
@@ -203,10 +220,13 @@ class Model:
         special: bool = False,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
+        allow_empty: bool = True,
         sampling: Sampling | None = None,
         cancel: CancelToken | None = None,
     ) -> Stream:
         """Continue `prompt` as it is; `special` parses special tokens in it.
+
+        Without `allow_empty` the first new token is not the end of text.
 
         Raises:
             PromptError: when the prompt is empty or does not fit the context.
@@ -214,7 +234,8 @@ class Model:
         """
         encode = self.tokens.encode_special if special else self.tokens.encode
         new = self._new_tokens(max_tokens, self._max_tokens)
-        return self._stream(encode(prompt), new, sampling, stop, cancel)
+        forbidden = () if allow_empty else (self.layouts.end_id,)
+        return self._stream(encode(prompt), new, sampling, stop, cancel, forbidden_first=forbidden)
 
     def _new_tokens(self, asked: int | None, default: int) -> int:
         if asked is None:
@@ -230,6 +251,8 @@ class Model:
         """Return other files and the name of the file itself; the first files matter most."""
         encode = self.tokens.encode
         own = self.layouts.file_ids(filename, encode)
+        if len(own) >= budget:
+            return []
         files: list[int] = []
         for name, text in extra:
             head = self.layouts.file_ids(name, encode)
@@ -250,8 +273,7 @@ class Model:
         forbidden_first: tuple[int, ...] = (),
         trimmer: AnswerTrimmer | None = None,
     ) -> Stream:
-        if isinstance(stop, str):
-            raise OptionError(f"stop {stop!r} is a string; expected a list of strings")
+        _check_stops(stop)
         token = cancel or CancelToken()
         request = Request(
             ids=ids,
@@ -268,6 +290,19 @@ class Model:
         """Return the model's default sampling with some values replaced; None leaves one."""
         given = {name: value for name, value in changes.items() if value is not None}
         return replace(self.sampling, **given)  # type: ignore[arg-type]
+
+
+def _check_stops(stop: Sequence[str] | None) -> None:
+    if isinstance(stop, str):
+        raise OptionError(f"stop {stop!r} is a string; expected a list of strings")
+
+
+def _line_end(text: str) -> int:
+    """Return where the first line of `text` ends, before its line end."""
+    at = text.find("\n")
+    if at < 0:
+        return len(text)
+    return at - 1 if text[:at].endswith("\r") else at
 
 
 def _drop_oldest(turns: list[dict[str, str]]) -> list[dict[str, str]]:

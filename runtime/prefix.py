@@ -26,16 +26,18 @@ class PrefixCache:
     def take(self, ids: Sequence[int]) -> KvCache:
         """Return a cache rewound to the longest prefix it shares with `ids`.
 
-        The last id is never taken from the cache: its logits are what the caller comes for.
+        A cache that shares less than half of what it holds is left for the text it belongs to, as
+        long as there is room for another. The last id is never taken from the cache: its logits
+        are what the caller comes for.
         """
         wanted = ids[:-1]
         with self._lock:
-            best = max(self._idle, key=lambda cache: cache.shared(wanted), default=None)
-            if best is not None and (best.shared(wanted) or len(self._idle) >= self._limit):
-                self._idle = [cache for cache in self._idle if cache is not best]
-            else:
-                best = None
-        cache = best or self._new_cache()
+            chosen = max(self._idle, key=lambda cache: cache.shared(wanted), default=None)
+            if chosen is not None and 2 * chosen.shared(wanted) < len(chosen.ids):
+                chosen = self._idle[0] if len(self._idle) >= self._limit else None
+            if chosen is not None:
+                self._idle = [cache for cache in self._idle if cache is not chosen]
+        cache = chosen or self._new_cache()
         cache.rewind(cache.shared(wanted))
         return cache
 

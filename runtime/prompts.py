@@ -16,6 +16,8 @@ Encode = Callable[[str], list[int]]
 Message = Mapping[str, str]
 Layout = tuple[int | str, ...]
 
+ROLES = ("system", "user", "assistant")
+
 
 @dataclass(frozen=True)
 class Layouts:
@@ -38,15 +40,22 @@ class Layouts:
 
         """
         try:
-            return cls(
+            layouts = cls(
                 fim_default=prompts["fim"]["default"],
                 fim={name: tuple(parts) for name, parts in prompts["fim"]["orders"].items()},
                 file=tuple(prompts["file"]),
                 chat={name: tuple(parts) for name, parts in prompts["chat"]["layouts"].items()},
                 default_system=prompts["chat"]["default_system"],
                 end_id=int(prompts["end_id"]),
-                special_ids=frozenset(prompts["special_ids"]),
+                special_ids=frozenset(map(int, prompts["special_ids"])),
             )
+            parts = {part for order in layouts.fim.values() for part in order}
+            slots = {part for part in parts if not isinstance(part, int)}
+            if slots != {"prefix", "suffix"} or layouts.fim_default not in layouts.fim:
+                raise ValueError(f"orders with {sorted(map(str, slots))}")
+            if missing := {*ROLES, "answer"} - layouts.chat.keys():
+                raise ValueError(f"no layout for {', '.join(sorted(missing))}")
+            return layouts
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(f"the manifest's prompt layouts are unreadable: {error}") from error
 
@@ -95,9 +104,6 @@ class Layouts:
         return [*ids, *fill(self.chat["answer"], "", encode)]
 
 
-ROLES = ("system", "user", "assistant")
-
-
 def clean_messages(messages: Sequence[Message]) -> list[tuple[str, str]]:
     """Return (role, content) of the messages that say something.
 
@@ -105,11 +111,15 @@ def clean_messages(messages: Sequence[Message]) -> list[tuple[str, str]]:
         OptionError: when a role is unknown, or the last message is not the user's.
 
     """
-    turns = [(message.get("role", ""), message.get("content", "").strip()) for message in messages]
-    for role, _ in turns:
+    turns = []
+    for message in messages:
+        role, content = message.get("role"), message.get("content") or ""
         if role not in ROLES:
             raise OptionError(f"message role {role!r}; expected one of: {', '.join(ROLES)}")
-    turns = [(role, content) for role, content in turns if content]
+        if not isinstance(content, str):
+            raise OptionError(f"message content {content!r:.60}; expected text")
+        if content.strip():
+            turns.append((role, content.strip()))
     if not turns or turns[-1][0] != "user":
         raise OptionError("the last message must be the user's and must not be empty")
     return turns

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from .bundle import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, Sizes, past_name, present_name
 from .cache import Allocation, KvCache
-from .errors import DeviceError, MissingExtraError, OptionError, RefactEdgeWarning
+from .errors import BundleError, DeviceError, MissingExtraError, OptionError, RefactEdgeWarning
 from .probe import bytes_multiply_exactly
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -38,8 +38,13 @@ def import_onnxruntime() -> ModuleType:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
         raise MissingExtraError("onnxruntime", "cpu") from error
+    except ImportError as error:
+        # Installed, but a library of the system is missing or too old.
+        raise DeviceError(f"onnxruntime is installed and cannot be loaded: {error}") from error
     module: ModuleType = onnxruntime
     return module
 
@@ -82,6 +87,7 @@ class Session:
         """Open `graph`; `kv_type` is the numpy type of its cache, float32 or float16.
 
         Raises:
+            BundleError: when onnxruntime cannot open the graph, or it is not what `sizes` says.
             DeviceError: when cuda was asked for and does not start.
 
         """
@@ -95,6 +101,7 @@ class Session:
             for layer in range(sizes.layers)
             for part in ("key", "value")
         ]
+        self._check_sizes()
 
     @property
     def providers(self) -> list[str]:
@@ -150,20 +157,52 @@ class Session:
         return on_cpu if self.device == "cpu" else on_device
 
     def _open(self, graph: Path, wanted: str, options: SessionOptions) -> tuple[Any, str]:
-        settings = self._settings(options)
         if wanted == "cpu":
-            return self._ort.InferenceSession(str(graph), settings, providers=[_CPU]), "cpu"
-        reason = "the CUDA provider did not start; see 'refact-edge doctor'"
+            return self._open_on(graph, [_CPU], options), "cpu"
+        reason = "the CUDA provider did not start"
         try:
-            session = self._ort.InferenceSession(str(graph), settings, providers=[_CUDA, _CPU])
+            session = self._open_on(graph, [_CUDA, _CPU], options)
             if _CUDA in session.get_providers():
                 return session, "cuda"
-        except Exception as error:  # onnxruntime raises types of its own, not exported
-            reason = str(error).strip().splitlines()[0]
+        except BundleError as error:
+            reason = str(error)
         if options.device == "cuda":
             raise DeviceError(f"cuda was asked for and is not usable: {reason}")
         warnings.warn(f"running on cpu: {reason}", RefactEdgeWarning, stacklevel=2)
-        return self._ort.InferenceSession(str(graph), settings, providers=[_CPU]), "cpu"
+        return self._open_on(graph, [_CPU], options), "cpu"
+
+    def _open_on(self, graph: Path, providers: list[str], options: SessionOptions) -> Any:
+        settings = self._settings(options)
+        try:
+            # Its own fallback would print to standard output and hide the reason.
+            return self._ort.InferenceSession(
+                str(graph), settings, providers=providers, enable_fallback=0
+            )
+        except Exception as error:  # onnxruntime raises types of its own, not exported
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise BundleError(
+                f"{graph} cannot be opened by onnxruntime {self._ort.__version__} "
+                f"({providers[0]}): {reason}"
+            ) from error
+
+    def _check_sizes(self) -> None:
+        """Compare the graph with the manifest: the engine hands out memory by these numbers."""
+        sizes, found = self.sizes, {}
+        for value in (*self._session.get_inputs(), *self._session.get_outputs()):
+            found[value.name] = value.shape
+        expected = {INPUT_IDS: 2, LOGITS_TO_KEEP: 0, LOGITS: 3}
+        expected |= {name: 4 for pair in self._parts for name in pair}
+        wrong = {name for name, axes in expected.items() if len(found.get(name, "?????")) != axes}
+        wrong |= found.keys() ^ expected.keys()
+        if not wrong:
+            last = {name: found[name][-1] for pair in self._parts for name in pair}
+            wrong = {name for name, size in last.items() if size != sizes.head_size}
+            wrong |= {LOGITS} if found[LOGITS][-1] != sizes.vocabulary else set()
+        if wrong:
+            raise BundleError(
+                f"the graph and the manifest differ in {', '.join(sorted(wrong)[:5])}; export the "
+                "model again"
+            )
 
     def _settings(self, options: SessionOptions) -> Any:
         settings = self._ort.SessionOptions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -79,9 +80,14 @@ class Stream:
         return Usage(prompt, generation.cached, len(generation.new_ids))
 
     def close(self) -> None:
-        """End the generation now; its finish is then cancelled, unless it had ended before."""
-        self._iterator.close()
-        self._generation.finish = self._generation.finish or "cancelled"
+        """End the generation; its finish is then cancelled, unless it had ended before.
+
+        While another thread waits for a piece, the end comes with that thread's next token.
+        """
+        self._generation.closing = True
+        with contextlib.suppress(ValueError):  # running, in another thread
+            self._iterator.close()
+            self._generation.finish = self._generation.finish or "cancelled"
 
     def __iter__(self) -> Iterator[str]:
         return self

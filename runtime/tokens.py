@@ -60,6 +60,21 @@ class Tokens:
         """Return the ids of `text` with special tokens in it parsed."""
         return list(self._special.encode(_whole(text), add_special_tokens=False).ids)
 
+    def check_specials(self, ids: Iterable[int]) -> None:
+        """Make sure that no text can spell one of these special tokens.
+
+        Raises:
+            BundleError: when one is not there, or text with its name encodes to it.
+
+        """
+        for special in ids:
+            name = self._plain.id_to_token(special)
+            if name is None or special in self.encode(name):
+                raise BundleError(
+                    f"tokenizer.json: token {special} ({name}) is not a special token that text "
+                    "cannot spell; export the model again"
+                )
+
     def id_of(self, token: str) -> int | None:
         """Return the id of one token, or None."""
         found = self._plain.token_to_id(token)

@@ -19,26 +19,34 @@ def trim(
     prefix: str, suffix: str, budget_tokens: int, encode: Encode
 ) -> tuple[list[int], list[int]]:
     """Return the ids of what stays of `prefix` and `suffix`, at most `budget_tokens` in all."""
-    above, below = _steps_above(prefix), _steps_below(suffix)
+    sides = {"above": _steps_above(prefix), "below": _steps_below(suffix)}
     taken = {"above": 0, "below": 0}
-    room = budget_tokens
-    sides = {"above": above, "below": below}
-    side = "above"
-    while sides:
-        steps = sides[side]
-        cost = len(encode(steps[taken[side]])) if taken[side] < len(steps) else room + 1
+    room = max(0, budget_tokens)
+    growing, side = set(sides), "above"
+    while growing:
+        steps, count = sides[side], taken[side]
+        cost = len(encode(steps[count])) if count < len(steps) else room + 1
         if cost > room:
-            del sides[side]
+            growing.discard(side)
         else:
             room -= cost
             taken[side] += 1
         other = "below" if side == "above" else "above"
-        side = other if other in sides else side
-    if above and not taken["above"]:
-        # The step at the cursor alone is too long: keep its end, and then what fits below.
-        ids = _end(encode(above[0]), budget_tokens)
-        return ids, _start(encode("".join(below[:1])), budget_tokens - len(ids))
-    return _encode_within(above, below, taken, budget_tokens, encode)
+        side = other if other in growing else side
+    if any(sides[side] and not taken[side] for side in sides):
+        # A step at the cursor is too long by itself, as in a minified file.
+        return _cut_at_cursor(sides["above"], sides["below"], max(0, budget_tokens), encode)
+    return _encode_within(sides["above"], sides["below"], taken, budget_tokens, encode)
+
+
+def _cut_at_cursor(
+    above: list[str], below: list[str], budget_tokens: int, encode: Encode
+) -> tuple[list[int], list[int]]:
+    """Cut the steps next to the cursor by tokens: three quarters above, or what below leaves."""
+    before = encode("".join(above[:1]))
+    after = encode("".join(below[:1]))
+    kept = _end(before, max(budget_tokens * 3 // 4, budget_tokens - len(after)))
+    return kept, _start(after, budget_tokens - len(kept))
 
 
 def _encode_within(
@@ -52,7 +60,7 @@ def _encode_within(
     while True:
         prefix = encode("".join(reversed(above[: taken["above"]])))
         suffix = encode("".join(below[: taken["below"]]))
-        if len(prefix) + len(suffix) <= budget_tokens:
+        if len(prefix) + len(suffix) <= budget_tokens or not any(taken.values()):
             return prefix, suffix
         longer = max(taken, key=lambda side: taken[side])
         taken[longer] -= 1

@@ -34,6 +34,7 @@ class Architecture(Protocol):
 
     ARCHITECTURE: str
     SPECIAL_TOKENS: tuple[str, ...]
+    MUST_DIFFER: tuple[str, ...]  # weights that would be equal in a tied model
 
     def read_config(self, config: Mapping[str, Any], problems: list[str]) -> Any:
         """Return the module's Config, or None; append what is wrong to `problems`."""

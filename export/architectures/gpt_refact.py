@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 ARCHITECTURE = "GPTRefactForCausalLM"
+MUST_DIFFER = ("transformer.wte.weight", "lm_head.weight")
 
 
 @dataclass(frozen=True)

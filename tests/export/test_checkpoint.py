@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -156,6 +157,15 @@ def test_missing_shards_are_listed(tmp_path: Path) -> None:
         inspect_checkpoint(folder, SILENT)
 
 
+def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "sharded"
+    fabricate_checkpoint(folder, config=TINY, tokens=TINY_TOKENS, shards=2)
+    first, second = sorted(folder.glob("*.safetensors"))
+    save_file(load_file(first) | load_file(second), second)
+    with pytest.raises(CheckpointError, match=r"holds \d+ tensors that .*00001.* holds too"):
+        inspect_checkpoint(folder, SILENT)
+
+
 def test_an_index_cannot_name_files_outside(tmp_path: Path) -> None:
     folder = tmp_path / "sharded"
     fabricate_checkpoint(folder, config=TINY, tokens=TINY_TOKENS, shards=2)
@@ -202,6 +212,10 @@ TENSOR_FAULTS = [
         r"ln_1\.weight has type I64, expected one of BF16, F16, F32",
     ),
     (_set("lm_head.weight", (3, 4), np.nan), r"lm_head\.weight holds 1 values that are not finite"),
+    (
+        lambda t: t.update({"lm_head.weight": t["transformer.wte.weight"].copy()}),
+        "are equal: tied weights, which this model has not",
+    ),
     (_set("lm_head.weight", (3, 4), np.inf), r"lm_head\.weight holds 1 values that are not finite"),
     (
         lambda t: t.update({"ln_f.bias": np.ones(96, np.float32)}),
@@ -263,26 +277,39 @@ def test_the_published_width_must_come_with_the_published_figures(
         assert part in str(caught.value)
 
 
-def _swap_specials(tokenizer: dict) -> None:
+def _swap_specials(tokenizer: dict[str, Any]) -> None:
     tokenizer["added_tokens"][2]["id"], tokenizer["added_tokens"][3]["id"] = 3, 2
+
+
+def _swap_words(tokenizer: dict[str, Any]) -> None:
+    words = tokenizer["model"]["vocab"]
+    words["<fim_middle>"], words["<fim_suffix>"] = 3, 2
+
+
+def _add_special(tokenizer: dict[str, Any]) -> None:
+    last = tokenizer["added_tokens"][-1]
+    tokenizer["added_tokens"].append({**last, "id": 420, "content": "<new>"})
 
 
 TOKENIZER_FAULTS = [
     (_swap_specials, r"special token <fim_middle> has id 3, expected 2"),
+    (_swap_words, r"special token <fim_middle> has id 3, expected 2"),
     (lambda t: t["added_tokens"][14].update(id=49152), "<empty_output> has id 49152, expected 14"),
+    (lambda t: t["added_tokens"][2].update(special=False), "<fim_middle> is not marked as special"),
     (
         lambda t: t.update(normalizer={"type": "NFC"}),
         "normalizer is {'type': 'NFC'}, expected none",
     ),
+    (lambda t: t["model"].update(dropout=0.5), "dropout is 0.5, expected none"),
     (
         lambda t: t.update(pre_tokenizer={"type": "Whitespace"}),
         "pre_tokenizer is .*expected Digits",
     ),
+    (lambda t: t["pre_tokenizer"].update(pretokenizers=5), "pre_tokenizer is .*expected Digits"),
     (lambda t: t["model"].update(type="Unigram"), "the model is no BPE"),
-    (
-        lambda t: t["added_tokens"].append({"id": 420, "content": "<new>", "special": True}),
-        "1 special tokens beside the 19 known ones: <new>",
-    ),
+    (lambda t: t["model"]["merges"].append(["no", "where"]), "the tokenizers library cannot read"),
+    (lambda t: t["added_tokens"][3].update(id=None), "the tokenizers library cannot read"),
+    (_add_special, "1 special tokens beside the 19 known ones: <new>"),
 ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Change
-from refact_edge.export import convert
+from refact_edge.export import beside, convert
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.weights import VariantWriter
 from refact_edge.runtime.bundle import MANIFEST, read_bundle
@@ -124,8 +124,8 @@ def test_too_little_space_is_noticed_before_work_begins(
     class Usage:
         free = 1000
 
-    monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: Usage)
-    with pytest.raises(ExportError, match=r"no space left: the bundle needs about \d+ MB"):
+    monkeypatch.setattr(beside.shutil, "disk_usage", lambda _: Usage)
+    with pytest.raises(ExportError, match=r"no space left: .*bundle needs about \d+ MB"):
         export_bundle(tiny_checkpoint, tmp_path / "bundle", ["int4"])
     assert list(tmp_path.iterdir()) == []
 
@@ -166,6 +166,60 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_cleans_up(
         read_bundle(target)
     export_bundle(tiny_checkpoint, target, ["int4"])
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_an_interrupted_replacement_brings_the_old_bundle_back(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "bundle"
+    export_bundle(tiny_checkpoint, target, ["int4"])
+    before, rename, calls = _files(target), Path.rename, []
+
+    def interrupted(self: Path, to: Path) -> Path:
+        calls.append(to)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export_bundle(tiny_checkpoint, target, ["int8"], force=True)
+    assert _files(target) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_link_to_a_bundle_stays_a_link(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    export_bundle(tiny_checkpoint, tmp_path / "real", ["int4"])
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    export_bundle(tiny_checkpoint, tmp_path / "link", ["int8"], force=True)
+    assert (tmp_path / "link").is_symlink()
+    assert list(read_bundle(tmp_path / "real").variants) == ["int8"]
+
+
+def test_exports_to_one_place_at_once_do_not_disturb_each_other(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from refact_edge.export.convert import export_bundle\n"
+        "export_bundle(Path(sys.argv[1]), Path(sys.argv[2]), ['int4'], force=True)\n"
+    )
+    command = [sys.executable, "-c", script, str(tiny_checkpoint), str(tmp_path / "bundle")]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate()[1] for process in both]
+    assert any(process.returncode == 0 for process in both), errors
+    assert list(read_bundle(tmp_path / "bundle").variants) == ["int4"]
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize("name", ["a" * 250, "file/under"])
+def test_a_place_that_cannot_be_written_is_named(
+    name: str, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match=r"(too long|Not a directory|File exists); choose"):
+        export_bundle(tiny_checkpoint, tmp_path / name, ["int4"])
 
 
 def test_an_unknown_variant_is_refused_before_anything_is_read(tmp_path: Path) -> None:

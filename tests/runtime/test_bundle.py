@@ -106,6 +106,51 @@ def test_links_are_refused(bundle_copy: Path) -> None:
         refact_edge.load(bundle_copy, variant="int4")
 
 
+def test_a_tokenizer_left_out_of_the_manifest_is_not_opened(bundle_copy: Path) -> None:
+    _edit_manifest(bundle_copy, lambda manifest: manifest["files"].pop("tokenizer.json"))
+    with pytest.raises(BundleError, match=r"tokenizer\.json is not in the manifest"):
+        refact_edge.load(bundle_copy)
+
+
+MANIFEST_FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (lambda m: m["sizes"].update(layers="2"), "layers is '2'"),
+    (lambda m: m["sizes"].update(context=10**13), "context is 10000000000000"),
+    (lambda m: m["sizes"].update(kv_heads=2), "2 key/value heads"),
+    (lambda m: m["sizes"].update(tokens=449), "449 tokens"),
+    (lambda m: m["sizes"].update(tokens=448), "has 420 tokens, the manifest says 448"),
+    (lambda m: m["sizes"].update(layers=1), r"differ in past\.1\.key"),
+    (lambda m: m["sizes"].update(layers=3), r"differ in past\.2\.key"),
+    (lambda m: m["sizes"].update(head_size=17), r"differ in past\.0\.key"),
+    (lambda m: m["sizes"].update(vocabulary=500), "differ in logits"),
+    (lambda m: m["variants"]["int4"].update(kv_type="junk"), "a cache of 'junk'"),
+    (lambda m: m["variants"].update(int3=m["variants"]["int4"]), "variant 'int3'"),
+    (lambda m: m.update(variants={}), "no variants"),
+    (lambda m: m["sampling"].pop("max_tokens"), "unusable sampling defaults"),
+    (lambda m: m["sampling"].update(heat=1), "unusable sampling defaults"),
+    (lambda m: m["prompts"]["fim"]["orders"].update(spm=[3, "sufix"]), "layouts are unreadable"),
+    (lambda m: m["prompts"]["chat"]["layouts"].pop("user"), "no layout for user"),
+    (lambda m: m["prompts"].update(special_ids=[19]), "not a special token that text cannot spell"),
+    (lambda m: m["files"].update({"C:x": {"bytes": 0, "sha256": ""}}), "not a path inside"),
+]
+
+
+@pytest.mark.parametrize(("edit", "complaint"), MANIFEST_FAULTS)
+def test_a_manifest_that_lies_is_refused(
+    edit: Callable[[dict[str, Any]], object], complaint: str, bundle_copy: Path
+) -> None:
+    _edit_manifest(bundle_copy, edit)
+    with pytest.raises(BundleError, match=complaint):
+        refact_edge.load(bundle_copy, variant="int4")
+
+
+def test_a_graph_that_onnxruntime_refuses_is_named(bundle_copy: Path) -> None:
+    model = onnx.load(bundle_copy / layout.engine_graph("int4"), load_external_data=False)
+    model.graph.node[5].input[0] = "nowhere"
+    _write_graph(bundle_copy, model)
+    with pytest.raises(BundleError, match=r"engine_q4\.onnx cannot be opened by onnxruntime"):
+        refact_edge.load(bundle_copy, variant="int4")
+
+
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "onnx/../../outside", "a\\..\\b"])
 def test_a_manifest_cannot_name_files_outside(bundle_copy: Path, name: str) -> None:
     entry = {"bytes": 0, "sha256": ""}
@@ -166,6 +211,27 @@ def test_subgraphs_and_functions_are_refused(bundle_copy: Path, tmp_path: Path) 
     file.write_bytes(helper.make_model(outer, functions=[function]).SerializeToString())
     with pytest.raises(BundleError, match="holds functions"):
         summarize(file)
+
+
+def test_a_field_hidden_behind_a_long_tag_is_refused(tmp_path: Path) -> None:
+    node = helper.make_node("Sinh", ["a"], ["b"]).SerializeToString()
+    tag, hidden = (1 << 3 | 2) + 2**32, bytearray()
+    while tag >= 0x80:
+        hidden.append(tag & 0x7F | 0x80)
+        tag >>= 7
+    graph = bytes([*hidden, tag, len(node)]) + node
+    (tmp_path / "g.onnx").write_bytes(bytes([7 << 3 | 2, len(graph)]) + graph)
+    with pytest.raises(BundleError, match="not a readable ONNX graph"):
+        summarize(tmp_path / "g.onnx")
+
+
+def test_prepacked_external_data_is_refused(bundle_copy: Path) -> None:
+    model = onnx.load(bundle_copy / layout.engine_graph("int4"), load_external_data=False)
+    tensor = next(t for t in model.graph.initializer if t.external_data)
+    tensor.external_data.add(key="prepacked_0", value="0;16;x")
+    _write_graph(bundle_copy, model)
+    with pytest.raises(BundleError, match="external data with prepacked_0"):
+        refact_edge.load(bundle_copy, variant="int4")
 
 
 def test_the_reader_sees_what_onnx_sees_and_the_list_has_no_spare_names(tiny_bundle: Path) -> None:

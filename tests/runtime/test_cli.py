@@ -2,14 +2,13 @@
 
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pexpect
 import pytest
 
 Done = subprocess.CompletedProcess[str]
@@ -114,6 +113,23 @@ def test_chat_answers_an_argument_or_what_is_piped_in(tiny_bundle: Path) -> None
     assert "the last message must be the user's and must not be empty" in empty.stderr
 
 
+def test_closed_input_and_narrow_output_leave_no_traceback(tiny_bundle: Path) -> None:
+    closed = f"{sys.executable} -m refact_edge.runtime complete --bundle {tiny_bundle} <&-"
+    done = subprocess.run(closed, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("error: standard input is ")
+    command = [sys.executable, "-m", "refact_edge.runtime", "complete", "--bundle", tiny_bundle]
+    for seed in range(8):
+        options = ["--prefix", "é", "--temperature", "9", "--top-k", "0", "--seed", str(seed)]
+        narrow = subprocess.run(
+            [*command, *options],
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            check=False,
+        )
+        assert narrow.returncode == 0, narrow.stderr
+        narrow.stdout.decode("utf-8")
+
+
 def test_without_a_bundle_the_demo_is_used_or_the_command_that_makes_it_is_named() -> None:
     from refact_edge.runtime.bundle import default_bundle
 
@@ -156,49 +172,25 @@ def test_a_reader_that_goes_away_leaves_no_traceback(tiny_bundle: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def _talk(bundle: Path, *arguments: object) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a chat on a terminal of its own; returns the process and our end of it."""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "refact_edge.runtime", "chat", "--bundle", str(bundle)]
-    process = subprocess.Popen(
-        [*command, *map(str, arguments)],
-        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
-    )  # fmt: skip
-    os.close(theirs)
-    return process, ours
-
-
-def _read_until(fd: int, wanted: str, seconds: float = 60) -> str:
-    seen, end = "", time.monotonic() + seconds
-    while wanted not in seen and time.monotonic() < end:
-        if select.select([fd], [], [], 0.2)[0]:
-            try:
-                seen += os.read(fd, 4096).decode(errors="replace")
-            except OSError:
-                break
-    assert wanted in seen, seen
-    return seen
-
-
 def test_a_talk_survives_ctrl_c_and_ends_with_ctrl_d(tiny_bundle: Path) -> None:
-    long = ("--max-tokens", 600, "--temperature", 5, "--top-k", 0)
-    process, terminal = _talk(tiny_bundle, *long)
-    try:
-        _read_until(terminal, "you> ")
-        for _ in range(3):
-            os.write(terminal, b"hello\n")
-            _read_until(terminal, "hello\r\n")
-            # In the middle of the answer, or at the next prompt when random weights were brief.
-            os.write(terminal, b"\x03")
-            _read_until(terminal, "(Ctrl-D ends the conversation)")
-            _read_until(terminal, "you> ")
-        os.write(terminal, b"\x04")
-        assert process.wait(timeout=30) == 0
-    finally:
-        process.kill()
-        process.wait()
-        os.close(terminal)
+    arguments = ["-m", "refact_edge.runtime", "chat", "--bundle", str(tiny_bundle)]
+    arguments += ["--max-tokens", "600", "--temperature", "5", "--top-k", "0"]
+    talk = pexpect.spawn(sys.executable, arguments, timeout=60)
+    talk.expect_exact("you> ")
+    talk.sendline("word " * 300)
+    talk.expect_exact("error: the prompt has")
+    talk.expect_exact("you> ")
+    for _ in range(3):
+        talk.sendline("hello")
+        talk.expect_exact("hello\r\n")
+        # In the middle of the answer, or at the next prompt when random weights were brief.
+        talk.sendintr()
+        talk.expect_exact("(Ctrl-D ends the conversation)")
+        talk.expect_exact("you> ")
+    talk.sendeof()
+    talk.expect(pexpect.EOF)
+    talk.close()
+    assert talk.exitstatus == 0
 
 
 def test_ctrl_c_in_a_command_says_interrupted(tiny_bundle: Path) -> None:

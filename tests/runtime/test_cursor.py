@@ -48,3 +48,7 @@ def test_the_marker_must_stand_there_once() -> None:
 def test_invalid_utf8_is_refused_with_its_place() -> None:
     with pytest.raises(PromptError, match="f is not UTF-8: byte 0xff at offset 2"):
         decode_text(b"ab\xff", "f")
+
+
+def test_a_byte_order_mark_is_no_character() -> None:
+    assert decode_text(b"\xef\xbb\xbfab", "f") == "ab"

@@ -54,8 +54,18 @@ def test_a_single_line_hides_the_rest_of_the_line_and_ends_before_the_next(model
     assert stream._generation.request.ids == [
         3, *model.tokens.encode("\nnext"), 1, *model.tokens.encode("x = "), 2,
     ]  # fmt: skip
-    assert stream._stops._stops == ("\n",)
-    assert model.complete("x", "y", max_tokens=1)._stops._stops == ("\n\n",)
+    assert "\n" in stream._stops._stops
+    assert "\n\n" in model.complete("x", "y", max_tokens=1)._stops._stops
+    also = model.complete("x", "y", max_tokens=1, multiline=False, stop=[";"])
+    assert {"\n", ";"} <= set(also._stops._stops)
+
+
+def test_lines_of_a_windows_file_end_like_others(model: Model) -> None:
+    stream = model.complete("x = ", " + 1\r\nnext", max_tokens=1, multiline=False)
+    after = model.tokens.encode("\r\nnext")
+    assert stream._generation.request.ids[: 2 + len(after)] == [3, *after, 1]
+    assert "\r\n" in stream._stops._stops
+    assert "\r\n\r\n" in model.complete("x", "y", max_tokens=1)._stops._stops
 
 
 def test_other_files_stand_before_the_prefix_by_name(model: Model) -> None:
@@ -63,6 +73,13 @@ def test_other_files_stand_before_the_prefix_by_name(model: Model) -> None:
     stream = model.complete("x", "y", extra=[("lib.py", "z = 1")], filename="a.py", max_tokens=1)
     shown = [5, *encode("lib.py\n"), *encode("z = 1\n"), 5, *encode("a.py\n")]
     assert stream._generation.request.ids == [3, *encode("y"), 1, *shown, *encode("x"), 2]
+
+
+def test_a_long_name_of_the_file_itself_never_breaks_the_prompt(model: Model) -> None:
+    stream = model.complete(
+        "x" * 100, "s" * 5000, extra=[("a.py", "q")], filename="f" * 60, max_tokens=620
+    )
+    assert stream.usage.prompt <= 20
 
 
 def test_other_files_take_a_quarter_of_the_context_at_most(model: Model) -> None:
@@ -132,12 +149,31 @@ def test_a_cancel_token_ends_it_from_another_thread(model: Model) -> None:
     assert stream.finish == "cancelled"
 
 
-def test_a_cancelled_request_takes_no_step(model: Model) -> None:
+def test_a_cancelled_request_takes_no_step(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     token = CancelToken()
     token.cancel()
+    steps = []
+    monkeypatch.setattr(model.session, "step", lambda *given: steps.append(given))
     stream = model.generate("never seen before " * 20, max_tokens=5, cancel=token)
     assert list(stream) == []
-    assert (stream.finish, stream.usage.new) == ("cancelled", 0)
+    assert (stream.finish, stream.usage.new, steps) == ("cancelled", 0, [])
+
+
+def test_closing_from_another_thread_ends_it_at_the_next_token(model: Model) -> None:
+    stream = model.generate("abc", max_tokens=500, sampling=HOT)
+    closer = threading.Thread(target=stream.close)
+    next(stream)
+    real = model.session.step
+
+    def close_meanwhile(*given: object) -> object:
+        closer.start()
+        closer.join()
+        model.session.step = real  # type: ignore[method-assign]
+        return real(*given)
+
+    model.session.step = close_meanwhile  # type: ignore[method-assign]
+    assert len(list(stream)) <= 1
+    assert stream.finish == "cancelled"
 
 
 def test_closing_early_is_a_cancel(model: Model) -> None:
@@ -236,34 +272,43 @@ def test_cuda_where_there_is_none_fails_with_the_reason(
         refact_edge.load(tiny_bundle, device="tpu")
 
 
-def test_a_cuda_that_does_not_start_falls_back_with_one_warning(
-    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that the GPU wheel is installed and its libraries are not."""
     onnxruntime = session_module.import_onnxruntime()
-    real = onnxruntime.InferenceSession
+    create = onnxruntime.InferenceSession._create_inference_session
 
-    def broken(path: str, settings: object, providers: list[str]) -> object:
+    def fail_on_cuda(self: object, providers: list[str], *rest: object) -> None:
         if "CUDAExecutionProvider" in providers:
             raise RuntimeError("libcudart.so.13: cannot open shared object file")
-        return real(path, settings, providers=providers)
+        create(self, providers, *rest)
 
     monkeypatch.setattr(
         onnxruntime,
         "get_available_providers",
         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
-    monkeypatch.setattr(onnxruntime, "InferenceSession", broken)
-    with pytest.warns(RefactEdgeWarning, match="running on cpu: libcudart") as caught:
-        model = refact_edge.load(tiny_bundle, variant="int4")
+    monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", fail_on_cuda)
+
+
+@pytest.mark.usefixtures("broken_cuda")
+def test_a_cuda_that_does_not_start_falls_back_with_one_warning_and_to_a_cpu_variant(
+    tiny_bundle: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.warns(RefactEdgeWarning, match="running on cpu: .*libcudart") as caught:
+        model = refact_edge.load(tiny_bundle)
     assert len(caught) == 1
-    assert model.device == "cpu"
-    with pytest.raises(DeviceError, match="cuda was asked for and is not usable: libcudart"):
-        refact_edge.load(tiny_bundle, variant="int4", device="cuda")
+    assert (model.device, model.variant) == ("cpu", "int4")
+    assert len(list(model.generate("a", max_tokens=3, sampling=HOT))) <= 3
+    with pytest.raises(DeviceError, match=r"cuda was asked for and is not usable: .*libcudart"):
+        refact_edge.load(tiny_bundle, device="cuda")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_every_variant_answers(tiny_bundle: Path) -> None:
     for variant in ("fp32", "int8", "int4"):
         model = refact_edge.load(tiny_bundle, variant=variant)
-        stream = model.chat(QUESTION, max_tokens=8, sampling=HOT)
-        list(stream)
-        assert stream.usage.new > 0 or stream.finish == "stop"
+        free = Sampling(temperature=1, top_k=0, seed=1)
+        stream = model.generate("def f(", max_tokens=8, sampling=free, allow_empty=False)
+        assert "".join(stream) == stream.text
+        assert stream.usage.new > 0

@@ -1,6 +1,7 @@
 """Reusing KV caches of earlier prompts."""
 
 import threading
+import time
 
 from fakes import CountingSession
 from refact_edge.runtime.prefix import PrefixCache
@@ -43,18 +44,35 @@ def test_beyond_the_limit_the_least_recently_used_is_dropped() -> None:
     assert caches.take([3, 3, 3]).ids == [3, 3]
 
 
+def test_prompts_that_share_only_their_first_token_keep_a_cache_each() -> None:
+    caches = PrefixCache(CountingSession().new_cache)
+    one, two = [3, *range(10, 20)], [3, *range(20, 30)]
+    for ids in (one, two, one, two):
+        cache = caches.take([*ids, 1])
+        expected = [] if not cache.ids else ids
+        assert cache.ids == expected
+        cache.ids = list(ids)
+        caches.put(cache)
+    assert caches.take([*one, 1]).ids == one
+    assert caches.take([*two, 1]).ids == two
+
+
 def test_threads_never_share_a_cache() -> None:
     caches = PrefixCache(CountingSession().new_cache)
-    seen: set[int] = set()
+    held: set[int] = set()
+    lock = threading.Lock()
     clashes = []
 
     def work() -> None:
-        for _ in range(200):
+        for _ in range(50):
             cache = caches.take([1, 2])
-            if id(cache) in seen:
-                clashes.append(cache)
-            seen.add(id(cache))
-            seen.discard(id(cache))
+            with lock:
+                if id(cache) in held:
+                    clashes.append(cache)
+                held.add(id(cache))
+            time.sleep(0.0005)
+            with lock:
+                held.discard(id(cache))
             caches.put(cache)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -36,7 +36,7 @@ class _Saturating:
 
     def run(self, _: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         pairs = feeds["a"].shape[1] // 2
-        return [np.full((1, feeds["b"].shape[1]), pairs * 32767, np.int32)]
+        return [np.full((len(feeds["a"]), feeds["b"].shape[1]), pairs * 32767, np.int32)]
 
 
 def test_a_cpu_that_saturates_is_noticed() -> None:

@@ -53,8 +53,21 @@ def test_a_line_too_long_by_itself_keeps_its_end() -> None:
     line = "".join(chr(ord("a") + i % 26) for i in range(5000))
     prefix, suffix = trim(line, "z" * 5000, 1000, _encode)
     assert line.endswith(_text(prefix))
-    assert 700 < len(prefix) <= 1000
-    assert len(prefix) + len(suffix) <= 1000
+    assert 500 < len(prefix) <= 750
+    assert 750 < len(prefix) + len(suffix) <= 1000
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix"),
+    [("x = ", "z" * 5000), ("", "z" * 5000), ("", ("y" * 100 + "\n") * 40), ("p" * 5000, "\nq\n")],
+)
+def test_a_long_step_beside_a_short_side_fills_what_is_left(prefix: str, suffix: str) -> None:
+    before, after = trim(prefix, suffix, 1000, _encode)
+    assert 750 <= len(before) + len(after) <= 1000
+    assert prefix.endswith(_text(before))
+    assert suffix.startswith(_text(after))
+    assert bool(before) == bool(prefix)
+    assert after
 
 
 def test_an_empty_prefix_leaves_the_budget_to_the_suffix() -> None:
@@ -68,13 +81,13 @@ def test_an_empty_prefix_leaves_the_budget_to_the_suffix() -> None:
 @given(
     prefix=st.text(alphabet="ab\n", max_size=400),
     suffix=st.text(alphabet="ab\n", max_size=400),
-    budget=st.integers(1, 500),
+    budget=st.integers(-5, 500),
 )
 def test_the_budget_always_holds_and_the_cursor_stays_in_place(
     prefix: str, suffix: str, budget: int
 ) -> None:
     before, after = trim(prefix, suffix, budget, _encode)
-    assert len(before) + len(after) <= budget
+    assert len(before) + len(after) <= max(0, budget)
     assert prefix.endswith(_text(before))
     assert suffix.startswith(_text(after))
     if len(prefix) + len(suffix) <= budget:
