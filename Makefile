@@ -52,7 +52,7 @@ types: $(READY) ## Check the types
 	@mkdir -p build/view && ln -sfn ../.. build/view/refact_edge
 	$(BIN)/mypy
 
-fullsize: $(READY) ## Prove parity and measure at the full 1.6B shape (19 GB of disk, 12 GB of memory, about 15 minutes)
+fullsize: $(READY) ## Prove parity and measure at the full 1.6B shape (19 GB of disk, 8 GB of memory, about 12 minutes)
 	$(BIN)/python -m bench.fullsize $(FULL_DIR)
 
 train-demo: $(READY) ## Train the demo checkpoint anew into build/demo-checkpoint (MINUTES=25)

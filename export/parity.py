@@ -1,7 +1,7 @@
 """Graphs against the torch reference: the largest difference of logits, and equal first choices.
 
 The reference and the sessions are never in memory together; the reference's logits wait in a
-temporary file. At the full size that is 7 GB against 14.
+temporary file. At the full size that is under 8 GB instead of 14.
 """
 
 from __future__ import annotations

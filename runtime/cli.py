@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -21,9 +22,7 @@ from .model import Model, load
 from .sampling import Sampling
 from .stream import Stream
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
-_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 
 
 class _Commands(click.Group):
@@ -49,31 +48,73 @@ def cli() -> None:
     """Code completion and chat from an ONNX bundle of Refact-1.6B, on machines with no big GPU."""
 
 
-def _model_options(command: Command) -> Command:
-    for option in (
-        click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-        click.option("--variant", help="int4, int8, fp32 or fp16; the best for the device."),
-        click.option("--bundle", type=_PATH, help="The bundle's folder; the demo's by default."),
-    ):
-        command = option(command)
-    return command
+@dataclass(frozen=True)
+class Asked:
+    """What both complete and chat let their user choose."""
+
+    bundle: Path | None
+    variant: str | None
+    device: str
+    threads: int | None
+    max_tokens: int | None
+    stop: tuple[str, ...]
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    seed: int | None
+    as_json: bool
+
+    def load(self) -> Model:
+        """Open the bundle that was named, or the demo's, and say so."""
+        bundle = self.bundle
+        if bundle is None:
+            bundle = _demo_bundle()
+            click.echo("using the demo bundle, a toy model; name another with --bundle", err=True)
+        return load(bundle, variant=self.variant, device=self.device, threads=self.threads)
+
+    def sampling(self, model: Model) -> Sampling:
+        """Return the model's default sampling with what was asked for in its place."""
+        return model.sampling_with(
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+            seed=self.seed,
+        )
 
 
-def _generation_options(command: Command) -> Command:
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end."),
-        click.option("--seed", type=int, help="The same seed gives the same text."),
-        click.option("--repetition-penalty", type=float, help="Over 1 avoids repeating."),
-        click.option("--min-p", type=float, help="Drop tokens below this share of the likeliest."),
-        click.option("--top-p", type=float, help="Keep the likeliest tokens up to this share."),
-        click.option("--top-k", type=int, help="Keep the k likeliest tokens; 0 keeps all."),
-        click.option("--temperature", type=float, help="0 is greedy."),
-        click.option("--stop", multiple=True, help="End before this text; may be repeated."),
-        click.option("--max-tokens", type=int, help="The most new tokens."),
-    ):
-        command = option(command)
-    return command
+_OPTIONS = (
+    click.option("--bundle", type=_PATH, help="The bundle's folder; the demo's by default."),
+    click.option("--variant", help="int4, int8, fp32 or fp16; the best for the device."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
+    click.option("--max-tokens", type=int, help="The most new tokens."),
+    click.option("--stop", multiple=True, help="End before this text; may be repeated."),
+    click.option("--temperature", type=float, help="0 is greedy."),
+    click.option("--top-k", type=int, help="Keep the k likeliest tokens; 0 keeps all."),
+    click.option("--top-p", type=float, help="Keep the likeliest tokens up to this share."),
+    click.option("--min-p", type=float, help="Drop tokens below this share of the likeliest."),
+    click.option("--repetition-penalty", type=float, help="Over 1 avoids repeating."),
+    click.option("--seed", type=int, help="The same seed gives the same text."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end."),
+)
+
+
+def _generation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that `Asked` holds, and hand them to the command as one."""
+
+    @functools.wraps(command)
+    def collected(**given: Any) -> None:
+        asked = Asked(**{field.name: given.pop(field.name) for field in fields(Asked)})
+        command(asked=asked, **given)
+
+    decorated: Callable[..., None] = collected
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
 
 
 @cli.command()
@@ -88,7 +129,6 @@ def _generation_options(command: Command) -> Command:
 @click.option("--no-empty", is_flag=True, help="Do not let the completion be empty.")
 @click.option("--single-line", is_flag=True, help="Complete the cursor's line only.")
 @_generation_options
-@_model_options
 def complete(
     file: Path | None,
     line: int | None,
@@ -100,14 +140,7 @@ def complete(
     order: str | None,
     single_line: bool,
     no_empty: bool,
-    max_tokens: int | None,
-    stop: tuple[str, ...],
-    as_json: bool,
-    bundle: Path | None,
-    variant: str | None,
-    device: str,
-    threads: int | None,
-    **sampling: float | None,
+    asked: Asked,
 ) -> None:
     """Write what belongs at the cursor.
 
@@ -122,7 +155,7 @@ def complete(
     """
     before, after = _cursor(file, line, column, prefix, suffix, marker)
     files = [(path.name, _read(path)) for path in extra]
-    model = _load(bundle, variant, device, threads)
+    model = asked.load()
     stream = model.complete(
         before,
         after,
@@ -130,31 +163,19 @@ def complete(
         filename=file.name if file else "",
         order=order,
         multiline=not single_line,
-        max_tokens=max_tokens,
-        stop=stop or None,
+        max_tokens=asked.max_tokens,
+        stop=asked.stop or None,
         allow_empty=not no_empty,
-        sampling=_sampling(model, sampling),
+        sampling=asked.sampling(model),
     )
-    _show(stream, as_json)
+    _show(model, stream, asked.as_json)
 
 
 @cli.command()
 @click.argument("question", required=False)
 @click.option("--system", help="The system message.")
 @_generation_options
-@_model_options
-def chat(
-    question: str | None,
-    system: str | None,
-    max_tokens: int | None,
-    stop: tuple[str, ...],
-    as_json: bool,
-    bundle: Path | None,
-    variant: str | None,
-    device: str,
-    threads: int | None,
-    **sampling: float | None,
-) -> None:
+def chat(question: str | None, system: str | None, asked: Asked) -> None:
     """Answer QUESTION, or talk when there is none and a terminal.
 
     Ctrl-C ends an answer, Ctrl-D the conversation.
@@ -169,8 +190,8 @@ def chat(
     talking = question is None and sys.stdin is not None and sys.stdin.isatty()
     if question is None and not talking:
         question = _standard_input()
-    model = _load(bundle, variant, device, threads)
-    chosen = _sampling(model, sampling)
+    model = asked.load()
+    sampling = asked.sampling(model)
 
     # Line editing and a history of what was asked, where the system has them.
     with contextlib.suppress(ImportError):
@@ -178,8 +199,8 @@ def chat(
 
     def answer(text: str) -> None:
         turns = [*history, {"role": "user", "content": text}]
-        stream = model.chat(turns, max_tokens=max_tokens, stop=stop, sampling=chosen)
-        _show(stream, as_json)
+        stream = model.chat(turns, max_tokens=asked.max_tokens, stop=asked.stop, sampling=sampling)
+        _show(model, stream, asked.as_json)
         # Only now: a question that was refused or cut off is not part of the conversation.
         history[:] = [*turns, {"role": "assistant", "content": stream.text}]
 
@@ -300,25 +321,20 @@ def _demo_bundle() -> Path:
     return default_bundle()
 
 
-def _load(bundle: Path | None, variant: str | None, device: str, threads: int | None) -> Model:
-    if bundle is None:
-        bundle = _demo_bundle()
-        click.echo("using the demo bundle, a toy model; name another with --bundle", err=True)
-    return load(bundle, variant=variant, device=device, threads=threads)
-
-
-def _sampling(model: Model, given: dict[str, float | None]) -> Sampling:
-    return model.sampling_with(**{name: given[name] for name in _SAMPLING})
-
-
-def _show(stream: Stream, as_json: bool) -> None:
+def _show(model: Model, stream: Stream, as_json: bool) -> None:
     """Print pieces as they come, or one JSON object at the end."""
     for piece in stream:
         if not as_json:
             click.echo(piece, nl=False)
             sys.stdout.flush()
     if as_json:
-        usage = asdict(stream.usage)
-        click.echo(json.dumps({"text": stream.text, "finish": stream.finish, "usage": usage}))
+        told = {
+            "text": stream.text,
+            "finish": stream.finish,
+            "usage": asdict(stream.usage),
+            "variant": model.variant,
+            "device": model.device,
+        }
+        click.echo(json.dumps(told))
     else:
         click.echo()

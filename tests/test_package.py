@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -131,6 +132,22 @@ def test_completing_loads_no_export_code_writes_no_file_and_opens_no_socket(
     assert state["telemetry"] == "1"
     assert (state["connections"], state["sockets"]) == ([], [])
     assert [str(path) for path in tmp_path.rglob("*")] == []
+
+
+def test_the_system_sees_no_network_call_either(tiny_bundle: Path, tmp_path: Path) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed, and Python alone sees only its own sockets")
+    log = tmp_path / "calls"
+    trace = [strace, "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(log)]
+    command = [sys.executable, "-m", "refact_edge.runtime", "complete"]
+    arguments = ["--bundle", str(tiny_bundle), "--prefix", "a", "--max-tokens", "3"]
+    probe = subprocess.run([*trace, "true"], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"strace may not trace here: {probe.stderr.strip()}")
+    done = subprocess.run([*trace, *command, *arguments], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert log.read_text() == ""
 
 
 def test_telemetry_is_off_before_onnxruntime_is_imported(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def test_the_three_ways_of_naming_the_cursor_give_the_same_text(
 def test_json_tells_text_finish_and_usage(tiny_bundle: Path) -> None:
     shown = _complete(tiny_bundle, "--prefix", "a", "--json")
     answer = json.loads(shown.stdout)
-    assert answer.keys() == {"text", "finish", "usage"}
+    assert answer.keys() == {"text", "finish", "usage", "variant", "device"}
+    assert (answer["variant"], answer["device"]) == ("int4", "cpu")
     assert answer["usage"].keys() == {"prompt", "cached", "new"}
     plain = _complete(tiny_bundle, "--prefix", "a")
     assert plain.stdout == answer["text"] + "\n"
