@@ -14,7 +14,8 @@ import pytest
 import refact_edge
 
 NOT_INSTALLED = {"tests", "demo", "bench", "examples", "build", "dist"}
-HEAVY = ("torch", "transformers", "optimum", "onnx", "safetensors", "ml_dtypes")
+HEAVY = {"torch", "transformers", "optimum", "onnx", "safetensors", "ml_dtypes"}
+NETWORK = {"huggingface_hub", "httpx", "httpx2", "requests", "urllib3"}  # tokenizers brings some
 # Which of our folders each one may import.
 ARROWS = {
     "runtime": {"runtime"},
@@ -95,7 +96,7 @@ def _run(script: str, *arguments: object, home: Path) -> str:
 def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
     script = "import sys, refact_edge; print('\\n'.join(sys.modules))"
     loaded = set(_run(script, home=tmp_path).split())
-    assert not loaded & {*HEAVY, "onnxruntime", "numpy", "click"}
+    assert not loaded & {*HEAVY, *NETWORK, "onnxruntime", "numpy", "click"}
 
 
 COMPLETE = """
@@ -125,7 +126,7 @@ def test_completing_loads_no_export_code_writes_no_file_and_opens_no_socket(
     state = json.loads(_run(COMPLETE, tiny_bundle, home=tmp_path).splitlines()[-1])
     modules = set(state["modules"])
     assert "onnxruntime" in modules
-    assert not modules & set(HEAVY)
+    assert not modules & (HEAVY | NETWORK)
     assert not [
         name for name in modules if name.startswith(("refact_edge.export", "refact_edge.quant"))
     ]
