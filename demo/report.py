@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from refact_edge.export.starcoder import SPECIAL_TOKENS
 from tokenizers import Tokenizer
 from torch import nn
 
@@ -12,7 +13,7 @@ from .chat import question
 from .corpus import Source
 from .measure import bits_per_byte, fim_figures, greedy
 from .samples import Infill, Sampler, chat_prompt, encode
-from .tokenizer import EMPTY_OUTPUT, END_OF_TEXT, SPECIALS
+from .tokenizer import EMPTY_OUTPUT, END_OF_TEXT
 
 HOLES = 300
 COMPLETIONS = 50
@@ -30,7 +31,7 @@ def stop_lines(
 ) -> Iterator[str]:
     """Yield how many greedy completions and answers end by themselves."""
     prompts = [hole.prompt(spm=True) for hole in holes[:COMPLETIONS]]
-    ends = greedy(model, prompts, set(range(len(SPECIALS))), FIM_LIMIT)
+    ends = greedy(model, prompts, set(range(len(SPECIAL_TOKENS))), FIM_LIMIT)
     exact = sum(ids == hole.middle for (ids, _), hole in zip(ends, holes, strict=False))
     stopped = sum(done for _, done in ends)
     yield f"greedy holes that stop within {FIM_LIMIT} ids: {stopped} of {len(ends)}, {exact} exact"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import torch
+from refact_edge.export.beside import beside
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -63,23 +63,16 @@ def save_checkpoint(
 
     An older checkpoint stays as it was until the new one is complete.
     """
-    draft, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-    for leftover in (draft, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    draft.mkdir(parents=True)
-    (draft / "config.json").write_text(json.dumps(fields, indent=2) + "\n")
-    save_file(bf16_weights(state), draft / "model.safetensors", metadata={"format": "pt"})
-    (draft / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner alone
-    tokenizer.save(str(draft / "tokenizer.json"))
-    settings = {
-        "clean_up_tokenization_spaces": False,
-        "eos_token": "<|endoftext|>",
-        "tokenizer_class": "PreTrainedTokenizerFast",
-    }
-    (draft / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
-    (draft / "LICENSE").write_text(LICENSE)
-    if folder.exists():
-        folder.rename(old)
-    draft.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with beside(folder) as draft:
+        (draft / "config.json").write_text(json.dumps(fields, indent=2) + "\n")
+        save_file(bf16_weights(state), draft / "model.safetensors", metadata={"format": "pt"})
+        (draft / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner alone
+        tokenizer.save(str(draft / "tokenizer.json"))
+        settings = {
+            "clean_up_tokenization_spaces": False,
+            "eos_token": "<|endoftext|>",
+            "tokenizer_class": "PreTrainedTokenizerFast",
+        }
+        (draft / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        (draft / "LICENSE").write_text(LICENSE)
     return sum(path.stat().st_size for path in folder.iterdir())
