@@ -107,7 +107,7 @@ def test_the_reference_agrees_with_independent_arithmetic(
     np.testing.assert_allclose(double, want, atol=2e-5)
 
 
-def _assert_same(got: np.ndarray, want: np.ndarray) -> None:
+def assert_same(got: np.ndarray, want: np.ndarray) -> None:
     assert np.abs(got - want).max() <= TOLERANCE
     np.testing.assert_array_equal(got.argmax(axis=1), want.argmax(axis=1))
 
@@ -119,13 +119,13 @@ def test_prefill_of_every_length_agrees_at_every_position(
     cache = session.new_cache()
     for length in range(1, 513):
         cache.rewind(0)
-        _assert_same(session.step(ids[:length], cache, length), wanted[:length])
+        assert_same(session.step(ids[:length], cache, length), wanted[:length])
 
 
 def test_one_token_at_a_time_agrees(tiny_bundle: Path, ids: np.ndarray, wanted: np.ndarray) -> None:
     session = _session(tiny_bundle)
     cache = session.new_cache()
-    _assert_same(np.concatenate([session.step(ids[i : i + 1], cache) for i in range(512)]), wanted)
+    assert_same(np.concatenate([session.step(ids[i : i + 1], cache) for i in range(512)]), wanted)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -136,7 +136,7 @@ def test_chunks_with_a_past_agree(
     cache = session.new_cache()
     while (at := len(cache.ids)) < 512:
         size = min(512 - at, int(random.integers(1, 130)))
-        _assert_same(session.step(ids[at : at + size], cache, size), wanted[at : at + size])
+        assert_same(session.step(ids[at : at + size], cache, size), wanted[at : at + size])
 
 
 def test_fewer_logits_are_the_last_ones(
@@ -145,7 +145,7 @@ def test_fewer_logits_are_the_last_ones(
     session = _session(tiny_bundle)
     got = session.step(ids[:100], session.new_cache(), 7)
     assert got.shape == (7, 448)
-    _assert_same(got, wanted[93:100])
+    assert_same(got, wanted[93:100])
 
 
 def test_going_back_and_on_along_another_way_agrees(
@@ -161,7 +161,7 @@ def test_going_back_and_on_along_another_way_agrees(
     with torch.inference_mode():
         whole = torch.from_numpy(np.concatenate([ids[:50], other]))
         want = model(whole[None])[0, 50:].numpy()
-    _assert_same(got, want)
+    assert_same(got, want)
 
 
 def test_compare_finds_every_path_of_fp32_exact_and_judges_no_other(
