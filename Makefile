@@ -60,7 +60,8 @@ train-demo: $(READY) ## Train the demo checkpoint anew into build/demo-checkpoin
 
 wheel: $(READY) $(DEMO)/refact_edge.json ## Build the wheel, with the demo's bundle in it
 	@rm -rf build/lib build/bdist*
-	$(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist
 
 clean: ## Remove everything that was built, .venv included
 	rm -rf $(VENV) build dist *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

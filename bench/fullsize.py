@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from refact_edge import Sampling, load
 from refact_edge.runtime.bundle import weights_file
 

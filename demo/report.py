@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from refact_edge.export.starcoder import SPECIAL_TOKENS
 from tokenizers import Tokenizer
 from torch import nn
+
+from refact_edge.export.starcoder import SPECIAL_TOKENS
 
 from .chat import question
 from .corpus import Source

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import torch
-from refact_edge.export.beside import beside
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
+
+from refact_edge.export.beside import beside
 
 LICENSE = """\
 The files in this folder are licensed under the Apache License, Version 2.0

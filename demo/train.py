@@ -14,10 +14,11 @@ from random import Random
 
 import click
 import torch
-from refact_edge.export.reference.gpt_refact import GPTRefact
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
+
+from refact_edge.export.reference.gpt_refact import GPTRefact
 
 from .corpus import Corpus, read_corpus
 from .report import report

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,17 +19,29 @@ from ..runtime.errors import ExportError
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def check_space(target: Path, needed_bytes: int) -> None:
-    """Make the target's parent folder and see that its disk has room.
+def check_writable(target: Path) -> None:
+    """Make the target's parent folder and see that it can be written, before long work.
 
     Raises:
-        ExportError: when it has not, or the folder cannot be made.
+        ExportError: when it cannot.
 
     """
     parent = target.absolute().parent
     with explained(target):
         parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(parent).free
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+
+
+def check_space(target: Path, needed_bytes: int) -> None:
+    """See that the target's disk has room.
+
+    Raises:
+        ExportError: when it has not.
+
+    """
+    parent = target.absolute().parent
+    free = shutil.disk_usage(parent).free
     if free < needed_bytes:
         raise ExportError(
             f"no space left: {target} needs about {needed_bytes / 1e6:.0f} MB and {parent} has "
@@ -70,8 +83,8 @@ def explained(target: Path) -> Iterator[None]:
                 f"no space left on the disk of {target.absolute().parent}; nothing was kept; "
                 "free some space or choose another folder"
             ) from error
-        where = error.filename or target
-        raise ExportError(f"{where}: {error.strerror or error}; choose another folder") from error
+        reason = error.strerror or error
+        raise ExportError(f"{target} cannot be written: {reason}; choose another") from error
 
 
 def _remove_stale(parent: Path, stem: str) -> None:
@@ -96,8 +109,8 @@ def _is_running(process: int) -> bool:
 
 def _publish(work: Path, target: Path) -> None:
     """Put the finished folder in place; the old one comes back when that fails."""
-    if not target.exists():
-        work.rename(target)
+    if not target.exists() or not any(target.iterdir()):
+        work.replace(target)
         return
     old = work.with_name(f"{work.name}.old")
     target.rename(old)

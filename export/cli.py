@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,14 +34,21 @@ def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
         yield bar.update
 
 
-def _require_export() -> None:
-    try:
-        import ml_dtypes
-        import onnx
-        import safetensors  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(error.name or "onnx", "export") from error
-    del ml_dtypes, onnx
+def _require(extra: str) -> None:
+    """Look for the packages of an extra without importing them."""
+    packages = ["onnx", "safetensors", "ml_dtypes", *(["torch"] if extra == "verify" else [])]
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra)
+
+
+def _names(variants: str) -> list[str]:
+    names = [name.strip() for name in variants.split(",") if name.strip()]
+    if not names:
+        raise OptionError(
+            f"variants {variants!r} names none; expected some of {', '.join(SCHEMES)}"
+        )
+    return names
 
 
 @click.command()
@@ -65,11 +73,12 @@ def export(
       refact-edge export Refact-1_6B-fim bundle --variants fp16,int4
       refact-edge export Refact-1_6B-fim bundle --force --license LICENSE
     """
-    _require_export()
+    _require("export")
     from .convert import export_bundle
 
-    names = [name.strip() for name in variants.split(",") if name.strip()]
-    done = export_bundle(checkpoint, bundle, names, force=force, licence=licence, track=_bar)
+    done = export_bundle(
+        checkpoint, bundle, _names(variants), force=force, licence=licence, track=_bar
+    )
     click.echo(f"{bundle} ({done.manifest['architecture']})")
     click.echo(f"{'variant':8} {'MB':>8} {'bits/weight':>12} {'relative error':>15}")
     for name, entry in done.manifest["variants"].items():
@@ -95,7 +104,7 @@ def export(
 def verify(
     bundle: Path, checkpoint: Path, variants: str | None, tokens: int, as_json: bool
 ) -> None:
-    """Compare a bundle's graphs with the torch reference of its checkpoint.
+    """Compare a bundle's graphs with the torch reference.
 
     Exits with 1 when an fp32 graph differs by more than 1e-3 or in a first choice. Quantized
     variants differ by design; their figures are shown and judged by nobody.
@@ -105,12 +114,12 @@ def verify(
       refact-edge verify bundle --checkpoint Refact-1_6B-fim
       refact-edge verify bundle --checkpoint Refact-1_6B-fim --variants fp32 --json
     """
-    _require_export()
+    _require("verify")
     from .parity import compare
 
     if tokens < 1:
         raise OptionError(f"tokens {tokens}; expected 1 or more")
-    names = [name.strip() for name in variants.split(",")] if variants else None
+    names = None if variants is None else _names(variants)
     results = compare(checkpoint, bundle, variants=names, prompt_tokens=tokens, track=_bar)
     exact = "fp32" not in results or results["fp32"].exact
     if as_json:
@@ -151,16 +160,17 @@ def _print_comparison(results: dict[str, Comparison]) -> None:
 def fabricate(
     target: Path, tokenizer: Path | None, layout: str, shards: int, seed: int, layers: int
 ) -> None:
-    """Write a random bf16 checkpoint of the exact 1.6B shape (3.2 GB) to DIR.
+    """Write a random checkpoint of the 1.6B shape to DIR.
 
-    For measuring speed, memory and parity. Random weights say nothing about quality.
+    It is bf16, takes 3.2 GB and is for measuring speed, memory and parity. Random weights say
+    nothing about quality.
 
     \b
     Examples:
       refact-edge fabricate random-1.6b --tokenizer tokenizer.json
       refact-edge fabricate random-1.6b --layout unfused --shards 4 --seed 7
     """
-    _require_export()
+    _require("export")
     from .architectures.gpt_refact import PUBLISHED
     from .fabricate import fabricate_checkpoint
 

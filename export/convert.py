@@ -19,7 +19,7 @@ from ..runtime import bundle as layout
 from ..runtime.errors import CheckpointError, ExportError
 from . import loaders
 from .architectures import Architecture, WeightSpec
-from .beside import beside, check_space
+from .beside import beside, check_space, check_writable
 from .blocks import Weights
 from .checkpoint import Checkpoint
 from .graph import Graph
@@ -60,6 +60,7 @@ def export_bundle(
     target = target.resolve()  # a link stays, and points at the new bundle
     _check_target(target, force)
     licence_file = _licence_file(checkpoint, licence)
+    check_writable(target)
     found = inspect_checkpoint(checkpoint, track)
     specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
     check_space(target, sum(estimate_bytes(specs, scheme) for scheme in schemes))
@@ -76,12 +77,19 @@ def export_bundle(
 
 
 def _check_target(target: Path, force: bool) -> None:
-    if not target.exists():
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
+    if not (target / layout.MANIFEST).is_file():
+        raise ExportError(f"{target} exists and is not a bundle; choose another folder")
     if not force:
         raise ExportError(f"{target} exists; choose another folder or replace it with --force")
-    if not (target / layout.MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise ExportError(f"{target} exists and is not a bundle; it is never replaced")
+    known = {layout.MANIFEST, *layout.read_bundle(target).files}
+    held = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+    if foreign := sorted(held - known):
+        raise ExportError(
+            f"{target} holds {len(foreign)} files that are not the bundle's: "
+            f"{', '.join(foreign[:3])}; move them away before replacing it"
+        )
 
 
 def _licence_file(checkpoint: Path, given: Path | None) -> Path | None:

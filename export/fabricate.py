@@ -21,7 +21,7 @@ from .architectures.gpt_refact import (
     Config,
     checkpoint_shapes,
 )
-from .beside import beside, check_space
+from .beside import beside, check_space, check_writable
 from .progress import SILENT, Track
 from .starcoder import SPECIAL_TOKENS
 
@@ -62,6 +62,7 @@ def fabricate_checkpoint(
         raise ExportError(f"{tokenizer} is not a file; expected a tokenizer.json")
     tensors = checkpoint_shapes(config, fused)
     needed = sum(2 * int(np.prod(size)) for size in tensors.values())
+    check_writable(target)
     check_space(target, needed)
     with beside(target) as work:
         if tokenizer is None:

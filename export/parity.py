@@ -20,7 +20,7 @@ from ..quant.schemes import SCHEMES, Floats
 from ..runtime import bundle as layout
 from ..runtime.bundle import Bundle
 from ..runtime.engine import CHUNK_TOKENS, Generation, Request
-from ..runtime.errors import BundleError, MissingExtraError
+from ..runtime.errors import BundleError, MissingExtraError, OptionError
 from ..runtime.prefix import PrefixCache
 from ..runtime.sampling import GREEDY
 from ..runtime.session import Session, SessionOptions, import_onnxruntime
@@ -105,6 +105,7 @@ def compare(
     prompt greedily, which is compared token by token.
 
     Raises:
+        OptionError: when a variant is unknown or `prompt_tokens` beyond the context.
         BundleError: when the bundle is damaged or was made from another checkpoint.
         MissingExtraError: when torch is not installed.
 
@@ -115,6 +116,10 @@ def compare(
     for name in names:
         bundle.require_variant(name)
         layout.verify_variant(bundle, name)
+    if prompt_tokens > bundle.sizes.context:
+        raise OptionError(
+            f"tokens {prompt_tokens}; expected at most the context, {bundle.sizes.context}"
+        )
     found = inspect_checkpoint(checkpoint, track)
     _check_same_source(bundle, found)
     ids = sample_ids(bundle, prompt_tokens)
@@ -164,7 +169,6 @@ def sample_ids(bundle: Bundle, count: int) -> Ids:
     sources = sorted(Path(__file__).parent.glob("*.py"))
     text = "".join(file.read_text(encoding="utf-8") for file in sources)
     ids = tokens.encode(text[: 8 * count])
-    count = min(count, bundle.sizes.context)
     while len(ids) < count:
         ids = ids + ids
     return np.array(ids[:count], np.int64)

@@ -4,44 +4,71 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import warnings
-from typing import Any
-
-import click
-
-from .cli import cli
-from .errors import RefactEdgeError, RefactEdgeWarning
+from typing import Any, NoReturn
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run refact-edge; exits with 1 for a mistake, 2 for a wrong option, 130 when interrupted."""
+    try:
+        sys.exit(_run())
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")  # click may not be imported yet
+        sys.exit(130)
+
+
+def _run() -> int:
+    """Run the command; imports are inside, as an interrupt may come during them too."""
+    import click
+
+    from .cli import cli
+    from .errors import RefactEdgeError
+
     warnings.showwarning = _show_warning
+    # Let a command clean up after itself when it is told to end, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if sys.stdout is None:
+        click.echo("error: standard output is closed; expected somewhere to write to", err=True)
+        return 1
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Models write any character, and line ends are theirs to choose.
             stream.reconfigure(encoding="utf-8", errors="replace", newline="\n")
     try:
         # Not standalone, click returns the code that a command exits with.
-        sys.exit(cli.main(prog_name="refact-edge", standalone_mode=False))
+        code = cli.main(prog_name="refact-edge", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except RefactEdgeError as error:
         click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("\ninterrupted", err=True)
-        sys.exit(130)
+        return 1
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
     except BrokenPipeError:
-        # The reader has gone; what Python would flush at exit has nowhere to go either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _discard_output()
+        return 1
+    except OSError as error:
+        _discard_output()
+        name = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {name}{error.strerror or error}", err=True)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _discard_output() -> None:
+    """Give what Python would flush at exit somewhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    from .errors import RefactEdgeWarning
+
     if issubclass(category, RefactEdgeWarning):
-        click.echo(f"warning: {message}", err=True)
+        sys.stderr.write(f"warning: {message}\n")
 
 
 if __name__ == "__main__":

@@ -185,6 +185,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 def _load_manifest(path: Path, file: Path) -> dict[str, Any]:
     if not path.exists():
         raise BundleError(f"{path} does not exist; expected the folder of a bundle")
+    if path.is_file():
+        raise BundleError(f"{path} is a file; expected the folder of a bundle")
     if not file.is_file():
         raise BundleError(
             f"{path} has no {MANIFEST}, so it is not a bundle; "
@@ -220,9 +222,7 @@ def verify_variant(bundle: Bundle, variant: str, *, hashes: bool = True) -> None
         BundleError: see `verify_files` and `graphcheck.check_graph`.
 
     """
-    # What is opened must be in the manifest, whatever the manifest leaves out.
-    names = dict.fromkeys([*bundle.side_files(), TOKENIZER, *bundle.variant_files(variant)])
-    verify_files(bundle, names, hashes=hashes)
+    verify_files(bundle, [TOKENIZER, *bundle.variant_files(variant)], hashes=hashes)
     weights = bundle.path / weights_file(variant)
     for graph in (standard_graph(variant), engine_graph(variant)):
         check_graph(bundle.path / graph, weights)

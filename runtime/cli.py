@@ -259,7 +259,9 @@ def info(bundle: Path | None, as_json: bool) -> None:
 @cli.command()
 @click.argument("bundle", type=_PATH, required=False)
 def doctor(bundle: Path | None) -> None:
-    """Look at the installation, the machine and a bundle; exits with 1 when something is wrong.
+    """Look at the installation, the machine and a bundle.
+
+    Exits with 1 when something is wrong.
 
     \b
     Examples:
@@ -288,7 +290,7 @@ def _cursor(
 ) -> tuple[str, str]:
     """Return the text around the cursor from whichever of the three ways was used."""
     if prefix is not None or suffix is not None:
-        if file is not None:
+        if file is not None or line is not None or column is not None:
             raise OptionError("give FILE with --line and --column, or --prefix and --suffix")
         return prefix or "", suffix or ""
     if file is not None:
@@ -299,7 +301,7 @@ def _cursor(
         raise OptionError("--line and --column need a FILE")
     if sys.stdin is not None and sys.stdin.isatty():
         click.echo(f"reading the text with {marker} in it; end with Ctrl-D", err=True)
-    return split_marker(_standard_input(), marker, "the text")
+    return split_marker(_standard_input(), marker, "standard input")
 
 
 def _standard_input() -> str:
@@ -322,19 +324,29 @@ def _demo_bundle() -> Path:
 
 
 def _show(model: Model, stream: Stream, as_json: bool) -> None:
-    """Print pieces as they come, or one JSON object at the end."""
-    for piece in stream:
-        if not as_json:
-            click.echo(piece, nl=False)
-            sys.stdout.flush()
-    if as_json:
-        told = {
-            "text": stream.text,
-            "finish": stream.finish,
-            "usage": asdict(stream.usage),
-            "variant": model.variant,
-            "device": model.device,
-        }
-        click.echo(json.dumps(told))
-    else:
+    """Print pieces as they come, or one JSON object at the end, also when interrupted."""
+    try:
+        for piece in stream:
+            if not as_json:
+                click.echo(_visible(piece), nl=False)
+                sys.stdout.flush()
+    finally:
+        stream.close()
+        if as_json:
+            told = {
+                "text": stream.text,
+                "finish": stream.finish,
+                "usage": asdict(stream.usage),
+                "variant": model.variant,
+                "device": model.device,
+            }
+            click.echo(json.dumps(told))
+    if not as_json:
         click.echo()
+
+
+def _visible(text: str) -> str:
+    """Keep control characters that a model may write from steering the user's terminal."""
+    if not sys.stdout.isatty():
+        return text
+    return "".join(c if c in "\n\t" or c.isprintable() else "\ufffd" for c in text)

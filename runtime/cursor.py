@@ -52,6 +52,9 @@ def split_marker(text: str, marker: str, name: str) -> tuple[str, str]:
         raise OptionError("the cursor marker is empty; expected some text")
     count = text.count(marker)
     if count != 1:
-        raise PromptError(f"{name} holds {marker} {count} times; expected it once, at the cursor")
+        raise PromptError(
+            f"{name} holds {marker} {count} times; expected it once, at the "
+            "cursor (or name a FILE with --line and --column)"
+        )
     before, _, after = text.partition(marker)
     return before, after

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from .bundle import read_bundle, verify_variant
+from .bundle import read_bundle, verify_files, verify_variant
 from .errors import MissingExtraError, RefactEdgeError
 from .session import import_onnxruntime
 
@@ -106,6 +106,10 @@ def _bundle(path: Path) -> list[Finding]:
     except RefactEdgeError as error:
         return [Finding("bundle", "unusable", str(error))]
     findings = [Finding("bundle", f"{path} ({bundle.architecture})")]
+    try:
+        verify_files(bundle, bundle.side_files())
+    except RefactEdgeError as error:
+        findings.append(Finding("  side files", "altered", str(error)))
     for name in bundle.variants:
         try:
             verify_variant(bundle, name)

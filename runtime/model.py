@@ -24,8 +24,7 @@ PREFERENCE = {"cpu": ("int4", "int8", "fp32"), "cuda": ("fp16", "int4", "fp32", 
 CHAT_MAX_TOKENS = 512
 EXTRA_SHARE = 4  # other files get at most one part in four of the context
 
-LINE_ENDS = ("\n", "\r\n")
-BLANK_LINES = ("\n\n", "\r\n\r\n")
+LINE_END, BLANK_LINE = "\n", "\n\n"
 
 OpenFile = tuple[str, str]  # file name and text
 
@@ -145,7 +144,8 @@ class Model:
     ) -> Stream:
         r"""Fill the hole between `prefix` and `suffix`.
 
-        Text far from the cursor is dropped when it does not fit the context.
+        Text far from the cursor is dropped when it does not fit the context. The model sees plain
+        line ends; the answer has Windows ones where the file has.
 
         Args:
             prefix: the file up to the cursor.
@@ -168,13 +168,15 @@ class Model:
 
         """
         _check_stops(stop)
+        windows = "\r\n" in prefix or "\r\n" in suffix
+        prefix, suffix = prefix.replace("\r\n", "\n"), suffix.replace("\r\n", "\n")
         order = order or self.layouts.fim_default
         new = self._new_tokens(max_tokens, self._max_tokens)
         if not multiline:
-            suffix = suffix[_line_end(suffix) :]
-            stop = (*LINE_ENDS, *(stop or ()))
+            suffix = suffix[suffix.find(LINE_END) :] if LINE_END in suffix else ""
+            stop = (LINE_END, *(stop or ()))
         elif stop is None:
-            stop = BLANK_LINES
+            stop = (BLANK_LINE,)
         room = self.context_tokens - new - self.layouts.fim_overhead(order)
         if room < 1:
             raise PromptError(
@@ -185,7 +187,15 @@ class Model:
         above, below = trim(prefix, suffix, room - len(shown), self.tokens.encode)
         ids = self.layouts.fim_ids(order, [*shown, *above], below)
         forbidden = () if allow_empty else (self.layouts.end_id,)
-        return self._stream(ids, new, sampling, stop, cancel, forbidden_first=forbidden)
+        return self._stream(
+            ids,
+            new,
+            sampling,
+            stop,
+            cancel,
+            forbidden_first=forbidden,
+            line_end="\r\n" if windows else "\n",
+        )
 
     def chat(
         self,
@@ -205,6 +215,8 @@ class Model:
             PromptError: when the last question alone does not fit.
 
         """
+        if isinstance(messages, str):  # type: ignore[unreachable] # an easy mistake
+            raise OptionError("messages is a string; expected a list with a role and content each")
         new = self._new_tokens(max_tokens, min(CHAT_MAX_TOKENS, self.context_tokens // 2))
         turns = [{"role": role, "content": content} for role, content in clean_messages(messages)]
         ids = self.layouts.chat_ids(turns, self.tokens.encode)
@@ -272,6 +284,7 @@ class Model:
         *,
         forbidden_first: tuple[int, ...] = (),
         trimmer: AnswerTrimmer | None = None,
+        line_end: str = LINE_END,
     ) -> Stream:
         _check_stops(stop)
         token = cancel or CancelToken()
@@ -284,7 +297,8 @@ class Model:
             cancelled=lambda: token.cancelled,
         )
         generation = Generation(self.session, self._caches, request)
-        return Stream(generation, Utf8Stream(self.tokens), StopScanner(stop), trimmer)
+        decoder = Utf8Stream(self.tokens)
+        return Stream(generation, decoder, StopScanner(stop), trimmer, line_end)
 
     def sampling_with(self, **changes: float | None) -> Sampling:
         """Return the model's default sampling with some values replaced; None leaves one."""
@@ -295,14 +309,6 @@ class Model:
 def _check_stops(stop: Sequence[str] | None) -> None:
     if isinstance(stop, str):
         raise OptionError(f"stop {stop!r} is a string; expected a list of strings")
-
-
-def _line_end(text: str) -> int:
-    """Return where the first line of `text` ends, before its line end."""
-    at = text.find("\n")
-    if at < 0:
-        return len(text)
-    return at - 1 if text[:at].endswith("\r") else at
 
 
 def _drop_oldest(turns: list[dict[str, str]]) -> list[dict[str, str]]:

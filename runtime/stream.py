@@ -50,9 +50,10 @@ class Stream:
         decoder: Utf8Stream,
         stops: StopScanner,
         trimmer: AnswerTrimmer | None = None,
+        line_end: str = "\n",
     ) -> None:
         self._generation, self._decoder = generation, decoder
-        self._stops, self._trimmer = stops, trimmer
+        self._stops, self._trimmer, self._line_end = stops, trimmer, line_end
         self._shown: list[str] = []
         self._stopped = False
         self._iterator = self._pieces()
@@ -117,5 +118,6 @@ class Stream:
         if self._trimmer is not None:
             piece = self._trimmer.push(piece)
         if piece:
+            piece = piece.replace("\n", self._line_end)
             self._shown.append(piece)
             yield piece

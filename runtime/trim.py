@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 STEP_LINES = 32
+CHARACTERS_A_TOKEN = 16  # more than any code has on average; bounds what is encoded in vain
 STEP_TOKENS = 256  # for a single step that is too long by itself: minified files
 
 Encode = Callable[[str], list[int]]
@@ -25,7 +26,7 @@ def trim(
     growing, side = set(sides), "above"
     while growing:
         steps, count = sides[side], taken[side]
-        cost = len(encode(steps[count])) if count < len(steps) else room + 1
+        cost = _cost(steps[count], room, encode) if count < len(steps) else room + 1
         if cost > room:
             growing.discard(side)
         else:
@@ -43,10 +44,17 @@ def _cut_at_cursor(
     above: list[str], below: list[str], budget_tokens: int, encode: Encode
 ) -> tuple[list[int], list[int]]:
     """Cut the steps next to the cursor by tokens: three quarters above, or what below leaves."""
-    before = encode("".join(above[:1]))
-    after = encode("".join(below[:1]))
+    limit = budget_tokens * CHARACTERS_A_TOKEN
+    line = "".join(above[:1])
+    before = encode(line[max(0, len(line) // max(1, limit) - 1) * limit :])
+    after = encode("".join(below[:1])[:limit])
     kept = _end(before, max(budget_tokens * 3 // 4, budget_tokens - len(after)))
     return kept, _start(after, budget_tokens - len(kept))
+
+
+def _cost(step: str, room: int, encode: Encode) -> int:
+    """Return the tokens of a step; one that cannot fit is not worth encoding."""
+    return room + 1 if len(step) > room * CHARACTERS_A_TOKEN else len(encode(step))
 
 
 def _encode_within(

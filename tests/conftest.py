@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
+
 from refact_edge.export.architectures.gpt_refact import Config
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import fabricate_checkpoint
-from safetensors.numpy import load_file, save_file
 
 ROOT = Path(__file__).parent.parent
 # Heads that are no power of two, a width that no block of 128 divides, padding rows of wte.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
 from refact_edge.runtime.bundle import read_bundle
@@ -54,7 +55,6 @@ def test_its_bundle_carries_the_licence_and_both_default_variants(
 @pytest.mark.parametrize("variant", ["fp32", "int8", "int4"])
 def test_it_has_learned_something(variant: str, demo_bundle: Path) -> None:
     import refact_edge
-
     from demo.show import PREFIX, SUFFIX
 
     model = refact_edge.load(demo_bundle, variant=variant)

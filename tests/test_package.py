@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 import refact_edge
 
 NOT_INSTALLED = {"tests", "demo", "bench", "examples", "build", "dist"}

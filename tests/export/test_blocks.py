@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from refact_edge.export.architectures import WeightSpec
 from refact_edge.export.blocks import Stored, Weights, linear
 from refact_edge.export.graph import Graph

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, TINY_TOKENS, Change
+from safetensors.numpy import load_file, save_file
+
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import fabricate_checkpoint
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
 from refact_edge.export.weights import load_weight
 from refact_edge.runtime.errors import CheckpointError, MissingExtraError
-from safetensors.numpy import load_file, save_file
 
 
 def _weights(folder: Path) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Change
+
 from refact_edge.export import beside, convert
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.weights import VariantWriter
@@ -84,9 +85,28 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(ExportError, match="is not a bundle; it is never replaced"):
+    with pytest.raises(ExportError, match="exists and is not a bundle; choose another folder"):
         export_bundle(tiny_checkpoint, tmp_path, ["int4"], force=True)
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_files_that_are_not_the_bundles_stop_a_replacement(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "bundle"
+    export_bundle(tiny_checkpoint, target, ["int4"])
+    (target / "notes").mkdir()
+    (target / "notes" / "mine.txt").write_text("precious")
+    with pytest.raises(ExportError, match=r"holds 1 files .*notes/mine\.txt; move them away"):
+        export_bundle(tiny_checkpoint, target, ["int4"], force=True)
+    assert (target / "notes" / "mine.txt").exists()
+
+
+def test_an_empty_folder_is_filled(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    export_bundle(tiny_checkpoint, tmp_path / "bundle", ["int4"])
+    assert list(read_bundle(tmp_path / "bundle").variants) == ["int4"]
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_a_failed_replacement_leaves_the_old_bundle(
@@ -218,7 +238,9 @@ def test_a_place_that_cannot_be_written_is_named(
     name: str, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ExportError, match=r"(too long|Not a directory|File exists); choose"):
+    with pytest.raises(
+        ExportError, match=r"cannot be written: .*(too long|Not a directory|File exists); choose"
+    ):
         export_bundle(tiny_checkpoint, tmp_path / name, ["int4"])
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import refact_edge
 import torch
+
+import refact_edge
 from refact_edge.runtime import bundle as layout
 from refact_edge.runtime.sampling import GREEDY
 from refact_edge.runtime.session import import_onnxruntime

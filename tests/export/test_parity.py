@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from refact_edge.export import blocks
 from refact_edge.export.architectures.gpt_refact import Config
 from refact_edge.export.convert import export_bundle

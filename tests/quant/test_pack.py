@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from refact_edge.quant.pack import pack, unpack
 from refact_edge.quant.schemes import SCHEMES, Blocks, Floats, Rows, require_schemes
 from refact_edge.runtime.errors import OptionError

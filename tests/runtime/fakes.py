@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from refact_edge.runtime.bundle import Sizes
 from refact_edge.runtime.cache import Allocation, KvCache
 

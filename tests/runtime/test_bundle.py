@@ -7,12 +7,13 @@ from typing import Any
 
 import onnx
 import pytest
-import refact_edge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+
+import refact_edge
 from refact_edge.runtime import bundle as layout
-from refact_edge.runtime.bundle import file_sha256, read_bundle, verify_variant
+from refact_edge.runtime.bundle import file_sha256, read_bundle, verify_files, verify_variant
 from refact_edge.runtime.errors import BundleError, OptionError
 from refact_edge.runtime.graphcheck import ALLOWED_OPERATORS, check_graph, summarize
 
@@ -45,6 +46,9 @@ def test_a_folder_that_is_no_bundle_is_told_how_to_become_one(tmp_path: Path) ->
         refact_edge.load(tmp_path)
     with pytest.raises(BundleError, match="does not exist"):
         refact_edge.load(tmp_path / "nowhere")
+    (tmp_path / "a.py").write_text("x")
+    with pytest.raises(BundleError, match=r"a\.py is a file; expected the folder of a bundle"):
+        refact_edge.load(tmp_path / "a.py")
 
 
 def test_a_missing_file_is_named(bundle_copy: Path) -> None:
@@ -72,9 +76,15 @@ def test_a_cut_file_is_noticed_without_hashing(bundle_copy: Path) -> None:
 
 def test_all_that_is_wrong_is_listed(bundle_copy: Path) -> None:
     (bundle_copy / "tokenizer.json").unlink()
-    (bundle_copy / "config.json").write_text("{}")
-    with pytest.raises(BundleError, match=r"config\.json has.*; tokenizer\.json is missing"):
+    (bundle_copy / "onnx" / "engine_q4.onnx").write_text("{}")
+    with pytest.raises(BundleError, match=r"tokenizer\.json is missing; .*engine_q4\.onnx has 2"):
         refact_edge.load(bundle_copy)
+
+
+def test_what_the_runtime_never_opens_may_be_edited(bundle_copy: Path) -> None:
+    (bundle_copy / "README.md").write_text("my own words")
+    (bundle_copy / "genai_config.json").unlink()
+    refact_edge.load(bundle_copy)
 
 
 def test_another_format_and_broken_manifests_are_refused(bundle_copy: Path) -> None:
@@ -130,7 +140,6 @@ MANIFEST_FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda m: m["prompts"]["fim"]["orders"].update(spm=[3, "sufix"]), "layouts are unreadable"),
     (lambda m: m["prompts"]["chat"]["layouts"].pop("user"), "no layout for user"),
     (lambda m: m["prompts"].update(special_ids=[19]), "not a special token that text cannot spell"),
-    (lambda m: m["files"].update({"C:x": {"bytes": 0, "sha256": ""}}), "not a path inside"),
 ]
 
 
@@ -151,12 +160,15 @@ def test_a_graph_that_onnxruntime_refuses_is_named(bundle_copy: Path) -> None:
         refact_edge.load(bundle_copy, variant="int4")
 
 
-@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "onnx/../../outside", "a\\..\\b"])
+@pytest.mark.parametrize(
+    "name", ["../outside", "/etc/passwd", "onnx/../../outside", "a\\..\\b", "C:x"]
+)
 def test_a_manifest_cannot_name_files_outside(bundle_copy: Path, name: str) -> None:
     entry = {"bytes": 0, "sha256": ""}
     _edit_manifest(bundle_copy, lambda manifest: manifest["files"].update({name: entry}))
+    bundle = read_bundle(bundle_copy)
     with pytest.raises(BundleError, match="is not a path inside the bundle"):
-        refact_edge.load(bundle_copy)
+        verify_files(bundle, bundle.side_files())
 
 
 def _write_graph(bundle: Path, model: onnx.ModelProto) -> None:

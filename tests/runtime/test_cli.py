@@ -114,6 +114,64 @@ def test_chat_answers_an_argument_or_what_is_piped_in(tiny_bundle: Path) -> None
     assert "the last message must be the user's and must not be empty" in empty.stderr
 
 
+@pytest.mark.parametrize(
+    ("redirection", "complaint"),
+    [(">/dev/full", "error: No space left on device"), (">&-", "error: standard output is closed")],
+)
+def test_output_that_cannot_be_written_is_one_line(
+    redirection: str, complaint: str, tiny_bundle: Path
+) -> None:
+    command = f"{sys.executable} -m refact_edge complete --bundle {tiny_bundle} --prefix a"
+    done = subprocess.run(
+        f"{command} --no-empty --temperature 1 {redirection}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0].startswith(complaint)
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_during_json_tells_what_there_is(tiny_bundle: Path, root: Path) -> None:
+    script = (
+        "import sys, signal, os\n"
+        "from refact_edge.runtime.session import Session\n"
+        "real, calls = Session.step, []\n"
+        "def step(self, *given):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 3: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(self, *given)\n"
+        "Session.step = step\n"
+        "from refact_edge.runtime.__main__ import main\n"
+        "main()\n"
+    )
+    options = ["--prefix", "a", "--no-empty", "--json", "--temperature", "0", "--stop", "never"]
+    command = [sys.executable, "-c", script, "complete", "--bundle", str(tiny_bundle), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert json.loads(done.stdout)["finish"] == "cancelled"
+    assert done.stderr.strip() == "interrupted"
+
+
+def test_ctrl_c_during_imports_leaves_no_traceback() -> None:
+    script = (
+        "import builtins\n"
+        "from refact_edge.runtime.__main__ import main\n"
+        "real = builtins.__import__\n"
+        "def interrupted(name, *rest, **named):\n"
+        "    if name == 'click':\n"
+        "        raise KeyboardInterrupt\n"
+        "    return real(name, *rest, **named)\n"
+        "builtins.__import__ = interrupted\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (130, "interrupted")
+
+
 def test_closed_input_and_narrow_output_leave_no_traceback(tiny_bundle: Path) -> None:
     closed = f"{sys.executable} -m refact_edge.runtime complete --bundle {tiny_bundle} <&-"
     done = subprocess.run(closed, shell=True, capture_output=True, text=True, check=False)

@@ -1,6 +1,7 @@
 """The place of the cursor in a text."""
 
 import pytest
+
 from refact_edge.runtime.cursor import decode_text, split_at, split_marker
 from refact_edge.runtime.errors import OptionError, PromptError
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from fakes import SIZES, CountingSession
+
 from refact_edge.runtime.engine import CHUNK_TOKENS, Generation, Request
 from refact_edge.runtime.errors import PromptError
 from refact_edge.runtime.prefix import PrefixCache

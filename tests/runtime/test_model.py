@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import refact_edge
 from refact_edge import CancelToken, Model, Sampling
 from refact_edge.runtime import session as session_module
@@ -60,12 +61,18 @@ def test_a_single_line_hides_the_rest_of_the_line_and_ends_before_the_next(model
     assert {"\n", ";"} <= set(also._stops._stops)
 
 
-def test_lines_of_a_windows_file_end_like_others(model: Model) -> None:
-    stream = model.complete("x = ", " + 1\r\nnext", max_tokens=1, multiline=False)
-    after = model.tokens.encode("\r\nnext")
-    assert stream._generation.request.ids[: 2 + len(after)] == [3, *after, 1]
-    assert "\r\n" in stream._stops._stops
-    assert "\r\n\r\n" in model.complete("x", "y", max_tokens=1)._stops._stops
+def test_a_windows_file_is_shown_plain_and_answered_in_kind(model: Model) -> None:
+    plain = model.complete("a\nb = ", "\nc", max_tokens=60, sampling=HOT, stop=())
+    windows = model.complete("a\r\nb = ", "\r\nc", max_tokens=60, sampling=HOT, stop=())
+    assert windows._generation.request.ids == plain._generation.request.ids
+    for seed in range(100):  # until random weights write a line end
+        hot = Sampling(temperature=3, top_k=0, seed=seed)
+        plain = model.complete("a\n", "", max_tokens=60, sampling=hot, stop=())
+        windows = model.complete("a\r\n", "", max_tokens=60, sampling=hot, stop=())
+        assert "".join(windows) == "".join(plain).replace("\n", "\r\n")
+        if "\n" in plain.text:
+            break
+    assert "\r\n" in windows.text
 
 
 def test_other_files_stand_before_the_prefix_by_name(model: Model) -> None:
@@ -238,7 +245,9 @@ def test_max_tokens_must_leave_room(model: Model, tokens: int) -> None:
         model.complete("a", max_tokens=638)
 
 
-def test_a_single_string_is_no_list_of_stops(model: Model) -> None:
+def test_a_single_string_is_no_list_of_stops_or_messages(model: Model) -> None:
+    with pytest.raises(OptionError, match="messages is a string; expected a list"):
+        model.chat("hi")
     with pytest.raises(OptionError, match="expected a list of strings"):
         model.generate("a", stop="\n")
 

@@ -4,6 +4,7 @@ import threading
 import time
 
 from fakes import CountingSession
+
 from refact_edge.runtime.prefix import PrefixCache
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+
 import refact_edge
 from refact_edge.runtime import session as session_module
 from refact_edge.runtime.probe import bytes_multiply_exactly, product_model

@@ -1,6 +1,7 @@
 """Prompt layouts: the ids around the user's text."""
 
 import pytest
+
 from refact_edge.export.architectures import gpt_refact
 from refact_edge.runtime.errors import BundleError, OptionError
 from refact_edge.runtime.prompts import Layouts

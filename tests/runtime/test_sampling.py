@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.sampling import GREEDY, Sampler, Sampling, candidates, penalize
 

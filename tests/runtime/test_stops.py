@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.stops import AnswerTrimmer, StopScanner
 

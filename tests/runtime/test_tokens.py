@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from refact_edge.export.fabricate import made_up_tokenizer
 from refact_edge.runtime.errors import BundleError
 from refact_edge.runtime.tokens import Tokens, Utf8Stream
