@@ -37,7 +37,7 @@ $(DEMO)/refact_edge.json: $(LIGHT) $(wildcard demo/checkpoint/*) $(wildcard expo
 demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one completion and one chat answer
 	@$(BIN)/python -m demo.show
 
-test: $(READY) ## Run the tests
+test: $(READY) $(DEMO)/refact_edge.json ## Run the tests
 	$(BIN)/python -m pytest tests
 
 check: $(READY) types ## Lint, check the format and the types

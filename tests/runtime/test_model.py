@@ -9,6 +9,7 @@ import pytest
 
 import refact_edge
 from refact_edge import CancelToken, Model, Sampling
+from refact_edge.runtime import model as model_module
 from refact_edge.runtime import session as session_module
 from refact_edge.runtime.engine import CHUNK_TOKENS
 from refact_edge.runtime.errors import (
@@ -250,6 +251,14 @@ def test_a_single_string_is_no_list_of_stops_or_messages(model: Model) -> None:
         model.chat("hi")
     with pytest.raises(OptionError, match="expected a list of strings"):
         model.generate("a", stop="\n")
+
+
+def test_without_a_bundle_the_command_that_makes_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "default_bundle", lambda: tmp_path / "none")
+    with pytest.raises(BundleError, match="the package carries none; .* make demo"):
+        refact_edge.load()
 
 
 def test_the_variant_follows_the_device_and_fp16_is_never_chosen_on_cpu(
