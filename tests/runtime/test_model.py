@@ -257,7 +257,7 @@ def test_without_a_bundle_the_command_that_makes_one_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_module, "default_bundle", lambda: tmp_path / "none")
-    with pytest.raises(BundleError, match="the package carries none; .* make demo"):
+    with pytest.raises(BundleError, match=r"the package carries none; .* make demo"):
         refact_edge.load()
 
 
