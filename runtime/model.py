@@ -61,7 +61,7 @@ def load(
         name, session = better, _open(opened, better, SessionOptions("cpu", threads), hashes)
     if name == "fp16" and session.device == "cpu":
         warnings.warn(
-            "fp16 has no kernels on a CPU and runs slower than fp32; take int4 or int8",
+            "fp16 has no kernels on a CPU and gains nothing over fp32; take int4 or int8",
             RefactEdgeWarning,
             stacklevel=2,
         )
