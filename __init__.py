@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .runtime.errors import RefactEdgeError
-    from .runtime.model import Model, load
+    from .runtime.load import load
+    from .runtime.model import Model
     from .runtime.sampling import Sampling
     from .runtime.stream import CancelToken, Stream
 
@@ -29,7 +30,7 @@ _HOMES = {
     "RefactEdgeError": "errors",
     "Sampling": "sampling",
     "Stream": "stream",
-    "load": "model",
+    "load": "load",
 }
 
 

@@ -16,9 +16,11 @@ import click
 
 from .bundle import default_bundle, read_bundle
 from .cursor import decode_text, split_at, split_marker
+from .describe import describe
 from .doctor import examine
 from .errors import BundleError, OptionError, PromptError, RefactEdgeError
-from .model import Model, load
+from .load import load
+from .model import Model
 from .sampling import Sampling
 from .stream import Stream
 
@@ -237,23 +239,8 @@ def info(bundle: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**asdict(opened), "path": str(path)}, indent=2))
         return
-    sizes = opened.sizes
-    click.echo(
-        f"{path}: {opened.architecture}, {sizes.layers} layers of width {sizes.width}, "
-        f"{sizes.context} tokens of context, {sizes.tokens} in the vocabulary"
-    )
-    click.echo(f"{'variant':8} {'MB':>8} {'bits/weight':>12} {'relative error':>15}  scheme")
-    for name, entry in opened.variants.items():
-        report = entry.report
-        click.echo(
-            f"{name:8} {entry.bytes / 1e6:8.1f} {report.get('bits_per_weight', '?'):>12} "
-            f"{report.get('relative_error', '?'):>15}  {entry.scheme}"
-        )
-    click.echo("made from:")
-    for source in opened.provenance.get("source", []):
-        click.echo(
-            f"  {source['file']}  {source['bytes']} bytes  sha256 {source['sha256'][:16]}..."
-        )
+    for line in describe(opened):
+        click.echo(line)
 
 
 @cli.command()

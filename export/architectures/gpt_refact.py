@@ -18,16 +18,16 @@ from ...runtime.bundle import (
     past_name,
     present_name,
 )
-from .. import blocks
+from .. import blocks, starcoder
 from ..blocks import Weights
 from ..graph import ONNX_TYPES, Graph
-from ..starcoder import SPECIAL_TOKENS
 from . import WeightSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
 ARCHITECTURE = "GPTRefactForCausalLM"
+SPECIAL_TOKENS = starcoder.SPECIAL_TOKENS
 MUST_DIFFER = ("transformer.wte.weight", "lm_head.weight")
 
 
@@ -207,26 +207,9 @@ def sizes(config: Config, tokens: int) -> Sizes:
 
 def prompts() -> dict[str, Any]:
     """Return the prompt layouts that this model was trained with."""
-    end, prefix, middle, suffix, empty = (
-        SPECIAL_TOKENS.index(name)
-        for name in (
-            "<|endoftext|>",
-            "<fim_prefix>",
-            "<fim_middle>",
-            "<fim_suffix>",
-            "<empty_output>",
-        )
-    )
+    empty = starcoder.special_id("<empty_output>")
     return {
-        "fim": {
-            "default": "spm",
-            "orders": {
-                "spm": [suffix, "suffix", prefix, "prefix", middle],
-                "psm": [prefix, "prefix", suffix, "suffix", middle],
-            },
-        },
-        # Other open files stand before the prefix as in StarCoder's pre-training.
-        "file": [SPECIAL_TOKENS.index("<filename>"), "{}\n"],
+        **starcoder.fim_prompts(default="spm"),
         "chat": {
             "default_system": "You are a programming assistant",
             "layouts": {
@@ -236,8 +219,6 @@ def prompts() -> dict[str, Any]:
                 "answer": [empty, "ASSISTANT"],
             },
         },
-        "end_id": end,
-        "special_ids": list(range(len(SPECIAL_TOKENS))),
     }
 
 

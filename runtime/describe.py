@@ -1,0 +1,24 @@
+"""What a bundle holds, in lines for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .bundle import Bundle
+
+
+def describe(bundle: Bundle) -> Iterator[str]:
+    """Yield the lines that `refact-edge info` prints."""
+    sizes = bundle.sizes
+    yield (
+        f"{bundle.path}: {bundle.architecture}, {sizes.layers} layers of width {sizes.width}, "
+        f"{sizes.context} tokens of context, {sizes.tokens} in the vocabulary"
+    )
+    yield f"{'variant':8} {'MB':>8} {'bits/weight':>12} {'relative error':>15}  scheme"
+    for name, variant in bundle.variants.items():
+        bits = variant.report.get("bits_per_weight", "?")
+        error = variant.report.get("relative_error", "?")
+        yield f"{name:8} {variant.bytes / 1e6:8.1f} {bits:>12} {error:>15}  {variant.scheme}"
+    yield "made from:"
+    for source in bundle.provenance.get("source", []):
+        yield f"  {source['file']}  {source['bytes']} bytes  sha256 {source['sha256'][:16]}..."

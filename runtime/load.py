@@ -1,0 +1,83 @@
+"""Opening a bundle: which variant, on which device.
+
+The best variant depends on the device, and which device there truly is shows only when a session
+has been opened on it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from .bundle import Bundle, default_bundle, engine_graph, read_bundle, verify_variant
+from .errors import BundleError, RefactEdgeWarning
+from .model import Model
+from .session import Session, SessionOptions, choose_device
+
+# What is taken when no variant is named. fp16 has no kernels on a CPU, int8 none on a GPU.
+PREFERENCE = {"cpu": ("int4", "int8", "fp32"), "cuda": ("fp16", "int4", "fp32", "int8")}
+
+
+def load(
+    bundle: str | Path | None = None,
+    *,
+    variant: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    hashes: bool = True,
+) -> Model:
+    """Open a bundle and return the model in it.
+
+    Args:
+        bundle: the folder; None takes the demo bundle that the package may carry.
+        variant: int4, int8, fp32 or fp16; None takes the best for the device.
+        device: auto, cpu or cuda. auto falls back to the CPU with one RefactEdgeWarning.
+        threads: None means one a physical core.
+        hashes: False skips the sha256 of the files (about a second a gigabyte), not their sizes.
+
+    Raises:
+        BundleError: when the bundle is missing, incomplete or altered.
+        OptionError: when the variant or the device is unknown.
+        DeviceError: when cuda is asked for and cannot be used.
+        MissingExtraError: when no onnxruntime is installed.
+
+    """
+    opened = read_bundle(Path(bundle) if bundle is not None else _packaged_bundle())
+    name = variant or _best_variant(opened, choose_device(device))
+    session = _open(opened, name, SessionOptions(device, threads), hashes)
+    if variant is None and (better := _best_variant(opened, session.device)) != name:
+        # CUDA did not start, and what is best on a GPU is not what is best here.
+        name, session = better, _open(opened, better, SessionOptions("cpu", threads), hashes)
+    if name == "fp16" and session.device == "cpu":
+        warnings.warn(
+            "fp16 has no kernels on a CPU and gains nothing over fp32; take int4 or int8",
+            RefactEdgeWarning,
+            stacklevel=2,
+        )
+    return Model(opened, name, session)
+
+
+def _open(bundle: Bundle, variant: str, options: SessionOptions, hashes: bool) -> Session:
+    kv_type = bundle.require_variant(variant).kv_type
+    verify_variant(bundle, variant, hashes=hashes)
+    return Session(bundle.path / engine_graph(variant), bundle.sizes, kv_type, options)
+
+
+def _packaged_bundle() -> Path:
+    path = default_bundle()
+    if not path.exists():
+        raise BundleError(
+            "no bundle was named and the package carries none; name one, "
+            "or make the demo's with: make demo"
+        )
+    return path
+
+
+def _best_variant(bundle: Bundle, device: str) -> str:
+    for name in PREFERENCE[device]:
+        if name in bundle.variants:
+            return name
+    raise BundleError(
+        f"{bundle.path} holds only {', '.join(bundle.variants)}, which is not chosen on {device} "
+        "by itself; export int4 or int8, or name the variant"
+    )
