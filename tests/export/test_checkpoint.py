@@ -2,8 +2,10 @@
 
 import builtins
 import json
+import os
 import pickle
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +110,12 @@ def test_a_bin_file_without_torch_names_the_extra(
         inspect_checkpoint(folder, SILENT)
 
 
+TOUCHED = Path(tempfile.gettempdir()) / f"refact-edge-was-here-{os.getpid()}"
+
+
 class _Evil:
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return Path.touch, (Path("/tmp/refact-edge-was-here"),)
+        return Path.touch, (TOUCHED,)
 
 
 def test_a_bin_file_with_code_in_it_runs_nothing(
@@ -124,7 +129,7 @@ def test_a_bin_file_with_code_in_it_runs_nothing(
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(_Evil()))
     with pytest.raises(CheckpointError, match="cannot be read as plain weights"):
         inspect_checkpoint(folder, SILENT)
-    assert not Path("/tmp/refact-edge-was-here").exists()
+    assert not TOUCHED.exists()
 
 
 def test_no_checkpoint_at_all(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_all_that_is_wrong_is_listed(bundle_copy: Path) -> None:
 def test_what_the_runtime_never_opens_may_be_edited(bundle_copy: Path) -> None:
     (bundle_copy / "README.md").write_text("my own words")
     (bundle_copy / "genai_config.json").unlink()
-    refact_edge.load(bundle_copy)
+    assert refact_edge.load(bundle_copy).variant == "int4"
 
 
 def test_another_format_and_broken_manifests_are_refused(bundle_copy: Path) -> None:
