@@ -12,15 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from tiny import TINY, TINY_TOKENS, Change
 
-from refact_edge.export.architectures.gpt_refact import Config
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import fabricate_checkpoint
 
 ROOT = Path(__file__).parent.parent
-# Heads that are no power of two, a width that no block of 128 divides, padding rows of wte.
-TINY = Config(layers=2, heads=6, width=96, vocabulary=448, context=640, epsilon=1e-5)
-TINY_TOKENS = 420
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +63,6 @@ def demo_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory)
 def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
     """Return a bundle that a test may damage."""
     return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
-
-
-Change = Callable[..., Path]
 
 
 @pytest.fixture

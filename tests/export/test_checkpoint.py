@@ -13,8 +13,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, TINY_TOKENS, Change
 from safetensors.numpy import load_file, save_file
+from tiny import TINY, TINY_TOKENS, Change
 
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import fabricate_checkpoint

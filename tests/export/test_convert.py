@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Change
+from tiny import Change
 
 from refact_edge.export import beside, convert
 from refact_edge.export.convert import export_bundle
