@@ -109,8 +109,10 @@ def _is_running(process: int) -> bool:
 
 def _publish(work: Path, target: Path) -> None:
     """Put the finished folder in place; the old one comes back when that fails."""
-    if not target.exists() or not any(target.iterdir()):
-        work.replace(target)
+    if target.exists() and not any(target.iterdir()):
+        target.rmdir()
+    if not target.exists():
+        work.rename(target)
         return
     old = work.with_name(f"{work.name}.old")
     target.rename(old)

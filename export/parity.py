@@ -116,6 +116,7 @@ def compare(
     for name in names:
         bundle.require_variant(name)
         layout.verify_variant(bundle, name)
+        layout.verify_standard(bundle, name)
     if prompt_tokens > bundle.sizes.context:
         raise OptionError(
             f"tokens {prompt_tokens}; expected at most the context, {bundle.sizes.context}"

@@ -216,16 +216,28 @@ def verify_files(bundle: Bundle, names: Iterable[str], *, hashes: bool = True) -
 
 
 def verify_variant(bundle: Bundle, variant: str, *, hashes: bool = True) -> None:
-    """Check all that opening `variant` will read: files, operators, external data.
+    """Check all that running `variant` will read: files, operators, external data.
+
+    The standard graph is not among it; see `verify_standard`.
 
     Raises:
         BundleError: see `verify_files` and `graphcheck.check_graph`.
 
     """
-    verify_files(bundle, [TOKENIZER, *bundle.variant_files(variant)], hashes=hashes)
-    weights = bundle.path / weights_file(variant)
-    for graph in (standard_graph(variant), engine_graph(variant)):
-        check_graph(bundle.path / graph, weights)
+    weights = weights_file(variant)
+    verify_files(bundle, [TOKENIZER, engine_graph(variant), weights], hashes=hashes)
+    check_graph(bundle.path / engine_graph(variant), bundle.path / weights)
+
+
+def verify_standard(bundle: Bundle, variant: str) -> None:
+    """Check the graph that other loaders open, in the same way.
+
+    Raises:
+        BundleError: see `verify_files` and `graphcheck.check_graph`.
+
+    """
+    verify_files(bundle, [standard_graph(variant)])
+    check_graph(bundle.path / standard_graph(variant), bundle.path / weights_file(variant))
 
 
 def _file_problem(bundle: Bundle, name: str, hashes: bool) -> str | None:

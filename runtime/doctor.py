@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from .bundle import read_bundle, verify_files, verify_variant
+from .bundle import read_bundle, verify_files, verify_standard, verify_variant
 from .errors import MissingExtraError, RefactEdgeError
 from .session import import_onnxruntime
 
@@ -113,6 +113,7 @@ def _bundle(path: Path) -> list[Finding]:
     for name in bundle.variants:
         try:
             verify_variant(bundle, name)
+            verify_standard(bundle, name)
         except RefactEdgeError as error:
             findings.append(Finding(f"  {name}", "unusable", str(error)))
         else:

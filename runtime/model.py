@@ -100,7 +100,8 @@ class Model:
         """
         _check_stops(stop)
         windows = "\r\n" in prefix or "\r\n" in suffix
-        prefix, suffix = prefix.replace("\r\n", "\n"), suffix.replace("\r\n", "\n")
+        prefix, suffix = _plain(prefix), _plain(suffix)
+        stop = None if stop is None else tuple(map(_plain, stop))
         order = order or self.layouts.fim_default
         new = self._new_tokens(max_tokens, self._max_tokens)
         if not multiline:
@@ -202,7 +203,7 @@ class Model:
             room = budget - len(files) - len(head) - len(own)
             if room <= 0:
                 break
-            files += [*head, *encode(text if text.endswith("\n") else text + "\n")[:room]]
+            files += [*head, *encode(_plain(text).removesuffix("\n") + "\n")[:room]]
         return [*files, *own]
 
     def _stream(
@@ -240,6 +241,11 @@ class Model:
 def _check_stops(stop: Sequence[str] | None) -> None:
     if isinstance(stop, str):
         raise OptionError(f"stop {stop!r} is a string; expected a list of strings")
+
+
+def _plain(text: str) -> str:
+    """Return text with the line ends that the model has read."""
+    return text.replace("\r\n", LINE_END)
 
 
 def _drop_oldest(turns: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -13,7 +13,13 @@ from onnx import TensorProto, helper
 
 import refact_edge
 from refact_edge.runtime import bundle as layout
-from refact_edge.runtime.bundle import file_sha256, read_bundle, verify_files, verify_variant
+from refact_edge.runtime.bundle import (
+    file_sha256,
+    read_bundle,
+    verify_files,
+    verify_standard,
+    verify_variant,
+)
 from refact_edge.runtime.errors import BundleError, OptionError
 from refact_edge.runtime.graphcheck import ALLOWED_OPERATORS, check_graph, summarize
 
@@ -37,6 +43,7 @@ def test_an_untouched_bundle_passes(tiny_bundle: Path) -> None:
     assert list(bundle.variants) == ["fp32", "fp16", "int8", "int4"]
     for name in bundle.variants:
         verify_variant(bundle, name)
+        verify_standard(bundle, name)
     on_disk = {p.relative_to(tiny_bundle).as_posix() for p in tiny_bundle.rglob("*") if p.is_file()}
     assert on_disk == {*bundle.files, layout.MANIFEST}
 
@@ -84,6 +91,9 @@ def test_all_that_is_wrong_is_listed(bundle_copy: Path) -> None:
 def test_what_the_runtime_never_opens_may_be_edited(bundle_copy: Path) -> None:
     (bundle_copy / "README.md").write_text("my own words")
     (bundle_copy / "genai_config.json").unlink()
+    (bundle_copy / layout.standard_graph("int4")).write_bytes(b"not ours to open")
+    with pytest.raises(BundleError, match=r"model_q4\.onnx has 16 bytes"):
+        verify_standard(read_bundle(bundle_copy), "int4")
     assert refact_edge.load(bundle_copy).variant == "int4"
 
 

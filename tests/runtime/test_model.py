@@ -66,6 +66,10 @@ def test_a_windows_file_is_shown_plain_and_answered_in_kind(model: Model) -> Non
     plain = model.complete("a\nb = ", "\nc", max_tokens=60, sampling=HOT, stop=())
     windows = model.complete("a\r\nb = ", "\r\nc", max_tokens=60, sampling=HOT, stop=())
     assert windows._generation.request.ids == plain._generation.request.ids
+    other = model.complete("a", extra=[("b", "x\r\ny\r\n")], max_tokens=1, stop=["\r\n)"])
+    same = model.complete("a", extra=[("b", "x\ny")], max_tokens=1)
+    assert other._generation.request.ids == same._generation.request.ids
+    assert other._stops._stops == ("\n)",)
     for seed in range(100):  # until random weights write a line end
         hot = Sampling(temperature=3, top_k=0, seed=seed)
         plain = model.complete("a\n", "", max_tokens=60, sampling=hot, stop=())
