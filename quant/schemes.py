@@ -50,8 +50,8 @@ class Scheme:
 # accuracy is for calibrated rounding to win back without the bytes.
 _INT4 = Blocks(bits=4, size=128)
 
-# int8 is products of bytes with a scale a token. Beside MatMulNBits at 8 bits, interleaved
-# on the same CPU: equal in a step, 2.4 times as fast at 128 tokens and 2.9 times at 256.
+# int8 is products of bytes with a scale a token. Beside MatMulNBits at 8 bits it takes 0.4 of the
+# time at 128 rows and 0.3 at 256; at one row it is level or somewhat slower (bench/int8_forms.py).
 SCHEMES = {
     scheme.name: scheme
     for scheme in (
