@@ -5,6 +5,8 @@ RefactEdgeError
 ├── ExportError         a bundle could not be written
 ├── BundleError         a bundle is missing, incomplete, altered or of another version
 ├── DeviceError         the device asked for cannot be used
+├── EvalError           an evaluation's problems, sources or results are not what they should be
+├── SandboxError        generated code cannot be run safely here
 ├── PromptError         a prompt does not fit, or a cursor is outside its file
 ├── OptionError         an option has a value that makes no sense (also a ValueError)
 └── MissingExtraError   a package is not installed; names the extra that brings it
@@ -34,6 +36,14 @@ class BundleError(RefactEdgeError):
 
 class DeviceError(RefactEdgeError):
     """The device asked for cannot be used."""
+
+
+class EvalError(RefactEdgeError):
+    """An evaluation's problems, sources or results are not what they should be."""
+
+
+class SandboxError(RefactEdgeError):
+    """Generated code cannot be run safely here."""
 
 
 class PromptError(RefactEdgeError):

@@ -1,0 +1,1 @@
+"""What a bundle can do: HumanEval, infilling, holes in any folder; and the sandbox they need."""
