@@ -1,0 +1,305 @@
+"""The command `refact-edge eval`: what a bundle can do, and what a variant lost."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..runtime.bundle import MANIFEST, read_bundle
+from ..runtime.errors import OptionError
+from ..runtime.load import load
+from ..runtime.model import Model
+from ..runtime.sampling import Sampling
+from .eval import report
+from .eval.cli import OPENING, SAMPLED, Opening, Sampled, collect, gathered
+from .eval.compare import check_comparable, compare_results
+from .eval.fim import Filler, lender
+from .eval.fim import summarize as summarize_holes
+from .eval.forms import Writer, check_form
+from .eval.holes import KINDS, cut_holes, fingerprint
+from .eval.presets import DEFAULT, INFILLING, PRESETS, Preset
+from .eval.problems import Benchmark, read_benchmark
+from .eval.results import HOLES, SAMPLES, Record, Results, open_results, read_results
+from .eval.samples import Write, canonical, empty, judged, sampled, slots, summarize, wanted
+from .eval.sandbox import Sandbox
+from .eval.sources import EXTENSIONS, find_sources
+
+_PATH = click.Path(path_type=Path)
+WITHOUT_MODEL: dict[str, Write] = {"canonical": canonical, "empty": empty}
+
+
+@click.group(name="eval")
+def evaluate() -> None:
+    """Measure what a bundle can do, and what a variant lost.
+
+    \b
+    Examples:
+      refact-edge eval humaneval HumanEval.jsonl.gz --bundle bundle --compare int4 fp32
+      refact-edge eval infilling HumanEval-SingleLineInfilling.jsonl.gz --bundle bundle
+      refact-edge eval fim my-project --bundle bundle
+    """
+
+
+@evaluate.command()
+@click.argument("file", type=_PATH)
+@click.option(
+    "--preset", default=DEFAULT, show_default=True, help=f"Settings: {', '.join(PRESETS)}."
+)
+@gathered("asked", Sampled, SAMPLED)
+@gathered("opening", Opening, OPENING)
+def humaneval(file: Path, preset: str, asked: Sampled, opening: Opening) -> None:
+    """Judge completions of FILE's problems: HumanEval.jsonl or .jsonl.gz, as it is published.
+
+    Presets redo the rows of the model card: greedy (T 0.01), cool (T 0.2, 20 samples), warm (T
+    0.8, 200 samples) and chat. Forms: ltr, spm, psm, chat. Generated code runs under bubblewrap,
+    without network and files. The results hold all completions.
+
+    \b
+    Examples:
+      refact-edge eval humaneval HumanEval.jsonl.gz --bundle bundle --out greedy.jsonl
+      refact-edge eval humaneval HumanEval.jsonl.gz --bundle bundle --preset warm --out warm.jsonl
+      refact-edge eval humaneval HumanEval.jsonl.gz --bundle bundle --compare int4 fp32
+      refact-edge eval humaneval HumanEval.jsonl.gz --canonical
+    """
+    if preset not in PRESETS:
+        raise OptionError(f"preset {preset!r}; expected one of: {', '.join(PRESETS)}")
+    _run_samples(read_benchmark(file), asked, asked.preset(PRESETS[preset]), opening)
+
+
+@evaluate.command()
+@click.argument("file", type=_PATH)
+@gathered("asked", Sampled, SAMPLED)
+@gathered("opening", Opening, OPENING)
+def infilling(file: Path, asked: Sampled, opening: Opening) -> None:
+    """Judge fillings of FILE's holes: a HumanEval infilling benchmark, .jsonl or .jsonl.gz.
+
+    Forms: spm (suffix first, the default), psm, and ltr, which shows no suffix. In SingleLine files
+    the answer is cut at its first line's end; in others it ends where the model ends it.
+
+    \b
+    Examples:
+      refact-edge eval infilling HumanEval-SingleLineInfilling.jsonl.gz --bundle bundle
+      refact-edge eval infilling HumanEval-RandomSpanInfillingLight.jsonl.gz --form psm
+      refact-edge eval infilling HumanEval-SingleLineInfilling.jsonl.gz --empty
+    """
+    _run_samples(read_benchmark(file, infilling=True), asked, asked.preset(INFILLING), opening)
+
+
+@evaluate.command()
+@click.argument("folder", type=_PATH)
+@click.option("--holes", default=120, show_default=True, help="How many, over all kinds.")
+@click.option("--kinds", default=",".join(KINDS), show_default=True, help="Comma-separated.")
+@click.option("--ext", multiple=True, help="File ending, in place of the usual; may be repeated.")
+@click.option("--context", type=int, help="Tokens shown at most; 1024 or what the model holds.")
+@click.option("--order", help="spm or psm for what is written; the model's own by default.")
+@click.option("--seed", default=0, show_default=True, help="The same seed, the same holes.")
+@gathered("opening", Opening, OPENING)
+def fim(
+    folder: Path,
+    holes: int,
+    kinds: str,
+    ext: tuple[str, ...],
+    context: int | None,
+    order: str | None,
+    seed: int,
+    opening: Opening,
+) -> None:
+    """Cut holes into the source files of FOLDER, and see how well they are filled.
+
+    Nothing is run, and nothing leaves this machine. A file written by --out holds pieces of your
+    code: treat it like the code.
+
+    Holes: line (one whole line), span (any characters), body (an indented block). Exact match with
+    and without the suffix is compared on lines only, both cut at the line end, as nothing but a
+    suffix lets the model end by itself. Bits a byte say what the true text costs the model.
+
+    \b
+    Examples:
+      refact-edge eval fim my-project --bundle bundle --out holes.jsonl
+      refact-edge eval fim my-project --bundle bundle --compare int4 fp32
+      refact-edge eval fim my-project --ext vue --ext ts --kinds line --holes 50
+    """
+    sources = find_sources(folder, ext or EXTENSIONS)
+    names = [name.strip() for name in kinds.split(",") if name.strip()]
+    cut = cut_holes(sources.files, names, holes, seed)
+    told = "".join(f", {count} {reason}" for reason, count in sources.skipped.items() if count)
+    files = f"{len(cut)} holes in {len({hole.file for hole in cut})} of {len(sources.files)} files"
+    click.echo(f"{files}{'; skipped: ' + told[2:] if told else ''}", err=True)
+
+    def run(model: Model) -> Results:
+        filler = Filler(model, context, order)
+        settings = {
+            "kind": HOLES,
+            "benchmark": "fim",
+            "sha256": fingerprint(cut),
+            **_identity(model),
+            "context": filler.context,
+            "order": filler.order,
+        }
+        results = open_results(opening.out_for(model.variant), settings)
+        done = {record["hole"] for record in results.records}
+        todo = [place for place, hole in enumerate(cut) if hole.name not in done]
+        measured = (filler.measure(cut[place], lender(cut, place)) for place in todo)
+        collect(results, measured, model.variant, len(todo))
+        return results
+
+    _run_variants(opening, run, summarize_holes, report.holes)
+
+
+@evaluate.command(name="compare")
+@click.argument("a", type=_PATH)
+@click.argument("b", type=_PATH)
+@click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
+def compare_files(a: Path, b: Path, as_json: bool) -> None:
+    """Compare two files that --out has written, problem by problem.
+
+    \b
+    Examples:
+      refact-edge eval compare greedy.int4.jsonl greedy.fp32.jsonl
+      refact-edge eval compare holes.int4.jsonl holes.fp32.jsonl --json
+    """
+    results = (read_results(a), read_results(b))
+    names = [_name(one, path) for one, path in zip(results, (a, b), strict=True)]
+    if names[0] == names[1]:
+        names = [str(a), str(b)]
+    _compare(names, results, {}, as_json)
+
+
+def _name(results: Results, path: Path) -> str:
+    return str(results.settings.get("variant") or path)
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """One benchmark, and how samples of its problems are made and judged."""
+
+    benchmark: Benchmark
+    asked: Sampled
+    preset: Preset
+    opening: Opening
+    sandbox: Sandbox
+
+    def with_model(self, model: Model) -> Results:
+        """Run it with a model's samples."""
+        preset, seed = self.preset, self.asked.seed
+        sampling = Sampling(preset.temperature, preset.top_k, preset.top_p)
+        most = min(self.asked.max_tokens, model.context_tokens // 2)
+        drawn = {name: getattr(sampling, name) for name in _DRAWN}
+        settings = {**_identity(model), "form": preset.form, **drawn, "seed": seed}
+        writer = Writer(model, preset.form, self.benchmark.infilling, most)
+        return self._run(
+            {**settings, "max_tokens": most},
+            sampled(writer, sampling, seed),
+            preset.samples,
+            model.variant,
+            self.opening.out_for(model.variant),
+        )
+
+    def without_model(self, how: str) -> Results:
+        """Run it with the published solutions, or with nothing in their place."""
+        return self._run({"form": how}, WITHOUT_MODEL[how], 1, how, self.opening.out)
+
+    def _run(
+        self, own: Mapping[str, Any], write: Write, samples: int, label: str, out: Path | None
+    ) -> Results:
+        settings = {
+            "kind": SAMPLES,
+            "benchmark": self.benchmark.name,
+            "sha256": self.benchmark.sha256,
+            "timeout_s": self.asked.timeout,
+            **own,
+        }
+        problems = self.benchmark.problems[: self.asked.limit]
+        results = open_results(out, settings)
+        todo = slots(problems, samples, results.records)
+        collect(results, judged(todo, write, self.sandbox, self.asked.jobs), label, len(todo))
+        return replace(results, records=wanted(results.records, problems, samples))
+
+
+def _run_samples(benchmark: Benchmark, asked: Sampled, preset: Preset, opening: Opening) -> None:
+    check_form(preset.form, infilling=benchmark.infilling)
+    how = asked.without_model
+    if how and opening.compare:
+        raise OptionError(f"--{how} needs no model, so there is nothing to --compare")
+    if asked.unsafe:
+        click.echo("warning: --unsafe: generated code runs as you, only bounded", err=True)
+    sandbox = Sandbox(asked.timeout, unsafe=asked.unsafe)
+    judging = _Judging(benchmark, asked, preset, opening, sandbox)
+    show = functools.partial(report.samples, published={} if how else preset.published)
+    if how:
+        _finish({how: judging.without_model(how)}, summarize, show, opening)
+    else:
+        _run_variants(opening, judging.with_model, summarize, show)
+
+
+_DRAWN = ("temperature", "top_k", "top_p")
+
+
+def _identity(model: Model) -> dict[str, str]:
+    """Return which bundle and variant it is; the manifest holds the hash of every file."""
+    manifest = (model.bundle.path / MANIFEST).read_bytes()
+    return {"bundle": hashlib.sha256(manifest).hexdigest(), "variant": model.variant}
+
+
+def _run_variants(
+    opening: Opening,
+    run: Callable[[Model], Results],
+    summarize: Callable[[list[Record]], dict[str, Any]],
+    show: Callable[..., Iterable[str]],
+) -> None:
+    """Run each variant that was asked for, one model at a time, and show what came of it."""
+    variants, folder = opening.variants(), opening.folder()
+    if opening.compare:
+        bundle = read_bundle(folder)
+        for name in opening.compare:  # the second must not fail when the first is done
+            bundle.require_variant(name)
+    runs: dict[str, Results] = {}
+    for variant in variants:
+        model = load(folder, variant=variant, device=opening.device, threads=opening.threads)
+        runs[model.variant] = run(model)
+        del model  # before the next one is opened
+    _finish(runs, summarize, show, opening)
+
+
+def _finish(
+    runs: Mapping[str, Results],
+    summarize: Callable[[list[Record]], dict[str, Any]],
+    show: Callable[..., Iterable[str]],
+    opening: Opening,
+) -> None:
+    figures = {name: summarize(results.records) for name, results in runs.items()}
+    for name, results in runs.items():
+        _say(show(name, results.settings, figures[name]))
+    told = {
+        "runs": {
+            name: {"settings": dict(results.settings), "figures": figures[name]}
+            for name, results in runs.items()
+        }
+    }
+    if opening.compare:
+        _compare(list(runs), tuple(runs.values()), told, opening.as_json)
+    elif opening.as_json:
+        click.echo(json.dumps(told))
+
+
+def _compare(
+    names: Sequence[str], results: Sequence[Results], told: dict[str, Any], as_json: bool
+) -> None:
+    a, b = results
+    others = check_comparable(a, b)
+    comparison = compare_results(a, b)
+    _say(report.comparison(names[0], names[1], comparison, others))
+    if as_json:
+        click.echo(json.dumps({**told, "comparison": {"a": names[0], "b": names[1], **comparison}}))
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)

@@ -1,0 +1,120 @@
+"""Prompt forms: how a problem is put to the model, and how its answer becomes a program.
+
+`ltr`    the prompt without blanks around it, left to right; infilling: the text before the hole
+         alone.
+`spm`    fill-in-the-middle, suffix first; `psm` prefix first. Infilling shows the raw text on
+         both sides.
+`chat`   a question that holds the prompt; the code is taken out of the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ...runtime.errors import OptionError
+from ...runtime.model import Model
+from ...runtime.sampling import Sampling
+from ...runtime.stream import Stream
+from .cuts import CODE, CODE_STOPS, OWN, apply, infilling_cut, is_complete
+from .problems import Problem
+
+LTR, SPM, PSM, CHAT = "ltr", "spm", "psm", "chat"
+HUMANEVAL_FORMS = (LTR, SPM, PSM, CHAT)
+INFILLING_FORMS = (SPM, PSM, LTR)
+
+QUESTION = (
+    "Complete this Python function. Answer with the whole function in one block of code.\n\n"
+    "```python\n{prompt}\n```"
+)
+_BLOCK = re.compile(r"```[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
+
+
+def check_form(form: str, *, infilling: bool) -> None:
+    """Refuse a form that the benchmark does not have.
+
+    Raises:
+        OptionError: with those it has.
+
+    """
+    known = INFILLING_FORMS if infilling else HUMANEVAL_FORMS
+    if form not in known:
+        raise OptionError(f"form {form!r}; expected one of: {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model wrote, cut; the program that it makes; `finish` as the engine tells it."""
+
+    completion: str
+    program: str
+    finish: str = ""
+    new_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Puts problems to a model in one form."""
+
+    model: Model
+    form: str
+    infilling: bool
+    max_tokens: int
+
+    def write(self, problem: Problem, sampling: Sampling) -> Answer:
+        """Generate one answer.
+
+        Raises:
+            PromptError: when the prompt does not fit the model's context.
+
+        """
+        cut = self._cut(problem)
+        text = ""
+        with self._stream(problem, sampling) as stream:
+            for piece in stream:
+                text += piece
+                if is_complete(text, cut):
+                    break
+        finish = "stop" if is_complete(text, cut) else stream.finish
+        completion = apply(text, cut)
+        program = build_program(problem, completion, self.form, self.infilling)
+        return Answer(completion, program, finish, stream.usage.new)
+
+    def _cut(self, problem: Problem) -> str:
+        if self.infilling:
+            return infilling_cut(problem.task_id)
+        return OWN if self.form == CHAT else CODE
+
+    def _stream(self, problem: Problem, sampling: Sampling) -> Stream:
+        model, most = self.model, self.max_tokens
+        stop = () if self.infilling else CODE_STOPS
+        if self.form == CHAT:
+            question = QUESTION.format(prompt=problem.prompt.strip())
+            turns = [{"role": "user", "content": question}]
+            return model.chat(turns, max_tokens=most, sampling=sampling)
+        before = problem.prompt if self.infilling else problem.prompt.strip()
+        if self.form == LTR:
+            return model.generate(before, max_tokens=most, stop=stop, sampling=sampling)
+        return model.complete(
+            before, problem.suffix, order=self.form, max_tokens=most, stop=stop, sampling=sampling
+        )
+
+
+def build_program(problem: Problem, completion: str, form: str, infilling: bool) -> str:
+    """Return the program that `completion` makes of the problem."""
+    if infilling:
+        return problem.prompt + completion + problem.suffix
+    if form == CHAT:
+        return _from_answer(problem, completion)
+    return problem.prompt.strip() + completion
+
+
+def _from_answer(problem: Problem, answer: str) -> str:
+    """Return a chat answer's code behind what it needs of the prompt."""
+    definition = re.compile(rf"^def {re.escape(problem.entry_point)}\b", re.MULTILINE)
+    blocks: list[str] = _BLOCK.findall(answer) or [answer]
+    code = next((block for block in blocks if definition.search(block)), blocks[0])
+    if not definition.search(code):
+        return problem.prompt.rstrip() + "\n" + code  # the body alone
+    own = definition.search(problem.prompt)
+    return problem.prompt[: own.start() if own else 0] + "\n" + code  # imports and helpers

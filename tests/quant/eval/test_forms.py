@@ -1,0 +1,121 @@
+"""How a problem is put to the model, and how its answer becomes a program."""
+
+from typing import Any
+
+import pytest
+
+from refact_edge.quant.eval.forms import CHAT, LTR, PSM, SPM, Writer, build_program, check_form
+from refact_edge.quant.eval.problems import Problem
+from refact_edge.runtime.errors import OptionError
+from refact_edge.runtime.sampling import GREEDY
+from refact_edge.runtime.stream import Usage
+
+PROMPT = '\nimport math\n\n\ndef helper(x):\n    return x\n\n\ndef f(x):\n    """Doc."""\n'
+PROBLEM = Problem("HumanEval/0", PROMPT, "    return x\n", "def check(c): pass\n", "f")
+HOLE = Problem("SingleLineInfilling/0/L0", PROMPT, "    y\n", "", "f", "    return y\n")
+
+
+class Scripted:
+    """A model that says what it was told to, and remembers what it was asked."""
+
+    def __init__(self, *pieces: str) -> None:
+        self.pieces, self.asked = pieces, {}
+
+    def __getattr__(self, method: str) -> Any:
+        def ask(*given: Any, **named: Any) -> "Scripted":
+            self.asked = {"method": method, "given": given, **named}
+            self.read = 0
+            return self
+
+        return ask
+
+    def __iter__(self) -> Any:
+        for piece in self.pieces:
+            self.read += 1
+            yield piece
+
+    def __enter__(self) -> "Scripted":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish, self.usage = "length", Usage(1, 0, 9)
+
+
+def _write(problem: Problem, form: str, *pieces: str, infilling: bool = False) -> Any:
+    model: Any = Scripted(*pieces)
+    return Writer(model, form, infilling, 64).write(problem, GREEDY), model
+
+
+def test_left_to_right_continues_the_stripped_prompt_and_stops_at_the_margin() -> None:
+    answer, model = _write(PROBLEM, LTR, "\n    return x", "\ndef g():", " never read")
+    assert model.asked["method"] == "generate"
+    assert model.asked["given"] == (PROMPT.strip(),)
+    assert model.asked["stop"] == ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+    assert answer.completion == "\n    return x"
+    assert answer.program == PROMPT.strip() + "\n    return x"
+    assert (answer.finish, model.read) == ("stop", 2)
+
+
+@pytest.mark.parametrize("order", [SPM, PSM])
+def test_infilling_shows_the_raw_text_and_no_blank_line_ends_it(order: str) -> None:
+    answer, model = _write(HOLE, order, "\n", "    y = x", "\n    more", infilling=True)
+    assert model.asked["method"] == "complete"
+    assert model.asked["given"] == (PROMPT, HOLE.suffix)
+    assert (model.asked["order"], model.asked["stop"]) == (order, ())
+    assert answer.completion == "\n    y = x\n"
+    assert answer.program == PROMPT + "\n    y = x\n" + HOLE.suffix
+
+
+def test_infilling_left_to_right_shows_no_suffix() -> None:
+    _, model = _write(HOLE, LTR, "    y = x\n", infilling=True)
+    assert (model.asked["method"], model.asked["given"]) == ("generate", (PROMPT,))
+
+
+def test_other_holes_end_where_the_model_ends_them() -> None:
+    span = Problem("RandomSpanInfillingLight/0", PROMPT, "    y\n", "", "f", "    return y\n")
+    answer, _ = _write(span, SPM, "a\n\nb\n", "c", infilling=True)
+    assert (answer.completion, answer.finish) == ("a\n\nb\nc", "length")
+
+
+def test_a_chat_question_holds_the_prompt() -> None:
+    _, model = _write(PROBLEM, CHAT, "text")
+    (turns,) = model.asked["given"]
+    assert PROMPT.strip() in turns[0]["content"]
+
+
+WHOLE = "def f(x):\n    return helper(x)\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"```python\n{WHOLE}```\n",
+        f"Here it is:\n```\n{WHOLE}```\nIt calls helper.\n```python\nprint(f(1))\n```",
+        f"```python\nprint(1)\n```\nand\n```python\n{WHOLE}```",
+        f"```python\n{WHOLE}",
+        WHOLE,
+    ],
+)
+def test_a_chat_answers_function_stands_behind_the_prompts_imports_and_helpers(answer: str) -> None:
+    program = build_program(PROBLEM, answer, CHAT, infilling=False)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert names["f"](7) == 7
+    assert program.count("def f(") == 1
+    assert "math" in names
+
+
+def test_a_chat_answer_without_the_function_is_its_body() -> None:
+    for answer in ("    return x + 1\n", "```python\n    return x + 1\n```"):
+        names: dict[str, Any] = {}
+        exec(build_program(PROBLEM, answer, CHAT, infilling=False), names)
+        assert names["f"](1) == 2
+
+
+def test_a_form_that_the_benchmark_lacks_is_refused() -> None:
+    for form in ("ltr", "spm", "psm", "chat"):
+        check_form(form, infilling=False)
+    with pytest.raises(OptionError, match="form 'chat'; expected one of: spm, psm, ltr"):
+        check_form("chat", infilling=True)
+    with pytest.raises(OptionError, match="form 'xyz'; expected one of: ltr, spm, psm, chat"):
+        check_form("xyz", infilling=False)
