@@ -12,7 +12,7 @@ FULL_DIR ?= build/fullsize
 MINUTES ?= 25
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format types fullsize wheel clean train-demo
+.PHONY: help setup demo test check format types fullsize wheel clean train-demo eval-canonical
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -47,6 +47,9 @@ check: $(READY) types ## Lint, check the format and the types
 format: $(READY) ## Format the code and sort imports
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+eval-canonical: $(READY) ## Judge all published HumanEval solutions, and empty ones (5 minutes)
+	REFACT_EDGE_EVERY=1 $(BIN)/python -m pytest tests/quant/eval/test_benchmarks.py
 
 types: $(READY) ## Check the types
 	@mkdir -p build/view && ln -sfn ../.. build/view/refact_edge

@@ -55,11 +55,13 @@ def evaluate() -> None:
 @gathered("asked", Sampled, SAMPLED)
 @gathered("opening", Opening, OPENING)
 def humaneval(file: Path, preset: str, asked: Sampled, opening: Opening) -> None:
-    """Judge completions of FILE's problems: HumanEval.jsonl or .jsonl.gz, as it is published.
+    """Judge completions of HumanEval's problems.
+
+    FILE is HumanEval.jsonl or .jsonl.gz, as it is published.
 
     Presets redo the rows of the model card: greedy (T 0.01), cool (T 0.2, 20 samples), warm (T
     0.8, 200 samples) and chat. Forms: ltr, spm, psm, chat. Generated code runs under bubblewrap,
-    without network and files. The results hold all completions.
+    without network and files.
 
     \b
     Examples:
@@ -78,7 +80,9 @@ def humaneval(file: Path, preset: str, asked: Sampled, opening: Opening) -> None
 @gathered("asked", Sampled, SAMPLED)
 @gathered("opening", Opening, OPENING)
 def infilling(file: Path, asked: Sampled, opening: Opening) -> None:
-    """Judge fillings of FILE's holes: a HumanEval infilling benchmark, .jsonl or .jsonl.gz.
+    """Judge fillings of the holes of a HumanEval infilling benchmark.
+
+    FILE is its .jsonl or .jsonl.gz, as it is published.
 
     Forms: spm (suffix first, the default), psm, and ltr, which shows no suffix. In SingleLine files
     the answer is cut at its first line's end; in others it ends where the model ends it.
@@ -111,7 +115,9 @@ def fim(
     seed: int,
     opening: Opening,
 ) -> None:
-    """Cut holes into the source files of FOLDER, and see how well they are filled.
+    """Measure how well holes in a folder's files are filled.
+
+    FOLDER holds source files of any language; holes are cut into a copy in memory.
 
     Nothing is run, and nothing leaves this machine. A file written by --out holds pieces of your
     code: treat it like the code.
@@ -129,7 +135,7 @@ def fim(
     sources = find_sources(folder, ext or EXTENSIONS)
     names = [name.strip() for name in kinds.split(",") if name.strip()]
     cut = cut_holes(sources.files, names, holes, seed)
-    told = "".join(f", {count} {reason}" for reason, count in sources.skipped.items() if count)
+    told = "".join(f", {count} {reason}" for reason, count in sources.skipped.items())
     files = f"{len(cut)} holes in {len({hole.file for hole in cut})} of {len(sources.files)} files"
     click.echo(f"{files}{'; skipped: ' + told[2:] if told else ''}", err=True)
 
@@ -158,7 +164,9 @@ def fim(
 @click.argument("b", type=_PATH)
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
 def compare_files(a: Path, b: Path, as_json: bool) -> None:
-    """Compare two files that --out has written, problem by problem.
+    """Compare two files of results, problem by problem.
+
+    A and B are files that --out has written.
 
     \b
     Examples:

@@ -35,11 +35,12 @@ def samples(
     published: Mapping[int, float],
 ) -> Iterator[str]:
     """Yield the lines for a run of a benchmark; `published` is pass@k in percent, by k."""
-    drawn = f", temperature {settings['temperature']:g}" if "temperature" in settings else ""
+    with_model = "temperature" in settings
+    drawn = f", {settings['form']}, temperature {settings['temperature']:g}" if with_model else ""
     each = figures["samples"] / max(1, figures["problems"])
     yield (
         f"{settings['benchmark']}, {name}: {figures['problems']} problems, "
-        f"{each:g} sample{'s' * (each != 1)} each, {settings['form']}{drawn}"
+        f"{each:g} sample{'s' * (each != 1)} each{drawn}"
     )
     outcomes = ", ".join(f"{count} {what}" for what, count in figures["outcomes"].items() if count)
     cut = figures["cut_at_max_tokens"]

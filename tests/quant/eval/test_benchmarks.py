@@ -6,14 +6,18 @@ from pathlib import Path
 import pytest
 
 from refact_edge.quant.eval.problems import Benchmark, read_benchmark
-from refact_edge.quant.eval.samples import canonical, empty, judged, slots, summarize
+from refact_edge.quant.eval.samples import Write, canonical, empty, judged, slots
 from refact_edge.quant.eval.sandbox import Sandbox
 from refact_edge.runtime.errors import SandboxError
 
 HUMANEVAL, SINGLE_LINE, RANDOM_SPAN = (
     "HumanEval", "HumanEval-SingleLineInfilling", "HumanEval-RandomSpanInfillingLight",
 )  # fmt: skip
-EVERY = 12  # of the 1033 problems with one line, every so many; `make eval-canonical` takes all
+# Of the 1033 problems with one line, every so many; `make eval-canonical` takes all.
+EVERY = int(os.environ.get("REFACT_EDGE_EVERY", "12"))
+SIZES = {HUMANEVAL: 164, SINGLE_LINE: 1033, RANDOM_SPAN: 164}
+# Blank and needless lines are all that may be left out.
+EMPTY_PASSES = {1: 27, 12: 2}
 
 
 def _sandbox(timeout_s: float) -> Sandbox:
@@ -40,44 +44,35 @@ def benchmarks(shared_data: Path) -> dict[str, Benchmark]:
     }
 
 
-def _passed(benchmark: Benchmark, write: object, sandbox: Sandbox, every: int = 1) -> list[str]:
+def _passed(benchmark: Benchmark, write: Write, sandbox: Sandbox, every: int) -> list[str]:
     todo = slots(benchmark.problems[::every], 1, [])
-    records = list(judged(todo, write, sandbox, os.cpu_count() or 1))  # type: ignore[arg-type]
-    assert summarize(records)["problems"] == len(todo)
+    records = list(judged(todo, write, sandbox, os.cpu_count() or 1))
+    assert len(records) == len(todo)
     return [record["task_id"] for record in records if record["outcome"] == "passed"]
 
 
 def test_the_files_are_whole(benchmarks: dict[str, Benchmark]) -> None:
-    sizes = {name: len(benchmark.problems) for name, benchmark in benchmarks.items()}
-    assert sizes == {HUMANEVAL: 164, SINGLE_LINE: 1033, RANDOM_SPAN: 164}
+    assert {name: len(benchmark.problems) for name, benchmark in benchmarks.items()} == SIZES
 
 
 @pytest.mark.parametrize(
-    ("name", "every", "passing"),
-    [(HUMANEVAL, 1, 164), (SINGLE_LINE, EVERY, 87), (RANDOM_SPAN, 1, 164)],
+    ("name", "every"), [(HUMANEVAL, 1), (SINGLE_LINE, EVERY), (RANDOM_SPAN, 1)]
 )
 def test_every_published_solution_passes(
-    name: str, every: int, passing: int, benchmarks: dict[str, Benchmark], sandbox: Sandbox
+    name: str, every: int, benchmarks: dict[str, Benchmark], sandbox: Sandbox
 ) -> None:
-    assert len(_passed(benchmarks[name], canonical, sandbox, every)) == passing
+    expected = [problem.task_id for problem in benchmarks[name].problems[::every]]
+    assert _passed(benchmarks[name], canonical, sandbox, every) == expected
 
 
 @pytest.mark.parametrize("name", [HUMANEVAL, RANDOM_SPAN])
 def test_no_empty_completion_passes(name: str, benchmarks: dict[str, Benchmark]) -> None:
     # Some loop for ever; that the right ones pass in this time is not the question here.
-    assert _passed(benchmarks[name], empty, _sandbox(3)) == []
+    assert _passed(benchmarks[name], empty, _sandbox(2), min(EVERY, 4)) == []
 
 
-def test_empty_lines_pass_only_where_the_line_is_needless(
-    benchmarks: dict[str, Benchmark], sandbox: Sandbox
-) -> None:
-    known = {"SingleLineInfilling/HumanEval/20/L0", "SingleLineInfilling/HumanEval/33/L0"}
-    problems = benchmarks[SINGLE_LINE].problems
-    near = [p for p in problems if p.task_id.split("/")[2] in ("20", "33", "1")]
-    found = {
-        record["task_id"]
-        for record in judged(slots(near, 1, []), empty, sandbox, os.cpu_count() or 1)
-        if record["outcome"] == "passed"
-    }
-    assert known <= found
-    assert len(found) < len(near) / 4
+def test_an_empty_line_passes_only_where_it_is_needless(benchmarks: dict[str, Benchmark]) -> None:
+    if EVERY not in EMPTY_PASSES:
+        pytest.skip(f"how many pass of every {EVERY}th is not known")
+    passed = _passed(benchmarks[SINGLE_LINE], empty, _sandbox(4), EVERY)
+    assert len(passed) == EMPTY_PASSES[EVERY], passed
