@@ -240,7 +240,8 @@ def _run_samples(benchmark: Benchmark, asked: Sampled, preset: Preset, opening: 
         click.echo("warning: --unsafe: generated code runs as you, only bounded", err=True)
     sandbox = Sandbox(asked.timeout, unsafe=asked.unsafe)
     judging = _Judging(benchmark, asked, preset, opening, sandbox)
-    show = functools.partial(report.samples, published={} if how else preset.published)
+    published = {} if how else preset.published_for(len(benchmark.problems))
+    show = functools.partial(report.samples, published=published)
     if how:
         _finish({how: judging.without_model(how)}, summarize, show, opening)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -39,13 +40,13 @@ def command(bwrap: str, binds: Mapping[str, Path], filter_fd: int | None) -> lis
     bounded size. The root is closed last.
 
     """
-    arguments = [bwrap, *_ISOLATION]
+    # The scratch folder comes first: the interpreter itself may lie somewhere below /tmp.
+    arguments = [bwrap, *_ISOLATION, "--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]
     for path in _system():
         arguments += _bind(path)
     for inside, outside in binds.items():
         arguments += ["--ro-bind", str(outside), inside]
-    arguments += ["--dev-bind", "/dev/null", "/dev/null"]
-    arguments += ["--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp", "--chdir", "/tmp"]
+    arguments += ["--dev-bind", "/dev/null", "/dev/null", "--chdir", "/tmp"]
     arguments += ["--setenv", "HOME", "/tmp", "--remount-ro", "/"]
     return [*arguments, *(["--seccomp", str(filter_fd)] if filter_fd is not None else []), "--"]
 
@@ -53,8 +54,10 @@ def command(bwrap: str, binds: Mapping[str, Path], filter_fd: int | None) -> lis
 def _system() -> Iterator[Path]:
     """Yield what the interpreter needs of this system, outer folders first."""
     known = [Path(path) for path in (*_LIBRARIES, *_LOADER_FILES)]
-    named = [sysconfig.get_config_var("LIBDIR"), sysconfig.get_path("stdlib")]
-    own = [Path(path) for path in (*named, sysconfig.get_path("platstdlib")) if path]
+    # What was configured when Python was built may be elsewhere than where it lies now.
+    named = (sysconfig.get_config_var("LIBDIR"), sysconfig.get_path("platstdlib"))
+    own = [Path(path) for path in (*named, f"{sys.base_prefix}/lib") if path]
+    own.append(Path(os.__file__).parent)
     done: list[Path] = []
     for path in sorted({*known, *own, interpreter()}, key=lambda path: len(path.parts)):
         if path.exists() and not any(seen in path.parents or seen == path for seen in done):

@@ -105,7 +105,7 @@ class Sampled:
         given |= {"top_p": self.top_p, "top_k": self.top_k}
         changes = {name: value for name, value in given.items() if value is not None}
         changed = replace(base, **changes)  # type: ignore[arg-type]
-        altered = changed != base or self.limit is not None or self.max_tokens < MAX_TOKENS
+        altered = changed != base or self.limit is not None or self.max_tokens != MAX_TOKENS
         return replace(changed, published={}) if altered else changed
 
 

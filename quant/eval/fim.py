@@ -154,10 +154,11 @@ def _figures(group: Sequence[Record]) -> dict[str, Any]:
 
     names = [name for name in group[0]["bits"] if all(name in record["bits"] for record in group)]
     size = sum(record["bytes"] for record in group)
+    exact, alone = percent("exact"), percent("exact_alone")
     return {
         "holes": len(group),
-        "exact": percent("exact"),
-        "exact_alone": percent("exact_alone"),
+        "exact": exact,
+        "exact_alone": alone,
         "similarity": percent("similarity"),
         "stopped": percent("stopped"),
         "repetitive": sum(record["repetitive"] for record in group),

@@ -37,10 +37,9 @@ _START = (
     "import sys; box, job = sys.argv[1:]; sys.path.append(box); "
     "from inside.{role} import main; sys.path.remove(box); main(job)"
 )
-_HINT = (
-    "install it (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), or run "
-    "with --unsafe, which gives generated code everything that you may do"
-)
+_UNSAFE = "or run with --unsafe, which lets generated code do everything that you may do"
+_INSTALL = f"install it (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), {_UNSAFE}"
+_ALLOW = f"let it make user namespaces (a container or AppArmor may forbid them), {_UNSAFE}"
 
 
 @dataclass(frozen=True)
@@ -191,15 +190,15 @@ class Sandbox:
     def _try(self) -> None:
         verdict = self._judge(_TRIAL, TRIAL_TIMEOUT_S)
         if not verdict.passed:
-            what = f"bubblewrap ({self._bwrap})" if self._bwrap else "Python"
-            raise SandboxError(f"{what} cannot run a program here: {verdict.detail}; {_HINT}")
+            what = f"under {self._bwrap}" if self._bwrap else "here"
+            raise SandboxError(f"no program can be run {what}: {verdict.detail}; {_ALLOW}")
 
 
 def _read_verdict(told: bytes) -> Verdict:
     text = told.decode(errors="replace").strip()
     last = text.splitlines()[-1] if text else ""
     if last.startswith("bwrap: "):
-        raise SandboxError(f"the sandbox could not be made: {last}; {_HINT}")
+        raise SandboxError(f"the sandbox could not be made: {last}; {_ALLOW}")
     try:
         verdict = json.loads(last)
         return Verdict(PASSED if verdict["passed"] is True else FAILED, str(verdict["detail"]))
@@ -211,7 +210,7 @@ def _read_verdict(told: bytes) -> Verdict:
 def _find() -> str:
     found = shutil.which("bwrap")
     if found is None:
-        raise SandboxError(f"generated code is run under bubblewrap, which is missing; {_HINT}")
+        raise SandboxError(f"generated code is run under bubblewrap, which is missing; {_INSTALL}")
     return found
 
 

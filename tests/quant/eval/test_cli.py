@@ -112,17 +112,6 @@ def test_a_run_prints_its_settings_outcomes_and_pass_at_k(
 
 
 @sandboxed
-def test_the_published_figure_stands_beside_the_presets_run_alone(
-    humaneval: Path, demo_bundle: Path
-) -> None:
-    options = ("--bundle", demo_bundle, "--preset", "greedy")
-    plain = _run("humaneval", humaneval, *options)
-    assert "published, full precision: 32.0 %" in plain.stdout
-    changed = _run("humaneval", humaneval, *options, "--temperature", "0.02")
-    assert "published" not in changed.stdout
-
-
-@sandboxed
 def test_json_is_the_last_line_and_holds_everything(infilling: Path, demo_bundle: Path) -> None:
     done = _run(
         "infilling", infilling, "--bundle", demo_bundle, "--limit", 2, "--compare", "int4", "fp32",

@@ -7,7 +7,10 @@ shows as a passed test.
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -372,8 +375,26 @@ def test_a_bubblewrap_that_cannot_run_is_found_out_at_once(
     fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    with pytest.raises(SandboxError, match="No permissions to create new namespace; install it"):
+    with pytest.raises(SandboxError, match="No permissions to create new namespace; let it make"):
         Sandbox(TIMEOUT_S)
+
+
+def test_an_environment_under_an_odd_path_is_no_hindrance(bwrap: Sandbox, tmp_path: Path) -> None:
+    assert bwrap.judge(_task(RIGHT)).passed
+    folder = tmp_path / "it's an \u00e9nv"
+    venv.create(folder, with_pip=False, symlinks=True)
+    script = (
+        "from refact_edge.quant.eval.sandbox import _TRIAL, Sandbox\n"
+        "print(Sandbox(20).judge(_TRIAL).outcome)\n"
+    )
+    done = subprocess.run(
+        [folder / "bin" / "python", "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("passed\n", "")
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), 1e9])
