@@ -38,7 +38,7 @@ _START = (
     "from inside.{role} import main; sys.path.remove(box); main(job)"
 )
 _UNSAFE = "or run with --unsafe, which lets generated code do everything that you may do"
-_INSTALL = f"install it (Debian, Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap), {_UNSAFE}"
+_INSTALL = f"install it (apt install bubblewrap; dnf install bubblewrap), {_UNSAFE}"
 _ALLOW = f"let it make user namespaces (a container or AppArmor may forbid them), {_UNSAFE}"
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
+import sysconfig
 import time
 import venv
 from collections.abc import Iterator
@@ -384,12 +384,12 @@ def test_an_environment_under_an_odd_path_is_no_hindrance(bwrap: Sandbox, tmp_pa
     folder = tmp_path / "it's an \u00e9nv"
     venv.create(folder, with_pip=False, symlinks=True)
     script = (
+        "import site, sys; site.addsitedir(sys.argv[1])\n"
         "from refact_edge.quant.eval.sandbox import _TRIAL, Sandbox\n"
         "print(Sandbox(20).judge(_TRIAL).outcome)\n"
     )
     done = subprocess.run(
-        [folder / "bin" / "python", "-c", script],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        [folder / "bin" / "python", "-c", script, sysconfig.get_path("purelib")],
         capture_output=True,
         text=True,
         check=False,
