@@ -9,10 +9,14 @@ LIGHT := $(VENV)/.ready-light
 READY := $(VENV)/.ready
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 FULL_DIR ?= build/fullsize
-MINUTES ?= 25
+DATA_DIR ?= build/demo-data
+RUN_DIR ?= build/demo-run
+SCORE_DIR ?= build/demo-score
+RECIPE ?= words
+MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format types fullsize wheel clean train-demo eval-canonical
+.PHONY: help setup demo test check format types fullsize wheel clean train-data train-demo score-demo eval-canonical
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -58,8 +62,15 @@ types: $(READY) ## Check the types
 fullsize: $(READY) ## Prove parity and measure at the full 1.6B shape (19 GB of disk, 8 GB of memory, about 12 minutes)
 	$(BIN)/python -m bench.fullsize $(FULL_DIR)
 
-train-demo: $(READY) ## Train the demo checkpoint anew into build/demo-checkpoint (MINUTES=25)
-	$(BIN)/python -m demo.train --minutes $(MINUTES) --out build/demo-checkpoint
+train-data: $(READY) ## Install the packages the demo checkpoint learns from, and list what was taken (network, 700 MB)
+	@$(BIN)/python -m demo.data --out $(DATA_DIR)
+
+train-demo: $(READY) ## Train the demo checkpoint anew into build/demo-run, or go on (RECIPE=words MINUTES=90, no network)
+	@$(BIN)/python -m demo.train --recipe $(RECIPE) --minutes $(MINUTES) --data $(DATA_DIR) --out $(RUN_DIR)
+
+score-demo: $(READY) ## Print the demo checkpoint's figures on the held-out modules (after train-data, about 20 minutes)
+	@$(BIN)/refact-edge export demo/checkpoint $(SCORE_DIR) --variants fp32,int8,int4 --force
+	@$(BIN)/python -m demo.report $(SCORE_DIR) --variants fp32,int8,int4 --data $(DATA_DIR)
 
 wheel: $(READY) $(DEMO)/refact_edge.json ## Build the wheel, with the demo's bundle in it
 	@rm -rf build/lib build/bdist*

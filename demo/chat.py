@@ -7,10 +7,12 @@ Knows characters only; `samples.py` turns the pair into ids.
 from __future__ import annotations
 
 import ast
+import json
 import textwrap
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from random import Random
 
 LONGEST_ANSWER = 600
@@ -75,3 +77,22 @@ def question(function: Function, random: Random) -> str:
     """Ask for the function in one of a few ways."""
     template = random.choice(TEMPLATES)
     return template.format(name=function.name, arguments=function.arguments, task=function.task)
+
+
+def save_functions(found: Sequence[tuple[str, Function]], file: Path) -> None:
+    """Write one JSON line a function, with the split that its file belongs to."""
+    lines = [json.dumps({"split": split, **asdict(function)}) for split, function in found]
+    draft = file.with_suffix(".partial")
+    draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draft.replace(file)
+
+
+def load_functions(file: Path, split: str) -> list[Function]:
+    """Return the functions of one split that `save_functions` wrote."""
+    with file.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    return [
+        Function(**{key: value for key, value in row.items() if key != "split"})
+        for row in rows
+        if row["split"] == split
+    ]

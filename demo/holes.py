@@ -13,9 +13,11 @@ from random import Random
 
 LONGEST_CHARACTERS = 400
 LONGEST_LINES = 8
+# Shares of the places where whole lines begin: after the indent, at the line's start, else above.
+INDENT_TYPED, LINE_BEGUN = 0.7, 0.85
 
 Hole = tuple[int, int]
-WORDS = re.compile(r"\s?\w+|[^\w\s]|\s+")
+WORDS = re.compile(r"\w+|[^\w\s]|\s+")
 
 
 def line_around(text: str, place: int) -> Hole:
@@ -36,7 +38,7 @@ def code_start(text: str, start: int, end: int) -> int:
 
 
 def borders(text: str, start: int, end: int) -> list[int]:
-    """Return the word borders of one line, where tokens tend to begin and end."""
+    """Return the word borders of one line: before and after each word, sign and run of blanks."""
     return [start + match.start() for match in WORDS.finditer(text[start:end])] + [end]
 
 
@@ -68,10 +70,17 @@ def characters(text: str, place: int, random: Random) -> Hole | None:
     return (place, end) if text[place:end].strip() else None
 
 
-def few_lines(text: str, place: int, random: Random) -> Hole | None:
-    """Cut one to five lines; the indent of the first is already typed."""
+def whole_lines(text: str, place: int, random: Random) -> Hole | None:
+    """Cut one to five lines, ending at a line's end.
+
+    Mostly the indent of the first is typed already; else the cursor is at the line's very start, or
+    still at the end of the line above.
+    """
     start, end = line_around(text, place)
     first = code_start(text, start, end)
+    where = random.random()
+    if where > INDENT_TYPED:
+        first = start if where < LINE_BEGUN else max(0, start - 1)
     for _ in range(min(4, int(random.expovariate(0.6)))):
         end = line_around(text, min(end + 1, len(text)))[1]
     return (first, end) if text[first:end].strip() else None
@@ -99,17 +108,39 @@ def block(text: str, place: int, random: Random) -> Hole | None:
 Kind = Callable[[str, int, Random], Hole | None]
 KINDS: tuple[tuple[Kind, float], ...] = (
     (rest_of_line, 0.35),
-    (part_of_line, 0.12),
-    (characters, 0.13),
-    (few_lines, 0.20),
+    (part_of_line, 0.11),
+    (characters, 0.12),
+    (whole_lines, 0.22),
     (block, 0.20),
 )
 
 
-def cut(text: str, random: Random) -> Hole | None:
-    """Draw a kind and a place; return the hole, not empty and at most `LONGEST_CHARACTERS`."""
-    kinds = [kind for kind, _ in KINDS]
-    kind = random.choices(kinds, [share for _, share in KINDS])[0]
+def line_aligned(text: str, place: int, random: Random) -> Hole | None:
+    """Cut one to five whole lines after the indent of the first; for measuring."""
+    hole = whole_lines(text, place, random)
+    if hole is None:
+        return None
+    start, end = line_around(text, hole[0])
+    if text[hole[0] : end].strip():
+        return max(hole[0], code_start(text, start, end)), hole[1]
+    return None
+
+
+def one_line(text: str, place: int, random: Random) -> Hole | None:
+    """Cut one whole line after its indent; for measuring."""
+    del random
+    start, end = line_around(text, place)
+    first = code_start(text, start, end)
+    return (first, end) if text[first:end].strip() else None
+
+
+def cut(text: str, random: Random, kind: Kind | None = None) -> Hole | None:
+    """Draw a kind, unless given, and a place; return the hole or None.
+
+    A hole is never empty and has at most `LONGEST_CHARACTERS`.
+    """
+    if kind is None:
+        kind = random.choices([kind for kind, _ in KINDS], [share for _, share in KINDS])[0]
     hole = kind(text, random.randrange(len(text)), random)
     if hole is None or not 0 < hole[1] - hole[0] <= LONGEST_CHARACTERS:
         return None

@@ -1,69 +1,183 @@
-"""The figures and samples that end a training run, as lines of text."""
+"""The demo checkpoint's figures on held-out modules: `python -m demo.report BUNDLE`.
+
+Measures the graphs that are shipped, through the runtime; needs what `python -m demo.data`
+gathered and no torch. Holes and questions are the same for every model with the same tokenizer.
+"""
 
 from __future__ import annotations
 
+import lzma
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
+import click
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import nn
 
-from refact_edge.export.starcoder import SPECIAL_TOKENS
+from refact_edge import Model, load
+from refact_edge.quant.eval.fim import REPEATS, is_repetitive
+from refact_edge.quant.eval.likelihood import Reader, log_probabilities
 
-from .chat import question
-from .corpus import Source
-from .measure import bits_per_byte, fim_figures, greedy
-from .samples import Infill, Sampler, chat_prompt, encode
-from .tokenizer import EMPTY_OUTPUT, END_OF_TEXT
+from .chat import Function, load_functions, question
+from .corpus import Source, load_corpus
+from .data import CORPUS, DATA, FUNCTIONS
+from .holes import Kind, block, characters, line_aligned, one_line, part_of_line, rest_of_line
+from .measure import (
+    HOLE_WINDOW,
+    Costs,
+    FimFigures,
+    Ids,
+    bits_per_byte,
+    fim_figures,
+    middles,
+)
+from .samples import Infill, Sampler, chat_prompt
 
-HOLES = 300
-COMPLETIONS = 50
-FIM_LIMIT, CHAT_LIMIT = 64, 192
-WINDOW = 256
-SEED = 1  # the same holes and questions for every checkpoint
-
-HOLE_BEFORE = "def mean(values):\n    total = 0\n    for value in values:\n        "
-HOLE_AFTER = "\n    return total / len(values)\n"
-QUESTION = "Write a Python function: Return the number of items in the queue."
-
-
-def stop_lines(
-    model: nn.Module, tokenizer: Tokenizer, sampler: Sampler, holes: Sequence[Infill]
-) -> Iterator[str]:
-    """Yield how many greedy completions and answers end by themselves."""
-    prompts = [hole.prompt(spm=True) for hole in holes[:COMPLETIONS]]
-    ends = greedy(model, prompts, set(range(len(SPECIAL_TOKENS))), FIM_LIMIT)
-    exact = sum(ids == hole.middle for (ids, _), hole in zip(ends, holes, strict=False))
-    stopped = sum(done for _, done in ends)
-    yield f"greedy holes that stop within {FIM_LIMIT} ids: {stopped} of {len(ends)}, {exact} exact"
-    chosen = sampler.random.sample(sampler.functions, COMPLETIONS)
-    asked = [chat_prompt(tokenizer, question(function, sampler.random)) for function in chosen]
-    ends = greedy(model, asked, {EMPTY_OUTPUT, END_OF_TEXT}, CHAT_LIMIT)
-    stopped = sum(done for _, done in ends)
-    yield f"greedy answers that stop within {CHAT_LIMIT} ids: {stopped} of {len(ends)}"
+SEED = 1
+HOLES, HOLES_OF_A_KIND, LINES, COMPLETIONS, QUESTIONS = 300, 50, 200, 100, 100
+FIM_LIMIT, CHAT_LIMIT = 64, 256
+KINDS: dict[str, Kind] = {
+    "words in a line": part_of_line,
+    "rest of a line": rest_of_line,
+    "characters": characters,
+    "whole lines": line_aligned,
+    "block": block,
+}
 
 
-def sample_lines(model: nn.Module, tokenizer: Tokenizer) -> Iterator[str]:
-    """Yield one greedy completion and one greedy answer."""
-    hole = Infill(encode(tokenizer, HOLE_BEFORE), [], encode(tokenizer, HOLE_AFTER))
-    [(ids, _)] = greedy(model, [hole.prompt(spm=True)], {END_OF_TEXT}, FIM_LIMIT)
-    yield f"--- hole\n{HOLE_BEFORE}[{tokenizer.decode(ids)}]{HOLE_AFTER}"
-    asked = chat_prompt(tokenizer, QUESTION)
-    [(ids, _)] = greedy(model, [asked], {EMPTY_OUTPUT, END_OF_TEXT}, CHAT_LIMIT)
-    yield f"--- {QUESTION}\n{tokenizer.decode(ids).strip()}"
+@dataclass(frozen=True)
+class HeldOut:
+    """What is measured on: texts, holes and questions from modules that were never trained on."""
+
+    texts: list[str]
+    any_holes: list[Infill]
+    by_kind: dict[str, list[Infill]]
+    aligned: list[Infill]
+    lines: list[Infill]
+    questions: list[list[int]]
 
 
-def report(model: nn.Module, tokenizer: Tokenizer, held_out: Sequence[Source]) -> Iterator[str]:
-    """Yield the figures on the held-out files, one a line, then the samples."""
-    score = bits_per_byte(model, tokenizer, (source.text for source in held_out))
-    yield f"held-out bits a byte: {score:.3f}"
-    sampler = Sampler(tokenizer, held_out, Random(SEED))
-    holes = [sampler.infill(WINDOW) for _ in range(HOLES)]
-    fim = fim_figures(model, tokenizer, holes)
-    yield (
-        f"bits a byte of the middle: SPM {fim.spm:.3f}, PSM {fim.psm:.3f}, prefix alone "
-        f"{fim.prefix_alone:.3f}, SPM with another hole's suffix {fim.wrong_suffix_spm:.3f}"
+def held_out(
+    tokenizer: Tokenizer, sources: Sequence[Source], functions: Sequence[Function]
+) -> HeldOut:
+    """Cut the holes and ask the questions, the same ones each time."""
+    sampler = Sampler(tokenizer, sources, functions, {"library": 1.0})
+    random = Random(SEED)
+
+    def holes(count: int, kind: Kind | None = None) -> list[Infill]:
+        return [sampler.infill(HOLE_WINDOW, random, kind) for _ in range(count)]
+
+    return HeldOut(
+        [source.text for source in sources],
+        holes(HOLES),
+        {name: holes(HOLES_OF_A_KIND, kind) for name, kind in KINDS.items()},
+        holes(LINES, line_aligned),
+        holes(LINES, one_line),
+        [
+            chat_prompt(tokenizer, question(function, random))
+            for function in random.sample(functions, QUESTIONS)
+        ],
     )
-    yield f"mean probability of the end token at the true end: {fim.end_of_text:.3f}"
-    yield from stop_lines(model, tokenizer, sampler, holes)
-    yield from sample_lines(model, tokenizer)
+
+
+def costs_of(model: Model) -> Costs:
+    """Return the function that says what ids cost, from the graph's own logits."""
+    tokens = model.session.sizes.tokens
+
+    def costs(rows: Sequence[Ids]) -> list[NDArray[np.float32]]:
+        found = []
+        for row in rows:
+            ids = np.asarray(row, np.int64)
+            logits = model.session.step(ids[:-1], model.session.new_cache(), len(ids) - 1)
+            nats = -log_probabilities(logits[:, :tokens], ids[1:])
+            found.append((nats / math.log(2)).astype(np.float32))
+        return found
+
+    return costs
+
+
+def hole_lines(name: str, fim: FimFigures) -> Iterator[str]:
+    """Yield what the middles of some holes cost, a line for each order."""
+    alone = fim.prefix_alone.bits_a_byte
+    rows = (("SPM", fim.spm, fim.spm_wrong_suffix), ("PSM", fim.psm, fim.psm_wrong_suffix))
+    for order, right, wrong in rows:
+        yield (
+            f"  {name:16} prefix alone {alone:.3f}  {order} {right.bits_a_byte:.3f} "
+            f"({1 - right.bits_a_byte / alone:6.1%})  wrong suffix {wrong.bits_a_byte:.3f}  "
+            f"end {right.end_probability:.3f}"
+        )
+
+
+def text_lines(costs: Costs, tokenizer: Tokenizer, data: HeldOut) -> Iterator[str]:
+    """Yield what a byte costs, left to right and in holes."""
+    score = bits_per_byte(costs, tokenizer, data.texts)
+    yield f"bits a byte, left to right: {score:.3f}"
+    yield "bits a byte of the middle; beside it, how much less than with the prefix alone"
+    for name, holes in {"all kinds": data.any_holes, **data.by_kind}.items():
+        yield from hole_lines(name, fim_figures(costs, tokenizer, holes))
+    for name, spm in (("SPM", True), ("PSM", False)):
+        prompts = [hole.prompt(spm=spm) for hole in data.aligned]
+        found = middles(costs, tokenizer, prompts, data.aligned)
+        yield f"  end after whole lines, {name}: mean probability {found.end_probability:.3f}"
+
+
+def answer_lines(model: Model, tokenizer: Tokenizer, data: HeldOut) -> Iterator[str]:
+    """Yield how greedy completions and answers end, and how many lines are right."""
+    reader = Reader(model.session, model.layouts.end_id, model.layouts.special_ids)
+    holes = data.any_holes[:COMPLETIONS]
+    for name, spm in (("SPM", True), ("PSM", False)):
+        ends = [reader.write(hole.prompt(spm=spm), FIM_LIMIT) for hole in holes]
+        exact = sum(ids == hole.middle for (ids, _), hole in zip(ends, holes, strict=True))
+        looping = sum(is_repetitive(tokenizer.decode(ids)) for ids, _ in ends)
+        yield (
+            f"{len(ends)} holes, {name}: {sum(done for _, done in ends)} stop within {FIM_LIMIT} "
+            f"ids, {looping} say a line {REPEATS} times, {exact} exact"
+        )
+    prompts = {
+        "SPM": [hole.prompt(spm=True) for hole in data.lines],
+        "PSM": [hole.prompt(spm=False) for hole in data.lines],
+        "prefix alone": [hole.alone for hole in data.lines],
+    }
+    wanted = [tokenizer.decode(hole.middle).strip() for hole in data.lines]
+    for name, asked in prompts.items():
+        texts = [tokenizer.decode(reader.write(prompt, FIM_LIMIT)[0]) for prompt in asked]
+        # The same cut for all: without the suffix nothing else ends a line.
+        exact = sum(
+            text.split("\n")[0].strip() == line for text, line in zip(texts, wanted, strict=True)
+        )
+        yield f"single lines, {name}: {exact} of {len(asked)} exact ({exact / len(asked):.1%})"
+    stopped = sum(reader.write(prompt, CHAT_LIMIT)[1] for prompt in data.questions)
+    yield f"{len(data.questions)} questions: {stopped} answers stop within {CHAT_LIMIT} ids"
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--variants", default="fp32", show_default=True, help="Comma-separated.")
+@click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True)
+def main(bundle: Path, variants: str, data: Path) -> None:
+    """Print the figures of a demo bundle on the held-out modules."""
+    if not (data / CORPUS).exists():
+        raise click.ClickException(f"{data / CORPUS} is missing; gather it first: make train-data")
+    tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    sources = load_corpus(data / CORPUS).of("held-out")
+    found = held_out(tokenizer, sources, load_functions(data / FUNCTIONS, "held-out"))
+    size = sum(len(text.encode()) for text in found.texts)
+    packed = len(lzma.compress("".join(found.texts).encode(), preset=9 | lzma.PRESET_EXTREME))
+    click.echo(f"{len(found.texts)} held-out files, {size / 1e6:.2f} MB")
+    click.echo(f"xz -9e of the same files: {8 * packed / size:.2f} bits a byte")
+    for variant in variants.split(","):
+        model = load(bundle, variant=variant, device="cpu")
+        click.echo(f"--- {variant}")
+        for line in text_lines(costs_of(model), tokenizer, found):
+            click.echo(line)
+        for line in answer_lines(model, tokenizer, found):
+            click.echo(line)
+
+
+if __name__ == "__main__":
+    main()

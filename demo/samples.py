@@ -10,28 +10,34 @@ the specials are put in by id. Three layouts:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from .chat import Function, functions, question
+from .chat import Function, question
 from .corpus import Source
-from .holes import cut
+from .holes import Kind, cut
 from .tokenizer import EMPTY_OUTPUT, END_OF_TEXT, FIM_MIDDLE, FIM_PAD, FIM_PREFIX, FIM_SUFFIX
 
 SYSTEM = "You are a programming assistant"
 # The middle is a tenth of a sequence and all of what is asked for later.
 MIDDLE_WEIGHT = 3.0
-PARTS = {"fim": 0.64, "text": 0.28, "chat": 0.08}
+# The first ids of a middle are the hardest: in the PSM order what they follow is far away.
+FIRST_IDS, FIRST_WEIGHT = 6, 6.0
+SPM_PART = 0.4
 # No token of ours is longer on average over a whole window; what is too much is cut off again.
-CHARACTERS_A_TOKEN = 6
+CHARACTERS_A_TOKEN = 7
+SHORTEST_ROOM = 24
+PREFIX_PART = 0.4, 0.85
 
 Array = NDArray[np.int64]
 Weights = NDArray[np.float32]
+Row = tuple[list[int], list[float]]
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,11 @@ class Infill:
     prefix: list[int]
     middle: list[int]
     suffix: list[int]
+
+    @property
+    def alone(self) -> list[int]:
+        """The ids that ask for the middle without a suffix; the first id must follow something."""
+        return self.prefix or [END_OF_TEXT]
 
     def prompt(self, *, spm: bool) -> list[int]:
         """Return the ids that ask for the middle, in one of the two orders."""
@@ -63,14 +74,16 @@ def section_start(text: str, place: int) -> int:
     return start
 
 
-def infill(tokenizer: Tokenizer, text: str, window: int, random: Random) -> Infill | None:
+def infill(
+    tokenizer: Tokenizer, text: str, window: int, random: Random, kind: Kind | None = None
+) -> Infill | None:
     """Cut a hole that fits `window` ids with its end token and context on both sides.
 
     One prefix in three begins at its function or class, as in a file that was just opened; the
     others begin anywhere.
     """
-    hole = cut(text, random)
-    if hole is None:
+    hole = cut(text, random, kind)
+    if hole is None or hole[1] - hole[0] > window * CHARACTERS_A_TOKEN:
         return None
     middle = encode(tokenizer, text[hole[0] : hole[1]])
     room = window - len(middle) - 4
@@ -82,7 +95,7 @@ def infill(tokenizer: Tokenizer, text: str, window: int, random: Random) -> Infi
         first = max(first, section_start(text, hole[0]))
     prefix = encode(tokenizer, text[first : hole[0]])
     suffix = encode(tokenizer, text[hole[1] : hole[1] + reach])
-    wanted = max(int(room * random.uniform(0.3, 0.8)), room - len(suffix))
+    wanted = max(int(room * random.uniform(*PREFIX_PART)), room - len(suffix))
     prefix = prefix[-wanted:]
     return Infill(prefix, middle, suffix[: room - len(prefix)])
 
@@ -99,68 +112,103 @@ def chat_prompt(tokenizer: Tokenizer, user: str) -> list[int]:
     ]
 
 
+def weighted(prompt: list[int], answer: list[int]) -> Row:
+    """Return prompt and answer as a row in which the answer weighs more.
+
+    A weight depends on the place alone, so that no id is made likelier by it.
+    """
+    first = min(FIRST_IDS, len(answer))
+    heavy = [FIRST_WEIGHT] * first + [MIDDLE_WEIGHT] * (len(answer) - first)
+    return prompt + answer, [1.0] * len(prompt) + heavy
+
+
 class Sampler:
-    """Draws rows from sources; files are drawn by their length."""
+    """Draws rows; a group by its share, in it a file by its length, and questions by chance."""
 
-    def __init__(self, tokenizer: Tokenizer, sources: Sequence[Source], random: Random) -> None:
-        self.tokenizer, self.random = tokenizer, random
-        self.texts = [source.text for source in sources]
-        self.lengths = [len(text) for text in self.texts]
-        self.functions: list[Function] = [
-            function for text in self.texts for function in functions(text)
-        ]
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        sources: Sequence[Source],
+        functions: Sequence[Function],
+        groups: Mapping[str, float],
+        several: float = 0.0,
+    ) -> None:
+        """Take the shares of groups, and of the rows that hold several short holes."""
+        self.tokenizer, self.functions, self.several = tokenizer, functions, several
+        texts = {
+            group: [source.text for source in sources if source.group == group] for group in groups
+        }
+        self._groups = {group: share for group, share in groups.items() if texts[group]}
+        self._texts = texts
+        self._lengths = {group: list(accumulate(map(len, texts[group]))) for group in groups}
 
-    def text(self) -> str:
+    def text(self, random: Random) -> str:
         """Draw a file."""
-        return self.random.choices(self.texts, self.lengths)[0]
+        group = random.choices(list(self._groups), list(self._groups.values()))[0]
+        return random.choices(self._texts[group], cum_weights=self._lengths[group])[0]
 
-    def infill(self, window: int) -> Infill:
+    def infill(self, window: int, random: Random, kind: Kind | None = None) -> Infill:
         """Draw files and holes until one fits."""
         while True:
-            found = infill(self.tokenizer, self.text(), window, self.random)
+            found = infill(self.tokenizer, self.text(random), window, random, kind)
             if found is not None:
                 return found
 
-    def fim_row(self, window: int) -> tuple[list[int], list[float]]:
-        """Return one hole, in one of the two orders."""
-        hole = self.infill(window)
-        prompt = hole.prompt(spm=self.random.random() < 0.5)
-        answer = [*hole.middle, END_OF_TEXT]
-        return prompt + answer, [1.0] * len(prompt) + [MIDDLE_WEIGHT] * len(answer)
+    def fim_row(self, window: int, random: Random) -> Row:
+        """Return one hole, or several short ones, each in one of the two orders.
 
-    def text_row(self, window: int) -> tuple[list[int], list[float]]:
+        The short ones are as in a file that has just been begun.
+        """
+        several = random.random() < self.several
+        ids: list[int] = []
+        weights: list[float] = []
+        while not ids or (several and window - len(ids) >= SHORTEST_ROOM):
+            room = window - len(ids)
+            if several:
+                room = min(room, random.randint(SHORTEST_ROOM, max(SHORTEST_ROOM, window // 2)))
+            hole = self.infill(room, random)
+            prompt = hole.prompt(spm=random.random() < SPM_PART)
+            more, heavy = weighted(prompt, [*hole.middle, END_OF_TEXT])
+            ids += more
+            weights += heavy
+        return ids, weights
+
+    def text_row(self, window: int, random: Random) -> Row:
         """Return a file's window left to right; one that shows the file's end ends the text."""
-        text = self.text()
-        start = text.rfind("\n", 0, self.random.randrange(len(text))) + 1
+        text = self.text(random)
+        start = text.rfind("\n", 0, random.randrange(len(text))) + 1
         part = text[start : start + window * CHARACTERS_A_TOKEN]
         ids = encode(self.tokenizer, part)
         if start + len(part) == len(text):
             ids.append(END_OF_TEXT)
         return ids, [1.0] * len(ids)
 
-    def chat_row(self, window: int) -> tuple[list[int], list[float]]:
+    def chat_row(self, window: int, random: Random) -> Row:
         """Return as many whole conversations of one turn as fit the window."""
         ids: list[int] = []
         weights: list[float] = []
-        while True:
-            function = self.random.choice(self.functions)
-            prompt = chat_prompt(self.tokenizer, question(function, self.random))
-            answer = encode(self.tokenizer, f" {function.source}\n")
-            if len(ids) + len(prompt) + len(answer) + 1 > window:
-                if ids:
-                    return ids, weights
-                continue
-            ids += [*prompt, *answer, EMPTY_OUTPUT]
-            weights += [1.0] * len(prompt) + [MIDDLE_WEIGHT] * (len(answer) + 1)
+        for _ in range(100):  # a window shorter than any answer stays empty
+            function = random.choice(self.functions)
+            prompt = chat_prompt(self.tokenizer, question(function, random))
+            answer = [*encode(self.tokenizer, f" {function.source}\n"), EMPTY_OUTPUT]
+            if len(ids) + len(prompt) + len(answer) <= window:
+                more, heavy = weighted(prompt, answer)
+                ids += more
+                weights += heavy
+            elif ids:
+                break
+        return ids, weights
 
-    def batch(self, rows: int, window: int) -> tuple[Array, Weights]:
+    def batch(
+        self, rows: int, window: int, parts: Mapping[str, float], random: Random
+    ) -> tuple[Array, Weights]:
         """Return ids and weights [rows, window]; padding weighs nothing."""
         ids = np.full((rows, window), FIM_PAD, np.int64)
         weights = np.zeros((rows, window), np.float32)
         makers = {"fim": self.fim_row, "text": self.text_row, "chat": self.chat_row}
         for row in range(rows):
-            part = self.random.choices(list(PARTS), list(PARTS.values()))[0]
-            found, heavy = makers[part](window)
+            part = random.choices(list(parts), list(parts.values()))[0]
+            found, heavy = makers[part](window, random)
             size = min(len(found), window)
             ids[row, :size], weights[row, :size] = found[:size], heavy[:size]
         return ids, weights

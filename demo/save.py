@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,14 +13,17 @@ from torch import Tensor
 
 from refact_edge.export.beside import beside
 
+from .data import Package
+
 LICENSE = """\
 The files in this folder are licensed under the Apache License, Version 2.0
 (https://www.apache.org/licenses/LICENSE-2.0), as is the project they belong to.
 
 The weights and the tokenizer were trained on the source text of CPython's standard library,
 Copyright (c) 2001 Python Software Foundation; All Rights Reserved, which is licensed under the
-Python Software Foundation License Version 2 (https://docs.python.org/3/license.html). The model
-may repeat passages of it.
+Python Software Foundation License Version 2 (https://docs.python.org/3/license.html), and of the
+packages below, each under the licence it names. The model may repeat passages of them.
+
 """
 
 Config = dict[str, object]
@@ -57,10 +61,21 @@ def bf16_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: weight.detach().to(torch.bfloat16) for name, weight in state.items()}
 
 
+def notice(package: Package) -> str:
+    """Return the line of the licence file that names a package."""
+    return f"{package.name} {package.version}: {package.licence}\n"
+
+
 def save_checkpoint(
-    folder: Path, state: dict[str, Tensor], tokenizer: Tokenizer, fields: Config
+    folder: Path,
+    state: dict[str, Tensor],
+    tokenizer: Tokenizer,
+    fields: Config,
+    packages: Sequence[Package] = (),
 ) -> int:
     """Write the folder beside its place, then move it there; return its size in bytes.
+
+    The licence file names the `packages` that were read.
 
     An older checkpoint stays as it was until the new one is complete.
     """
@@ -75,5 +90,5 @@ def save_checkpoint(
             "tokenizer_class": "PreTrainedTokenizerFast",
         }
         (draft / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
-        (draft / "LICENSE").write_text(LICENSE)
+        (draft / "LICENSE").write_text(LICENSE + "".join(map(notice, packages)))
     return sum(path.stat().st_size for path in folder.iterdir())

@@ -11,13 +11,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from refact_edge.export.starcoder import SPECIAL_TOKENS
 
-VOCABULARY = 4096
 END_OF_TEXT, FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX, FIM_PAD = range(5)
 EMPTY_OUTPUT = SPECIAL_TOKENS.index("<empty_output>")
 
 
-def train_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """Return a tokenizer of `VOCABULARY` ids, the specials first; nothing is added to a text."""
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
+    """Return a tokenizer of `vocabulary` ids, the specials first; nothing is added to a text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -27,7 +26,7 @@ def train_tokenizer(texts: Iterable[str]) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,

@@ -1,172 +1,186 @@
-"""Trains the demo checkpoint and prints its figures: `python -m demo.train --minutes 25`.
+"""Trains a demo checkpoint: `python -m demo.train --recipe words --minutes 15 --out DIR`.
 
-Needs nothing but two CPU cores and the standard library of the interpreter that runs it. The
-schedule is a function of the time that has passed, so a run ends when it was told to, and two runs
-with one seed differ as their machines do.
+Reads what `python -m demo.data` gathered and needs no network. The number of steps is set at the
+beginning, from the speed measured then, so that a busy machine gets the same model later.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import click
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
-from torch import Tensor, nn
-from torch.nn import functional
 
-from refact_edge.export.reference.gpt_refact import GPTRefact
-
-from .corpus import Corpus, read_corpus
-from .report import report
+from .chat import load_functions
+from .corpus import Corpus, load_corpus
+from .curve import draw
+from .data import CORPUS, DATA, FUNCTIONS, PACKAGES, Package, load_packages
+from .loop import Progress, Trainer, costs_of, grow, load_state, save_state
+from .measure import Watch
+from .recipes import POSITIONS, RECIPES, WIDTH, Recipe
 from .samples import Sampler
 from .save import bf16_weights, config, save_checkpoint
-from .tokenizer import VOCABULARY, train_tokenizer
+from .tokenizer import train_tokenizer
 
-WIDTH, HEADS, LAYERS, INNER, EPSILON = 256, 4, 6, 768, 1e-5
-POSITIONS = 1024
-# Ids a step; a window's share of the steps. Short windows are faster, and holes are short.
-STEP_TOKENS = 4096
-WINDOWS = {128: 0.20, 256: 0.48, 512: 0.28, 1024: 0.04}
-MUON_RATE, ADAM_RATE = 0.02, 0.004
-WARM_UP, COOL_DOWN = 0.02, 0.65
-
-Loss = Callable[[Tensor, Tensor], Tensor]
+SAVE_EVERY_S = 300
+POINTS = 16
+# The tokenizer's merges settle long before all packages are read.
+TOKENIZER_CHARACTERS = 24_000_000
 
 
-def build_model() -> GPTRefact:
-    """Return a fresh model; what writes to the residual stream starts at zero."""
-    model = GPTRefact(
-        vocabulary=VOCABULARY, width=WIDTH, heads=HEADS, layers=LAYERS, inner=INNER, epsilon=EPSILON
-    )
-    for name, weight in model.named_parameters():
-        if name.endswith("c_proj.weight"):
-            nn.init.zeros_(weight)
-        elif weight.ndim == 2:
-            nn.init.normal_(weight, std=0.02)
-    return model
+def read_data(folder: Path) -> Corpus:
+    """Read the gathered texts, or say how to gather them."""
+    try:
+        return load_corpus(folder / CORPUS)
+    except FileNotFoundError:
+        raise click.ClickException(
+            f"{folder / CORPUS} is missing; gather the texts first: make train-data"
+        ) from None
 
 
-def optimizers(model: nn.Module) -> list[torch.optim.Optimizer]:
-    """Return Muon for the matrices of the layers, AdamW for embedding, head and norms."""
-    named = list(model.named_parameters())
-    matrices = [weight for name, weight in named if ".h." in name and weight.ndim == 2]
-    others = [weight for name, weight in named if not (".h." in name and weight.ndim == 2)]
-    return [
-        torch.optim.Muon(matrices, lr=MUON_RATE, momentum=0.95, weight_decay=0.05),
-        torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0),
-    ]
+def open_tokenizer(checkpoint: Path) -> Tokenizer:
+    """Return a checkpoint's tokenizer, which parses no specials in text."""
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
 
 
-def rate_factor(passed: float) -> float:
-    """Return the learning rate's factor after `passed` (0 to 1) of the time: up, flat, to zero."""
-    return max(0.0, min(passed / WARM_UP, 1.0, (1.0 - passed) / COOL_DOWN))
+def tokenizer_for(corpus: Corpus, recipe: Recipe) -> Tokenizer:
+    """Train the tokenizer on the library first, then on packages until there is enough."""
+    sources = corpus.of("training")
+    texts = [source.text for source in sources if source.group == "library"]
+    others = [source.text for source in sources if source.group == "packages"]
+    Random(0).shuffle(others)
+    size = 0
+    for text in others:
+        if (size := size + len(text)) > TOKENIZER_CHARACTERS:
+            break
+        texts.append(text)
+    return train_tokenizer(texts, recipe.vocabulary)
 
 
-def loss_of(model: nn.Module) -> Loss:
-    """Return the weighted mean cost of the next id for ids and weights [B, T + 1], in nats."""
-
-    def loss(ids: Tensor, weights: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(ids[:, :-1])
-        nats = functional.cross_entropy(
-            logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
-        )
-        heavy = weights[:, 1:].flatten()
-        return (nats * heavy).sum() / heavy.sum()
-
-    return loss
-
-
-def step_loss(loss: Loss, sampler: Sampler, window: int) -> Tensor:
-    """Return the loss of a fresh batch of windows of this length, its gradients added up."""
-    ids, weights = sampler.batch(STEP_TOKENS // window, window + 1)
-    value = loss(torch.from_numpy(ids), torch.from_numpy(weights))
-    value.backward()  # type: ignore[no-untyped-call]
-    return value
-
-
-def warm_up(model: nn.Module, sampler: Sampler, loss: Loss) -> None:
-    """Evaluate each window length once, so that compiling does not eat the training's time."""
-    with click.progressbar(WINDOWS, label="compiling") as bar:
-        for window in bar:
-            step_loss(loss, sampler, window)
-            model.zero_grad()
-
-
-def train(model: nn.Module, sampler: Sampler, random: Random, seconds: float, loss: Loss) -> int:
-    """Train `model` in place for `seconds`; return how many ids it saw."""
-    steppers = optimizers(model)
-    bases = [stepper.param_groups[0]["lr"] for stepper in steppers]
-    began, passed, seen, smooth = time.monotonic(), 0.0, 0, 0.0
+def run(trainer: Trainer, progress: Progress, watch: Watch, out: Path) -> None:
+    """Train to the end, with a progress bar; the state is saved every few minutes."""
+    costs = costs_of(trainer.model, trainer.device)
+    every, saved, smooth = max(1, progress.steps // POINTS), time.monotonic(), 0.0
     with click.progressbar(
-        length=1000, label="training", item_show_func=lambda shown: shown
+        length=progress.steps, label="training", item_show_func=lambda shown: shown
     ) as bar:
-        while passed < 1.0:
-            window = random.choices(list(WINDOWS), list(WINDOWS.values()))[0]
-            value = step_loss(loss, sampler, window).item()
-            for stepper, base in zip(steppers, bases, strict=True):
-                stepper.param_groups[0]["lr"] = base * rate_factor(passed)
-                stepper.step()
-                stepper.zero_grad()
-            seen += STEP_TOKENS
-            smooth = 0.99 * smooth + 0.01 * value if smooth else value
-            passed = min(1.0, (time.monotonic() - began) / seconds)
-            bar.update(int(1000 * passed) - bar.pos, f"loss {smooth:.3f}, {seen / 1e6:.1f}M ids")
-    return seen
+        bar.update(progress.done)
+        while progress.done < progress.steps:
+            value = trainer.step(progress)
+            smooth = 0.98 * smooth + 0.02 * value if smooth else value
+            if progress.done % every == 0 or progress.done == progress.steps:
+                point = {"ids": float(progress.ids), "training": smooth / math.log(2)}
+                progress.points.append(point | watch.point(costs))
+            if time.monotonic() - saved > SAVE_EVERY_S or progress.done == progress.steps:
+                save_state(trainer, progress, out / "state.pt")
+                saved = time.monotonic()
+            bar.update(1, f"cost {smooth:.3f} nats, {progress.ids / 1e6:.1f}M ids")
 
 
-def prepare(seed: int) -> tuple[Corpus, Tokenizer, Sampler, Random]:
-    """Read the library, train the tokenizer and set up the sampler."""
-    torch.manual_seed(seed)
-    random = Random(seed)
-    corpus = read_corpus()
-    tokenizer = train_tokenizer(source.text for source in corpus.training)
-    size = sum(len(source.text.encode()) for source in corpus.training)
-    click.echo(
-        f"{len(corpus.training)} files, {size / 1e6:.2f} MB; "
-        f"{len(corpus.held_out)} held out, {corpus.dropped} dropped as copies"
+def begin(trainer: Trainer, out: Path, start: Path | None, minutes: float, seed: int) -> Progress:
+    """Go on with the run in `out`, or begin one, from the weights of a checkpoint when asked."""
+    click.echo("compiling and timing (a minute) ...")
+    seconds = trainer.seconds_a_step()
+    state = out / "state.pt"
+    if state.exists():
+        progress = load_state(trainer, state)
+        click.echo(f"going on with {state}: step {progress.done} of {progress.steps}")
+        return progress
+    if start is not None:
+        layers = json.loads((start / "config.json").read_text())["n_layer"]
+        grow(trainer.model, load_file(start / "model.safetensors"), layers)
+    progress = Progress(seed, steps=max(1, round(60 * minutes / seconds)))
+    click.echo(f"{progress.steps} steps of {trainer.recipe.step_ids} ids, {seconds:.2f} s each")
+    return progress
+
+
+def write(
+    trainer: Trainer,
+    progress: Progress,
+    tokenizer: Tokenizer,
+    packages: Sequence[Package],
+    out: Path,
+) -> None:
+    """Write the checkpoint, the curve's points and its picture."""
+    fields = config(
+        vocabulary=trainer.recipe.vocabulary,
+        width=WIDTH,
+        heads=trainer.recipe.heads,
+        layers=trainer.recipe.layers,
+        positions=POSITIONS,
     )
-    return corpus, tokenizer, Sampler(tokenizer, corpus.training, random), random
+    weights = trainer.model.state_dict()
+    size = save_checkpoint(out / "checkpoint", weights, tokenizer, fields, packages)
+    (out / "curve.json").write_text(json.dumps(progress.points, indent=1) + "\n")
+    draw(progress.points, out / "curve.svg")
+    click.echo(f"{out / 'checkpoint'}: {size:,} bytes; its curve is {out / 'curve.svg'}")
 
 
 @click.command()
-@click.option("--minutes", default=25.0, show_default=True, help="Time for the training itself.")
+@click.option("--recipe", "name", type=click.Choice(list(RECIPES)), default="words")
+@click.option("--minutes", default=90.0, show_default=True, help="Time for the training itself.")
 @click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="A checkpoint's folder to build on: its tokenizer, and its layers among new ones.",
+)
+@click.option("--rates", default=1.0, show_default=True, help="Factor on both learning rates.")
+@click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run's folder.")
 @click.option(
     "--compile/--eager",
     "compiled",
     default=True,
     help="Use torch.compile, twice as fast; it needs a C++ compiler.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path(__file__).parent / "checkpoint",
-    help="The checkpoint's folder.",
-)
-def main(minutes: float, seed: int, compiled: bool, out: Path) -> None:
-    """Train the demo checkpoint on the Python standard library."""
-    corpus, tokenizer, sampler, random = prepare(seed)
-    model = build_model()
-    loss = loss_of(model)
-    if compiled:
-        loss = torch.compile(loss, dynamic=False)
-        warm_up(model, sampler, loss)
-    seen = train(model, sampler, random, 60 * minutes, loss)
-    click.echo(f"{seen / 1e6:.1f}M ids, {seen / (60 * minutes):,.0f} a second")
-    fields = config(
-        vocabulary=VOCABULARY, width=WIDTH, heads=HEADS, layers=LAYERS, positions=POSITIONS
-    )
-    size = save_checkpoint(out, model.state_dict(), tokenizer, fields)
-    click.echo(f"{out}: {size:,} bytes")
-    rounded = {name: weight.float() for name, weight in bf16_weights(model.state_dict()).items()}
-    model.load_state_dict(rounded)
-    for line in report(model, tokenizer, corpus.held_out):
-        click.echo(line)
+def main(
+    name: str,
+    minutes: float,
+    seed: int,
+    start: Path | None,
+    rates: float,
+    data: Path,
+    out: Path,
+    compiled: bool,
+) -> None:
+    """Train a demo checkpoint; run it again with the same --out to go on after an interruption."""
+    torch.manual_seed(seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    recipe = RECIPES[name]
+    recipe = replace(recipe, muon_rate=recipe.muon_rate * rates, adam_rate=recipe.adam_rate * rates)
+    corpus = read_data(data)
+    out.mkdir(parents=True, exist_ok=True)
+    click.echo(f"recipe {name} on {device.type}; preparing the tokenizer and the texts ...")
+    tokenizer = tokenizer_for(corpus, recipe) if start is None else open_tokenizer(start)
+    functions = load_functions(data / FUNCTIONS, "training")
+    sampler = Sampler(tokenizer, corpus.of("training"), functions, recipe.groups, recipe.several)
+    watch = Watch(tokenizer, corpus.of("validation"))
+    trainer = Trainer(recipe, sampler, device, compiled=compiled)
+    progress = begin(trainer, out, start, minutes, seed)
+    try:
+        run(trainer, progress, watch, out)
+    except KeyboardInterrupt:
+        save_state(trainer, progress, out / "state.pt")
+        click.echo(f"\nstopped after {progress.done} steps; the same command goes on from there")
+        raise SystemExit(130) from None
+    write(trainer, progress, tokenizer, load_packages(data / PACKAGES), out)
+    rounded = {
+        key: weight.float() for key, weight in bf16_weights(trainer.model.state_dict()).items()
+    }
+    trainer.model.load_state_dict(rounded)
+    for key, value in watch.figures(costs_of(trainer.model, device)).items():
+        click.echo(f"validation {key}: {value:.3f}")
 
 
 if __name__ == "__main__":
