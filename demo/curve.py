@@ -29,6 +29,6 @@ def draw(points: Sequence[dict[str, float]], file: Path) -> None:
     axes.set_ylabel("bits a byte")
     axes.set_title("Demo checkpoint: files that are watched, not trained on")
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2)
     figure.savefig(file, metadata={"Date": None})
     pyplot.close(figure)

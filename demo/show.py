@@ -12,14 +12,14 @@ import sys
 PREFIX = """class Point:
     def __eq__(self, other):
         if not isinstance(other, Point):
-            return"""
+            """
 SUFFIX = """
         return self.value == other.value
 """
 GREEDY = ["--temperature", "0"]
 COMMANDS = (
     ["complete", "--prefix", PREFIX, "--suffix", SUFFIX, *GREEDY],
-    ["chat", "Write a Python function: Return the number of items in the queue.", *GREEDY],
+    ["chat", "Write a function __len__ for this: Return the number of items in the queue.", *GREEDY],
 )
 
 

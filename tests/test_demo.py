@@ -63,7 +63,7 @@ def test_it_has_learned_something(variant: str, demo_bundle: Path) -> None:
     model = refact_edge.load(demo_bundle, variant=variant)
     greedy = refact_edge.Sampling(temperature=0)
     stream = model.complete(PREFIX, SUFFIX, sampling=greedy)
-    assert "".join(stream) == " NotImplemented"
+    assert "".join(stream) == "return NotImplemented"
     assert stream.finish == "stop"
 
 
@@ -78,7 +78,7 @@ def test_show_prints_each_command_and_then_its_answer(root: Path, demo_bundle: P
         command, cwd=root, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.count("$ refact-edge") == 2
-    assert " NotImplemented\n" in done.stdout
+    assert "return NotImplemented\n" in done.stdout
     assert "def " in done.stdout.split("$ refact-edge chat")[1]
 
 
