@@ -51,7 +51,8 @@ class Filler:
             OptionError: when the context or the order makes no sense.
 
         """
-        self.context = min(context or DEFAULT_CONTEXT, model.context_tokens)
+        asked = DEFAULT_CONTEXT if context is None else context
+        self.context = min(asked, model.context_tokens)
         self.order = order or model.layouts.fim_default
         if self.context < SMALLEST_CONTEXT:
             raise OptionError(f"context {self.context}; expected {SMALLEST_CONTEXT} or more")

@@ -131,36 +131,41 @@ class Sandbox:
     def _judge(self, task: Task, timeout_s: float) -> Verdict:
         with (
             tempfile.TemporaryDirectory(prefix="refact-eval-") as folder,
-            self._pair(Path(folder), task) as checker,
+            self._pair(Path(folder), task) as (worker, checker),
         ):
             try:
                 _, told = checker.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired:
                 return Verdict(TIMED_OUT, f"no verdict within {timeout_s:g} s")
+            _check_made(_written(worker))
         return _read_verdict(told)
 
     @contextmanager
-    def _pair(self, folder: Path, task: Task) -> Iterator[Process]:
-        """Yield the checker, with the worker at its pipes; both are ended afterwards."""
+    def _pair(self, folder: Path, task: Task) -> Iterator[tuple[Process, Process]]:
+        """Yield the worker and the checker at its pipes; both are ended afterwards."""
         checks = asdict(task)
         work = {"program": checks.pop("program")}
         asked, told = os.pipe(), os.pipe()  # each (to read, to write)
         with ExitStack() as running:
             try:
-                streams = (asked[0], told[1], subprocess.DEVNULL)
-                running.enter_context(self._start(folder, "worker", work, streams))
-                streams = (told[0], asked[1], subprocess.PIPE)
+                streams = (asked[0], told[1])
+                worker = running.enter_context(self._start(folder, "worker", work, streams))
+                streams = (told[0], asked[1])
                 checker = running.enter_context(self._start(folder, "checker", checks, streams))
             finally:
                 for end in (*asked, *told):  # or the one would not see that the other is gone
                     os.close(end)
-            yield checker
+            yield worker, checker
 
     @contextmanager
     def _start(
-        self, folder: Path, role: str, work: dict[str, Any], streams: tuple[int, int, int]
+        self, folder: Path, role: str, work: dict[str, Any], streams: tuple[int, int]
     ) -> Iterator[Process]:
-        """Run a role of inside/ on `work`, with these standard streams; kill it at the end."""
+        """Run a role of inside/ on `work`, at these pipes; kill it at the end.
+
+        Both roles give their standard error up before they run anything: what comes out of the
+        worker's is bubblewrap's.
+        """
         job = folder / f"{role}.json"
         job.write_text(json.dumps({**work, "limits": self._limits}), encoding="utf-8")
         shown = {"/box/inside": INSIDE, "/box/job.json": job}
@@ -172,7 +177,7 @@ class Sandbox:
                 [*wrapped, *python, box, inner],
                 stdin=streams[0],
                 stdout=streams[1],
-                stderr=streams[2],
+                stderr=subprocess.PIPE,
                 pass_fds=() if filter_fd is None else (filter_fd,),
                 start_new_session=True,  # a Ctrl-C is ours, and killing the group kills all of it
                 cwd=folder,
@@ -194,11 +199,25 @@ class Sandbox:
             raise SandboxError(f"no program can be run {what}: {verdict.detail}; {_ALLOW}")
 
 
-def _read_verdict(told: bytes) -> Verdict:
+def _written(process: Process) -> bytes:
+    """Return what a process has written to its standard error so far, without waiting."""
+    if process.stderr is None:
+        return b""
+    os.set_blocking(process.stderr.fileno(), False)
+    return process.stderr.read() or b""
+
+
+def _check_made(told: bytes) -> str:
+    """Return the last line of a standard error, unless bubblewrap wrote it."""
     text = told.decode(errors="replace").strip()
     last = text.splitlines()[-1] if text else ""
     if last.startswith("bwrap: "):
         raise SandboxError(f"the sandbox could not be made: {last}; {_ALLOW}")
+    return last
+
+
+def _read_verdict(told: bytes) -> Verdict:
+    last = _check_made(told)
     try:
         verdict = json.loads(last)
         return Verdict(PASSED if verdict["passed"] is True else FAILED, str(verdict["detail"]))

@@ -135,7 +135,8 @@ def test_a_hole_too_long_for_the_window_is_left_out_and_counted(tiny_bundle: Pat
 
 def test_a_window_or_an_order_that_makes_no_sense_is_refused(tiny_bundle: Path) -> None:
     model = load(tiny_bundle, variant="fp32")
-    with pytest.raises(OptionError, match="context 3; expected 128 or more"):
-        Filler(model, 3, None)
+    for context in (3, 0, -1):
+        with pytest.raises(OptionError, match=f"context {context}; expected 128 or more"):
+            Filler(model, context, None)
     with pytest.raises(OptionError, match="order 'xyz'; expected one of: spm, psm"):
         Filler(model, None, "xyz")

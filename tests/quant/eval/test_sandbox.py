@@ -397,6 +397,21 @@ def test_an_environment_under_an_odd_path_is_no_hindrance(bwrap: Sandbox, tmp_pa
     assert (done.stdout, done.stderr) == ("passed\n", "")
 
 
+def test_a_sandbox_that_fails_in_the_middle_is_no_failed_program(
+    bwrap: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "bwrap"  # as when the system has run out of something, for the worker alone
+    fake.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *inside.worker*) echo "bwrap: Out of namespaces" >&2; exit 1;; esac\n'
+        f'exec {bwrap._bwrap} "$@"\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setattr(bwrap, "_bwrap", str(fake))
+    with pytest.raises(SandboxError, match="bwrap: Out of namespaces"):
+        bwrap.judge(_task(RIGHT))
+
+
 @pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), 1e9])
 def test_a_timeout_that_makes_no_sense_is_refused(timeout_s: float) -> None:
     with pytest.raises(OptionError, match="expected over 0 and at most 3600 seconds"):

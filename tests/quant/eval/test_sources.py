@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from refact_edge.quant.eval import sources
 from refact_edge.quant.eval.sources import find_sources
 from refact_edge.runtime.errors import EvalError
 
@@ -63,3 +64,13 @@ def test_a_folder_without_sources_is_refused_with_what_was_looked_for(tmp_path: 
     for wrong in (tmp_path / "none", tmp_path / "short.py"):
         with pytest.raises(EvalError, match="is not a folder"):
             find_sources(wrong)
+
+
+def test_what_does_not_fit_the_memory_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "MOST_CHARACTERS", 2 * len(CODE) + 5)
+    _write(tmp_path, {f"{name}.py": CODE for name in "abcd"})
+    found = find_sources(tmp_path)
+    assert [file.name for file in found.files] == ["a.py", "b.py"]
+    assert found.skipped == {"beyond the first 200 MB": 2}
