@@ -19,7 +19,11 @@ SUFFIX = """
 GREEDY = ["--temperature", "0"]
 COMMANDS = (
     ["complete", "--prefix", PREFIX, "--suffix", SUFFIX, *GREEDY],
-    ["chat", "Write a function __len__ for this: Return the number of items in the queue.", *GREEDY],
+    [
+        "chat",
+        "Write a function __len__ for this: Return the number of items in the queue.",
+        *GREEDY,
+    ],
 )
 
 
