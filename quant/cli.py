@@ -124,7 +124,8 @@ def fim(
 
     Holes: line (one whole line), span (any characters), body (an indented block). Exact match with
     and without the suffix is compared on lines only, both cut at the line end, as nothing but a
-    suffix lets the model end by itself. Bits a byte say what the true text costs the model.
+    suffix lets the model end by itself; without it the indent is shown or not, and either counts.
+    Bits a byte say what the true text costs the model.
 
     \b
     Examples:

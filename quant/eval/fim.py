@@ -5,7 +5,9 @@ suffix of another hole, and the prefix alone. A model that uses the suffix pays 
 right one.
 
 The prefix alone has no end token, so exact match with and without the suffix is compared on whole
-lines only, and both answers are then cut at the line end. All else is the model's own end.
+lines only, and both answers are then cut at the line end. All else is the model's own end. An
+indent at the end of a prompt parts what the tokenizer joins, which training on holes teaches and
+training on text does not: the prefix alone is tried with the indent and without, and either counts.
 """
 
 from __future__ import annotations
@@ -96,9 +98,19 @@ class Filler:
             "repetitive": is_repetitive(self._tokens.decode(ids)),
         }
         if hole.kind == LINE:
-            alone = self._cut(self._reader.write(parts.prefix, most)[0], LINE)
-            found |= {"completion_alone": alone, "exact_alone": alone == hole.middle}
+            alone = self._lines_alone(parts.prefix, most)
+            found |= {"completions_alone": alone, "exact_alone": hole.middle in alone}
         return found
+
+    def _lines_alone(self, prefix: Ids, most: int) -> list[str]:
+        """Return the line that follows the prefix alone, with its indent shown and without."""
+        lines = [self._cut(self._reader.write(prefix, most)[0], LINE)]
+        text = self._tokens.decode(prefix)
+        margin = self._tokens.encode(text.rstrip(" \t"))
+        if margin and len(margin) < len(prefix):
+            written = self._reader.write(margin, most + len(prefix) - len(margin))[0]
+            lines.append(self._tokens.decode(written).lstrip().partition("\n")[0])
+        return lines
 
     def _cut(self, ids: Ids, kind: str) -> str:
         text = self._tokens.decode(ids)

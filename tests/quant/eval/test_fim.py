@@ -140,3 +140,20 @@ def test_a_window_or_an_order_that_makes_no_sense_is_refused(tiny_bundle: Path) 
             Filler(model, context, None)
     with pytest.raises(OptionError, match="order 'xyz'; expected one of: spm, psm"):
         Filler(model, None, "xyz")
+
+
+def test_the_prefix_alone_may_be_right_with_its_indent_or_without(tiny_bundle: Path) -> None:
+    filler = Filler(load(tiny_bundle, variant="fp32"), 200, None)
+    shown: list[str] = []
+
+    def write(prompt: list[int], most: int) -> tuple[list[int], bool]:
+        text = filler._tokens.decode(prompt)
+        shown.append(text)
+        said = {"p\n    ": "wrong\n", "p\n": "\n    m = 1\nmore"}.get(text, "other")
+        return filler._tokens.encode(said), True
+
+    filler._reader.write = write  # type: ignore[method-assign, assignment]
+    record = filler.measure(Hole("a", "line", "a", "p\n    ", "m = 1", "\ns\n"), None)
+    assert shown[1:] == ["p\n    ", "p\n"]
+    assert record["completions_alone"] == ["wrong", "m = 1"]
+    assert (record["exact"], record["exact_alone"]) == (False, True)
