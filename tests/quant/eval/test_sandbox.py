@@ -4,18 +4,21 @@ A program here is right about `answer()` unless it does harm, so that a harm tha
 shows as a passed test.
 """
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sysconfig
 import time
+import uuid
 import venv
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from refact_edge.quant.eval import sandbox
 from refact_edge.quant.eval.sandbox import FAILED, PASSED, TIMED_OUT, Sandbox, Task, Verdict
 from refact_edge.quant.eval.seccomp import ARCHITECTURES, build_filter
 from refact_edge.runtime.errors import OptionError, SandboxError
@@ -24,6 +27,7 @@ TIMEOUT_S = 8.0
 BRIEF_S = 1.0
 SLACK_S = 4.0  # the machine may be busy
 
+MARK = f"sandbox-test-{uuid.uuid4()}"
 TEST = "def check(candidate):\n    assert candidate() == 42\n    assert candidate() != 43\n"
 RIGHT = "def answer():\n    return 42\n"
 
@@ -48,43 +52,54 @@ def unsafe() -> Sandbox:
 @pytest.fixture(params=["bwrap", "unsafe"])
 def either(request: pytest.FixtureRequest) -> Sandbox:
     """Return each sandbox in turn, for programs that do no harm to the machine even unsafely."""
-    sandbox: Sandbox = request.getfixturevalue(request.param)
-    return sandbox
+    chosen: Sandbox = request.getfixturevalue(request.param)
+    return chosen
 
 
-def _judge(sandbox: Sandbox, program: str, test: str = TEST) -> Verdict:
+def _judge(box: Sandbox, program: str, test: str = TEST) -> Verdict:
     """Judge, and see that it took no longer than the timeout and left no process behind."""
     before = time.monotonic()
-    verdict = sandbox.judge(_task(program, test))
+    verdict = box.judge(_task(program, test))
     assert time.monotonic() - before < TIMEOUT_S + SLACK_S
     _assert_none_left()
     return verdict
 
 
+@pytest.fixture(autouse=True)
+def _marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every process of these sandboxes, and what it forks, be known by its command line."""
+    monkeypatch.setattr(sandbox, "_START", f"{sandbox._START}  # {MARK}")
+
+
 def _assert_none_left() -> None:
+    left = _running()
     for _ in range(50):
-        left = [*_running_with(b"from inside.")]
         if not left:
             return
         time.sleep(0.1)
+        left = _running()
     raise AssertionError(f"still running: {left}")
 
 
-def _running_with(mark: bytes) -> Iterator[bytes]:
+def _running() -> list[bytes]:
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):  # it has ended meanwhile
             command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if mark in command and b"refact-eval" in command + _cwd(folder):
-            yield command
+            found += [command] * (MARK.encode() in command)
+    return found
 
 
-def _cwd(folder: Path) -> bytes:
-    try:
-        return os.fsencode((folder / "cwd").readlink())
-    except OSError:
-        return b""
+def test_what_runs_is_seen(either: Sandbox) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        judging = pool.submit(either.judge, _task("import time\ntime.sleep(1)\n" + RIGHT))
+        deadline = time.monotonic() + TIMEOUT_S
+        while len(_running()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        seen = len(_running())
+        assert judging.result().passed
+    assert seen >= 2
+    _assert_none_left()
 
 
 def test_a_right_program_passes_and_a_wrong_one_fails(either: Sandbox) -> None:
