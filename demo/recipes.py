@@ -40,6 +40,7 @@ class Recipe:
 
 
 LIBRARY_FIRST = {"library": 0.45, "tests": 0.10, "packages": 0.45}
+PACKAGES_FIRST = {"library": 0.38, "tests": 0.05, "packages": 0.57}
 HOLES_FIRST = {"fim": 0.70, "text": 0.22, "chat": 0.08}
 ONE_MIX = {128: (0.4, HOLES_FIRST), 256: (0.4, HOLES_FIRST), 512: (0.2, HOLES_FIRST)}
 # Holes in short windows, where the suffix is near; text in long ones.
@@ -47,6 +48,12 @@ BY_WINDOW = {
     128: (0.45, {"fim": 0.90, "text": 0.02, "chat": 0.08}),
     256: (0.30, {"fim": 0.75, "text": 0.15, "chat": 0.10}),
     512: (0.25, {"fim": 0.25, "text": 0.65, "chat": 0.10}),
+}
+# More of the holes with as much around them as an editor sends, less of the text they are cut from.
+HOLES_BY_WINDOW = {
+    128: (0.30, {"fim": 0.92, "chat": 0.08}),
+    256: (0.50, {"fim": 0.85, "text": 0.05, "chat": 0.10}),
+    512: (0.20, {"fim": 0.30, "text": 0.55, "chat": 0.15}),
 }
 
 # All but `small` come close to the 16 MiB of bf16 that a demo may have.
@@ -56,4 +63,5 @@ RECIPES = {
     "words": Recipe(5, 8192, LIBRARY_FIRST, ONE_MIX),
     "heads": Recipe(5, 8192, LIBRARY_FIRST, ONE_MIX, heads=8, several=0.65),
     "deep-by-window": Recipe(8, 4096, LIBRARY_FIRST, BY_WINDOW, several=0.65),
+    "deep-holes": Recipe(8, 4096, PACKAGES_FIRST, HOLES_BY_WINDOW, several=0.5),
 }

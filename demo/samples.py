@@ -25,11 +25,12 @@ from .holes import Kind, cut
 from .tokenizer import EMPTY_OUTPUT, END_OF_TEXT, FIM_MIDDLE, FIM_PAD, FIM_PREFIX, FIM_SUFFIX
 
 SYSTEM = "You are a programming assistant"
-# The middle is a tenth of a sequence and all of what is asked for later.
-MIDDLE_WEIGHT = 3.0
-# The first ids of a middle are the hardest: in the PSM order what they follow is far away.
-FIRST_IDS, FIRST_WEIGHT = 6, 6.0
-SPM_PART = 0.4
+# The middle is a tenth of a sequence and all of what is asked for later. In the PSM order, where
+# what it follows is far away, it is learned later than in the SPM order.
+ANSWER_WEIGHT, SPM_WEIGHT, PSM_WEIGHT = 3.0, 3.0, 5.0
+# The first ids of an answer are the hardest.
+FIRST_IDS, FIRST_FACTOR = 6, 2.0
+SPM_PART = 0.5
 # No token of ours is longer on average over a whole window; what is too much is cut off again.
 CHARACTERS_A_TOKEN = 7
 SHORTEST_ROOM = 24
@@ -112,13 +113,13 @@ def chat_prompt(tokenizer: Tokenizer, user: str) -> list[int]:
     ]
 
 
-def weighted(prompt: list[int], answer: list[int]) -> Row:
-    """Return prompt and answer as a row in which the answer weighs more.
+def weighted(prompt: list[int], answer: list[int], weight: float = ANSWER_WEIGHT) -> Row:
+    """Return prompt and answer as a row in which an id of the answer weighs more.
 
     A weight depends on the place alone, so that no id is made likelier by it.
     """
     first = min(FIRST_IDS, len(answer))
-    heavy = [FIRST_WEIGHT] * first + [MIDDLE_WEIGHT] * (len(answer) - first)
+    heavy = [weight * FIRST_FACTOR] * first + [weight] * (len(answer) - first)
     return prompt + answer, [1.0] * len(prompt) + heavy
 
 
@@ -167,8 +168,9 @@ class Sampler:
             if several:
                 room = min(room, random.randint(SHORTEST_ROOM, max(SHORTEST_ROOM, window // 2)))
             hole = self.infill(room, random)
-            prompt = hole.prompt(spm=random.random() < SPM_PART)
-            more, heavy = weighted(prompt, [*hole.middle, END_OF_TEXT])
+            spm = random.random() < SPM_PART
+            answer = [*hole.middle, END_OF_TEXT]
+            more, heavy = weighted(hole.prompt(spm=spm), answer, SPM_WEIGHT if spm else PSM_WEIGHT)
             ids += more
             weights += heavy
         return ids, weights
