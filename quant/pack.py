@@ -1,12 +1,14 @@
 """Weights as codes and scales, and back. Pure numpy; a weight is always [N, K], fp32.
 
-N counts outputs (or rows of an embedding), K inputs. Rounding is to the nearest code.
+N counts outputs (or rows of an embedding), K inputs. Codes are whole numbers around zero, [N, K];
+`lay_out` turns them into the bytes that kernels read. `pack` rounds to the nearest code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,9 @@ import numpy.typing as npt
 from .schemes import Blocks, Floats, Form, Rows
 
 Floating = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.int8]
 Array = npt.NDArray[np.generic]
+Quantized = Rows | Blocks
 
 CHUNK_ROWS = 2048  # bounds the temporaries of a large weight
 
@@ -54,11 +58,9 @@ class Packed:
 
 
 def pack(weight: Floating, form: Form) -> Packed:
-    """Return `weight` [N, K] in `form`.
+    """Return `weight` [N, K] in `form`, each value rounded to the nearest code.
 
-    Floats keep [N, K] in one part, "values". Rows hold "codes" [N, K] int8 and "scales" [N].
-    Blocks hold "codes" [N, ceil(K/size), size*bits/8] uint8, low bits first, and "scales"
-    [N, ceil(K/size)]; a short last block is padded with zeros, which change no scale.
+    Floats keep [N, K] in one part, "values". For the parts of other forms see `lay_out`.
 
     Raises:
         OverflowError: when a value does not fit fp16.
@@ -66,15 +68,20 @@ def pack(weight: Floating, form: Form) -> Packed:
     """
     if isinstance(form, Floats):
         return _pack_floats(weight, form)
-    codes: list[Array] = []
-    scales: list[Floating] = []
+    codes, scales = [], []
+    for chunk in chunks(weight):
+        scales.append(largest_scales(chunk, form))
+        codes.append(nearest(chunk, scales[-1], form))
+    return packed(weight, np.concatenate(codes), np.concatenate(scales), form)
+
+
+def packed(weight: Floating, codes: Codes, scales: Floating, form: Quantized) -> Packed:
+    """Return codes [N, K] and scales as the parts of a weight, with what they cost it."""
     error = NO_ERROR
-    for chunk in _chunks(weight):
-        some = _rows(chunk) if isinstance(form, Rows) else _blocks(chunk, form)
-        codes.append(some[0])
-        scales.append(some[1])
-        error += _error(chunk, _restore(*some, form, chunk.shape[1]))
-    parts: dict[str, Array] = {"codes": np.concatenate(codes), "scales": np.concatenate(scales)}
+    for at, chunk in zip(range(0, len(weight), CHUNK_ROWS), chunks(weight), strict=True):
+        rows = slice(at, at + CHUNK_ROWS)
+        error += _error(chunk, values(codes[rows], scales[rows], form))
+    parts = {"codes": lay_out(codes, form), "scales": scales}
     return Packed(form, (weight.shape[0], weight.shape[1]), parts, error)
 
 
@@ -82,31 +89,112 @@ def unpack(packed: Packed) -> Floating:
     """Return the weight [N, K] that the codes stand for."""
     if isinstance(packed.form, Floats):
         return packed.parts["values"].astype(np.float32)
-    codes, scales = packed.parts["codes"], packed.parts["scales"].astype(np.float32)
-    return _restore(codes, scales, packed.form, packed.shape[1])
+    codes = _read(packed.parts["codes"], packed.form, packed.shape[1])
+    return values(codes, packed.parts["scales"].astype(np.float32), packed.form)
+
+
+def chunks(weight: Floating) -> Iterator[Floating]:
+    """Yield some rows at a time, to bound the temporaries of a large weight."""
+    for start in range(0, weight.shape[0], CHUNK_ROWS):
+        yield weight[start : start + CHUNK_ROWS]
+
+
+def code_range(form: Quantized) -> tuple[int, int]:
+    """Return the lowest and the highest code."""
+    if isinstance(form, Rows):
+        return -127, 127
+    middle = 2 ** (form.bits - 1)
+    return -middle, middle - 1
+
+
+def largest_scales(weight: Floating, form: Quantized) -> Floating:
+    """Return the scales with which the largest values just fit: [N], or [N, ceil(K/size)].
+
+    In a block the value of largest magnitude, whatever its sign, gets the lowest code: codes run
+    one further down than up, and so every code is used.
+    """
+    if isinstance(form, Rows):
+        return _nonzero(np.abs(weight).max(axis=1) / np.float32(127))
+    blocks = split(weight, form.size)
+    at = np.abs(blocks).argmax(axis=2)[..., None]
+    largest = np.take_along_axis(blocks, at, axis=2)[..., 0]
+    return _nonzero(largest / np.float32(code_range(form)[0]))
+
+
+def nearest(weight: Floating, scales: Floating, form: Quantized) -> Codes:
+    """Return the nearest codes [N, K]."""
+    steps = by_column(scales, form, weight.shape[1])
+    codes: Codes = np.clip(np.rint(weight / steps), *code_range(form)).astype(np.int8)
+    return codes
+
+
+def values(codes: Codes, scales: Floating, form: Quantized) -> Floating:
+    """Return what codes [N, K] stand for."""
+    restored: Floating = codes.astype(np.float32) * by_column(scales, form, codes.shape[1])
+    return restored
+
+
+def by_column(scales: Floating, form: Quantized, columns: int) -> Floating:
+    """Return the scale of each value of a weight, [N, K] or, for one a row, [N, 1]."""
+    if isinstance(form, Rows):
+        return scales[:, None]
+    spread: Floating = np.repeat(scales, form.size, axis=1)[:, :columns]
+    return spread
+
+
+def split(weight: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """See [N, K] as blocks [N, ceil(K/size), size]; a short last block is padded with zeros."""
+    rows, columns = weight.shape
+    short = -columns % size
+    if short:
+        weight = np.pad(weight, ((0, 0), (0, short)))
+    return weight.reshape(rows, -1, size)
+
+
+def lay_out(codes: Codes, form: Quantized) -> Array:
+    """Return codes [N, K] as they are stored.
+
+    Rows keep [N, K] int8. Blocks become [N, ceil(K/size), size*bits/8] uint8 counted from the
+    lowest code, low nibble first as MatMulNBits expects; what pads a short last block is zero.
+    """
+    if isinstance(form, Rows):
+        return codes
+    blocks = split(codes.astype(np.int16), form.size) - code_range(form)[0]
+    blocks = blocks.astype(np.uint8)
+    if form.bits == 8:
+        return blocks
+    interleaved: Array = blocks[..., 0::2] | (blocks[..., 1::2] << np.uint8(4))
+    return interleaved
+
+
+def _read(stored: Array, form: Quantized, columns: int) -> Codes:
+    """Undo `lay_out`."""
+    if isinstance(form, Rows):
+        return stored.astype(np.int8)
+    whole = stored.astype(np.uint8)
+    if form.bits == 4:
+        halves = (whole & np.uint8(15), whole >> np.uint8(4))
+        whole = np.stack(halves, axis=-1)
+    codes = whole.reshape(len(whole), -1)[:, :columns].astype(np.int16) + code_range(form)[0]
+    return codes.astype(np.int8)
 
 
 def _pack_floats(weight: Floating, form: Floats) -> Packed:
     shape = (weight.shape[0], weight.shape[1])
     if form.type == "float32":
-        values: Array = weight
+        same: Array = weight
         error = Error(0.0, float(np.sum(np.square(weight, dtype=np.float64))), 0.0)
-        return Packed(form, shape, {"values": values}, error)
-    values = np.empty(shape, form.type)
+        return Packed(form, shape, {"values": same}, error)
+    rounded = np.empty(shape, form.type)
     error = NO_ERROR
     limit = float(np.finfo(np.float16).max)
-    for at, chunk in zip(range(0, shape[0], CHUNK_ROWS), _chunks(weight), strict=True):
+    for at, chunk in zip(range(0, shape[0], CHUNK_ROWS), chunks(weight), strict=True):
         if np.abs(chunk).max(initial=0.0) > limit:
             raise OverflowError(f"holds values beyond {limit:g}, the largest of fp16")
         part = chunk.astype(form.type)
-        values[at : at + CHUNK_ROWS] = part
+        rounded[at : at + CHUNK_ROWS] = part
         error += _error(chunk, part.astype(np.float32))
-    return Packed(form, shape, {"values": values}, error)
-
-
-def _chunks(weight: Floating) -> Iterator[Floating]:
-    for start in range(0, weight.shape[0], CHUNK_ROWS):
-        yield weight[start : start + CHUNK_ROWS]
+    return Packed(form, shape, {"values": rounded}, error)
 
 
 def _error(exact: Floating, rounded: Floating) -> Error:
@@ -119,61 +207,7 @@ def _error(exact: Floating, rounded: Floating) -> Error:
     )
 
 
-def _rows(weight: Floating) -> tuple[Array, Floating]:
-    """One symmetric scale a row: codes -127..127."""
-    scales = _nonzero(np.abs(weight).max(axis=1) / np.float32(127))
-    codes = np.rint(weight / scales[:, None]).astype(np.int8)
-    return codes, scales
-
-
-def _blocks(weight: Floating, form: Blocks) -> tuple[Array, Floating]:
-    """One scale a block, zero at the middle code; the block's largest value gets the lowest code.
-
-    Codes run from -2**(bits-1) to 2**(bits-1) - 1, one further down than up: giving the far end
-    to the value of largest magnitude, whatever its sign, uses every code.
-    """
-    blocks = _split(weight, form.size)
-    middle = 2 ** (form.bits - 1)
-    at = np.abs(blocks).argmax(axis=2)[..., None]
-    scales = _nonzero(np.take_along_axis(blocks, at, axis=2)[..., 0] / np.float32(-middle))
-    codes = np.rint(blocks / scales[..., None]) + middle
-    whole = np.clip(codes, 0, 2 * middle - 1).astype(np.uint8)
-    return _interleave(whole, form.bits), scales
-
-
-def _split(weight: Floating, size: int) -> Floating:
-    rows, columns = weight.shape
-    short = -columns % size
-    if short:
-        weight = np.pad(weight, ((0, 0), (0, short)))
-    return weight.reshape(rows, -1, size)
-
-
 def _nonzero(scales: Floating) -> Floating:
     """Replace scales too small to divide by; codes of such a block are then all zero."""
     tiny = np.finfo(np.float32).tiny
     return np.where(np.abs(scales) < tiny, np.float32(1), scales).astype(np.float32)
-
-
-def _interleave(codes: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
-    """Pack codes of 4 or 8 bits along the last axis, low nibble first as MatMulNBits expects."""
-    if bits == 8:
-        return codes
-    packed: npt.NDArray[np.uint8] = codes[..., 0::2] | (codes[..., 1::2] << np.uint8(4))
-    return packed
-
-
-def _restore(codes: Array, scales: Floating, form: Form, columns: int) -> Floating:
-    if isinstance(form, Rows):
-        rows: Floating = codes.astype(np.float32) * scales[:, None]
-        return rows
-    assert isinstance(form, Blocks)
-    whole = codes
-    if form.bits == 4:
-        whole = np.empty((*codes.shape[:2], form.size), np.uint8)
-        whole[..., 0::2] = codes & np.uint8(15)  # type: ignore[operator]
-        whole[..., 1::2] = codes >> np.uint8(4)  # type: ignore[operator]
-    middle = np.float32(2 ** (form.bits - 1))
-    values = (whole.astype(np.float32) - middle) * scales[..., None]
-    restored: Floating = values.reshape(values.shape[0], -1)[:, :columns]
-    return restored
