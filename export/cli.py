@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..quant.report import quality_lines
 from ..quant.schemes import DEFAULT_VARIANTS, SCHEMES
 from ..runtime.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
+    from ..quant.eval.sources import Source
     from .parity import Comparison
 
 _FOLDER = click.Path(path_type=Path)
@@ -62,37 +64,76 @@ def _names(variants: str) -> list[str]:
 )
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--license", "licence", type=_FOLDER, help="Licence file of the weights.")
+@click.option(
+    "--calibrate",
+    type=_FOLDER,
+    metavar="DIR",
+    help="Source files to calibrate on, such as your own; a small set by default.",
+)
+@click.option("--no-calibration", is_flag=True, help="Round to nearest: fast, and less exact.")
+@click.option("--no-report", is_flag=True, help="Do not measure what was lost.")
 def export(
-    checkpoint: Path, bundle: Path, variants: str, force: bool, licence: Path | None
+    checkpoint: Path,
+    bundle: Path,
+    variants: str,
+    force: bool,
+    licence: Path | None,
+    calibrate: Path | None,
+    no_calibration: bool,
+    no_report: bool,
 ) -> None:
     """Turn the folder CHECKPOINT into the ONNX bundle BUNDLE.
+
+    Quantized weights are rounded for the prompts that the model will see: holes and questions cut
+    from source files, which are read and never run. Then each variant is measured against full
+    precision on other files, and the figures are written into the bundle.
 
     \b
     Examples:
       refact-edge export Refact-1_6B-fim bundle
+      refact-edge export Refact-1_6B-fim bundle --calibrate my-project
       refact-edge export Refact-1_6B-fim bundle --variants fp16,int4
       refact-edge export Refact-1_6B-fim bundle --force --license LICENSE
     """
     _require("export")
     from .convert import export_bundle
+    from .quality import default_data
 
     done = export_bundle(
-        checkpoint, bundle, _names(variants), force=force, licence=licence, track=_bar
+        checkpoint,
+        bundle,
+        _names(variants),
+        force=force,
+        licence=licence,
+        calibration=_calibration(calibrate, no_calibration),
+        data=() if no_report else default_data(),
+        track=_bar,
     )
     click.echo(f"{bundle} ({done.manifest['architecture']})")
-    click.echo(f"{'variant':8} {'MB':>8} {'bits/weight':>12} {'relative error':>15}")
+    click.echo(f"{'variant':8} {'MB':>8} {'bits/weight':>12}")
     for name, entry in done.manifest["variants"].items():
-        report = entry["report"]
-        click.echo(
-            f"{name:8} {entry['bytes'] / 1e6:8.1f} {report['bits_per_weight']:12} "
-            f"{report['relative_error']:15}"
-        )
+        bits = entry["report"]["bits_per_weight"]
+        click.echo(f"{name:8} {entry['bytes'] / 1e6:8.1f} {bits:12}")
+    for line in quality_lines(done.manifest["quality"]) if "quality" in done.manifest else ():
+        click.echo(line)
     if done.licence is None:
         click.echo(
             "note: the checkpoint has no LICENSE file and none was given with --license; the terms "
             "of the weights travel with every copy of them",
             err=True,
         )
+
+
+def _calibration(folder: Path | None, without: bool) -> Sequence[Source]:
+    """Return the files to calibrate on; none when not wanted."""
+    from ..quant.calibrate import default_sources
+    from ..quant.eval.sources import find_sources
+
+    if without and folder is not None:
+        raise OptionError("--calibrate and --no-calibration exclude each other; give one")
+    if without:
+        return ()
+    return default_sources() if folder is None else find_sources(folder).files
 
 
 @click.command()
@@ -131,6 +172,38 @@ def verify(
             click.echo("fp32 agrees with the reference" if exact else "fp32 DIFFERS: see above")
     if not exact:
         raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("bundle", type=_FOLDER)
+@click.option("--checkpoint", type=_FOLDER, required=True, help="The folder it was made from.")
+@click.option("--variants", help="Comma-separated; all of the bundle's when not given.")
+@click.option(
+    "--data", type=_FOLDER, metavar="DIR", help="Source files to measure on; a few by default."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def quality(
+    bundle: Path, checkpoint: Path, variants: str | None, data: Path | None, as_json: bool
+) -> None:
+    """Measure what the variants of a bundle lost against full precision.
+
+    \b
+    Examples:
+      refact-edge quality bundle --checkpoint Refact-1_6B-fim
+      refact-edge quality bundle --checkpoint Refact-1_6B-fim --data my-project --json
+    """
+    _require("export")
+    from ..quant.eval.sources import find_sources
+    from .quality import default_data, measure_bundle
+
+    names = None if variants is None else _names(variants)
+    sources = default_data() if data is None else find_sources(data).files
+    figures = measure_bundle(checkpoint, bundle, data=sources, variants=names, track=_bar)
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        for line in quality_lines(figures):
+            click.echo(line)
 
 
 def _print_comparison(results: dict[str, Comparison]) -> None:

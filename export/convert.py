@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..quant.schemes import Scheme, require_schemes
+from ..quant.calibrate import TEXT_TOKENS, Ids, calibration_texts, fingerprint
+from ..quant.eval.sources import Source
+from ..quant.schemes import Floats, Scheme, require_schemes
 from ..runtime import bundle as layout
 from ..runtime.errors import CheckpointError, ExportError
+from ..runtime.prompts import Layouts
+from ..runtime.tokens import Tokens
 from . import loaders
 from .architectures import Architecture, WeightSpec
 from .beside import beside, check_space, check_writable
 from .blocks import Weights
-from .checkpoint import Checkpoint
 from .graph import Graph
 from .inspect import Inspected, inspect_checkpoint
+from .layerwise import Layerwise, Stage
 from .progress import SILENT, Track
+from .quality import measure
 from .weights import VariantWriter, estimate_bytes, load_weight
 
 
@@ -44,15 +50,21 @@ def export_bundle(
     *,
     force: bool = False,
     licence: Path | None = None,
+    calibration: Sequence[Source] = (),
+    data: Sequence[Source] = (),
     track: Track = SILENT,
 ) -> Exported:
     """Convert the checkpoint folder into a bundle at `target`.
 
-    The same checkpoint and tools give the same bytes.
+    With `calibration` files, weights are rounded for the activations of prompts cut from them;
+    without, to the nearest. With `data` files, what was lost is measured on them and stands in the
+    manifest. The same checkpoint, files, tools and kind of machine give the same bytes.
 
     Raises:
         OptionError: when a variant is unknown.
         CheckpointError: when the checkpoint is not what it should be; lists all that is wrong.
+        EvalError: when the files have no place for a hole.
+        MissingExtraError: when onnxruntime is not installed, which calibrates and measures.
         ExportError: when `target` exists and `force` is not given, or the disk is full.
 
     """
@@ -64,14 +76,20 @@ def export_bundle(
     found = inspect_checkpoint(checkpoint, track)
     specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
     check_space(target, sum(estimate_bytes(specs, scheme) for scheme in schemes))
+    quantized = any(not isinstance(scheme.matrix, Floats) for scheme in schemes)
+    texts = _texts(found, calibration) if calibration and quantized else []
     with beside(target) as work:
         (work / layout.GRAPH_FOLDER).mkdir()
-        written = _write_weights(work, found.checkpoint, specs, schemes, track)
+        stages = Layerwise(found).calibrate(texts) if texts else _one_by_one(found, specs)
+        written = _write_weights(work, stages, sum(map(_elements, specs)), schemes, track)
         for scheme, writer in zip(schemes, written, strict=True):
             _write_graphs(work, found.architecture, found.config, scheme, writer)
         names = [scheme.name for scheme in schemes]
         _write_side_files(work, found, names, licence_file)
-        manifest = _manifest(work, found, schemes, written)
+        manifest = _manifest(work, found, schemes, written, texts)
+        if data:
+            types = {scheme.name: scheme.activations for scheme in schemes}
+            manifest["quality"] = measure(found, work, types, data=data, track=track)
         _write_json(work / layout.MANIFEST, manifest)
     return Exported(target, manifest, "LICENSE" if licence_file else None)
 
@@ -101,34 +119,46 @@ def _licence_file(checkpoint: Path, given: Path | None) -> Path | None:
     return found[0] if found else None
 
 
+def _texts(found: Inspected, calibration: Sequence[Source]) -> list[Ids]:
+    tokens = Tokens(found.checkpoint.path / layout.TOKENIZER)
+    layouts = Layouts.from_manifest(found.architecture.prompts())
+    length = min(TEXT_TOKENS, found.sizes.context)
+    return calibration_texts(calibration, tokens, layouts, text_tokens=length)
+
+
+def _one_by_one(found: Inspected, specs: Sequence[WeightSpec]) -> Iterator[Stage]:
+    """Yield each weight by itself, with nothing known of what it is multiplied with."""
+    for spec in specs:
+        yield Stage((spec,), {spec.name: load_weight(found.checkpoint, spec)}, {})
+
+
 def _write_weights(
-    work: Path,
-    checkpoint: Checkpoint,
-    specs: list[WeightSpec],
-    schemes: list[Scheme],
-    track: Track,
+    work: Path, stages: Iterable[Stage], total: int, schemes: list[Scheme], track: Track
 ) -> list[VariantWriter]:
-    """Read each weight once and add it to the data file of every variant."""
+    """Add each weight to the data file of every variant; `total` elements are to come."""
     writers: list[VariantWriter] = []
-    total = sum(_elements(spec) for spec in specs)
     try:
         for scheme in schemes:
             writers.append(VariantWriter(work / layout.weights_file(scheme.name), scheme))
         with track("packing weights", total) as advance:
-            for spec in specs:
-                weight = load_weight(checkpoint, spec)
-                for writer in writers:
-                    try:
-                        writer.add(spec, weight)
-                    except OverflowError as error:
-                        raise CheckpointError(
-                            f"{spec.name} {error}; leave out variant {writer.scheme.name}"
-                        ) from error
-                advance(_elements(spec))
+            for stage in stages:
+                for spec in stage.specs:
+                    for writer in writers:
+                        _add(writer, spec, stage)
+                    advance(_elements(spec))
     finally:
         for writer in writers:
             writer.close()
     return writers
+
+
+def _add(writer: VariantWriter, spec: WeightSpec, stage: Stage) -> None:
+    try:
+        writer.add(spec, stage.weights[spec.name], stage.moments.get(spec.name))
+    except OverflowError as error:
+        raise CheckpointError(
+            f"{spec.name} {error}; leave out variant {writer.scheme.name}"
+        ) from error
 
 
 def _elements(spec: WeightSpec) -> int:
@@ -177,7 +207,11 @@ def _write_json(file: Path, content: object) -> None:
 
 
 def _manifest(
-    work: Path, found: Inspected, schemes: list[Scheme], written: list[VariantWriter]
+    work: Path,
+    found: Inspected,
+    schemes: list[Scheme],
+    written: list[VariantWriter],
+    texts: Sequence[Ids],
 ) -> dict[str, Any]:
     hashes = {layout.weights_file(w.scheme.name): w.sha256 for w in written}
     files = {}
@@ -202,6 +236,11 @@ def _manifest(
         },
         "provenance": {
             "source": found.source_files,
+            "calibration": {
+                "texts": len(texts),
+                "tokens": sum(map(len, texts)),
+                "sha256": fingerprint(texts),
+            },
             "tools": {
                 "refact-edge": __version__,
                 "onnx": version("onnx"),

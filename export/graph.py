@@ -43,8 +43,8 @@ class Located:
 class Graph:
     """A graph under construction. Values are named by strings, as in ONNX itself."""
 
-    def __init__(self, name: str, data_file: str) -> None:
-        """Start a graph whose weights lie in `data_file`, in the same folder."""
+    def __init__(self, name: str, data_file: str | None) -> None:
+        """Start a graph whose weights lie in `data_file`, in the same folder; None: are inputs."""
         self._name, self._data_file = name, data_file
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, TensorProto] = {}
@@ -99,6 +99,10 @@ class Graph:
             self._made[key] = names
         return self._made[key]
 
+    def multiplied(self, weight: str) -> str:
+        """Return the value that a product multiplies with `weight`."""
+        return str(next(node.input[0] for node in self._nodes if weight in node.input[1:]))
+
     def constant(self, value: npt.ArrayLike, type: str = "int64") -> str:
         """Return the name of a small constant kept in the graph itself."""
         array = np.asarray(value, type)
@@ -113,6 +117,10 @@ class Graph:
 
     def weight(self, name: str, located: Located, shape: tuple[int, ...] | None = None) -> str:
         """Return the name of a tensor in the data file, seen in `shape`."""
+        if self._data_file is None:
+            if all(known.name != name for known in self._inputs):
+                self.input(name, located.type, shape or located.shape)
+            return name
         tensor = TensorProto(
             name=name,
             data_type=ONNX_TYPES[located.type],

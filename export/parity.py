@@ -122,7 +122,7 @@ def compare(
             f"tokens {prompt_tokens}; expected at most the context, {bundle.sizes.context}"
         )
     found = inspect_checkpoint(checkpoint, track)
-    _check_same_source(bundle, found)
+    check_same_source(bundle, found)
     ids = sample_ids(bundle, prompt_tokens)
     greedy = {
         name: _greedy(bundle, name, ids[:GREEDY_PROMPT], greedy_tokens)
@@ -152,7 +152,8 @@ def _require_torch() -> None:
         raise MissingExtraError("torch", "verify") from error
 
 
-def _check_same_source(bundle: Bundle, found: Inspected) -> None:
+def check_same_source(bundle: Bundle, found: Inspected) -> None:
+    """Raise BundleError when the bundle was made from another checkpoint."""
     mine = {entry["file"]: entry["sha256"] for entry in bundle.provenance.get("source", [])}
     theirs = {entry["file"]: entry["sha256"] for entry in found.source_files}
     if mine != theirs:

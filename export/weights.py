@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..quant.pack import NO_ERROR, Array, Error, Packed, pack
+from ..quant.gptq import pack_compensated
+from ..quant.moments import Moments, output_error
+from ..quant.pack import NO_ERROR, Array, Error, Packed, pack, unpack
+from ..quant.report import rounded
 from ..quant.schemes import Blocks, Floats, Form, Rows, Scheme
 from .architectures import WeightSpec
 from .blocks import Stored
@@ -58,6 +61,7 @@ class VariantWriter:
         self.scheme = scheme
         self.stored: dict[str, Stored] = {}
         self._errors: dict[str, Error] = {}
+        self._output_errors: dict[str, float] = {}
         self._bits = 0
         self._elements = 0
         self._hash = hashlib.sha256()
@@ -69,15 +73,23 @@ class VariantWriter:
         """Hash of the file so far."""
         return self._hash.hexdigest()
 
-    def add(self, spec: WeightSpec, weight: npt.NDArray[np.float32]) -> None:
+    def add(
+        self, spec: WeightSpec, weight: npt.NDArray[np.float32], moments: Moments | None = None
+    ) -> None:
         """Pack a weight and append its parts.
+
+        With the moments of what it is multiplied with, rounding errors are made good by others.
 
         Raises:
             OverflowError: when a value does not fit the scheme's type.
 
         """
         form = form_of(spec, self.scheme)
-        packed = pack(weight, form)
+        if moments is None or isinstance(form, Floats):
+            packed = pack(weight, form)
+        else:
+            packed = pack_compensated(weight, form, moments.second)
+            self._output_errors[spec.name] = output_error(weight, unpack(packed), moments.second)
         located = {}
         for part, array in packed.parts.items():
             laid_out = self._lay_out(array, part, spec, packed)
@@ -93,17 +105,23 @@ class VariantWriter:
         self._stream.close()
 
     def report(self) -> dict[str, Any]:
-        """Return what rounding cost: root of squared error over energy, overall and the worst."""
+        """Return what rounding cost: root of squared error over energy, overall and the worst.
+
+        The worst are those whose products are off most, where calibration has seen products.
+        """
         total = sum(self._errors.values(), NO_ERROR)
-        worst = sorted(self._errors.items(), key=lambda item: -item[1].relative)[:_WORST]
+        relative = {name: error.relative for name, error in self._errors.items()}
+        seen = self._output_errors or relative
+        worst = sorted(seen, key=lambda name: -seen[name])[:_WORST]
         return {
-            "bits_per_weight": _round(self._bits / self._elements),
-            "relative_error": _round(total.relative),
-            "largest_error": _round(total.largest),
+            "bits_per_weight": rounded(self._bits / self._elements),
+            "relative_error": rounded(total.relative),
+            "largest_error": rounded(total.largest),
             "worst": [
-                {"tensor": name, "relative_error": _round(error.relative)}
-                for name, error in worst
-                if error.squared
+                {"tensor": name, "relative_error": rounded(relative[name])}
+                | ({"output_error": rounded(seen[name])} if self._output_errors else {})
+                for name in worst
+                if relative[name]
             ],
         }
 
@@ -131,8 +149,3 @@ def _unpadded(codes: Array, packed: Packed) -> Array:
     assert isinstance(packed.form, Blocks)
     rows, columns = packed.shape
     return codes.reshape(rows, -1)[:, : columns * packed.form.bits // 8]
-
-
-def _round(value: float) -> float:
-    """Keep four digits: enough to compare, too few to differ between machines."""
-    return float(f"{value:.4g}")

@@ -46,7 +46,9 @@ def compensate(weight: Floating, scales: Floating, form: Quantized, moments: Mom
     for chunk in chunks(weight):
         rows = slice(at, at + len(chunk))
         steps = np.broadcast_to(by_column(scales[rows], form, chunk.shape[1]), chunk.shape)
-        codes[rows, order] = _round(chunk[:, order], steps[:, order], code_range(form), factor)
+        # Columns are worked on one by one: let each lie in one piece.
+        rest, grid = chunk.T[order].copy(), steps.T[order]
+        codes[rows, order] = _round(rest, grid, code_range(form), factor).T
         at += len(chunk)
     return codes
 
@@ -62,20 +64,18 @@ def _factor(moments: Moments, order: npt.NDArray[np.intp]) -> Floating:
     return upper
 
 
-def _round(
-    rest: Floating, steps: Floating, limits: tuple[int, int], factor: Floating
-) -> npt.NDArray[np.int8]:
-    """Round the columns of `rest` from the left; it is used up."""
-    rows, columns = rest.shape
+def _round(rest: Floating, steps: Floating, limits: tuple[int, int], factor: Floating) -> Codes:
+    """Round the columns, here [K, N], from the first; `rest` is used up."""
+    columns, rows = rest.shape
     codes = np.empty(rest.shape, np.int8)
     for start in range(0, columns, _TOGETHER):
         end = min(columns, start + _TOGETHER)
-        part, errors = rest[:, start:end], np.empty((rows, end - start), np.float32)
+        errors = np.empty((end - start, rows), np.float32)
         for i, column in enumerate(range(start, end)):
-            step = steps[:, column]
-            code = np.clip(np.rint(part[:, i] / step), *limits)
-            codes[:, column] = code
-            errors[:, i] = (part[:, i] - code * step) / factor[column, column]
-            part[:, i + 1 :] -= errors[:, i, None] * factor[column, column + 1 : end]
-        rest[:, end:] -= errors @ factor[start:end, end:]
+            exact, step = rest[column], steps[column]
+            code = np.clip(np.rint(exact / step), *limits)
+            codes[column] = code
+            errors[i] = (exact - code * step) / factor[column, column]
+            rest[column + 1 : end] -= factor[column, column + 1 : end, None] * errors[i]
+        rest[end:] -= factor[start:end, end:].T @ errors
     return codes

@@ -60,7 +60,8 @@ class Packed:
 def pack(weight: Floating, form: Form) -> Packed:
     """Return `weight` [N, K] in `form`, each value rounded to the nearest code.
 
-    Floats keep [N, K] in one part, "values". For the parts of other forms see `lay_out`.
+    Floats keep [N, K] in one part, "values". For the parts of other forms see `lay_out`; their
+    scales are those with which the largest values just fit.
 
     Raises:
         OverflowError: when a value does not fit fp16.
@@ -114,7 +115,7 @@ def largest_scales(weight: Floating, form: Quantized) -> Floating:
     one further down than up, and so every code is used.
     """
     if isinstance(form, Rows):
-        return _nonzero(np.abs(weight).max(axis=1) / np.float32(127))
+        return _nonzero(np.abs(weight).max(axis=1) / np.float32(code_range(form)[1]))
     blocks = split(weight, form.size)
     at = np.abs(blocks).argmax(axis=2)[..., None]
     largest = np.take_along_axis(blocks, at, axis=2)[..., 0]
@@ -207,7 +208,7 @@ def _error(exact: Floating, rounded: Floating) -> Error:
     )
 
 
-def _nonzero(scales: Floating) -> Floating:
+def _nonzero(scales: npt.NDArray[np.floating]) -> Floating:
     """Replace scales too small to divide by; codes of such a block are then all zero."""
     tiny = np.finfo(np.float32).tiny
     return np.where(np.abs(scales) < tiny, np.float32(1), scales).astype(np.float32)

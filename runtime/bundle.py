@@ -96,6 +96,7 @@ class Bundle:
     variants: dict[str, Variant]
     provenance: dict[str, Any]
     files: dict[str, dict[str, Any]]
+    quality: dict[str, Any]  # what was measured against full precision; empty when nothing was
 
     def variant_files(self, variant: str) -> list[str]:
         """Files of one variant: its two graphs and their weights."""
@@ -149,6 +150,7 @@ def read_bundle(path: Path) -> Bundle:
             },
             provenance=dict(manifest["provenance"]),
             files={name: dict(entry) for name, entry in manifest["files"].items()},
+            quality=dict(manifest.get("quality", {})),
         )
         _check_values(bundle)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

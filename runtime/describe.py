@@ -14,11 +14,12 @@ def describe(bundle: Bundle) -> Iterator[str]:
         f"{bundle.path}: {bundle.architecture}, {sizes.layers} layers of width {sizes.width}, "
         f"{sizes.context} tokens of context, {sizes.tokens} in the vocabulary"
     )
-    yield f"{'variant':8} {'MB':>8} {'bits/weight':>12} {'relative error':>15}  scheme"
+    yield f"{'variant':8} {'MB':>8} {'bits/weight':>12} {'mean KL':>9}  scheme"
+    measured = bundle.quality.get("variants", {})
     for name, variant in bundle.variants.items():
         bits = variant.report.get("bits_per_weight", "?")
-        error = variant.report.get("relative_error", "?")
-        yield f"{name:8} {variant.bytes / 1e6:8.1f} {bits:>12} {error:>15}  {variant.scheme}"
+        lost = measured.get(name, {}).get("mean_kl", "?")
+        yield f"{name:8} {variant.bytes / 1e6:8.1f} {bits:>12} {lost:>9}  {variant.scheme}"
     yield "made from:"
     for source in bundle.provenance.get("source", []):
         yield f"  {source['file']}  {source['bytes']} bytes  sha256 {source['sha256'][:16]}..."

@@ -19,14 +19,21 @@ if TYPE_CHECKING:
     from ..graph import Graph
 
 
+STREAM, STREAM_OUT = "stream", "stream_out"  # activations between the parts of a model
+
+
 @dataclass(frozen=True)
 class WeightSpec:
-    """A weight as graphs use it, and the checkpoint tensors [rows, K] it is stacked from."""
+    """A weight as graphs use it, and the checkpoint tensors [rows, K] it is stacked from.
+
+    `layer` is None for what stands before the first layer or after the last.
+    """
 
     name: str
     shape: tuple[int, ...]
     role: Literal["embedding", "matrix", "norm"]
     sources: tuple[str, ...]
+    layer: int | None = None
 
 
 class Architecture(Protocol):
@@ -67,6 +74,18 @@ class Architecture(Protocol):
 
     def build(self, g: Graph, config: Any, weights: Weights, *, standard: bool) -> None:
         """Build the standard graph or the engine's."""
+
+    def build_embedding(self, g: Graph, config: Any, weights: Weights) -> None:
+        """Build ids [1, T] -> `STREAM_OUT` [T, E]."""
+
+    def build_layer(self, g: Graph, config: Any, weights: Weights) -> None:
+        """Build the first layer alone, from the start of one text: ids, `STREAM` -> `STREAM_OUT`.
+
+        Of the ids only their number counts. All other layers are the same but for their weights.
+        """
+
+    def build_head(self, g: Graph, config: Any, weights: Weights) -> None:
+        """Build what follows the last layer: `STREAM` [T, E] -> logits [T, V]."""
 
     def reference(self, config: Any) -> nn.Module:
         """Return the torch module whose weights are named as `weight_specs` names them."""

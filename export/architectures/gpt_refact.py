@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...runtime.bundle import (
     ATTENTION_MASK,
     INPUT_IDS,
@@ -21,7 +23,7 @@ from ...runtime.bundle import (
 from .. import blocks, starcoder
 from ..blocks import Weights
 from ..graph import ONNX_TYPES, Graph
-from . import WeightSpec
+from . import STREAM, STREAM_OUT, WeightSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -172,22 +174,19 @@ def weight_specs(config: Config, names: set[str]) -> list[WeightSpec]:
         "mlp.gate_up_proj": ("mlp.linear_1", "mlp.linear_3"),
     }
 
-    def spec(name: str, role: Any) -> WeightSpec:
+    def spec(name: str, role: Any, layer: int | None = None) -> WeightSpec:
         sources: tuple[str, ...] = (name,)
         for part, parts in unfused.items() if not fused else ():
             if name.endswith(f".{part}.weight"):
                 sources = tuple(name.replace(f".{part}.", f".{source}.") for source in parts)
-        return WeightSpec(name, shapes[name], role, sources)
+        return WeightSpec(name, shapes[name], role, sources, layer)
 
     specs = [spec("transformer.wte.weight", "embedding")]
+    order = ("ln_1", "attn.q", "attn.kv", "attn.c_proj", "ln_2", "mlp.gate_up_proj", "mlp.c_proj")
     for i in range(config.layers):
-        layer = f"transformer.h.{i}"
-        specs.append(spec(f"{layer}.ln_1.weight", "norm"))
-        specs += [spec(f"{layer}.attn.{part}.weight", "matrix") for part in ("q", "kv", "c_proj")]
-        specs.append(spec(f"{layer}.ln_2.weight", "norm"))
-        specs += [
-            spec(f"{layer}.mlp.{part}.weight", "matrix") for part in ("gate_up_proj", "c_proj")
-        ]
+        for part in order:
+            role = "norm" if part.startswith("ln") else "matrix"
+            specs.append(spec(f"transformer.h.{i}.{part}.weight", role, i))
     return [*specs, spec("ln_f.weight", "norm"), spec("lm_head.weight", "matrix")]
 
 
@@ -262,6 +261,32 @@ def build(g: Graph, config: Config, weights: Weights, *, standard: bool) -> None
     for i, present in enumerate(presents):
         for part, value in zip(("key", "value"), present, strict=True):
             g.output(value, present_name(i, part), kv, ["batch_size", 1, rows, config.head_size])
+
+
+def build_embedding(g: Graph, config: Config, weights: Weights) -> None:
+    """Build ids [1, T] -> the stream [T, E] before the first layer."""
+    ids = g.input(INPUT_IDS, "int64", [1, "tokens"])
+    flat = g.op("Reshape", ids, g.constant([-1]))
+    x = blocks.embedding(g, flat, weights, "transformer.wte.weight")
+    g.output(x, STREAM_OUT, "float32", ["tokens", config.width])
+
+
+def build_layer(g: Graph, config: Config, weights: Weights) -> None:
+    """Build the first layer alone, from the start of one text: the stream [T, E] in and out."""
+    ids = g.input(INPUT_IDS, "int64", [1, "tokens"])
+    x = g.input(STREAM, "float32", ["tokens", config.width])
+    nothing = g.constant(np.empty((1, 1, 0, config.head_size)), "float32")
+    s = blocks.sequence(g, ids, nothing, blocks.alibi_slopes(config.heads), "float32", None)
+    x, _, _ = _layer(g, x, config, weights, s, 0, (nothing, nothing), standard=False)
+    g.output(x, STREAM_OUT, "float32", ["tokens", config.width])
+
+
+def build_head(g: Graph, config: Config, weights: Weights) -> None:
+    """Build the stream [T, E] after the last layer -> logits [T, V]."""
+    x = g.input(STREAM, "float32", ["tokens", config.width])
+    x = blocks.layer_norm(g, x, weights, "ln_f.weight", config.epsilon)
+    logits = blocks.linear(g, x, weights, "lm_head.weight")
+    g.output(logits, LOGITS, "float32", ["tokens", config.vocabulary])
 
 
 def _layer(

@@ -1,0 +1,169 @@
+"""The model in full precision, a layer at a time.
+
+A layer's weights are read when its turn comes and given up after it; between the layers only the
+stream of activations of all texts is kept. One graph serves every layer: weights are its inputs.
+At the full size that is 2 GB instead of 7, and every input of every product can be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..quant.moments import Moments
+from ..quant.schemes import Floats
+from ..runtime.bundle import INPUT_IDS, LOGITS
+from ..runtime.session import import_onnxruntime
+from .architectures import STREAM, STREAM_OUT, WeightSpec
+from .blocks import Stored, Weights
+from .graph import Graph, Located
+from .inspect import Inspected
+from .weights import load_weight
+
+Floating = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+Build = Callable[[Graph, Any, Weights], None]
+
+_EXACT = Floats("float32")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Embedding, one layer or head: its weights [N, K], and moments of what they multiply."""
+
+    specs: tuple[WeightSpec, ...]
+    weights: dict[str, Floating]
+    moments: dict[str, Moments]
+
+
+class Layerwise:
+    """A checkpoint that is evaluated stage by stage."""
+
+    def __init__(self, found: Inspected) -> None:
+        architecture, self._checkpoint = found.architecture, found.checkpoint
+        specs = architecture.weight_specs(found.config, set(found.checkpoint.tensors))
+        layers = sorted({spec.layer for spec in specs if spec.layer is not None})
+        self._layers = [[spec for spec in specs if spec.layer == layer] for layer in layers]
+        outside = [spec for spec in specs if spec.layer is None]
+        embedding = [spec for spec in outside if spec.role == "embedding"]
+        head = [spec for spec in outside if spec.role != "embedding"]
+        self._embedding = _Part(architecture.build_embedding, found.config, embedding)
+        self._layer = _Part(architecture.build_layer, found.config, self._layers[0])
+        self._head = _Part(architecture.build_head, found.config, head)
+
+    def calibrate(self, texts: Sequence[Ids]) -> Iterator[Stage]:
+        """Yield every stage, in the order of `weight_specs`, after all texts went through it."""
+        weights = self._read(self._embedding.specs)
+        stream = list(self._embedded(texts, weights))
+        yield Stage(self._embedding.specs, weights, {})
+        for part, specs in self._parts():
+            weights = self._read(specs)
+            yield Stage(tuple(specs), weights, self._pass(part, weights, texts, stream))
+
+    def logits(self, texts: Sequence[Ids], advance: Callable[[int], None]) -> Iterator[Floating]:
+        """Yield the logits [T, V] of each text; `advance` is called once a layer."""
+        stream = list(self._embedded(texts, self._read(self._embedding.specs)))
+        for specs in self._layers:
+            self._pass(self._layer, self._read(specs), texts, stream, watched=False)
+            advance(1)
+        fed = self._head.fed(self._read(self._head.specs))
+        for x in stream:
+            yield self._head.run(fed, {STREAM: x})[LOGITS]
+
+    def _parts(self) -> Iterator[tuple[_Part, Sequence[WeightSpec]]]:
+        """Yield what follows the embedding, and whose weights it runs with."""
+        for specs in self._layers:
+            yield self._layer, specs
+        yield self._head, self._head.specs
+
+    def _embedded(
+        self, texts: Sequence[Ids], weights: Mapping[str, Floating]
+    ) -> Iterator[Floating]:
+        fed = self._embedding.fed(weights)
+        for ids in texts:
+            yield self._embedding.run(fed, {INPUT_IDS: ids[None]})[STREAM_OUT]
+
+    def _read(self, specs: Sequence[WeightSpec]) -> dict[str, Floating]:
+        return {spec.name: load_weight(self._checkpoint, spec) for spec in specs}
+
+    @staticmethod
+    def _pass(
+        part: _Part,
+        weights: Mapping[str, Floating],
+        texts: Sequence[Ids],
+        stream: list[Floating],
+        *,
+        watched: bool = True,
+    ) -> dict[str, Moments]:
+        """Send all texts through a part; return the moments of what its weights multiply."""
+        seen = {tap: Moments() for tap in part.taps.values()} if watched else {}
+        fed = part.fed(weights)
+        for i, ids in enumerate(texts):
+            found = part.run(fed, {INPUT_IDS: ids[None], STREAM: stream[i]})
+            for tap, moments in seen.items():
+                moments.add(found[tap])
+            stream[i] = found.get(STREAM_OUT, stream[i])
+        names = dict(zip((spec.name for spec in part.specs), weights, strict=True))
+        return {names[weight]: seen[tap] for weight, tap in part.taps.items() if tap in seen}
+
+
+class _Part:
+    """A graph whose inputs are weights and activations."""
+
+    def __init__(self, build: Build, config: object, specs: Sequence[WeightSpec]) -> None:
+        """Build and open it; `taps` names the output that shows what a weight is multiplied with.
+
+        It runs with the weights of any specs of the same shapes in the same order.
+        """
+        self.specs = tuple(specs)
+        graph = Graph("part", None)
+        build(graph, config, Weights({spec.name: _stored(spec) for spec in specs}, "float32"))
+        self.taps: dict[str, str] = {}
+        shown: dict[str, str] = {}
+        for spec in specs:
+            if spec.role != "matrix":
+                continue
+            value = graph.multiplied(spec.name)
+            if value not in shown:
+                shown[value] = f"{spec.name}.input"
+                graph.output(value, shown[value], "float32", ["rows", spec.shape[1]])
+                shown[shown[value]] = shown[value]  # it bears that name from here on
+            self.taps[spec.name] = shown[value]
+        model = graph.model().SerializeToString()
+        settings = import_onnxruntime().SessionOptions()
+        settings.log_severity_level = 3
+        self._session = import_onnxruntime().InferenceSession(
+            model, settings, providers=["CPUExecutionProvider"]
+        )
+        self._inputs = {value.name for value in self._session.get_inputs()}
+        self._outputs = [value.name for value in self._session.get_outputs()]
+
+    def fed(self, weights: Mapping[str, Floating]) -> dict[str, Floating]:
+        """Return the weights of one stage, in the order of the specs, as the graph takes them."""
+        pairs = zip(self.specs, weights.values(), strict=True)
+        return {spec.name: _laid_out(spec, weight) for spec, weight in pairs}
+
+    def run(
+        self, fed: Mapping[str, Floating], activations: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, Floating]:
+        """Run it with weights from `fed`; activations that it has no use for are left out."""
+        given = {name: array for name, array in activations.items() if name in self._inputs}
+        found = self._session.run(self._outputs, {**given, **fed})
+        return dict(zip(self._outputs, found, strict=True))
+
+
+def _stored(spec: WeightSpec) -> Stored:
+    """Return a weight as the graph's builders expect it, though it lies nowhere yet."""
+    rows, columns = (1, *spec.shape)[-2:]
+    shape = {"matrix": (columns, rows), "embedding": (rows, columns), "norm": (columns,)}[spec.role]
+    return Stored(_EXACT, (rows, columns), {"values": Located("float32", shape, 0, 0)})
+
+
+def _laid_out(spec: WeightSpec, weight: Floating) -> Floating:
+    if spec.role == "matrix":
+        return np.ascontiguousarray(weight.T)
+    return weight if spec.role == "embedding" else weight.reshape(-1)

@@ -1,0 +1,106 @@
+"""What the variants of a bundle lost against the checkpoint they were made from.
+
+Full precision is evaluated a layer at a time, and one variant is open at a time, so that the
+memory stays near that of the largest variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..quant.calibrate import fingerprint
+from ..quant.eval.sources import Source, find_sources
+from ..quant.report import Comparison, Logits, Run, report_texts
+from ..runtime import bundle as layout
+from ..runtime.engine import CHUNK_TOKENS
+from ..runtime.prompts import Layouts
+from ..runtime.session import Session, SessionOptions
+from ..runtime.tokens import Tokens
+from .inspect import Inspected, inspect_checkpoint
+from .layerwise import Ids, Layerwise
+from .parity import check_same_source
+from .progress import SILENT, Track
+
+
+def default_data() -> Sequence[Source]:
+    """Return what is measured on when nothing is named: files that calibration leaves alone."""
+    return find_sources(Path(__file__).parent).files
+
+
+def measure_bundle(
+    checkpoint: Path,
+    bundle_path: Path,
+    *,
+    data: Sequence[Source],
+    variants: list[str] | None = None,
+    track: Track = SILENT,
+) -> dict[str, Any]:
+    """Return the report on a finished bundle; see `measure`.
+
+    Raises:
+        OptionError: when a variant is unknown.
+        BundleError: when the bundle is damaged or was made from another checkpoint.
+        CheckpointError: when the checkpoint is not what it should be.
+        EvalError: when the data has no place for a hole.
+
+    """
+    bundle = layout.read_bundle(bundle_path)
+    names = variants or list(bundle.variants)
+    for name in names:
+        bundle.require_variant(name)
+        layout.verify_variant(bundle, name)
+    found = inspect_checkpoint(checkpoint, track)
+    check_same_source(bundle, found)
+    types = {name: bundle.variants[name].kv_type for name in names}
+    return measure(found, bundle_path, types, data=data, track=track)
+
+
+def measure(
+    found: Inspected,
+    folder: Path,
+    kv_types: Mapping[str, str],
+    *,
+    data: Sequence[Source],
+    track: Track,
+) -> dict[str, Any]:
+    """Return what the variants in `folder` lost, by name, and what full precision is worth.
+
+    Args:
+        found: the checkpoint.
+        folder: the bundle's, finished or not; only graphs and weights are read.
+        kv_types: the variants to open, and the numpy types of their caches.
+        data: source files; holes are cut into them.
+        track: how progress is shown.
+
+    """
+    tokens = Tokens(found.checkpoint.path / layout.TOKENIZER)
+    layouts = Layouts.from_manifest(found.architecture.prompts())
+    texts = report_texts(data, tokens, layouts, found.sizes.context)
+    ids = [text.ids for text in texts]
+
+    def opener(name: str, kv_type: str) -> Callable[[], Run]:
+        return lambda: _runner(folder / layout.engine_graph(name), found, kv_type)
+
+    variants = {name: opener(name, kv_type) for name, kv_type in kv_types.items()}
+    total = found.sizes.layers + len(variants) * len(texts)
+    with track("measuring what was lost", total) as advance:
+        full = Layerwise(found).logits(ids, advance)
+        figures = Comparison(texts, tokens, layouts).run(full, variants, advance)
+    for name, found_here in figures["variants"].items():
+        found_here["bytes"] = (folder / layout.weights_file(name)).stat().st_size
+    return {"texts": len(texts), "sha256": fingerprint(ids), **figures}
+
+
+def _runner(graph: Path, found: Inspected, kv_type: str) -> Run:
+    session = Session(graph, found.sizes, kv_type, SessionOptions("cpu"))
+
+    def run(ids: Ids) -> Logits:
+        cache = session.new_cache()
+        parts = [ids[at : at + CHUNK_TOKENS] for at in range(0, len(ids), CHUNK_TOKENS)]
+        return np.concatenate([session.step(part, cache, len(part)) for part in parts])
+
+    return run

@@ -1,0 +1,115 @@
+"""Calibrated exports, and the report on what their variants lost."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from refact_edge.export import cli
+from refact_edge.export.convert import export_bundle
+from refact_edge.export.quality import default_data, measure_bundle
+from refact_edge.quant.calibrate import default_sources
+from refact_edge.quant.eval.sources import Source
+from refact_edge.runtime.bundle import MANIFEST, read_bundle
+from refact_edge.runtime.errors import BundleError, EvalError
+
+
+@pytest.fixture(scope="module")
+def calibrated(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles") / "calibrated"
+    names, data = ["fp32", "int8", "int4"], default_data()
+    export_bundle(demo_checkpoint, folder, names, calibration=default_sources(), data=data)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(calibrated: Path) -> dict[str, Any]:
+    return read_bundle(calibrated).quality
+
+
+def test_fp32_loses_nothing_and_fewer_bits_lose_more(measured: dict[str, Any]) -> None:
+    lost = {name: found["mean_kl"] for name, found in measured["variants"].items()}
+    assert lost["fp32"] < 1e-6 < lost["int8"] < lost["int4"] < 0.1
+    assert measured["variants"]["fp32"]["top1_agreement"] > 0.9999
+    assert measured["variants"]["int8"]["mean_kl"] <= 1e-3
+    assert not measured["full_precision"]["at_chance"]
+
+
+def test_calibration_halves_what_int4_loses_on_other_files(
+    demo_checkpoint: Path, demo_bundle: Path, measured: dict[str, Any]
+) -> None:
+    found = measure_bundle(demo_checkpoint, demo_bundle, data=default_data(), variants=["int4"])
+    assert found["sha256"] == measured["sha256"]
+    assert measured["variants"]["int4"]["mean_kl"] < 0.65 * found["variants"]["int4"]["mean_kl"]
+
+
+def test_the_manifest_tells_what_was_calibrated_on_and_which_tensors_lost_most(
+    calibrated: Path, demo_bundle: Path
+) -> None:
+    provenance = read_bundle(calibrated).provenance["calibration"]
+    assert provenance["texts"] == 32
+    assert 12_000 < provenance["tokens"] <= 32 * 512
+    assert read_bundle(demo_bundle).provenance["calibration"]["texts"] == 0
+    worst = read_bundle(calibrated).variants["int4"].report["worst"]
+    errors = [entry["output_error"] for entry in worst]
+    assert len(worst) == 10
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_the_same_export_gives_the_same_bytes(demo_checkpoint: Path, tmp_path: Path) -> None:
+    sources, data = default_sources()[:6], default_data()[:4]
+    manifests = []
+    for name in ("a", "b"):
+        export_bundle(demo_checkpoint, tmp_path / name, ["int4"], calibration=sources, data=data)
+        manifests.append((tmp_path / name / MANIFEST).read_bytes())
+    assert manifests[0] == manifests[1]
+
+
+def test_the_command_prints_a_table_or_one_object(
+    tiny_checkpoint: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    text = "".join(
+        f"def area_{i}(width, height):\n    return width * height\n\n" for i in range(40)
+    )
+    (tmp_path / "shapes.py").write_text(text)
+    arguments = [str(tiny_bundle), "--checkpoint", str(tiny_checkpoint), "--data", str(tmp_path)]
+    shown = CliRunner().invoke(cli.quality, [*arguments, "--variants", "int8,int4"])
+    assert shown.exit_code == 0, shown.output
+    assert "nothing of quality" in shown.stdout  # random weights
+    asked = CliRunner().invoke(cli.quality, [*arguments, "--variants", "int4", "--json"])
+    found = json.loads(asked.stdout)["variants"]
+    assert list(found) == ["int4"]
+    assert found["int4"].keys() >= {"mean_kl", "p99_kl", "top1_agreement", "bits_per_byte", "bytes"}
+
+
+def test_a_bundle_of_another_checkpoint_is_refused(
+    tiny_checkpoint: Path, demo_bundle: Path
+) -> None:
+    with pytest.raises(BundleError, match="was made from other files"):
+        measure_bundle(tiny_checkpoint, demo_bundle, data=default_data())
+
+
+@pytest.mark.parametrize("content", [None, b"\x00\x01\x02" * 500])
+def test_a_calibration_folder_without_source_is_refused_at_the_door(
+    content: bytes | None, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    if content is not None:
+        (folder / "data.py").write_bytes(content)
+    arguments = [str(tiny_checkpoint), str(tmp_path / "bundle"), "--calibrate", str(folder)]
+    done = CliRunner().invoke(cli.export, arguments)
+    assert isinstance(done.exception, EvalError)
+    assert "holds no source file" in str(done.exception)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_sources_without_a_place_for_a_hole_leave_nothing_behind(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    sources = [Source("dots.py", ".\n" * 40)]
+    with pytest.raises(EvalError, match="no place for a hole"):
+        export_bundle(tiny_checkpoint, tmp_path / "bundle", ["int4"], calibration=sources)
+    assert not list(tmp_path.iterdir())
