@@ -6,6 +6,7 @@ every form of matrix product sees two dimensions. Attention alone looks at the s
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def linear(g: Graph, x: str, weights: Weights, name: str) -> str:
     if isinstance(stored.form, Floats):
         return g.op("MatMul", x, g.weight(name, stored.parts["values"], (inputs, outputs)))
     if isinstance(stored.form, Rows):
-        return _linear_rows(g, x, stored, name)
+        return _linear_rows(g, x, stored, stored.form, name)
     codes = g.weight(f"{name}.codes", stored.parts["codes"])
     scales = g.weight(f"{name}.scales", stored.parts["scales"])
     attributes = {
@@ -78,14 +79,36 @@ def linear(g: Graph, x: str, weights: Weights, name: str) -> str:
     return g.op("MatMulNBits", x, codes, scales, domain=CONTRIB, attributes=attributes)
 
 
-def _linear_rows(g: Graph, x: str, stored: Stored, name: str) -> str:
+def _linear_rows(g: Graph, x: str, stored: Stored, form: Rows, name: str) -> str:
     """Multiply bytes by bytes, then undo both scales.
 
     Activations are unsigned around 128, weights signed: the pairing with the fastest kernels. The
     operator takes one scale for all activations, so it is given 1, and each row's own follows.
+    Further terms stand for what the ones before rounded off; they are more rows of one product.
     """
     codes = g.weight(f"{name}.codes", stored.parts["codes"], (stored.shape[1], stored.shape[0]))
     scales = g.weight(f"{name}.scales", stored.parts["scales"])
+    one, middle = g.constant(1, "float32"), g.constant(128, "uint8")
+    terms = [_bytes(g, x)]
+    while len(terms) < form.terms:
+        x = g.op("Sub", x, _floats(g, *terms[-1]))
+        terms.append(_bytes(g, x))
+    rows = [bytes_ for bytes_, _ in terms]
+    stacked = g.op("Concat", *rows, attributes={"axis": 0}) if len(rows) > 1 else rows[0]
+    products = g.op("MatMulIntegerToFloat", stacked, codes, one, scales, middle, domain=CONTRIB)
+    apart = (
+        g.ops(
+            "Split", products, outputs=len(rows), attributes={"axis": 0, "num_outputs": len(rows)}
+        )
+        if len(rows) > 1
+        else [products]
+    )
+    scaled = [g.op("Mul", part, step) for part, (_, step) in zip(apart, terms, strict=True)]
+    return functools.reduce(functools.partial(g.op, "Add"), scaled)
+
+
+def _bytes(g: Graph, x: str) -> tuple[str, str]:
+    """Return [rows, K] as bytes around 128, and the step of each row, [rows, 1]."""
     size = g.op("ReduceMax", g.op("Abs", x), g.constant([-1]), attributes={"keepdims": 0})
     step = g.op("Mul", size, g.constant(1 / LARGEST_BYTE, "float32"))
     step = g.op("Max", step, g.constant(1e-30, "float32"))  # an all-zero row must not divide by 0
@@ -95,9 +118,13 @@ def _linear_rows(g: Graph, x: str, stored: Stored, name: str) -> str:
         attributes={"value": _one_value(128, "uint8")},
     )
     bytes_ = g.op("QuantizeLinear", x, step, middles, attributes={"axis": 0})
-    one, middle = g.constant(1, "float32"), g.constant(128, "uint8")
-    products = g.op("MatMulIntegerToFloat", bytes_, codes, one, scales, middle, domain=CONTRIB)
-    return g.op("Mul", products, g.op("Unsqueeze", step, g.constant([1])))
+    return bytes_, g.op("Unsqueeze", step, g.constant([1]))
+
+
+def _floats(g: Graph, bytes_: str, step: str) -> str:
+    """Return what bytes around 128 stand for."""
+    floats = g.op("Cast", bytes_, attributes={"to": ONNX_TYPES["float32"]})
+    return g.op("Mul", g.op("Sub", floats, g.constant(128, "float32")), step)
 
 
 def _one_value(value: int, type: str) -> TensorProto:

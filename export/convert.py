@@ -28,10 +28,10 @@ from .beside import beside, check_space, check_writable
 from .blocks import Weights
 from .graph import Graph
 from .inspect import Inspected, inspect_checkpoint
-from .layerwise import Layerwise, Stage
+from .layerwise import Layerwise
 from .progress import SILENT, Track
 from .quality import measure
-from .weights import VariantWriter, estimate_bytes, load_weight
+from .weights import Stage, VariantWriter, estimate_bytes, load_weight
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _texts(found: Inspected, calibration: Sequence[Source]) -> list[Ids]:
 def _one_by_one(found: Inspected, specs: Sequence[WeightSpec]) -> Iterator[Stage]:
     """Yield each weight by itself, with nothing known of what it is multiplied with."""
     for spec in specs:
-        yield Stage((spec,), {spec.name: load_weight(found.checkpoint, spec)}, {})
+        yield Stage((spec,), {spec.name: load_weight(found.checkpoint, spec)}, {}, [])
 
 
 def _write_weights(
@@ -142,23 +142,24 @@ def _write_weights(
             writers.append(VariantWriter(work / layout.weights_file(scheme.name), scheme))
         with track("packing weights", total) as advance:
             for stage in stages:
-                for spec in stage.specs:
-                    for writer in writers:
-                        _add(writer, spec, stage)
-                    advance(_elements(spec))
+                for writer in writers:
+                    _add(writer, stage)
+                advance(sum(map(_elements, stage.specs)))
     finally:
         for writer in writers:
             writer.close()
     return writers
 
 
-def _add(writer: VariantWriter, spec: WeightSpec, stage: Stage) -> None:
-    try:
-        writer.add(spec, stage.weights[spec.name], stage.moments.get(spec.name))
-    except OverflowError as error:
-        raise CheckpointError(
-            f"{spec.name} {error}; leave out variant {writer.scheme.name}"
-        ) from error
+def _add(writer: VariantWriter, stage: Stage) -> None:
+    weights, moments = writer.balanced(stage)
+    for spec in stage.specs:
+        try:
+            writer.add(spec, weights[spec.name], moments.get(spec.name))
+        except OverflowError as error:
+            raise CheckpointError(
+                f"{spec.name} {error}; leave out variant {writer.scheme.name}"
+            ) from error
 
 
 def _elements(spec: WeightSpec) -> int:

@@ -7,8 +7,8 @@ At the full size that is 2 GB instead of 7, and every input of every product can
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from .architectures import STREAM, STREAM_OUT, WeightSpec
 from .blocks import Stored, Weights
 from .graph import Graph, Located
 from .inspect import Inspected
-from .weights import load_weight
+from .weights import Stage, load_weight
 
 Floating = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -31,20 +31,12 @@ Build = Callable[[Graph, Any, Weights], None]
 _EXACT = Floats("float32")
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Embedding, one layer or head: its weights [N, K], and moments of what they multiply."""
-
-    specs: tuple[WeightSpec, ...]
-    weights: dict[str, Floating]
-    moments: dict[str, Moments]
-
-
 class Layerwise:
     """A checkpoint that is evaluated stage by stage."""
 
     def __init__(self, found: Inspected) -> None:
         architecture, self._checkpoint = found.architecture, found.checkpoint
+        self._folds = functools.partial(architecture.folds, found.config)
         specs = architecture.weight_specs(found.config, set(found.checkpoint.tensors))
         layers = sorted({spec.layer for spec in specs if spec.layer is not None})
         self._layers = [[spec for spec in specs if spec.layer == layer] for layer in layers]
@@ -59,10 +51,11 @@ class Layerwise:
         """Yield every stage, in the order of `weight_specs`, after all texts went through it."""
         weights = self._read(self._embedding.specs)
         stream = list(self._embedded(texts, weights))
-        yield Stage(self._embedding.specs, weights, {})
+        yield Stage(self._embedding.specs, weights, {}, [])
         for part, specs in self._parts():
             weights = self._read(specs)
-            yield Stage(tuple(specs), weights, self._pass(part, weights, texts, stream))
+            moments = self._pass(part, weights, texts, stream)
+            yield Stage(tuple(specs), weights, moments, self._folds(specs[0].layer))
 
     def logits(self, texts: Sequence[Ids], advance: Callable[[int], None]) -> Iterator[Floating]:
         """Yield the logits [T, V] of each text; `advance` is called once a layer."""
@@ -125,7 +118,7 @@ class _Part:
         self.taps: dict[str, str] = {}
         shown: dict[str, str] = {}
         for spec in specs:
-            if spec.role != "matrix":
+            if spec.role not in ("matrix", "head"):
                 continue
             value = graph.multiplied(spec.name)
             if value not in shown:
@@ -159,11 +152,11 @@ class _Part:
 def _stored(spec: WeightSpec) -> Stored:
     """Return a weight as the graph's builders expect it, though it lies nowhere yet."""
     rows, columns = (1, *spec.shape)[-2:]
-    shape = {"matrix": (columns, rows), "embedding": (rows, columns), "norm": (columns,)}[spec.role]
+    shape = {"embedding": (rows, columns), "norm": (columns,)}.get(spec.role, (columns, rows))
     return Stored(_EXACT, (rows, columns), {"values": Located("float32", shape, 0, 0)})
 
 
 def _laid_out(spec: WeightSpec, weight: Floating) -> Floating:
-    if spec.role == "matrix":
+    if spec.role in ("matrix", "head"):
         return np.ascontiguousarray(weight.T)
     return weight if spec.role == "embedding" else weight.reshape(-1)

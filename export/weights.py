@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..quant.balance import Fold, balance
 from ..quant.gptq import pack_compensated
 from ..quant.moments import Moments, output_error
-from ..quant.pack import NO_ERROR, Array, Error, Packed, pack, unpack
+from ..quant.pack import NO_ERROR, Array, Error, Floating, Packed, pack, unpack
 from ..quant.report import rounded
 from ..quant.schemes import Blocks, Floats, Form, Rows, Scheme
 from .architectures import WeightSpec
@@ -23,7 +24,20 @@ ALIGNMENT = 4096  # a page, so that readers can map tensors from the file
 _WORST = 10
 
 
-def load_weight(checkpoint: Checkpoint, spec: WeightSpec) -> npt.NDArray[np.float32]:
+@dataclass(frozen=True)
+class Stage:
+    """Embedding, one layer or head: its weights [N, K], and moments of what they multiply.
+
+    `folds` tell where scale can move between them.
+    """
+
+    specs: tuple[WeightSpec, ...]
+    weights: dict[str, Floating]
+    moments: dict[str, Moments]
+    folds: list[Fold]
+
+
+def load_weight(checkpoint: Checkpoint, spec: WeightSpec) -> Floating:
     """Return a weight as fp32 [N, K], stacked from its sources; a norm is [1, E]."""
     parts = [checkpoint.read(source) for source in spec.sources]
     weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -34,7 +48,7 @@ def form_of(spec: WeightSpec, scheme: Scheme) -> Form:
     """Return the form that a scheme gives to a weight."""
     if spec.role == "norm":
         return Floats(scheme.activations)
-    return scheme.embedding if spec.role == "embedding" else scheme.matrix
+    return {"embedding": scheme.embedding, "matrix": scheme.matrix, "head": scheme.head}[spec.role]
 
 
 def estimate_bytes(specs: list[WeightSpec], scheme: Scheme) -> int:
@@ -73,9 +87,14 @@ class VariantWriter:
         """Hash of the file so far."""
         return self._hash.hexdigest()
 
-    def add(
-        self, spec: WeightSpec, weight: npt.NDArray[np.float32], moments: Moments | None = None
-    ) -> None:
+    def balanced(self, stage: Stage) -> tuple[dict[str, Floating], dict[str, Moments]]:
+        """Return the weights of a stage as this scheme rounds them best, and their moments."""
+        forms = [form_of(spec, self.scheme) for spec in stage.specs if spec.name in stage.moments]
+        if not forms or isinstance(forms[0], Floats):
+            return stage.weights, stage.moments
+        return balance(stage.weights, stage.moments, stage.folds, forms[0])
+
+    def add(self, spec: WeightSpec, weight: Floating, moments: Moments | None = None) -> None:
         """Pack a weight and append its parts.
 
         With the moments of what it is multiplied with, rounding errors are made good by others.
@@ -131,7 +150,7 @@ class VariantWriter:
             return array.astype(self.scheme.activations)
         if isinstance(packed.form, Blocks):
             return _unpadded(array, packed) if spec.role == "embedding" else array
-        return array.T if spec.role == "matrix" else array
+        return array.T if spec.role in ("matrix", "head") else array
 
     def _append(self, array: Array) -> Located:
         padding = bytes(-self._at % ALIGNMENT)

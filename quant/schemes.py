@@ -16,10 +16,13 @@ class Floats:
 
 @dataclass(frozen=True)
 class Rows:
-    """int8 with a scale an output row; activations int8 with a scale a token.
+    """int8 with a scale an output row; activations are sums of `terms` int8, a scale a token each.
 
-    A token's result then does not depend on the tokens evaluated beside it.
+    A token's result then does not depend on the tokens evaluated beside it. A second term stands
+    for what the first one rounded off, and costs a second row in the same product.
     """
+
+    terms: int = 1
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,16 @@ Form = Floats | Rows | Blocks
 
 @dataclass(frozen=True)
 class Scheme:
-    """One row of the table: the forms of matrices and embedding, and the type of the rest."""
+    """One row of the table: the forms of the weights, and the type of the rest.
+
+    The head is the matrix that makes logits. `compute` says in what numbers products are made.
+    """
 
     name: str
     summary: str
+    compute: str
     matrix: Form
+    head: Form
     embedding: Form
     activations: str  # numpy name; also the type of norms, scales and KV cache
 
@@ -50,6 +58,9 @@ class Scheme:
 # accuracy is for calibrated rounding to win back without the bytes.
 _INT4 = Blocks(bits=4, size=128)
 
+# The head is a small part of the products, is asked for one row a step, and its errors go straight
+# into the choice of a token: there two terms cost next to nothing and a third of the loss.
+
 # int8 is products of bytes with a scale a token. Beside MatMulNBits at 8 bits it takes 0.4 of the
 # time at 128 rows and 0.3 at 256; at one row it is level or somewhat slower (bench/int8_forms.py).
 SCHEMES = {
@@ -58,28 +69,36 @@ SCHEMES = {
         Scheme(
             name="fp32",
             summary="32-bit floats: the values of the checkpoint, exactly",
+            compute="32-bit floats",
             matrix=Floats("float32"),
+            head=Floats("float32"),
             embedding=Floats("float32"),
             activations="float32",
         ),
         Scheme(
             name="fp16",
             summary="16-bit floats throughout, KV cache included; for GPUs",
+            compute="16-bit floats",
             matrix=Floats("float16"),
+            head=Floats("float16"),
             embedding=Floats("float16"),
             activations="float16",
         ),
         Scheme(
             name="int8",
             summary="8-bit weights, a scale a row; 8-bit activations, a scale a token",
+            compute="8-bit integers, a scale a token; two of them a number in the head",
             matrix=Rows(),
+            head=Rows(terms=2),
             embedding=Rows(),
             activations="float32",
         ),
         Scheme(
             name="int4",
             summary=f"4-bit weights in blocks of {_INT4.size} with a scale each",
+            compute="8-bit integers, a scale a block",
             matrix=_INT4,
+            head=_INT4,
             embedding=_INT4,
             activations="float32",
         ),

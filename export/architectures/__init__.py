@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ...quant.balance import Fold
 from ...runtime.bundle import Sizes
 from ...runtime.errors import CheckpointError
 
@@ -31,7 +32,7 @@ class WeightSpec:
 
     name: str
     shape: tuple[int, ...]
-    role: Literal["embedding", "matrix", "norm"]
+    role: Literal["embedding", "matrix", "norm", "head"]
     sources: tuple[str, ...]
     layer: int | None = None
 
@@ -59,6 +60,9 @@ class Architecture(Protocol):
 
     def weight_specs(self, config: Any, names: set[str]) -> list[WeightSpec]:
         """List the weights in the order of the data file."""
+
+    def folds(self, config: Any, layer: int | None) -> list[Fold]:
+        """List where scale can move between the weights of a layer, or of the head for None."""
 
     def must_be_zero(self, names: set[str]) -> list[str]:
         """List tensors that are accepted only when all their values are zero."""

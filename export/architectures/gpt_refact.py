@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...quant.balance import Fold
 from ...runtime.bundle import (
     ATTENTION_MASK,
     INPUT_IDS,
@@ -187,7 +188,22 @@ def weight_specs(config: Config, names: set[str]) -> list[WeightSpec]:
         for part in order:
             role = "norm" if part.startswith("ln") else "matrix"
             specs.append(spec(f"transformer.h.{i}.{part}.weight", role, i))
-    return [*specs, spec("ln_f.weight", "norm"), spec("lm_head.weight", "matrix")]
+    return [*specs, spec("ln_f.weight", "norm"), spec("lm_head.weight", "head")]
+
+
+def folds(config: Config, layer: int | None) -> list[Fold]:
+    """List where scale can move: norms into what follows them, values and the MLP's up half on."""
+    if layer is None:
+        return [Fold("ln_f.weight", 0, config.width, ("lm_head.weight",))]
+    name = f"transformer.h.{layer}"
+    q, kv, mixed = (f"{name}.attn.{part}.weight" for part in ("q", "kv", "c_proj"))
+    gate_up, down = (f"{name}.mlp.{part}.weight" for part in ("gate_up_proj", "c_proj"))
+    return [
+        Fold(kv, config.head_size, config.head_size, (mixed,), repeats=config.heads),
+        Fold(f"{name}.ln_1.weight", 0, config.width, (q, kv)),
+        Fold(gate_up, config.inner, config.inner, (down,)),
+        Fold(f"{name}.ln_2.weight", 0, config.width, (gate_up,)),
+    ]
 
 
 def sizes(config: Config, tokens: int) -> Sizes:
