@@ -6,6 +6,7 @@ data, and pytorch_model.bin is read by torch's weights_only loader alone.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -34,18 +35,23 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class TensorFiles:
+    """The weight files of one folder, and how a tensor in them is read as fp32."""
+
+    paths: tuple[Path, ...]
+    tensors: dict[str, TensorInfo]
+    read: Callable[[str], Floating]
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """An open checkpoint. `read` loads one tensor; nothing else is kept in memory."""
+    """An open checkpoint. `read` loads one tensor as fp32; nothing else is kept in memory."""
 
     path: Path
     config: dict[str, Any]
     tensors: dict[str, TensorInfo]
-    weight_files: tuple[Path, ...]
-    _read: Callable[[TensorInfo, str], Floating]
-
-    def read(self, name: str) -> Floating:
-        """Return a tensor as fp32."""
-        return self._read(self.tensors[name], name)
+    files: tuple[Path, ...]  # of the weights
+    read: Callable[[str], Floating]
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -59,20 +65,40 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if not path.is_dir():
         raise CheckpointError(f"{path} is not a folder; expected a checkpoint folder")
     config = read_json(path / "config.json")
-    for stem, suffix, opener in (
-        ("model", ".safetensors", _open_safetensors),
-        ("pytorch_model", ".bin", _open_bin),
+    found = open_tensors(path, "model", "pytorch_model")
+    if found is None:
+        raise CheckpointError(
+            f"{path} has no weights; expected model.safetensors, model.safetensors.index.json or "
+            "pytorch_model.bin"
+        )
+    return Checkpoint(path, config, found.tensors, found.paths, found.read)
+
+
+def open_tensors(path: Path, stem: str, bin_stem: str | None = None) -> TensorFiles | None:
+    """Open a folder's safetensors files, or else its .bin files; None when it has neither.
+
+    Raises:
+        CheckpointError: when a file is missing, cut short or no plain data.
+        MissingExtraError: when there are only .bin files and torch is not installed.
+
+    """
+    for name, suffix, opener in (
+        (stem, ".safetensors", _open_safetensors),
+        (bin_stem or stem, ".bin", _open_bin),
     ):
-        files = _weight_files(path, stem, suffix)
+        files = _weight_files(path, name, suffix)
         if files:
             for file in files:
                 _check_downloaded(file)
             tensors, read = opener(files)
-            return Checkpoint(path, config, tensors, tuple(files), read)
-    raise CheckpointError(
-        f"{path} has no weights; expected model.safetensors, model.safetensors.index.json or "
-        "pytorch_model.bin"
-    )
+            return TensorFiles(tuple(files), tensors, functools.partial(_read, tensors, read))
+    return None
+
+
+def _read(
+    tensors: dict[str, TensorInfo], read: Callable[[TensorInfo, str], Floating], name: str
+) -> Floating:
+    return read(tensors[name], name)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from .parity import Comparison
 
 _FOLDER = click.Path(path_type=Path)
+_LORA = click.option(
+    "--lora",
+    type=_FOLDER,
+    metavar="ADAPTER",
+    help="Folder of a LoRA adapter (PEFT's form) to merge into the checkpoint.",
+)
 
 
 @contextmanager
@@ -64,6 +70,7 @@ def _names(variants: str) -> list[str]:
 )
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--license", "licence", type=_FOLDER, help="Licence file of the weights.")
+@_LORA
 @click.option(
     "--calibrate",
     type=_FOLDER,
@@ -78,6 +85,7 @@ def export(
     variants: str,
     force: bool,
     licence: Path | None,
+    lora: Path | None,
     calibrate: Path | None,
     no_calibration: bool,
     no_report: bool,
@@ -91,7 +99,7 @@ def export(
     \b
     Examples:
       refact-edge export Refact-1_6B-fim bundle
-      refact-edge export Refact-1_6B-fim bundle --calibrate my-project
+      refact-edge export Refact-1_6B-fim bundle --calibrate my-project --lora my-adapter
       refact-edge export Refact-1_6B-fim bundle --variants fp16,int4
       refact-edge export Refact-1_6B-fim bundle --force --license LICENSE
     """
@@ -105,6 +113,7 @@ def export(
         _names(variants),
         force=force,
         licence=licence,
+        adapter=lora,
         calibration=_calibration(calibrate, no_calibration),
         data=() if no_report else default_data(),
         track=_bar,
@@ -139,11 +148,17 @@ def _calibration(folder: Path | None, without: bool) -> Sequence[Source]:
 @click.command()
 @click.argument("bundle", type=_FOLDER)
 @click.option("--checkpoint", type=_FOLDER, required=True, help="The folder it was made from.")
+@_LORA
 @click.option("--variants", help="Comma-separated; all of the bundle's when not given.")
 @click.option("--tokens", default=512, show_default=True, help="Length of the text compared.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(
-    bundle: Path, checkpoint: Path, variants: str | None, tokens: int, as_json: bool
+    bundle: Path,
+    checkpoint: Path,
+    lora: Path | None,
+    variants: str | None,
+    tokens: int,
+    as_json: bool,
 ) -> None:
     """Compare a bundle's graphs with the torch reference.
 
@@ -161,7 +176,9 @@ def verify(
     if tokens < 1:
         raise OptionError(f"tokens {tokens}; expected 1 or more")
     names = None if variants is None else _names(variants)
-    results = compare(checkpoint, bundle, variants=names, prompt_tokens=tokens, track=_bar)
+    results = compare(
+        checkpoint, bundle, adapter=lora, variants=names, prompt_tokens=tokens, track=_bar
+    )
     exact = "fp32" not in results or results["fp32"].exact
     if as_json:
         content = {name: result.as_json() for name, result in results.items()}
@@ -177,13 +194,19 @@ def verify(
 @click.command()
 @click.argument("bundle", type=_FOLDER)
 @click.option("--checkpoint", type=_FOLDER, required=True, help="The folder it was made from.")
+@_LORA
 @click.option("--variants", help="Comma-separated; all of the bundle's when not given.")
 @click.option(
     "--data", type=_FOLDER, metavar="DIR", help="Source files to measure on; a few by default."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def quality(
-    bundle: Path, checkpoint: Path, variants: str | None, data: Path | None, as_json: bool
+    bundle: Path,
+    checkpoint: Path,
+    lora: Path | None,
+    variants: str | None,
+    data: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure what the variants of a bundle lost against full precision.
 
@@ -198,7 +221,9 @@ def quality(
 
     names = None if variants is None else _names(variants)
     sources = default_data() if data is None else find_sources(data).files
-    figures = measure_bundle(checkpoint, bundle, data=sources, variants=names, track=_bar)
+    figures = measure_bundle(
+        checkpoint, bundle, data=sources, adapter=lora, variants=names, track=_bar
+    )
     if as_json:
         click.echo(json.dumps(figures))
     else:

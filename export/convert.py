@@ -50,6 +50,7 @@ def export_bundle(
     *,
     force: bool = False,
     licence: Path | None = None,
+    adapter: Path | None = None,
     calibration: Sequence[Source] = (),
     data: Sequence[Source] = (),
     track: Track = SILENT,
@@ -58,11 +59,13 @@ def export_bundle(
 
     With `calibration` files, weights are rounded for the activations of prompts cut from them;
     without, to the nearest. With `data` files, what was lost is measured on them and stands in the
-    manifest. The same checkpoint, files, tools and kind of machine give the same bytes.
+    manifest. A LoRA `adapter` is merged in first. The same checkpoint, files, tools and kind of
+    machine give the same bytes.
 
     Raises:
         OptionError: when a variant is unknown.
-        CheckpointError: when the checkpoint is not what it should be; lists all that is wrong.
+        CheckpointError: when checkpoint or adapter are not what they should be; lists all that is
+            wrong.
         EvalError: when the files have no place for a hole.
         MissingExtraError: when onnxruntime is not installed, which calibrates and measures.
         ExportError: when `target` exists and `force` is not given, or the disk is full.
@@ -73,7 +76,7 @@ def export_bundle(
     _check_target(target, force)
     licence_file = _licence_file(checkpoint, licence)
     check_writable(target)
-    found = inspect_checkpoint(checkpoint, track)
+    found = inspect_checkpoint(checkpoint, track, adapter)
     specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
     check_space(target, sum(estimate_bytes(specs, scheme) for scheme in schemes))
     quantized = any(not isinstance(scheme.matrix, Floats) for scheme in schemes)

@@ -13,6 +13,7 @@ from ..runtime.bundle import TOKENIZER, Sizes, file_sha256
 from ..runtime.errors import CheckpointError
 from .architectures import Architecture, find
 from .checkpoint import FLOAT_TYPES, Checkpoint, open_checkpoint
+from .lora import merged, open_adapter
 from .progress import Track
 from .tokenizer import check_tokenizer
 
@@ -29,14 +30,18 @@ class Inspected:
     source_files: list[dict[str, Any]]
 
 
-def inspect_checkpoint(path: Path, track: Track) -> Inspected:
+def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) -> Inspected:
     """Open a checkpoint and check config, tokenizer, tensors and every value.
+
+    With the folder of a LoRA `adapter`, it is checked and read with that merged in.
 
     Raises:
         CheckpointError: listing all that is wrong.
 
     """
     checkpoint = open_checkpoint(path)
+    if adapter is not None:
+        checkpoint = merged(checkpoint, open_adapter(adapter))
     model_type = checkpoint.config.get("model_type")
     architecture = find(model_type)
     problems: list[str] = []
@@ -56,7 +61,7 @@ def inspect_checkpoint(path: Path, track: Track) -> Inspected:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         raise CheckpointError(f"{path} cannot be exported:{listed}")
     sizes = architecture.sizes(config, tokens)
-    sources = [path / "config.json", path / TOKENIZER, *checkpoint.weight_files]
+    sources = [path / "config.json", path / TOKENIZER, *checkpoint.files]
     files = [
         {"file": file.name, "bytes": file.stat().st_size, "sha256": file_sha256(file)}
         for file in sources

@@ -92,6 +92,7 @@ def compare(
     checkpoint: Path,
     bundle_path: Path,
     *,
+    adapter: Path | None = None,
     variants: list[str] | None = None,
     prompt_tokens: int = PROMPT_TOKENS,
     greedy_tokens: int = GREEDY_TOKENS,
@@ -121,7 +122,7 @@ def compare(
         raise OptionError(
             f"tokens {prompt_tokens}; expected at most the context, {bundle.sizes.context}"
         )
-    found = inspect_checkpoint(checkpoint, track)
+    found = inspect_checkpoint(checkpoint, track, adapter)
     check_same_source(bundle, found)
     ids = sample_ids(bundle, prompt_tokens)
     greedy = {

@@ -36,6 +36,7 @@ def measure_bundle(
     bundle_path: Path,
     *,
     data: Sequence[Source],
+    adapter: Path | None = None,
     variants: list[str] | None = None,
     track: Track = SILENT,
 ) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def measure_bundle(
     for name in names:
         bundle.require_variant(name)
         layout.verify_variant(bundle, name)
-    found = inspect_checkpoint(checkpoint, track)
+    found = inspect_checkpoint(checkpoint, track, adapter)
     check_same_source(bundle, found)
     types = {name: bundle.variants[name].kv_type for name in names}
     return measure(found, bundle_path, types, data=data, track=track)
