@@ -200,6 +200,7 @@ def verify(
     "--data", type=_FOLDER, metavar="DIR", help="Source files to measure on; a few by default."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--html", "page", type=_FOLDER, metavar="FILE", help="Write a page with plots.")
 def quality(
     bundle: Path,
     checkpoint: Path,
@@ -207,6 +208,7 @@ def quality(
     variants: str | None,
     data: Path | None,
     as_json: bool,
+    page: Path | None,
 ) -> None:
     """Measure what the variants of a bundle lost against full precision.
 
@@ -214,16 +216,22 @@ def quality(
     Examples:
       refact-edge quality bundle --checkpoint Refact-1_6B-fim
       refact-edge quality bundle --checkpoint Refact-1_6B-fim --data my-project --json
+      refact-edge quality bundle --checkpoint Refact-1_6B-fim --html quality.html
     """
     _require("export")
     from ..quant.eval.sources import find_sources
-    from .quality import default_data, measure_bundle
+    from .quality import check_page, default_data, measure_bundle, write_page
+
+    if page is not None:
+        check_page(page)
 
     names = None if variants is None else _names(variants)
     sources = default_data() if data is None else find_sources(data).files
     figures = measure_bundle(
         checkpoint, bundle, data=sources, adapter=lora, variants=names, track=_bar
     )
+    if page is not None:
+        write_page(page, bundle.name, figures)
     if as_json:
         click.echo(json.dumps(figures))
     else:

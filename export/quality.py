@@ -7,6 +7,7 @@ memory stays near that of the largest variant.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ import numpy as np
 
 from ..quant.calibrate import fingerprint
 from ..quant.eval.sources import Source, find_sources
+from ..quant.page import render
 from ..quant.report import Comparison, Logits, Run, report_texts
+from ..quant.schemes import SCHEMES
 from ..runtime import bundle as layout
 from ..runtime.engine import CHUNK_TOKENS
+from ..runtime.errors import ExportError, MissingExtraError
 from ..runtime.prompts import Layouts
 from ..runtime.session import Session, SessionOptions
 from ..runtime.tokens import Tokens
+from .beside import check_writable, explained
 from .inspect import Inspected, inspect_checkpoint
 from .layerwise import Ids, Layerwise
 from .parity import check_same_source
@@ -57,7 +62,12 @@ def measure_bundle(
     found = inspect_checkpoint(checkpoint, track, adapter)
     check_same_source(bundle, found)
     types = {name: bundle.variants[name].kv_type for name in names}
-    return measure(found, bundle_path, types, data=data, track=track)
+    figures = measure(found, bundle_path, types, data=data, track=track)
+    for name, found_here in figures["variants"].items():
+        report = bundle.variants[name].report
+        found_here["compute"] = SCHEMES[name].compute
+        found_here |= {key: report[key] for key in ("bits_per_weight", "worst") if key in report}
+    return figures
 
 
 def measure(
@@ -94,6 +104,38 @@ def measure(
     for name, found_here in figures["variants"].items():
         found_here["bytes"] = (folder / layout.weights_file(name)).stat().st_size
     return {"texts": len(texts), "sha256": fingerprint(ids), **figures}
+
+
+def check_page(file: Path) -> None:
+    """See that a page can be written to `file`, before long work.
+
+    Raises:
+        ExportError: when it is a folder or cannot be written.
+        MissingExtraError: when matplotlib is not installed, which draws.
+
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "report")
+    if file.is_dir():
+        raise ExportError(f"{file} is a folder; expected the name of a file for the page")
+    check_writable(file)
+
+
+def write_page(file: Path, title: str, figures: Mapping[str, Any]) -> None:
+    """Write a report as one HTML page, whole or not at all.
+
+    Raises:
+        ExportError: when the file cannot be written.
+        MissingExtraError: when matplotlib is not installed, which draws.
+
+    """
+    text, draft = render(title, figures), file.with_name(f".{file.name}.partial")
+    with explained(file):
+        try:
+            draft.write_text(text, encoding="utf-8", newline="\n")
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def _runner(graph: Path, found: Inspected, kv_type: str) -> Run:

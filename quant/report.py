@@ -25,12 +25,17 @@ from .eval.holes import LINE, cut_holes
 from .eval.sources import Source
 
 Logits = npt.NDArray[np.float32]
+Scores = npt.NDArray[np.float64]
 Run = Callable[[Ids], Logits]  # ids [T] to logits [T, V]
 
 TEXTS, TEXT_TOKENS = 16, 512
 LINES, LINE_TOKENS = 64, 192
 SEED = 1  # calibration has another one
 NEAR_CHANCE = 0.9  # of the cost of guessing evenly
+CHANCE_NOTE = (
+    "full precision itself is near chance here, as random weights are: these figures show what "
+    "rounding does to numbers, and nothing of quality"
+)
 _ROWS = 128  # positions compared at once
 
 
@@ -68,7 +73,7 @@ class Tally:
     kl: list[npt.NDArray[np.float64]] = field(default_factory=list)
     first: int = 0  # positions with the same first choice
     among_five: int = 0  # ... with full precision's first choice among this one's first five
-    nats: float = 0.0  # of the true text, special ids left out
+    nats: float = 0.0  # what the true text costs, special ids left out
     exact: list[bool] = field(default_factory=list)  # for each line
 
 
@@ -103,8 +108,7 @@ class Comparison:
                 tally, run = Tally(), open_variant()
                 for number, (text, file) in enumerate(zip(self._texts, files, strict=True)):
                     got = run(text.ids)[:, : self._tokens.size]
-                    self._add(tally, number, got)
-                    _compare(tally, got, np.load(file, mmap_mode="r"))
+                    self._add(tally, number, got, np.load(file, mmap_mode="r"))
                     advance(1)
                 figures[name] = self._figures(tally)
         return {"full_precision": self._full_figures(), "variants": figures}
@@ -117,12 +121,16 @@ class Comparison:
             np.save(file, known)
             yield file
 
-    def _add(self, tally: Tally, number: int, logits: Logits) -> None:
-        """Add what text `number` costs, in nats, and whether its line is written exactly."""
+    def _add(self, tally: Tally, number: int, logits: Logits, want: Logits | None = None) -> None:
+        """Add what text `number` costs, and how far the choices are from those that are wanted."""
         text, plain = self._texts[number], self._plain[number]
-        for rows in _parts(len(logits)):
-            costs = -_log_softmax(logits[rows])[np.arange(len(rows)), text.ids[rows + 1]]
+        for start in range(0, len(logits) - 1, _ROWS):
+            rows = np.arange(start, min(start + _ROWS, len(logits) - 1))
+            found = _log_softmax(logits[rows])
+            costs = -found[np.arange(len(rows)), text.ids[rows + 1]]
             tally.nats += float(costs[plain[rows]].sum())
+            if want is not None:
+                _compare(tally, found, _log_softmax(want[rows]))
         if text.line:
             tally.exact.append(self._is_exact(text, logits))
 
@@ -177,31 +185,20 @@ def quality_lines(figures: Mapping[str, Any]) -> Iterator[str]:
             f"{found['top5_agreement']:8.2%} {found['bits_per_byte']:10} {lines:>24}"
         )
     if full["at_chance"]:
-        yield (
-            "full precision itself is near chance here, as random weights are: these figures show "
-            "what rounding does to numbers, and nothing of quality"
-        )
+        yield CHANCE_NOTE
 
 
-def _parts(length: int) -> Iterator[npt.NDArray[np.intp]]:
-    """Yield all positions but the last, some at a time."""
-    for start in range(0, length - 1, _ROWS):
-        yield np.arange(start, min(start + _ROWS, length - 1))
+def _compare(tally: Tally, found: Scores, wanted: Scores) -> None:
+    """Add how far a variant's log-probabilities are from full precision's, at some positions."""
+    tally.kl.append((np.exp(wanted) * (wanted - found)).sum(axis=1))
+    best = wanted.argmax(axis=1)
+    five = np.argpartition(found, -5, axis=1)[:, -5:]
+    tally.first += int((found.argmax(axis=1) == best).sum())
+    tally.among_five += int((five == best[:, None]).any(axis=1).sum())
 
 
-def _compare(tally: Tally, got: Logits, want: Logits) -> None:
-    """Add how far a variant's choices are from full precision's."""
-    for rows in _parts(len(got)):
-        wanted, found = _log_softmax(want[rows]), _log_softmax(got[rows])
-        tally.kl.append((np.exp(wanted) * (wanted - found)).sum(axis=1))
-        best = wanted.argmax(axis=1)
-        five = np.argpartition(found, -5, axis=1)[:, -5:]
-        tally.first += int((found.argmax(axis=1) == best).sum())
-        tally.among_five += int((five == best[:, None]).any(axis=1).sum())
-
-
-def _log_softmax(logits: Logits) -> npt.NDArray[np.float64]:
-    scores = logits.astype(np.float64)
+def _log_softmax(logits: Logits) -> Scores:
+    scores: Scores = logits.astype(np.float64)
     scores -= scores.max(axis=1, keepdims=True)
     scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
     return scores
