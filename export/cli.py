@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -77,6 +78,12 @@ def _names(variants: str) -> list[str]:
     metavar="DIR",
     help="Source files to calibrate on, such as your own; a small set by default.",
 )
+@click.option(
+    "--bytes",
+    "limit",
+    metavar="SIZE",
+    help="Most bytes for int4's weights, such as 900MB; its forms are mixed to fit.",
+)
 @click.option("--no-calibration", is_flag=True, help="Round to nearest: fast, and less exact.")
 @click.option("--no-report", is_flag=True, help="Do not measure what was lost.")
 def export(
@@ -87,6 +94,7 @@ def export(
     licence: Path | None,
     lora: Path | None,
     calibrate: Path | None,
+    limit: str | None,
     no_calibration: bool,
     no_report: bool,
 ) -> None:
@@ -116,6 +124,7 @@ def export(
         adapter=lora,
         calibration=_calibration(calibrate, no_calibration),
         data=() if no_report else default_data(),
+        limit_bytes=None if limit is None else _bytes(limit),
         track=_bar,
     )
     click.echo(f"{bundle} ({done.manifest['architecture']})")
@@ -131,6 +140,26 @@ def export(
             "of the weights travel with every copy of them",
             err=True,
         )
+
+
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
+
+
+def _bytes(text: str) -> int:
+    """Read a size such as 900MB or 1.5GB."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if found is None or found[2].upper() not in _UNITS:
+        raise OptionError(f"size {text!r}; expected a number and a unit, such as 900MB or 1.5GB")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
 def _calibration(folder: Path | None, without: bool) -> Sequence[Source]:

@@ -17,15 +17,16 @@ from typing import Any
 from .. import __version__
 from ..quant.calibrate import TEXT_TOKENS, Ids, calibration_texts, fingerprint
 from ..quant.eval.sources import Source
-from ..quant.schemes import Floats, Scheme, require_schemes
+from ..quant.schemes import Blocks, Floats, Scheme, require_schemes
 from ..runtime import bundle as layout
-from ..runtime.errors import CheckpointError, ExportError
+from ..runtime.errors import CheckpointError, ExportError, OptionError
 from ..runtime.prompts import Layouts
 from ..runtime.tokens import Tokens
 from . import loaders
 from .architectures import Architecture, WeightSpec
 from .beside import beside, check_space, check_writable
 from .blocks import Weights
+from .budget import within
 from .graph import Graph
 from .inspect import Inspected, inspect_checkpoint
 from .layerwise import Layerwise
@@ -53,6 +54,7 @@ def export_bundle(
     adapter: Path | None = None,
     calibration: Sequence[Source] = (),
     data: Sequence[Source] = (),
+    limit_bytes: int | None = None,
     track: Track = SILENT,
 ) -> Exported:
     """Convert the checkpoint folder into a bundle at `target`.
@@ -60,10 +62,11 @@ def export_bundle(
     With `calibration` files, weights are rounded for the activations of prompts cut from them;
     without, to the nearest. With `data` files, what was lost is measured on them and stands in the
     manifest. A LoRA `adapter` is merged in first. The same checkpoint, files, tools and kind of
-    machine give the same bytes.
+    machine give the same bytes. `limit_bytes` bounds int4's data file: the forms of its weights are
+    then chosen by what each would lose.
 
     Raises:
-        OptionError: when a variant is unknown.
+        OptionError: when a variant is unknown, or no mix fits `limit_bytes`.
         CheckpointError: when checkpoint or adapter are not what they should be; lists all that is
             wrong.
         EvalError: when the files have no place for a hole.
@@ -72,15 +75,24 @@ def export_bundle(
 
     """
     schemes = require_schemes(variants)
+    if limit_bytes is not None and not (
+        calibration and any(isinstance(scheme.matrix, Blocks) for scheme in schemes)
+    ):
+        raise OptionError(
+            f"a limit of {limit_bytes:,} bytes needs variant int4 and calibration, which tells "
+            "where bytes count"
+        )
     target = target.resolve()  # a link stays, and points at the new bundle
     _check_target(target, force)
     licence_file = _licence_file(checkpoint, licence)
     check_writable(target)
     found = inspect_checkpoint(checkpoint, track, adapter)
     specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
-    check_space(target, sum(estimate_bytes(specs, scheme) for scheme in schemes))
     quantized = any(not isinstance(scheme.matrix, Floats) for scheme in schemes)
     texts = _texts(found, calibration) if calibration and quantized else []
+    if limit_bytes is not None:
+        schemes = [_within(found, scheme, texts, limit_bytes, track) for scheme in schemes]
+    check_space(target, sum(estimate_bytes(specs, scheme) for scheme in schemes))
     with beside(target) as work:
         (work / layout.GRAPH_FOLDER).mkdir()
         stages = Layerwise(found).calibrate(texts) if texts else _one_by_one(found, specs)
@@ -120,6 +132,15 @@ def _licence_file(checkpoint: Path, given: Path | None) -> Path | None:
         return given
     found = sorted(file for file in checkpoint.glob("LICENSE*") if file.is_file())
     return found[0] if found else None
+
+
+def _within(
+    found: Inspected, scheme: Scheme, texts: Sequence[Ids], limit_bytes: int, track: Track
+) -> Scheme:
+    """Fit a scheme of blocks into so many bytes; others stay as they are."""
+    if not isinstance(scheme.matrix, Blocks):
+        return scheme
+    return within(found, scheme, texts, limit_bytes, track)
 
 
 def _texts(found: Inspected, calibration: Sequence[Source]) -> list[Ids]:

@@ -51,11 +51,12 @@ class Layerwise:
         """Yield every stage, in the order of `weight_specs`, after all texts went through it."""
         weights = self._read(self._embedding.specs)
         stream = list(self._embedded(texts, weights))
-        yield Stage(self._embedding.specs, weights, {}, [])
+        yield Stage(self._embedding.specs, weights, {}, [], _energy(stream))
         for part, specs in self._parts():
             weights = self._read(specs)
             moments = self._pass(part, weights, texts, stream)
-            yield Stage(tuple(specs), weights, moments, self._folds(specs[0].layer))
+            energy = _energy(stream) if part is self._layer else 0.0
+            yield Stage(tuple(specs), weights, moments, self._folds(specs[0].layer), energy)
 
     def logits(self, texts: Sequence[Ids], advance: Callable[[int], None]) -> Iterator[Floating]:
         """Yield the logits [T, V] of each text; `advance` is called once a layer."""
@@ -147,6 +148,11 @@ class _Part:
         given = {name: array for name, array in activations.items() if name in self._inputs}
         found = self._session.run(self._outputs, {**given, **fed})
         return dict(zip(self._outputs, found, strict=True))
+
+
+def _energy(stream: Sequence[Floating]) -> float:
+    """Return the mean over all tokens of the sum of squares of their activations."""
+    return sum(float(np.vdot(x, x)) for x in stream) / sum(map(len, stream))
 
 
 def _stored(spec: WeightSpec) -> Stored:

@@ -12,9 +12,9 @@ import numpy as np
 from ..quant.balance import Fold, balance
 from ..quant.gptq import pack_compensated
 from ..quant.moments import Moments, output_error
-from ..quant.pack import NO_ERROR, Array, Error, Floating, Packed, pack, unpack
+from ..quant.pack import NO_ERROR, Array, Error, Floating, Packed, pack, packed_bytes, unpack
 from ..quant.report import rounded
-from ..quant.schemes import Blocks, Floats, Form, Rows, Scheme
+from ..quant.schemes import Blocks, Floats, Form, Scheme
 from .architectures import WeightSpec
 from .blocks import Stored
 from .checkpoint import Checkpoint
@@ -28,13 +28,15 @@ _WORST = 10
 class Stage:
     """Embedding, one layer or head: its weights [N, K], and moments of what they multiply.
 
-    `folds` tell where scale can move between them.
+    `folds` tell where scale can move between them; `stream_energy` is the mean sum of squares of
+    the stream of activations after it, 0 for the head.
     """
 
     specs: tuple[WeightSpec, ...]
     weights: dict[str, Floating]
     moments: dict[str, Moments]
     folds: list[Fold]
+    stream_energy: float = 0.0
 
 
 def load_weight(checkpoint: Checkpoint, spec: WeightSpec) -> Floating:
@@ -46,6 +48,8 @@ def load_weight(checkpoint: Checkpoint, spec: WeightSpec) -> Floating:
 
 def form_of(spec: WeightSpec, scheme: Scheme) -> Form:
     """Return the form that a scheme gives to a weight."""
+    if spec.name in scheme.forms:
+        return scheme.forms[spec.name]
     if spec.role == "norm":
         return Floats(scheme.activations)
     return {"embedding": scheme.embedding, "matrix": scheme.matrix, "head": scheme.head}[spec.role]
@@ -56,15 +60,7 @@ def estimate_bytes(specs: list[WeightSpec], scheme: Scheme) -> int:
     total = 0
     for spec in specs:
         rows, columns = (1, *spec.shape)[-2:]
-        form = form_of(spec, scheme)
-        if isinstance(form, Floats):
-            size = rows * columns * np.dtype(form.type).itemsize
-        elif isinstance(form, Rows):
-            size = rows * columns + 4 * rows
-        else:
-            blocks = -(-columns // form.size)
-            size = rows * blocks * (form.size * form.bits // 8 + 4)
-        total += size + ALIGNMENT
+        total += packed_bytes((rows, columns), form_of(spec, scheme)) + ALIGNMENT
     return total
 
 
@@ -89,10 +85,10 @@ class VariantWriter:
 
     def balanced(self, stage: Stage) -> tuple[dict[str, Floating], dict[str, Moments]]:
         """Return the weights of a stage as this scheme rounds them best, and their moments."""
-        forms = [form_of(spec, self.scheme) for spec in stage.specs if spec.name in stage.moments]
-        if not forms or isinstance(forms[0], Floats):
+        form = self.scheme.head if stage.specs[-1].role == "head" else self.scheme.matrix
+        if not stage.moments or isinstance(form, Floats):
             return stage.weights, stage.moments
-        return balance(stage.weights, stage.moments, stage.folds, forms[0])
+        return balance(stage.weights, stage.moments, stage.folds, form)
 
     def add(self, spec: WeightSpec, weight: Floating, moments: Moments | None = None) -> None:
         """Pack a weight and append its parts.
@@ -132,7 +128,11 @@ class VariantWriter:
         relative = {name: error.relative for name, error in self._errors.items()}
         seen = self._output_errors or relative
         worst = sorted(seen, key=lambda name: -seen[name])[:_WORST]
+        mix: dict[str, list[str]] = {}
+        for name, form in self.scheme.forms.items():
+            mix.setdefault(str(form), []).append(name)
         return {
+            **({"mix": mix} if mix else {}),
             "bits_per_weight": rounded(self._bits / self._elements),
             "relative_error": rounded(total.relative),
             "largest_error": rounded(total.largest),

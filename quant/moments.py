@@ -61,16 +61,18 @@ class Moments:
         return other
 
 
+def product_energy(weight: Floating, second: npt.NDArray[np.floating]) -> float:
+    """Return the mean sum of squares of the products with a weight [N, K]: tr(W E[x x^T] W^T)."""
+    moments = second.astype(np.float32)
+    return sum(float(np.vdot(part @ moments, part)) for part in chunks(weight))
+
+
 def output_error(weight: Floating, rounded: Floating, second: npt.NDArray[np.floating]) -> float:
     """Return how far the products with a rounded weight [N, K] are off, relative to their size.
 
     The root of the mean squared error over the mean square, for activations with these moments.
     """
-    moments = second.astype(np.float32)
-    lost = energy = 0.0
-    for part, near in zip(chunks(weight), chunks(rounded), strict=True):
-        difference = part - near
-        lost += float(np.vdot(difference @ moments, difference))
-        energy += float(np.vdot(part @ moments, part))
+    lost = product_energy(weight - rounded, second)
+    energy = product_energy(weight, second)
     # Rounding may leave a sum of squares a little below zero.
     return float(np.sqrt(max(lost, 0.0) / energy)) if energy > 0 else 0.0

@@ -94,6 +94,17 @@ def unpack(packed: Packed) -> Floating:
     return values(codes, packed.parts["scales"].astype(np.float32), packed.form)
 
 
+def packed_bytes(shape: tuple[int, int], form: Form) -> int:
+    """Return how many bytes the parts of a weight of that shape take."""
+    rows, columns = shape
+    if isinstance(form, Floats):
+        return rows * columns * np.dtype(form.type).itemsize
+    if isinstance(form, Rows):
+        return rows * columns + 4 * rows
+    blocks = -(-columns // form.size)
+    return rows * blocks * (form.size * form.bits // 8 + 4)
+
+
 def chunks(weight: Floating) -> Iterator[Floating]:
     """Yield some rows at a time, to bound the temporaries of a large weight."""
     for start in range(0, weight.shape[0], CHUNK_ROWS):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ..runtime.errors import OptionError
 
@@ -32,6 +33,9 @@ class Blocks:
     bits: int
     size: int
 
+    def __str__(self) -> str:
+        return f"{self.bits} bits in blocks of {self.size}"
+
 
 Form = Floats | Rows | Blocks
 
@@ -50,6 +54,7 @@ class Scheme:
     head: Form
     embedding: Form
     activations: str  # numpy name; also the type of norms, scales and KV cache
+    forms: Mapping[str, Form] = field(default_factory=dict)  # of single weights, by name
 
 
 # int4 takes blocks of 128. Products alone on a 2-core AVX512 CPU against blocks of 32, interleaved:

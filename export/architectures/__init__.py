@@ -27,7 +27,8 @@ STREAM, STREAM_OUT = "stream", "stream_out"  # activations between the parts of 
 class WeightSpec:
     """A weight as graphs use it, and the checkpoint tensors [rows, K] it is stacked from.
 
-    `layer` is None for what stands before the first layer or after the last.
+    `layer` is None for what stands before the first layer or after the last. `writer` names the
+    matrix of the same block that writes into the stream, where it is another.
     """
 
     name: str
@@ -35,6 +36,7 @@ class WeightSpec:
     role: Literal["embedding", "matrix", "norm", "head"]
     sources: tuple[str, ...]
     layer: int | None = None
+    writer: str | None = None
 
 
 class Architecture(Protocol):

@@ -180,7 +180,9 @@ def weight_specs(config: Config, names: set[str]) -> list[WeightSpec]:
         for part, parts in unfused.items() if not fused else ():
             if name.endswith(f".{part}.weight"):
                 sources = tuple(name.replace(f".{part}.", f".{source}.") for source in parts)
-        return WeightSpec(name, shapes[name], role, sources, layer)
+        block = name.rpartition(".")[0].rpartition(".")[0]  # transformer.h.0.attn and the like
+        writer = f"{block}.c_proj.weight" if role == "matrix" else None
+        return WeightSpec(name, shapes[name], role, sources, layer, writer)
 
     specs = [spec("transformer.wte.weight", "embedding")]
     order = ("ln_1", "attn.q", "attn.kv", "attn.c_proj", "ln_2", "mlp.gate_up_proj", "mlp.c_proj")

@@ -13,7 +13,8 @@ from refact_edge.export.quality import default_data, measure_bundle
 from refact_edge.quant.calibrate import default_sources
 from refact_edge.quant.eval.sources import Source
 from refact_edge.runtime.bundle import MANIFEST, read_bundle
-from refact_edge.runtime.errors import BundleError, EvalError
+from refact_edge.runtime.errors import BundleError, EvalError, OptionError
+from refact_edge.runtime.load import load
 
 
 @pytest.fixture(scope="module")
@@ -112,4 +113,31 @@ def test_sources_without_a_place_for_a_hole_leave_nothing_behind(
     sources = [Source("dots.py", ".\n" * 40)]
     with pytest.raises(EvalError, match="no place for a hole"):
         export_bundle(tiny_checkpoint, tmp_path / "bundle", ["int4"], calibration=sources)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_limit_of_bytes_is_kept_and_spent_where_it_counts(
+    demo_checkpoint: Path, tmp_path: Path
+) -> None:
+    limit = 5_050_000
+    sources = default_sources()
+    export_bundle(demo_checkpoint, tmp_path / "b", ["int4"], calibration=sources, limit_bytes=limit)
+    bundle = read_bundle(tmp_path / "b")
+    assert 0.97 * limit < bundle.variants["int4"].bytes <= limit
+    mix = bundle.variants["int4"].report["mix"]
+    assert len(mix) > 1
+    assert sum(map(len, mix.values())) == 2 + 5 * bundle.sizes.layers
+    assert "".join(load(tmp_path / "b").complete("def add(a, b):\n    return "))
+
+
+def test_a_limit_that_cannot_be_kept_says_what_can_be(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    arguments = [str(tiny_checkpoint), str(tmp_path / "bundle"), "--bytes"]
+    done = CliRunner().invoke(cli.export, [*arguments, "20KB"])
+    assert isinstance(done.exception, OptionError)
+    assert "the smallest has" in str(done.exception)
+    for option, said in (("much", "size 'much'; expected"), ("1MB", "needs variant int4")):
+        done = CliRunner().invoke(cli.export, [*arguments, option, "--variants", "int8"])
+        assert said in str(done.exception)
     assert not list(tmp_path.iterdir())
