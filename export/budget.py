@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..quant.balance import balance
 from ..quant.mix import best_within
-from ..quant.schemes import Blocks, Scheme
+from ..quant.schemes import Scheme
 from ..quant.sensitivity import Choices, rank
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise
 from .progress import Track
-from .weights import ALIGNMENT, Stage, estimate_bytes
+from .weights import ALIGNMENT, Stage, balanced, estimate_bytes
 
 
 def within(
@@ -36,8 +35,7 @@ def within(
 
 
 def _rank(stage: Stage, scheme: Scheme) -> Choices:
-    assert isinstance(scheme.matrix, Blocks)
-    weights, moments = balance(stage.weights, stage.moments, stage.folds, scheme.matrix)
+    weights, moments = balanced(stage, scheme)
     ranked = {spec.name: weights[spec.name] for spec in stage.specs if spec.role != "norm"}
     writers = {spec.name: spec.writer for spec in stage.specs if spec.writer is not None}
     return rank(ranked, moments, writers, stage.stream_energy)

@@ -32,7 +32,7 @@ from .inspect import Inspected, inspect_checkpoint
 from .layerwise import Layerwise
 from .progress import SILENT, Track
 from .quality import measure
-from .weights import Stage, VariantWriter, estimate_bytes, load_weight
+from .weights import Stage, VariantWriter, balanced, estimate_bytes, load_weight
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def export_bundle(
     found = inspect_checkpoint(checkpoint, track, adapter)
     specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
     quantized = any(not isinstance(scheme.matrix, Floats) for scheme in schemes)
-    texts = _texts(found, calibration) if calibration and quantized else []
+    texts = calibrated_texts(found, calibration) if calibration and quantized else []
     if limit_bytes is not None:
         schemes = [_within(found, scheme, texts, limit_bytes, track) for scheme in schemes]
     check_space(target, sum(estimate_bytes(specs, scheme) for scheme in schemes))
@@ -143,7 +143,8 @@ def _within(
     return within(found, scheme, texts, limit_bytes, track)
 
 
-def _texts(found: Inspected, calibration: Sequence[Source]) -> list[Ids]:
+def calibrated_texts(found: Inspected, calibration: Sequence[Source]) -> list[Ids]:
+    """Return the texts that a checkpoint is calibrated on, cut from source files."""
     tokens = Tokens(found.checkpoint.path / layout.TOKENIZER)
     layouts = Layouts.from_manifest(found.architecture.prompts())
     length = min(TEXT_TOKENS, found.sizes.context)
@@ -176,7 +177,7 @@ def _write_weights(
 
 
 def _add(writer: VariantWriter, stage: Stage) -> None:
-    weights, moments = writer.balanced(stage)
+    weights, moments = balanced(stage, writer.scheme)
     for spec in stage.specs:
         try:
             writer.add(spec, weights[spec.name], moments.get(spec.name))

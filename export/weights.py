@@ -64,6 +64,26 @@ def estimate_bytes(specs: list[WeightSpec], scheme: Scheme) -> int:
     return total
 
 
+def balanced(stage: Stage, scheme: Scheme) -> tuple[dict[str, Floating], dict[str, Moments]]:
+    """Return the weights of a stage as a scheme rounds them best, and their moments."""
+    form = scheme.head if stage.specs[-1].role == "head" else scheme.matrix
+    if not stage.moments or isinstance(form, Floats):
+        return stage.weights, stage.moments
+    return balance(stage.weights, stage.moments, stage.folds, form)
+
+
+def quantized(weight: Floating, form: Form, moments: Moments | None) -> Packed:
+    """Return a weight in a form; with moments, rounding errors are made good by others.
+
+    Raises:
+        OverflowError: when a value does not fit the form's type.
+
+    """
+    if moments is None or isinstance(form, Floats):
+        return pack(weight, form)
+    return pack_compensated(weight, form, moments.second)
+
+
 class VariantWriter:
     """The data file of one variant under construction, and what its packing cost."""
 
@@ -83,27 +103,16 @@ class VariantWriter:
         """Hash of the file so far."""
         return self._hash.hexdigest()
 
-    def balanced(self, stage: Stage) -> tuple[dict[str, Floating], dict[str, Moments]]:
-        """Return the weights of a stage as this scheme rounds them best, and their moments."""
-        form = self.scheme.head if stage.specs[-1].role == "head" else self.scheme.matrix
-        if not stage.moments or isinstance(form, Floats):
-            return stage.weights, stage.moments
-        return balance(stage.weights, stage.moments, stage.folds, form)
-
     def add(self, spec: WeightSpec, weight: Floating, moments: Moments | None = None) -> None:
-        """Pack a weight and append its parts.
-
-        With the moments of what it is multiplied with, rounding errors are made good by others.
+        """Pack a weight, by the moments of what it is multiplied with, and append its parts.
 
         Raises:
             OverflowError: when a value does not fit the scheme's type.
 
         """
         form = form_of(spec, self.scheme)
-        if moments is None or isinstance(form, Floats):
-            packed = pack(weight, form)
-        else:
-            packed = pack_compensated(weight, form, moments.second)
+        packed = quantized(weight, form, moments)
+        if moments is not None and not isinstance(form, Floats):
             self._output_errors[spec.name] = output_error(weight, unpack(packed), moments.second)
         located = {}
         for part, array in packed.parts.items():
