@@ -12,7 +12,7 @@ FULL_DIR ?= build/fullsize
 DATA_DIR ?= build/demo-data
 RUN_DIR ?= build/demo-run
 SCORE_DIR ?= build/demo-score
-RECIPE ?= words
+RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
@@ -75,7 +75,7 @@ bench-fidelity: $(READY) $(PEERS)/.ready ## What int4 and int8 lose beside llama
 train-data: $(READY) ## Install the packages the demo checkpoint learns from, and list what was taken (network, 700 MB)
 	@$(BIN)/python -m demo.data --out $(DATA_DIR)
 
-train-demo: $(READY) ## Train the demo checkpoint anew into build/demo-run, or go on (RECIPE=words MINUTES=90, no network)
+train-demo: $(READY) ## Train the demo checkpoint anew into build/demo-run, or go on (RECIPE=deep-holes MINUTES=90, no network)
 	@$(BIN)/python -m demo.train --recipe $(RECIPE) --minutes $(MINUTES) --data $(DATA_DIR) --out $(RUN_DIR)
 
 score-demo: $(READY) ## Print the demo checkpoint's figures on the held-out modules (after train-data, about 20 minutes)

@@ -131,7 +131,9 @@ def logits_of(found: Inspected, candidate: Candidate, texts: Sequence[Ids]) -> I
             "the checkpoint is in the unfused layout; expected the fused one"
         )
     checkpoint = replace(found.checkpoint, read=lambda name: candidate.weights[name])
-    yield from Layerwise(replace(found, checkpoint=checkpoint)).logits(texts, lambda _done: None)
+    yield from Layerwise(replace(found, checkpoint=checkpoint)).evaluate(
+        texts, lambda _done: None
+    )()
 
 
 def score(
@@ -150,7 +152,7 @@ def score(
 
         return open_candidate
 
-    full = Layerwise(found).logits(ids, lambda _done: None)
+    full = Layerwise(found).evaluate(ids, lambda _done: None)
     openers = {name: opener(candidate) for name, candidate in candidates.items()}
     figures = Comparison(texts, tokens, layouts).run(full, openers, lambda _done: None)
     variants: dict[str, dict[str, float]] = figures["variants"]

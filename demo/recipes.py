@@ -23,6 +23,7 @@ class Recipe:
         heads: query heads. ALiBi's slopes run from 2**(-8 / heads) to 2**-8, so more of them give
             more that look far.
         several: the share of the rows with holes that hold several short ones.
+        stutters: the share of the answers in which something is said again and then left.
         muon_rate: learning rate of the layers' matrices.
         adam_rate: learning rate of embedding, head and norms.
 
@@ -34,6 +35,7 @@ class Recipe:
     windows: Mapping[int, Window]
     heads: int = 4
     several: float = 0.4
+    stutters: float = 0.0
     step_ids: int = 4096
     muon_rate: float = 0.02
     adam_rate: float = 0.004
@@ -55,6 +57,12 @@ HOLES_BY_WINDOW = {
     256: (0.50, {"fim": 0.85, "text": 0.05, "chat": 0.10}),
     512: (0.20, {"fim": 0.30, "text": 0.55, "chat": 0.15}),
 }
+# For the end of a run: more questions, and answers that fall into a loop and out of it again.
+STEADY = {
+    128: (0.20, {"fim": 0.70, "chat": 0.30}),
+    256: (0.60, {"fim": 0.77, "text": 0.05, "chat": 0.18}),
+    512: (0.20, {"fim": 0.30, "text": 0.50, "chat": 0.20}),
+}
 
 # All but `small` come close to the 16 MiB of bf16 that a demo may have.
 RECIPES = {
@@ -64,4 +72,5 @@ RECIPES = {
     "heads": Recipe(5, 8192, LIBRARY_FIRST, ONE_MIX, heads=8, several=0.65),
     "deep-by-window": Recipe(8, 4096, LIBRARY_FIRST, BY_WINDOW, several=0.65),
     "deep-holes": Recipe(8, 4096, PACKAGES_FIRST, HOLES_BY_WINDOW, several=0.5),
+    "steady": Recipe(8, 4096, PACKAGES_FIRST, STEADY, several=0.4, stutters=0.35),
 }

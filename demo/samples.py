@@ -34,6 +34,10 @@ SPM_PART = 0.5
 # No token of ours is longer on average over a whole window; what is too much is cut off again.
 CHARACTERS_A_TOKEN = 7
 SHORTEST_ROOM = 24
+# Greedy writing falls into loops. An answer that stutters says a line or a few ids again, up to so
+# many times, and then goes on: what was said again weighs nothing, so that only leaving is learned.
+MOST_AGAIN, LONGEST_STUTTER_IDS = 4, 48
+LONGEST_PHRASE = 8
 PREFIX_PART = 0.4, 0.85
 
 Array = NDArray[np.int64]
@@ -123,6 +127,25 @@ def weighted(prompt: list[int], answer: list[int], weight: float = ANSWER_WEIGHT
     return prompt + answer, [1.0] * len(prompt) + heavy
 
 
+def stutter(row: Row, start: int, line_ends: frozenset[int], random: Random) -> Row:
+    """Say a line or a phrase of the answer again, once or more, with no weight.
+
+    The answer begins at `start`. The last id is never said again: it ends the answer.
+    """
+    ids, weights = row
+    breaks = [i for i in range(start, len(ids) - 1) if ids[i] in line_ends]
+    if len(breaks) > 1 and random.random() < 0.6:
+        place = random.randrange(len(breaks) - 1)
+        first, end = breaks[place], breaks[place + 1]
+    else:
+        first = random.randrange(start, max(start + 1, len(ids) - 1))
+        end = min(first + random.randint(1, LONGEST_PHRASE), len(ids) - 1)
+    size = end - first
+    again = min(random.randint(1, MOST_AGAIN), LONGEST_STUTTER_IDS // max(1, size))
+    ids = [*ids[:end], *ids[first:end] * again, *ids[end:]]
+    return ids, [*weights[:end], *[0.0] * (size * again), *weights[end:]]
+
+
 class Sampler:
     """Draws rows; a group by its share, in it a file by its length, and questions by chance."""
 
@@ -133,9 +156,13 @@ class Sampler:
         functions: Sequence[Function],
         groups: Mapping[str, float],
         several: float = 0.0,
+        stutters: float = 0.0,
     ) -> None:
-        """Take the shares of groups, and of the rows that hold several short holes."""
+        """Take the shares of groups, of rows that hold several short holes, and of stutters."""
         self.tokenizer, self.functions, self.several = tokenizer, functions, several
+        self.stutters = stutters
+        vocabulary = range(tokenizer.get_vocab_size())
+        self._line_ends = frozenset(i for i in vocabulary if "\n" in tokenizer.decode([i]))
         texts = {
             group: [source.text for source in sources if source.group == group] for group in groups
         }
@@ -167,10 +194,14 @@ class Sampler:
             room = window - len(ids)
             if several:
                 room = min(room, random.randint(SHORTEST_ROOM, max(SHORTEST_ROOM, window // 2)))
-            hole = self.infill(room, random)
+            stutters = random.random() < self.stutters and room >= 3 * LONGEST_STUTTER_IDS
+            hole = self.infill(room - LONGEST_STUTTER_IDS * stutters, random)
             spm = random.random() < SPM_PART
             answer = [*hole.middle, END_OF_TEXT]
-            more, heavy = weighted(hole.prompt(spm=spm), answer, SPM_WEIGHT if spm else PSM_WEIGHT)
+            prompt = hole.prompt(spm=spm)
+            more, heavy = weighted(prompt, answer, SPM_WEIGHT if spm else PSM_WEIGHT)
+            if stutters:
+                more, heavy = stutter((more, heavy), len(prompt), self._line_ends, random)
             ids += more
             weights += heavy
         return ids, weights
@@ -193,8 +224,10 @@ class Sampler:
             function = random.choice(self.functions)
             prompt = chat_prompt(self.tokenizer, question(function, random))
             answer = [*encode(self.tokenizer, f" {function.source}\n"), EMPTY_OUTPUT]
-            if len(ids) + len(prompt) + len(answer) <= window:
-                more, heavy = weighted(prompt, answer)
+            more, heavy = weighted(prompt, answer)
+            if random.random() < self.stutters:
+                more, heavy = stutter((more, heavy), len(prompt), self._line_ends, random)
+            if len(ids) + len(more) <= window:
                 ids += more
                 weights += heavy
             elif ids:

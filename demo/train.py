@@ -164,7 +164,14 @@ def main(
     click.echo(f"recipe {name} on {device.type}; preparing the tokenizer and the texts ...")
     tokenizer = tokenizer_for(corpus, recipe) if start is None else open_tokenizer(start)
     functions = load_functions(data / FUNCTIONS, "training")
-    sampler = Sampler(tokenizer, corpus.of("training"), functions, recipe.groups, recipe.several)
+    sampler = Sampler(
+        tokenizer,
+        corpus.of("training"),
+        functions,
+        recipe.groups,
+        recipe.several,
+        recipe.stutters,
+    )
     watch = Watch(tokenizer, corpus.of("validation"))
     trainer = Trainer(recipe, sampler, device, compiled=compiled)
     progress = begin(trainer, out, start, minutes, seed)

@@ -58,15 +58,20 @@ class Layerwise:
             energy = _energy(stream) if part is self._layer else 0.0
             yield Stage(tuple(specs), weights, moments, self._folds(specs[0].layer), energy)
 
-    def logits(self, texts: Sequence[Ids], advance: Callable[[int], None]) -> Iterator[Floating]:
-        """Yield the logits [T, V] of each text; `advance` is called once a layer."""
+    def evaluate(
+        self, texts: Sequence[Ids], advance: Callable[[int], None]
+    ) -> Callable[[], Iterator[Floating]]:
+        """Run all layers, and return what yields the logits [T, V] of each text, as often as asked.
+
+        Logits are large and made anew each time from the stream behind the last layer. `advance` is
+        called once a layer.
+        """
         stream = list(self._embedded(texts, self._read(self._embedding.specs)))
         for specs in self._layers:
             self._pass(self._layer, self._read(specs), texts, stream, watched=False)
             advance(1)
         fed = self._head.fed(self._read(self._head.specs))
-        for x in stream:
-            yield self._head.run(fed, {STREAM: x})[LOGITS]
+        return lambda: (self._head.run(fed, {STREAM: x})[LOGITS] for x in stream)
 
     def _parts(self) -> Iterator[tuple[_Part, Sequence[WeightSpec]]]:
         """Yield what follows the embedding, and whose weights it runs with."""

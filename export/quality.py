@@ -99,7 +99,7 @@ def measure(
     variants = {name: opener(name, kv_type) for name, kv_type in kv_types.items()}
     total = found.sizes.layers + len(variants) * len(texts)
     with track("measuring what was lost", total) as advance:
-        full = Layerwise(found).logits(ids, advance)
+        full = Layerwise(found).evaluate(ids, advance)
         figures = Comparison(texts, tokens, layouts).run(full, variants, advance)
     for name, found_here in figures["variants"].items():
         found_here["bytes"] = (folder / layout.weights_file(name)).stat().st_size

@@ -1,7 +1,7 @@
 """What a variant lost against full precision, on texts that the model was not calibrated on.
 
-Knows neither graphs nor checkpoints: full precision is an iterable of logits, one array a text,
-and a variant is a function from ids to logits. Whether a line is written exactly is read off the
+Knows neither graphs nor checkpoints: full precision yields logits, one array a text, and a variant
+is a function from ids to logits. Whether a line is written exactly is read off the
 same logits: greedy writing gives the true line just when every one of its ids, and then an end, is
 the first choice after those before it.
 """
@@ -9,10 +9,8 @@ the first choice after those before it.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,33 +91,26 @@ class Comparison:
 
     def run(
         self,
-        full: Iterable[Logits],
+        full: Callable[[], Iterable[Logits]],
         variants: Mapping[str, Callable[[], Run]],
         advance: Callable[[int], None],
     ) -> dict[str, Any]:
         """Return the figures of full precision and of each variant, opened one after the other.
 
-        `advance` is called once a variant and text.
+        `full` is asked once for itself and once for each variant, so that no more than one text's
+        logits are ever kept. `advance` is called once a variant and text.
         """
-        with tempfile.TemporaryDirectory(prefix="refact-edge-report-") as folder:
-            files = list(self._keep(full, Path(folder)))
-            figures = {}
-            for name, open_variant in variants.items():
-                tally, run = Tally(), open_variant()
-                for number, (text, file) in enumerate(zip(self._texts, files, strict=True)):
-                    got = run(text.ids)[:, : self._tokens.size]
-                    self._add(tally, number, got, np.load(file, mmap_mode="r"))
-                    advance(1)
-                figures[name] = self._figures(tally)
+        for number, logits in enumerate(full()):
+            self._add(self._full, number, logits[:, : self._tokens.size])
+        figures = {}
+        for name, open_variant in variants.items():
+            tally, run = Tally(), open_variant()
+            for number, (text, logits) in enumerate(zip(self._texts, full(), strict=True)):
+                got, want = (all_[:, : self._tokens.size] for all_ in (run(text.ids), logits))
+                self._add(tally, number, got, want)
+                advance(1)
+            figures[name] = self._figures(tally)
         return {"full_precision": self._full_figures(), "variants": figures}
-
-    def _keep(self, full: Iterable[Logits], folder: Path) -> Iterator[Path]:
-        for number, logits in enumerate(full):
-            known = logits[:, : self._tokens.size]
-            self._add(self._full, number, known)
-            file = folder / f"{number}.npy"
-            np.save(file, known)
-            yield file
 
     def _add(self, tally: Tally, number: int, logits: Logits, want: Logits | None = None) -> None:
         """Add what text `number` costs, and how far the choices are from those that are wanted."""

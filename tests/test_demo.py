@@ -224,6 +224,26 @@ def test_rows_of_every_kind_end_as_the_real_models_do(sampler: Any) -> None:
     assert np.all(heavy[ids == 4] == 0)
 
 
+def test_what_is_said_again_weighs_nothing_and_the_rest_is_as_it_was(tokenizer: Any) -> None:
+    from demo.samples import LONGEST_STUTTER_IDS, encode, stutter, weighted
+
+    prompt, answer = [3, 1, 2], [*encode(tokenizer, SOURCE), 0]
+    plain, weights = weighted(prompt, answer)
+    line_ends = frozenset(i for i in set(answer) if "\n" in tokenizer.decode([i]))
+    random = Random(0)
+    for _ in range(50):
+        ids, heavy = stutter((plain, weights), len(prompt), line_ends, random)
+        assert [i for i, weight in zip(ids, heavy, strict=True) if weight] == plain
+        assert [weight for weight in heavy if weight] == weights
+        again = len(ids) - len(plain)
+        assert again <= LONGEST_STUTTER_IDS
+        if again:
+            first = heavy.index(0.0)
+            assert min(heavy[first : first + again]) == max(heavy[first : first + again]) == 0
+            assert ids[first - 1] == ids[first + again - 1]
+        assert ids[-1] == 0
+
+
 @pytest.fixture
 def recipe(tokenizer: Any) -> Any:
     from demo.recipes import Recipe

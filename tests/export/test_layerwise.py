@@ -25,13 +25,15 @@ def _reference(found: Inspected) -> torch.nn.Module:
 def test_its_logits_are_the_references(tiny_checkpoint: Path) -> None:
     found = inspect_checkpoint(tiny_checkpoint, SILENT)
     layers: list[int] = []
-    logits = list(Layerwise(found).logits(TEXTS, layers.append))
+    evaluated = Layerwise(found).evaluate(TEXTS, layers.append)
+    logits = list(evaluated())
     model = _reference(found)
     with torch.inference_mode():
         for ids, got in zip(TEXTS, logits, strict=True):
             want = model(torch.from_numpy(ids)[None])[0].numpy()
             np.testing.assert_allclose(got, want, atol=1e-4)
     assert layers == [1] * found.sizes.layers
+    assert all(np.array_equal(*pair) for pair in zip(logits, evaluated(), strict=True))
 
 
 def test_stages_hold_all_weights_in_the_order_of_the_data_file(tiny_checkpoint: Path) -> None:
@@ -44,7 +46,7 @@ def test_stages_hold_all_weights_in_the_order_of_the_data_file(tiny_checkpoint: 
             np.testing.assert_array_equal(
                 stage.weights[spec.name], load_weight(found.checkpoint, spec)
             )
-            assert (spec.name in stage.moments) == (spec.role == "matrix")
+            assert (spec.name in stage.moments) == (spec.role in ("matrix", "head"))
 
 
 def test_moments_are_those_of_what_each_weight_multiplies(tiny_checkpoint: Path) -> None:

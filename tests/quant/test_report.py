@@ -24,6 +24,10 @@ def parts(demo_bundle: Path) -> tuple[Tokens, Layouts]:
     )
 
 
+def _quiet(_done: int) -> None:
+    pass
+
+
 def _sure_of(ids: Ids, size: int, height: float = 30.0) -> Logits:
     """Return logits [T, V] by which each next id is as good as certain; the last one ends."""
     logits = np.zeros((len(ids), size), np.float32)
@@ -37,7 +41,7 @@ def test_the_same_logits_lose_nothing(parts: tuple[Tokens, Layouts]) -> None:
     logits = np.random.default_rng(0).standard_normal((len(ids), tokens.size + 3))
     exact = logits.astype(np.float32)
     comparison = Comparison([Text(ids, NOTHING)], tokens, layouts)
-    figures = comparison.run([exact], {"same": lambda: lambda _ids: exact}, lambda _done: None)
+    figures = comparison.run(lambda: [exact], {"same": lambda: lambda _ids: exact}, _quiet)
     found = figures["variants"]["same"]
     assert found["mean_kl"] == found["p99_kl"] == 0
     assert found["top1_agreement"] == found["top5_agreement"] == 1
@@ -53,7 +57,7 @@ def test_kl_and_cost_are_those_worked_out_by_hand(parts: tuple[Tokens, Layouts])
     full[:, [byte, other]] = np.log([0.75, 0.25])
     rough[:, [byte, other]] = np.log([0.25, 0.75])
     comparison = Comparison([Text(ids, NOTHING)], tokens, layouts)
-    figures = comparison.run([full], {"rough": lambda: lambda _ids: rough}, lambda _done: None)
+    figures = comparison.run(lambda: [full], {"rough": lambda: lambda _ids: rough}, _quiet)
     found = figures["variants"]["rough"]
     assert found["mean_kl"] == pytest.approx(0.5 * math.log(3), rel=1e-3)
     assert (found["top1_agreement"], found["top5_agreement"]) == (0, 1)
@@ -75,7 +79,7 @@ def test_a_line_counts_when_every_id_and_then_an_end_comes_first(
     wrong[1] = 0
     runs = dict.fromkeys(("right",), right) | {"going on": going_on, "wrong": wrong}
     openers = {name: (lambda logits=logits: lambda _ids: logits) for name, logits in runs.items()}
-    figures = Comparison([text], tokens, layouts).run([right], openers, lambda _done: None)
+    figures = Comparison([text], tokens, layouts).run(lambda: [right], openers, _quiet)
     assert figures["full_precision"]["exact_lines"] == 1
     lost = {name: f["exact_only_in_full_precision"] for name, f in figures["variants"].items()}
     assert lost == {"right": 0, "going on": 1, "wrong": 1}
@@ -90,7 +94,7 @@ def test_guessing_is_called_guessing(parts: tuple[Tokens, Layouts]) -> None:
         ("sure", _sure_of(ids, tokens.size)),
     ):
         comparison = Comparison([Text(ids, NOTHING)], tokens, layouts)
-        figures = comparison.run([logits], {}, lambda _done: None)
+        figures = comparison.run(lambda logits=logits: [logits], {}, _quiet)
         said[name] = (figures["full_precision"]["at_chance"], list(quality_lines(figures))[-1])
     assert said["even"][0]
     assert "nothing of quality" in said["even"][1]
