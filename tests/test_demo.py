@@ -364,3 +364,37 @@ def test_saving_is_whole_or_not_at_all(tokenizer: Any, tmp_path: Path) -> None:
     assert (tmp_path / "c" / "LICENSE").read_text().endswith("attrs 26.1.0: MIT\n")
     assert json.loads((tmp_path / "c" / "config.json").read_text()) == {"n_layer": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_the_average_of_two_runs_lies_between_them(
+    recipe: Any, sampler: Any, demo_checkpoint: Path, root: Path, tmp_path: Path
+) -> None:
+    from demo.loop import Progress, save_state
+
+    trainer, runs = trainer_of(recipe, sampler), (tmp_path / "one", tmp_path / "two")
+    for run, value in zip(runs, (1.0, 3.0), strict=True):
+        (run / "checkpoint").mkdir(parents=True)
+        (run / "checkpoint" / "tokenizer.json").write_bytes(
+            (demo_checkpoint / "tokenizer.json").read_bytes()
+        )
+        for weight in trainer.model.parameters():
+            torch.nn.init.constant_(weight, value)
+        save_state(trainer, Progress(seed=0, steps=1), run / "state.pt")
+    (tmp_path / "packages.json").write_text("[]")
+    options = ["--part", "0.25", "--data", tmp_path, "--out", tmp_path / "mean"]
+    command = [sys.executable, "-m", "demo.average", *runs, *options]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = load_file(tmp_path / "mean" / "model.safetensors")
+    assert all(bool((weight == 1.5).all()) for weight in found.values())
+    config = json.loads((tmp_path / "mean" / "config.json").read_text())
+    assert (config["n_layer"], config["n_head"]) == (recipe.layers, recipe.heads)
+    missing = subprocess.run(
+        [*command[:3], tmp_path, *command[4:]],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert missing.returncode == 1
+    assert "has no state.pt; expected the folder of a training run" in missing.stderr
