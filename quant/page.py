@@ -117,6 +117,7 @@ def _plots(variants: Figures) -> Iterator[str]:
                 textcoords="offset points",
             )
         axes.set(xlabel="MB", ylabel="mean KL, nats", yscale="log", title="Bytes against loss")
+        axes.margins(0.15)  # room for the names
         axes.grid(alpha=0.3)
         yield _svg(figure)
     for name, found in variants.items():
