@@ -63,8 +63,8 @@ class Scheme:
 # accuracy is for calibrated rounding to win back without the bytes.
 _INT4 = Blocks(bits=4, size=128)
 
-# The head is a small part of the products, is asked for one row a step, and its errors go straight
-# into the choice of a token: there two terms cost next to nothing and a third of the loss.
+# The head is asked for one row a step, and its errors go straight into the choice of a token: on an
+# earlier demo checkpoint, rounding its activations to one term was a third of all that int8 lost.
 
 # int8 is products of bytes with a scale a token. Beside MatMulNBits at 8 bits it takes 0.4 of the
 # time at 128 rows and 0.3 at 256; at one row it is level or somewhat slower (bench/int8_forms.py).
