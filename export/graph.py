@@ -44,7 +44,7 @@ class Graph:
     """A graph under construction. Values are named by strings, as in ONNX itself."""
 
     def __init__(self, name: str, data_file: str | None) -> None:
-        """Start a graph whose weights lie in `data_file` beside it, or are inputs when it is None."""
+        """Start a graph whose weights lie in `data_file` beside it, or, without one, are inputs."""
         self._name, self._data_file = name, data_file
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, TensorProto] = {}
