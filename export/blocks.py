@@ -15,6 +15,7 @@ import numpy as np
 from onnx import TensorProto, numpy_helper
 
 from ..quant.schemes import Floats, Form, Rows
+from ..quant.turn import turn
 from .graph import CONTRIB, ONNX_TYPES, Graph, Located
 
 # Added to scores of keys that must not be seen. Far below any real score, yet finite in fp16,
@@ -35,10 +36,11 @@ class Stored:
 
 @dataclass(frozen=True)
 class Weights:
-    """All weights of a variant, and the type of its activations."""
+    """All weights of a variant, the type of its activations, and whether these are turned."""
 
     stored: Mapping[str, Stored]
     activations: str
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def linear(g: Graph, x: str, weights: Weights, name: str) -> str:
     if isinstance(stored.form, Rows):
         return _linear_rows(g, x, stored, stored.form, name)
     codes = g.weight(f"{name}.codes", stored.parts["codes"])
-    scales = g.weight(f"{name}.scales", stored.parts["scales"])
+    scales = _scales(g, weights, name)
     attributes = {
         "K": inputs,
         "N": outputs,
@@ -77,6 +79,15 @@ def linear(g: Graph, x: str, weights: Weights, name: str) -> str:
         "accuracy_level": 4,  # int8 products: twice as fast as float ones, errors within 1.5e-5
     }
     return g.op("MatMulNBits", x, codes, scales, domain=CONTRIB, attributes=attributes)
+
+
+def _scales(g: Graph, weights: Weights, name: str) -> str:
+    """Return scales in the activations' type, as kernels want them; cast once, when loaded."""
+    located = weights.stored[name].parts["scales"]
+    scales = g.weight(f"{name}.scales", located)
+    if located.type == weights.activations:
+        return scales
+    return g.op("Cast", scales, attributes={"to": ONNX_TYPES[weights.activations]})
 
 
 def _linear_rows(g: Graph, x: str, stored: Stored, form: Rows, name: str) -> str:
@@ -148,7 +159,7 @@ def embedding(g: Graph, ids: str, weights: Weights, name: str) -> str:
         "gather_axis": 0,
         "quantize_axis": 1,
     }
-    table, scale = g.weight(f"{name}.codes", codes), g.weight(f"{name}.scales", scales)
+    table, scale = g.weight(f"{name}.codes", codes), _scales(g, weights, name)
     return g.op("GatherBlockQuantized", table, ids, scale, domain=CONTRIB, attributes=attributes)
 
 
@@ -247,6 +258,13 @@ def swiglu(g: Graph, gate_up: str) -> str:
     """Return silu(gate) * up for [rows, 2F], gate first: [rows, F]."""
     gate, up = g.ops("Split", gate_up, outputs=2, attributes={"axis": -1, "num_outputs": 2})
     return g.op("Mul", g.op("Mul", gate, g.op("Sigmoid", gate)), up)
+
+
+def turned(g: Graph, x: str, width: int, size: int) -> str:
+    """Turn [rows, width] in blocks of `size`; see quant/turn.py."""
+    split = g.op("Reshape", x, g.constant([-1, size]))
+    done = g.op("MatMul", split, g.constant(turn(size).T, "float32"))
+    return g.op("Reshape", done, g.constant([-1, width]))
 
 
 def last_rows(g: Graph, x: str, s: Sequence, keep: str, width: int) -> str:

@@ -11,7 +11,7 @@ from ..quant.sensitivity import Choices, rank
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise
 from .progress import Track
-from .weights import ALIGNMENT, Stage, balanced, estimate_bytes
+from .weights import ALIGNMENT, Stage, estimate_bytes
 
 
 def within(
@@ -26,16 +26,15 @@ def within(
     choices: Choices = {}
     norms = 0
     with track("ranking weights", found.sizes.layers + 2) as advance:
-        for stage in Layerwise(found).calibrate(texts):
-            choices |= _rank(stage, scheme)
+        for stage in Layerwise(found, turned=scheme.turned).calibrate(texts):
+            choices |= _rank(stage)
             norms += estimate_bytes([spec for spec in stage.specs if spec.role == "norm"], scheme)
             advance(1)
     mix = best_within(choices, limit_bytes, fixed_bytes=norms + ALIGNMENT * len(choices))
     return replace(scheme, forms={name: choice.form for name, choice in mix.items()})
 
 
-def _rank(stage: Stage, scheme: Scheme) -> Choices:
-    weights, moments = balanced(stage, scheme)
-    ranked = {spec.name: weights[spec.name] for spec in stage.specs if spec.role != "norm"}
+def _rank(stage: Stage) -> Choices:
+    ranked = {spec.name: stage.weights[spec.name] for spec in stage.specs if spec.role != "norm"}
     writers = {spec.name: spec.writer for spec in stage.specs if spec.writer is not None}
-    return rank(ranked, moments, writers, stage.stream_energy)
+    return rank(ranked, stage.moments, writers, stage.stream_energy)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 from .. import __version__
 from ..quant.calibrate import TEXT_TOKENS, Ids, calibration_texts, fingerprint
 from ..quant.eval.sources import Source
-from ..quant.schemes import Blocks, Floats, Scheme, require_schemes
+from ..quant.schemes import Blocks, Scheme, require_schemes
 from ..runtime import bundle as layout
 from ..runtime.errors import CheckpointError, ExportError, OptionError
 from ..runtime.prompts import Layouts
@@ -29,10 +29,11 @@ from .blocks import Weights
 from .budget import within
 from .graph import Graph
 from .inspect import Inspected, inspect_checkpoint
-from .layerwise import Layerwise
+from .layerwise import Layerwise, by_stage
 from .progress import SILENT, Track
 from .quality import measure
-from .weights import Stage, VariantWriter, balanced, estimate_bytes, load_weight
+from .turned import turned
+from .weights import Stage, VariantWriter, estimate_bytes, load_weight, with_relations
 
 
 @dataclass(frozen=True)
@@ -88,15 +89,14 @@ def export_bundle(
     check_writable(target)
     found = inspect_checkpoint(checkpoint, track, adapter)
     specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
-    quantized = any(not isinstance(scheme.matrix, Floats) for scheme in schemes)
-    texts = calibrated_texts(found, calibration) if calibration and quantized else []
+    rounded = any(scheme.turned for scheme in schemes)
+    texts = calibrated_texts(found, calibration) if calibration and rounded else []
     if limit_bytes is not None:
         schemes = [_within(found, scheme, texts, limit_bytes, track) for scheme in schemes]
     check_space(target, sum(estimate_bytes(specs, scheme) for scheme in schemes))
     with beside(target) as work:
         (work / layout.GRAPH_FOLDER).mkdir()
-        stages = Layerwise(found).calibrate(texts) if texts else _one_by_one(found, specs)
-        written = _write_weights(work, stages, sum(map(_elements, specs)), schemes, track)
+        written = _write_weights(work, schemes, found, texts, track)
         for scheme, writer in zip(schemes, written, strict=True):
             _write_graphs(work, found.architecture, found.config, scheme, writer)
         names = [scheme.name for scheme in schemes]
@@ -151,40 +151,57 @@ def calibrated_texts(found: Inspected, calibration: Sequence[Source]) -> list[Id
     return calibration_texts(calibration, tokens, layouts, text_tokens=length)
 
 
-def _one_by_one(found: Inspected, specs: Sequence[WeightSpec]) -> Iterator[Stage]:
-    """Yield each weight by itself, with nothing known of what it is multiplied with."""
+def _uncalibrated(found: Inspected, specs: Sequence[WeightSpec]) -> Iterator[Stage]:
+    """Yield the stages of the turned model, with nothing known of what weights multiply."""
+    for together in by_stage(specs):
+        weights = {spec.name: load_weight(found.checkpoint, spec) for spec in together}
+        yield Stage(tuple(together), turned(together, weights), {})
+
+
+def _plain(found: Inspected, specs: Sequence[WeightSpec]) -> Iterator[Stage]:
+    """Yield each weight by itself, as it is."""
     for spec in specs:
-        yield Stage((spec,), {spec.name: load_weight(found.checkpoint, spec)}, {}, [])
+        yield Stage((spec,), {spec.name: load_weight(found.checkpoint, spec)}, {})
 
 
 def _write_weights(
-    work: Path, stages: Iterable[Stage], total: int, schemes: list[Scheme], track: Track
+    work: Path, schemes: list[Scheme], found: Inspected, texts: Sequence[Ids], track: Track
 ) -> list[VariantWriter]:
-    """Add each weight to the data file of every variant; `total` elements are to come."""
+    """Add each weight to the data file of every variant; rounded for `texts`, if there are any."""
+    specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
     writers: list[VariantWriter] = []
     try:
         for scheme in schemes:
             writers.append(VariantWriter(work / layout.weights_file(scheme.name), scheme))
-        with track("packing weights", total) as advance:
-            for stage in stages:
-                for writer in writers:
-                    _add(writer, stage)
-                advance(sum(map(_elements, stage.specs)))
+        whole = [writer for writer in writers if not writer.scheme.turned]
+        rounded = [writer for writer in writers if writer.scheme.turned]
+        total = sum(map(_elements, specs))
+        with track("packing weights", total * (bool(whole) + bool(rounded))) as advance:
+            if whole:
+                _add(whole, _plain(found, specs), advance)
+            if rounded:
+                calibrated = Layerwise(found, turned=True).calibrate(texts) if texts else None
+                _add(rounded, calibrated or _uncalibrated(found, specs), advance)
     finally:
         for writer in writers:
             writer.close()
     return writers
 
 
-def _add(writer: VariantWriter, stage: Stage) -> None:
-    weights, moments = balanced(stage, writer.scheme)
-    for spec in stage.specs:
-        try:
-            writer.add(spec, weights[spec.name], moments.get(spec.name))
-        except OverflowError as error:
-            raise CheckpointError(
-                f"{spec.name} {error}; leave out variant {writer.scheme.name}"
-            ) from error
+def _add(
+    writers: Sequence[VariantWriter], stages: Iterable[Stage], advance: Callable[[int], None]
+) -> None:
+    """Add the weights of each stage to every writer."""
+    for stage in stages:
+        for spec, known in with_relations(stage):
+            for writer in writers:
+                try:
+                    writer.add(spec, stage.weights[spec.name], known)
+                except OverflowError as error:
+                    raise CheckpointError(
+                        f"{spec.name} {error}; leave out variant {writer.scheme.name}"
+                    ) from error
+            advance(_elements(spec))
 
 
 def _elements(spec: WeightSpec) -> int:
@@ -198,7 +215,7 @@ def _write_graphs(
     work: Path, architecture: Architecture, config: object, scheme: Scheme, writer: VariantWriter
 ) -> None:
     data_file = Path(layout.weights_file(scheme.name)).name
-    weights = Weights(writer.stored, scheme.activations)
+    weights = Weights(writer.stored, scheme.activations, scheme.turned)
     for standard, file in (
         (True, layout.standard_graph(scheme.name)),
         (False, layout.engine_graph(scheme.name)),

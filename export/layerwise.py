@@ -7,7 +7,6 @@ At the full size that is 2 GB instead of 7, and every input of every product can
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from .architectures import STREAM, STREAM_OUT, WeightSpec
 from .blocks import Stored, Weights
 from .graph import Graph, Located
 from .inspect import Inspected
+from .turned import turned
 from .weights import Stage, load_weight
 
 Floating = npt.NDArray[np.float32]
@@ -32,45 +32,49 @@ _EXACT = Floats("float32")
 
 
 class Layerwise:
-    """A checkpoint that is evaluated stage by stage."""
+    """A checkpoint that is evaluated stage by stage, as it is or turned (see turned.py)."""
 
-    def __init__(self, found: Inspected) -> None:
-        architecture, self._checkpoint = found.architecture, found.checkpoint
-        self._folds = functools.partial(architecture.folds, found.config)
+    def __init__(self, found: Inspected, *, turned: bool = False) -> None:
+        architecture, self._checkpoint, self._turned = found.architecture, found.checkpoint, turned
         specs = architecture.weight_specs(found.config, set(found.checkpoint.tensors))
-        layers = sorted({spec.layer for spec in specs if spec.layer is not None})
-        self._layers = [[spec for spec in specs if spec.layer == layer] for layer in layers]
-        outside = [spec for spec in specs if spec.layer is None]
-        embedding = [spec for spec in outside if spec.role == "embedding"]
-        head = [spec for spec in outside if spec.role != "embedding"]
-        self._embedding = _Part(architecture.build_embedding, found.config, embedding)
-        self._layer = _Part(architecture.build_layer, found.config, self._layers[0])
-        self._head = _Part(architecture.build_head, found.config, head)
+        embedding, *self._layers, head = by_stage(specs)
+        self._embedding = _Part(architecture.build_embedding, found.config, embedding, turned)
+        self._layer = _Part(architecture.build_layer, found.config, self._layers[0], turned)
+        self._head = _Part(architecture.build_head, found.config, head, turned)
 
     def calibrate(self, texts: Sequence[Ids]) -> Iterator[Stage]:
         """Yield every stage, in the order of `weight_specs`, after all texts went through it."""
         weights = self._read(self._embedding.specs)
         stream = list(self._embedded(texts, weights))
-        yield Stage(self._embedding.specs, weights, {}, [], _energy(stream))
+        yield Stage(self._embedding.specs, weights, {}, _energy(stream))
         for part, specs in self._parts():
             weights = self._read(specs)
             moments = self._pass(part, weights, texts, stream)
             energy = _energy(stream) if part is self._layer else 0.0
-            yield Stage(tuple(specs), weights, moments, self._folds(specs[0].layer), energy)
+            yield Stage(tuple(specs), weights, moments, energy)
 
     def evaluate(
-        self, texts: Sequence[Ids], advance: Callable[[int], None]
+        self,
+        texts: Sequence[Ids],
+        advance: Callable[[int], None],
+        weights: Mapping[str, Floating] | None = None,
     ) -> Callable[[], Iterator[Floating]]:
         """Run all layers, and return what yields the logits [T, V] of each text, as often as asked.
 
         Logits are large and made anew each time from the stream behind the last layer. `advance` is
-        called once a layer.
+        called once a layer. `weights` [N, K] stand in for the checkpoint's.
         """
-        stream = list(self._embedded(texts, self._read(self._embedding.specs)))
+
+        def read(specs: Sequence[WeightSpec]) -> dict[str, Floating]:
+            if weights is None:
+                return self._read(specs)
+            return {spec.name: weights[spec.name] for spec in specs}
+
+        stream = list(self._embedded(texts, read(self._embedding.specs)))
         for specs in self._layers:
-            self._pass(self._layer, self._read(specs), texts, stream, watched=False)
+            self._pass(self._layer, read(specs), texts, stream, watched=False)
             advance(1)
-        fed = self._head.fed(self._read(self._head.specs))
+        fed = self._head.fed(read(self._head.specs))
         return lambda: (self._head.run(fed, {STREAM: x})[LOGITS] for x in stream)
 
     def _parts(self) -> Iterator[tuple[_Part, Sequence[WeightSpec]]]:
@@ -87,7 +91,8 @@ class Layerwise:
             yield self._embedding.run(fed, {INPUT_IDS: ids[None]})[STREAM_OUT]
 
     def _read(self, specs: Sequence[WeightSpec]) -> dict[str, Floating]:
-        return {spec.name: load_weight(self._checkpoint, spec) for spec in specs}
+        weights = {spec.name: load_weight(self._checkpoint, spec) for spec in specs}
+        return turned(specs, weights) if self._turned else weights
 
     @staticmethod
     def _pass(
@@ -113,18 +118,21 @@ class Layerwise:
 class _Part:
     """A graph whose inputs are weights and activations."""
 
-    def __init__(self, build: Build, config: object, specs: Sequence[WeightSpec]) -> None:
+    def __init__(
+        self, build: Build, config: object, specs: Sequence[WeightSpec], turned: bool
+    ) -> None:
         """Build and open it; `taps` names the output that shows what a weight is multiplied with.
 
         It runs with the weights of any specs of the same shapes in the same order.
         """
         self.specs = tuple(specs)
         graph = Graph("part", None)
-        build(graph, config, Weights({spec.name: _stored(spec) for spec in specs}, "float32"))
+        stored = {spec.name: _stored(spec) for spec in specs}
+        build(graph, config, Weights(stored, "float32", turned))
         self.taps: dict[str, str] = {}
         shown: dict[str, str] = {}
         for spec in specs:
-            if spec.role not in ("matrix", "head"):
+            if not spec.multiplies:
                 continue
             value = graph.multiplied(spec.name)
             if value not in shown:
@@ -155,6 +163,17 @@ class _Part:
         return dict(zip(self._outputs, found, strict=True))
 
 
+def by_stage(specs: Sequence[WeightSpec]) -> list[list[WeightSpec]]:
+    """Return the specs of the embedding, of each layer, and of the head, in this order."""
+    layers = sorted({spec.layer for spec in specs if spec.layer is not None})
+    outside = [spec for spec in specs if spec.layer is None]
+    return [
+        [spec for spec in outside if spec.role == "embedding"],
+        *([spec for spec in specs if spec.layer == layer] for layer in layers),
+        [spec for spec in outside if spec.role != "embedding"],
+    ]
+
+
 def _energy(stream: Sequence[Floating]) -> float:
     """Return the mean over all tokens of the sum of squares of their activations."""
     return sum(float(np.vdot(x, x)) for x in stream) / sum(map(len, stream))
@@ -168,6 +187,6 @@ def _stored(spec: WeightSpec) -> Stored:
 
 
 def _laid_out(spec: WeightSpec, weight: Floating) -> Floating:
-    if spec.role in ("matrix", "head"):
+    if spec.multiplies:
         return np.ascontiguousarray(weight.T)
     return weight if spec.role == "embedding" else weight.reshape(-1)

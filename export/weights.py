@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..quant.balance import Fold, balance
-from ..quant.gptq import pack_compensated
+from ..quant.gptq import Relations, pack_compensated, relations
 from ..quant.moments import Moments, output_error
 from ..quant.pack import NO_ERROR, Array, Error, Floating, Packed, pack, packed_bytes, unpack
 from ..quant.report import rounded
@@ -28,14 +28,13 @@ _WORST = 10
 class Stage:
     """Embedding, one layer or head: its weights [N, K], and moments of what they multiply.
 
-    `folds` tell where scale can move between them; `stream_energy` is the mean sum of squares of
-    the stream of activations after it, 0 for the head.
+    `stream_energy` is the mean sum of squares of the stream of activations after it, 0 for the
+    head. Without calibration there are no moments.
     """
 
     specs: tuple[WeightSpec, ...]
     weights: dict[str, Floating]
     moments: dict[str, Moments]
-    folds: list[Fold]
     stream_energy: float = 0.0
 
 
@@ -52,7 +51,13 @@ def form_of(spec: WeightSpec, scheme: Scheme) -> Form:
         return scheme.forms[spec.name]
     if spec.role == "norm":
         return Floats(scheme.activations)
-    return {"embedding": scheme.embedding, "matrix": scheme.matrix, "head": scheme.head}[spec.role]
+    forms: dict[str, Form] = {
+        "embedding": scheme.embedding,
+        "matrix": scheme.matrix,
+        "kv": scheme.kv,
+        "head": scheme.head,
+    }
+    return forms[spec.role]
 
 
 def estimate_bytes(specs: list[WeightSpec], scheme: Scheme) -> int:
@@ -64,24 +69,27 @@ def estimate_bytes(specs: list[WeightSpec], scheme: Scheme) -> int:
     return total
 
 
-def balanced(stage: Stage, scheme: Scheme) -> tuple[dict[str, Floating], dict[str, Moments]]:
-    """Return the weights of a stage as a scheme rounds them best, and their moments."""
-    form = scheme.head if stage.specs[-1].role == "head" else scheme.matrix
-    if not stage.moments or isinstance(form, Floats):
-        return stage.weights, stage.moments
-    return balance(stage.weights, stage.moments, stage.folds, form)
+def with_relations(stage: Stage) -> Iterator[tuple[WeightSpec, Relations | None]]:
+    """Yield the specs of a stage, and what is known of what their weights multiply."""
+    of: Moments | None = None
+    known: Relations | None = None
+    for spec in stage.specs:
+        seen = stage.moments.get(spec.name)
+        if seen is not of:  # weights that read the same activations share it
+            of, known = seen, None if seen is None else relations(seen.second)
+        yield spec, known
 
 
-def quantized(weight: Floating, form: Form, moments: Moments | None) -> Packed:
-    """Return a weight in a form; with moments, rounding errors are made good by others.
+def quantized(weight: Floating, form: Form, known: Relations | None) -> Packed:
+    """Return a weight in a form; where activations are known, errors are made good by others.
 
     Raises:
         OverflowError: when a value does not fit the form's type.
 
     """
-    if moments is None or isinstance(form, Floats):
+    if known is None or isinstance(form, Floats):
         return pack(weight, form)
-    return pack_compensated(weight, form, moments.second)
+    return pack_compensated(weight, form, known)
 
 
 class VariantWriter:
@@ -103,17 +111,17 @@ class VariantWriter:
         """Hash of the file so far."""
         return self._hash.hexdigest()
 
-    def add(self, spec: WeightSpec, weight: Floating, moments: Moments | None = None) -> None:
-        """Pack a weight, by the moments of what it is multiplied with, and append its parts.
+    def add(self, spec: WeightSpec, weight: Floating, known: Relations | None = None) -> None:
+        """Pack a weight, by what is known of its activations, and append its parts.
 
         Raises:
             OverflowError: when a value does not fit the scheme's type.
 
         """
         form = form_of(spec, self.scheme)
-        packed = quantized(weight, form, moments)
-        if moments is not None and not isinstance(form, Floats):
-            self._output_errors[spec.name] = output_error(weight, unpack(packed), moments.second)
+        packed = quantized(weight, form, known)
+        if known is not None and not isinstance(form, Floats):
+            self._output_errors[spec.name] = output_error(weight, unpack(packed), known.second)
         located = {}
         for part, array in packed.parts.items():
             laid_out = self._lay_out(array, part, spec, packed)
@@ -156,10 +164,10 @@ class VariantWriter:
     def _lay_out(self, array: Array, part: str, spec: WeightSpec, packed: Packed) -> Array:
         """Turn a part as kernels read it: products want [K, N], scales the activations' type."""
         if part == "scales":
-            return array.astype(self.scheme.activations)
+            return array
         if isinstance(packed.form, Blocks):
             return _unpadded(array, packed) if spec.role == "embedding" else array
-        return array.T if spec.role in ("matrix", "head") else array
+        return array.T if spec.multiplies else array
 
     def _append(self, array: Array) -> Located:
         padding = bytes(-self._at % ALIGNMENT)

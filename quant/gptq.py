@@ -7,61 +7,100 @@ is told by H = X^T X over activations X that the weight is multiplied with.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from .pack import Codes, Floating, Packed, Quantized, by_column, chunks, code_range, packed
+from .chunks import row_slices, side_by_side
+from .pack import Codes, Floating, Packed, by_column, code_range, packed
+from .refine import descend, refit
+from .schemes import Blocks, Quantized
 from .search import best_scales
 
 # Added to the diagonal as a part of its mean, as in the paper: columns seldom used make H nearly
 # singular.
 DAMPING = 0.01
-_TOGETHER = 128  # columns between two updates of all that follow; changes speed only
+# Columns between two updates of all that follow, and of those among them that come soonest. They
+# change speed only: what is touched for every column should stay in the nearest cache.
+_TOGETHER, _NEXT = 128, 16
 
 Moments = npt.NDArray[np.floating]
 
 
-def pack_compensated(weight: Floating, form: Quantized, moments: Moments) -> Packed:
-    """Return `weight` [N, K] in `form`, rounded for activations with second moments `moments`.
+@dataclass(frozen=True)
+class Relations:
+    """How the columns of a weight stand in for each other, for activations with given moments.
 
     Args:
-        weight: what is to be rounded.
-        form: its codes and scales.
-        moments: [K, K], the mean of x x^T over activations x [K].
+        second: [K, K], the mean of x x^T over activations x [K].
+        damped: the same with a part of its mean added to the diagonal, fp32.
+        order: the columns, those used most first.
+        factor: in this order, the upper Cholesky factor of the inverse of `damped`.
 
     """
-    scales = best_scales(weight, form, np.diagonal(moments))
-    return packed(weight, compensate(weight, scales, form, moments), scales, form)
+
+    second: Moments
+    damped: Floating
+    order: npt.NDArray[np.intp]
+    factor: Floating
 
 
-def compensate(weight: Floating, scales: Floating, form: Quantized, moments: Moments) -> Codes:
+def relations(second: Moments) -> Relations:
+    """Work out once what every weight and form behind the same activations needs."""
+    damped = np.array(second, np.float64)
+    diagonal = np.arange(len(damped))
+    damped[diagonal, diagonal] += DAMPING * (float(damped[diagonal, diagonal].mean()) or 1.0)
+    order = np.argsort(-np.diagonal(second), kind="stable")
+    # H = L L^T with all places turned round gives the factor of H^-1 as L^-1, turned round again.
+    around = order[::-1]
+    lower = np.linalg.cholesky(damped[np.ix_(around, around)])
+    factor = np.ascontiguousarray(_inverse(lower)[::-1, ::-1].astype(np.float32))
+    return Relations(second, damped.astype(np.float32), order, factor)
+
+
+def pack_compensated(weight: Floating, form: Quantized, known: Relations) -> Packed:
+    """Return `weight` [N, K] in `form`, rounded for activations whose moments are known.
+
+    Blocks are refined afterwards; at 8 bits a row there was too little left to win.
+    """
+    scales = best_scales(weight, form, np.diagonal(known.second))
+    codes = compensate(weight, scales, form, known)
+    if isinstance(form, Blocks):
+        scales = refit(weight, codes, scales, form, known.damped)
+        codes = descend(weight, codes, scales, form, known.damped)
+    return packed(weight, codes, scales, form)
+
+
+def compensate(weight: Floating, scales: Floating, form: Quantized, known: Relations) -> Codes:
     """Return codes [N, K] for fixed scales; the columns used most are rounded first.
 
     Columns that were never used are rounded to the nearest code.
     """
-    order = np.argsort(-np.diagonal(moments), kind="stable")
-    factor = _factor(moments, order)
     codes = np.empty(weight.shape, np.int8)
-    at = 0
-    for chunk in chunks(weight):
-        rows = slice(at, at + len(chunk))
+
+    def work(rows: slice) -> None:
+        chunk = weight[rows]
         steps = np.broadcast_to(by_column(scales[rows], form, chunk.shape[1]), chunk.shape)
         # Columns are worked on one by one: let each lie in one piece.
-        rest, grid = chunk.T[order].copy(), steps.T[order]
-        codes[rows, order] = _round(rest, grid, code_range(form), factor).T
-        at += len(chunk)
+        rest, grid = chunk.T[known.order], steps.T[known.order]
+        codes[rows, known.order] = _round(rest, grid, code_range(form), known.factor).T
+
+    side_by_side(work, row_slices(len(weight)))
     return codes
 
 
-def _factor(moments: Moments, order: npt.NDArray[np.intp]) -> Floating:
-    """Return the upper Cholesky factor [K, K] of the inverse of the damped moments."""
-    damped = np.array(moments[np.ix_(order, order)], np.float64)
-    diagonal = np.arange(len(damped))
-    mean = float(damped[diagonal, diagonal].mean()) or 1.0
-    damped[diagonal, diagonal] += DAMPING * mean
-    inverse = np.linalg.inv(damped)
-    upper: Floating = np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float32)
-    return upper
+def _inverse(lower: Moments) -> Moments:
+    """Return the inverse of a lower triangular matrix, by halves; numpy has none of its own."""
+    size = len(lower)
+    if size <= _TOGETHER:
+        return np.tril(np.linalg.inv(lower))
+    half = size // 2
+    first, last = _inverse(lower[:half, :half]), _inverse(lower[half:, half:])
+    inverse: Moments = np.zeros_like(lower)
+    inverse[:half, :half], inverse[half:, half:] = first, last
+    inverse[half:, :half] = -(last @ (lower[half:, :half] @ first))
+    return inverse
 
 
 def _round(rest: Floating, steps: Floating, limits: tuple[int, int], factor: Floating) -> Codes:
@@ -71,11 +110,16 @@ def _round(rest: Floating, steps: Floating, limits: tuple[int, int], factor: Flo
     for start in range(0, columns, _TOGETHER):
         end = min(columns, start + _TOGETHER)
         errors = np.empty((end - start, rows), np.float32)
-        for i, column in enumerate(range(start, end)):
-            exact, step = rest[column], steps[column]
-            code = np.clip(np.rint(exact / step), *limits)
-            codes[column] = code
-            errors[i] = (exact - code * step) / factor[column, column]
-            rest[column + 1 : end] -= factor[column, column + 1 : end, None] * errors[i]
+        for first in range(start, end, _NEXT):
+            last = min(end, first + _NEXT)
+            for column in range(first, last):
+                exact, step = rest[column], steps[column]
+                code = np.clip(np.rint(exact / step), *limits)
+                codes[column] = code
+                error = errors[column - start]
+                np.divide(exact - code * step, factor[column, column], out=error)
+                rest[column + 1 : last] -= factor[column, column + 1 : last, None] * error
+            near = errors[first - start : last - start]
+            rest[last:end] -= factor[first:last, last:end].T @ near
         rest[end:] -= factor[start:end, end:].T @ errors
     return codes

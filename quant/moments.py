@@ -5,31 +5,24 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .pack import Floating, chunks
-
-SAMPLE_ROWS = 8  # of each text: enough to try things on
+from .chunks import chunks
+from .pack import Floating
 
 
 class Moments:
-    """Sums over activations [rows, K] as they come, and a few of the rows."""
+    """Sums of x x^T over activations x [K], as they come."""
 
     def __init__(self) -> None:
         self.rows = 0
         self._products: npt.NDArray[np.float64] | None = None
-        self._largest: Floating | None = None
-        self._sample: list[Floating] = []
 
     def add(self, activations: Floating) -> None:
         """Take in the activations [rows, K] of a text."""
-        products, largest = activations.T @ activations, np.abs(activations).max(axis=0)
-        if self._products is None or self._largest is None:
+        products = activations.T @ activations
+        if self._products is None:
             self._products = np.zeros(products.shape, np.float64)
-            self._largest = largest
         self._products += products
-        self._largest = np.maximum(self._largest, largest)
         self.rows += len(activations)
-        some = np.linspace(0, len(activations) - 1, SAMPLE_ROWS).astype(int)
-        self._sample.append(activations[some])
 
     @property
     def second(self) -> npt.NDArray[np.float64]:
@@ -38,27 +31,6 @@ class Moments:
             raise ValueError("no activations were seen")
         mean: npt.NDArray[np.float64] = self._products / self.rows
         return mean
-
-    @property
-    def largest(self) -> Floating:
-        """The largest magnitude of each column, [K]; raises ValueError when nothing was seen."""
-        if self._largest is None:
-            raise ValueError("no activations were seen")
-        return self._largest
-
-    @property
-    def sample(self) -> Floating:
-        """Some of the rows, [n, K]."""
-        return np.concatenate(self._sample)
-
-    def divided(self, factors: Floating) -> Moments:
-        """Return the moments of activations whose columns were divided by `factors` [K]."""
-        other = Moments()
-        other.rows = self.rows
-        other._products = self.second * self.rows / np.outer(factors, factors)
-        other._largest = self.largest / factors
-        other._sample = [self.sample / factors]
-        return other
 
 
 def product_energy(weight: Floating, second: npt.NDArray[np.floating]) -> float:

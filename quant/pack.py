@@ -6,21 +6,21 @@ N counts outputs (or rows of an embedding), K inputs. Codes are whole numbers ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .schemes import Blocks, Floats, Form, Rows
+from .chunks import chunks, row_slices
+from .schemes import Blocks, Floats, Form, Quantized, Rows
 
 Floating = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.int8]
 Array = npt.NDArray[np.generic]
-Quantized = Rows | Blocks
 
-CHUNK_ROWS = 2048  # bounds the temporaries of a large weight
+# Below it fp16 has fewer digits: blocks with such a scale keep fp32 for all of a weight's scales.
+_SMALLEST_HALF = np.float32(2.0**-14)
 
 
 @dataclass(frozen=True)
@@ -69,20 +69,17 @@ def pack(weight: Floating, form: Form) -> Packed:
     """
     if isinstance(form, Floats):
         return _pack_floats(weight, form)
-    codes, scales = [], []
-    for chunk in chunks(weight):
-        scales.append(largest_scales(chunk, form))
-        codes.append(nearest(chunk, scales[-1], form))
-    return packed(weight, np.concatenate(codes), np.concatenate(scales), form)
+    fitting = np.concatenate([largest_scales(chunk, form) for chunk in chunks(weight)])
+    scales = as_stored(fitting, form)
+    return packed(weight, nearest(weight, scales, form), scales, form)
 
 
 def packed(weight: Floating, codes: Codes, scales: Floating, form: Quantized) -> Packed:
     """Return codes [N, K] and scales as the parts of a weight, with what they cost it."""
     error = NO_ERROR
-    for at, chunk in zip(range(0, len(weight), CHUNK_ROWS), chunks(weight), strict=True):
-        rows = slice(at, at + CHUNK_ROWS)
-        error += _error(chunk, values(codes[rows], scales[rows], form))
-    parts = {"codes": lay_out(codes, form), "scales": scales}
+    for rows in row_slices(len(weight)):
+        error += _error(weight[rows], values(codes[rows], scales[rows], form))
+    parts = {"codes": lay_out(codes, form), "scales": scales.astype(scale_type(scales, form))}
     return Packed(form, (weight.shape[0], weight.shape[1]), parts, error)
 
 
@@ -102,13 +99,19 @@ def packed_bytes(shape: tuple[int, int], form: Form) -> int:
     if isinstance(form, Rows):
         return rows * columns + 4 * rows
     blocks = -(-columns // form.size)
-    return rows * blocks * (form.size * form.bits // 8 + 4)
+    return rows * blocks * (form.size * form.bits // 8 + 2)
 
 
-def chunks(weight: Floating) -> Iterator[Floating]:
-    """Yield some rows at a time, to bound the temporaries of a large weight."""
-    for start in range(0, weight.shape[0], CHUNK_ROWS):
-        yield weight[start : start + CHUNK_ROWS]
+def scale_type(scales: Floating, form: Quantized) -> str:
+    """Return the numpy type in which scales are stored: blocks have many, and take fp16."""
+    magnitudes = np.abs(scales)
+    fits = (magnitudes >= _SMALLEST_HALF).all() and (magnitudes <= np.finfo(np.float16).max).all()
+    return "float16" if isinstance(form, Blocks) and fits else "float32"
+
+
+def as_stored(scales: Floating, form: Quantized) -> Floating:
+    """Return the scales of a whole weight as they will be read back."""
+    return scales.astype(scale_type(scales, form)).astype(np.float32)
 
 
 def code_range(form: Quantized) -> tuple[int, int]:
@@ -135,8 +138,10 @@ def largest_scales(weight: Floating, form: Quantized) -> Floating:
 
 def nearest(weight: Floating, scales: Floating, form: Quantized) -> Codes:
     """Return the nearest codes [N, K]."""
-    steps = by_column(scales, form, weight.shape[1])
-    codes: Codes = np.clip(np.rint(weight / steps), *code_range(form)).astype(np.int8)
+    codes = np.empty(weight.shape, np.int8)
+    for rows in row_slices(len(weight)):
+        steps = by_column(scales[rows], form, weight.shape[1])
+        codes[rows] = np.clip(np.rint(weight[rows] / steps), *code_range(form))
     return codes
 
 
@@ -167,7 +172,8 @@ def lay_out(codes: Codes, form: Quantized) -> Array:
     """Return codes [N, K] as they are stored.
 
     Rows keep [N, K] int8. Blocks become [N, ceil(K/size), size*bits/8] uint8 counted from the
-    lowest code, low nibble first as MatMulNBits expects; what pads a short last block is zero.
+    lowest code, the first in the lowest bits as MatMulNBits expects; what pads a short last block
+    is zero.
     """
     if isinstance(form, Rows):
         return codes
@@ -175,7 +181,10 @@ def lay_out(codes: Codes, form: Quantized) -> Array:
     blocks = blocks.astype(np.uint8)
     if form.bits == 8:
         return blocks
-    interleaved: Array = blocks[..., 0::2] | (blocks[..., 1::2] << np.uint8(4))
+    held = 8 // form.bits
+    interleaved = blocks[..., 0::held].copy()
+    for place in range(1, held):
+        interleaved |= blocks[..., place::held] << np.uint8(form.bits * place)
     return interleaved
 
 
@@ -184,9 +193,10 @@ def _read(stored: Array, form: Quantized, columns: int) -> Codes:
     if isinstance(form, Rows):
         return stored.astype(np.int8)
     whole = stored.astype(np.uint8)
-    if form.bits == 4:
-        halves = (whole & np.uint8(15), whole >> np.uint8(4))
-        whole = np.stack(halves, axis=-1)
+    if form.bits < 8:
+        shifts = range(0, 8, form.bits)
+        parts = [(whole >> np.uint8(shift)) & np.uint8(2**form.bits - 1) for shift in shifts]
+        whole = np.stack(parts, axis=-1)
     codes = whole.reshape(len(whole), -1)[:, :columns].astype(np.int16) + code_range(form)[0]
     return codes.astype(np.int8)
 
@@ -200,11 +210,12 @@ def _pack_floats(weight: Floating, form: Floats) -> Packed:
     rounded = np.empty(shape, form.type)
     error = NO_ERROR
     limit = float(np.finfo(np.float16).max)
-    for at, chunk in zip(range(0, shape[0], CHUNK_ROWS), chunks(weight), strict=True):
+    for rows in row_slices(len(weight)):
+        chunk = weight[rows]
         if np.abs(chunk).max(initial=0.0) > limit:
             raise OverflowError(f"holds values beyond {limit:g}, the largest of fp16")
         part = chunk.astype(form.type)
-        rounded[at : at + CHUNK_ROWS] = part
+        rounded[rows] = part
         error += _error(chunk, part.astype(np.float32))
     return Packed(form, shape, {"values": rounded}, error)
 

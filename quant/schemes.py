@@ -37,34 +37,43 @@ class Blocks:
         return f"{self.bits} bits in blocks of {self.size}"
 
 
-Form = Floats | Rows | Blocks
+Quantized = Rows | Blocks
+Form = Floats | Quantized
 
 
 @dataclass(frozen=True)
 class Scheme:
     """One row of the table: the forms of the weights, and the type of the rest.
 
-    The head is the matrix that makes logits. `compute` says in what numbers products are made.
+    The head is the matrix that makes logits, `kv` the one that makes keys and values. `compute`
+    says in what numbers products are made.
     """
 
     name: str
     summary: str
     compute: str
     matrix: Form
+    kv: Form
     head: Form
     embedding: Form
     activations: str  # numpy name; also the type of norms, scales and KV cache
     forms: Mapping[str, Form] = field(default_factory=dict)  # of single weights, by name
 
+    @property
+    def turned(self) -> bool:
+        """Whether activations are turned (see `turn.py`): wherever numbers share a scale."""
+        return not isinstance(self.matrix, Floats)
+
 
 # int4 takes blocks of 128. Products alone on a 2-core AVX512 CPU against blocks of 32, interleaved:
-# one row in about half the time and 128 rows in two thirds, at 4.25 bits a weight
-# against 5.0, since the kernel wants its scales in fp32. What smaller blocks win back in
+# one row in about half the time and 128 rows in two thirds. What smaller blocks win back in
 # accuracy is for calibrated rounding to win back without the bytes.
 _INT4 = Blocks(bits=4, size=128)
 
-# The head is asked for one row a step, and its errors go straight into the choice of a token: on an
-# earlier demo checkpoint, rounding its activations to one term was a third of all that int8 lost.
+# The head's errors go straight into the choice of a token, and one narrow matrix makes the keys and
+# values of all heads: on the demo checkpoint, at 4 bits they were a half and a tenth of all that
+# was lost, for an eighth and a thirtieth of the weights (at 1.6B: 6 % and 0.6 %).
+_INT4_FINE = Blocks(bits=8, size=128)
 
 # int8 is products of bytes with a scale a token. Beside MatMulNBits at 8 bits it takes 0.4 of the
 # time at 128 rows and 0.3 at 256; at one row it is level or somewhat slower (bench/int8_forms.py).
@@ -76,6 +85,7 @@ SCHEMES = {
             summary="32-bit floats: the values of the checkpoint, exactly",
             compute="32-bit floats",
             matrix=Floats("float32"),
+            kv=Floats("float32"),
             head=Floats("float32"),
             embedding=Floats("float32"),
             activations="float32",
@@ -85,6 +95,7 @@ SCHEMES = {
             summary="16-bit floats throughout, KV cache included; for GPUs",
             compute="16-bit floats",
             matrix=Floats("float16"),
+            kv=Floats("float16"),
             head=Floats("float16"),
             embedding=Floats("float16"),
             activations="float16",
@@ -94,16 +105,21 @@ SCHEMES = {
             summary="8-bit weights, a scale a row; 8-bit activations, a scale a token",
             compute="8-bit integers, a scale a token; two of them a number in the head",
             matrix=Rows(),
+            kv=Rows(),
             head=Rows(terms=2),
             embedding=Rows(),
             activations="float32",
         ),
         Scheme(
             name="int4",
-            summary=f"4-bit weights in blocks of {_INT4.size} with a scale each",
+            summary=(
+                f"4-bit weights in blocks of {_INT4.size} with a scale each; 8 bits for the head, "
+                "keys and values"
+            ),
             compute="8-bit integers, a scale a block",
             matrix=_INT4,
-            head=_INT4,
+            kv=_INT4_FINE,
+            head=_INT4_FINE,
             embedding=_INT4,
             activations="float32",
         ),

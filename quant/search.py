@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .pack import CHUNK_ROWS, Floating, Quantized, chunks, code_range, largest_scales, split
-from .schemes import Blocks
+from .chunks import chunks, side_by_side
+from .pack import Floating, as_stored, code_range, largest_scales, split
+from .schemes import Blocks, Quantized
 
 # Factors on the scale with which the largest value fits. Above 1 the codes' finer end is traded.
 FACTORS = np.linspace(0.7, 1.05, 12, dtype=np.float32)
@@ -36,13 +37,12 @@ def best_scales(
     used = used + _SMALLEST_SHARE * used.mean() if used.any() else np.ones(columns)
     size = form.size if isinstance(form, Blocks) else columns
     heavy = split((used / used.mean()).astype(np.float32)[None], size)
-    found = [_search(chunk, form, size, heavy) for chunk in chunks(weight)]
-    return np.concatenate(found)
+    found = side_by_side(lambda chunk: _search(chunk, form, size, heavy), chunks(weight))
+    return as_stored(np.concatenate(found), form)
 
 
 def _search(weight: Floating, form: Quantized, size: int, heavy: Floating) -> Floating:
     """Try every factor, fit each scale to the codes that it gives, and keep the best."""
-    assert len(weight) <= CHUNK_ROWS
     blocks = split(weight, size)
     first = largest_scales(weight, form).reshape(blocks.shape[:2])
     best, lowest = first, _cost(blocks, first, form, heavy)

@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ...quant.balance import Fold
 from ...runtime.bundle import Sizes
 from ...runtime.errors import CheckpointError
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from ..graph import Graph
 
 
+Role = Literal["embedding", "matrix", "kv", "norm", "head"]
+
 STREAM, STREAM_OUT = "stream", "stream_out"  # activations between the parts of a model
 
 
@@ -27,16 +28,36 @@ STREAM, STREAM_OUT = "stream", "stream_out"  # activations between the parts of 
 class WeightSpec:
     """A weight as graphs use it, and the checkpoint tensors [rows, K] it is stacked from.
 
-    `layer` is None for what stands before the first layer or after the last. `writer` names the
-    matrix of the same block that writes into the stream, where it is another.
+    Args:
+        name: also the tensor's in the fused layout.
+        shape: [N, K], or [E] of a norm.
+        role: "kv" makes keys and values, "head" logits.
+        sources: the tensors.
+        layer: None for what stands before the first layer or after the last.
+        writer: the matrix of the same block that writes into the stream.
+        norm: the norm behind which it reads the stream.
+        reads: the size of the blocks in which what it reads is turned (see export/turned.py), and
+            for an embedding what it holds; 0: not at all.
+        writes: the size of the blocks in which what it makes is turned.
+        writes_from: the first of its rows that are.
+
     """
 
     name: str
     shape: tuple[int, ...]
-    role: Literal["embedding", "matrix", "norm", "head"]
+    role: Role
     sources: tuple[str, ...]
     layer: int | None = None
     writer: str | None = None
+    norm: str | None = None
+    reads: int = 0
+    writes: int = 0
+    writes_from: int = 0
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether activations are multiplied with it."""
+        return self.role in ("matrix", "kv", "head")
 
 
 class Architecture(Protocol):
@@ -62,9 +83,6 @@ class Architecture(Protocol):
 
     def weight_specs(self, config: Any, names: set[str]) -> list[WeightSpec]:
         """List the weights in the order of the data file."""
-
-    def folds(self, config: Any, layer: int | None) -> list[Fold]:
-        """List where scale can move between the weights of a layer, or of the head for None."""
 
     def must_be_zero(self, names: set[str]) -> list[str]:
         """List tensors that are accepted only when all their values are zero."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...quant.balance import Fold
 from ...runtime.bundle import (
     ATTENTION_MASK,
     INPUT_IDS,
@@ -24,13 +23,18 @@ from ...runtime.bundle import (
 from .. import blocks, starcoder
 from ..blocks import Weights
 from ..graph import ONNX_TYPES, Graph
-from . import STREAM, STREAM_OUT, WeightSpec
+from . import STREAM, STREAM_OUT, Role, WeightSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
 ARCHITECTURE = "GPTRefactForCausalLM"
 SPECIAL_TOKENS = starcoder.SPECIAL_TOKENS
+_ORDER = ("ln_1", "attn.q", "attn.kv", "attn.c_proj", "ln_2", "mlp.gate_up_proj", "mlp.c_proj")
+# What mlp.c_proj reads is turned in blocks of this size. It is the one turn that costs anything at
+# run time. Rounded to bytes, what it reads lost a mean KL of 0.000160 unturned on the demo
+# checkpoint, 0.000065 in blocks of 16, 0.000038 of 32 and 0.000024 of 64, which take twice as long.
+_GATED_TURN = 32
 MUST_DIFFER = ("transformer.wte.weight", "lm_head.weight")
 
 
@@ -175,37 +179,30 @@ def weight_specs(config: Config, names: set[str]) -> list[WeightSpec]:
         "mlp.gate_up_proj": ("mlp.linear_1", "mlp.linear_3"),
     }
 
-    def spec(name: str, role: Any, layer: int | None = None) -> WeightSpec:
+    def spec(name: str, role: Role, layer: int | None = None, **more: Any) -> WeightSpec:
         sources: tuple[str, ...] = (name,)
         for part, parts in unfused.items() if not fused else ():
             if name.endswith(f".{part}.weight"):
                 sources = tuple(name.replace(f".{part}.", f".{source}.") for source in parts)
-        block = name.rpartition(".")[0].rpartition(".")[0]  # transformer.h.0.attn and the like
-        writer = f"{block}.c_proj.weight" if role == "matrix" else None
-        return WeightSpec(name, shapes[name], role, sources, layer, writer)
+        return WeightSpec(name, shapes[name], role, sources, layer, **more)
 
-    specs = [spec("transformer.wte.weight", "embedding")]
-    order = ("ln_1", "attn.q", "attn.kv", "attn.c_proj", "ln_2", "mlp.gate_up_proj", "mlp.c_proj")
+    e, d = config.width, config.head_size
+    specs = [spec("transformer.wte.weight", "embedding", reads=e)]
     for i in range(config.layers):
-        for part in order:
-            role = "norm" if part.startswith("ln") else "matrix"
-            specs.append(spec(f"transformer.h.{i}.{part}.weight", role, i))
-    return [*specs, spec("ln_f.weight", "norm"), spec("lm_head.weight", "head")]
-
-
-def folds(config: Config, layer: int | None) -> list[Fold]:
-    """List where scale can move: norms into what follows them, values and the MLP's up half on."""
-    if layer is None:
-        return [Fold("ln_f.weight", 0, config.width, ("lm_head.weight",))]
-    name = f"transformer.h.{layer}"
-    q, kv, mixed = (f"{name}.attn.{part}.weight" for part in ("q", "kv", "c_proj"))
-    gate_up, down = (f"{name}.mlp.{part}.weight" for part in ("gate_up_proj", "c_proj"))
-    return [
-        Fold(kv, config.head_size, config.head_size, (mixed,), repeats=config.heads),
-        Fold(f"{name}.ln_1.weight", 0, config.width, (q, kv)),
-        Fold(gate_up, config.inner, config.inner, (down,)),
-        Fold(f"{name}.ln_2.weight", 0, config.width, (gate_up,)),
-    ]
+        ln_1, q, kv, mixed, ln_2, gate_up, down = (
+            f"transformer.h.{i}.{part}.weight" for part in _ORDER
+        )
+        specs += [
+            spec(ln_1, "norm", i),
+            spec(q, "matrix", i, writer=mixed, norm=ln_1, reads=e),
+            spec(kv, "kv", i, writer=mixed, norm=ln_1, reads=e, writes=d, writes_from=d),
+            spec(mixed, "matrix", i, writer=mixed, reads=d, writes=e),
+            spec(ln_2, "norm", i),
+            spec(gate_up, "matrix", i, writer=down, norm=ln_2, reads=e),
+            spec(down, "matrix", i, writer=down, reads=_GATED_TURN, writes=e),
+        ]
+    head = spec("lm_head.weight", "head", norm="ln_f.weight", reads=e)
+    return [*specs, spec("ln_f.weight", "norm"), head]
 
 
 def sizes(config: Config, tokens: int) -> Sizes:
@@ -336,6 +333,8 @@ def _layer(
     normed = blocks.layer_norm(g, x, weights, f"{name}.ln_2.weight", config.epsilon)
     gate_up = blocks.linear(g, normed, weights, f"{name}.mlp.gate_up_proj.weight")
     gated = blocks.swiglu(g, gate_up)
+    if weights.turned:
+        gated = blocks.turned(g, gated, config.inner, _GATED_TURN)
     x = g.op("Add", x, blocks.linear(g, gated, weights, f"{name}.mlp.c_proj.weight"))
     return x, key, value
 

@@ -10,6 +10,7 @@ from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.layerwise import Layerwise
 from refact_edge.export.progress import SILENT
 from refact_edge.export.weights import load_weight
+from refact_edge.quant.turn import turn
 
 TEXTS = [np.random.default_rng(i).integers(0, 400, 40 + i) for i in range(3)]
 
@@ -36,6 +37,25 @@ def test_its_logits_are_the_references(tiny_checkpoint: Path) -> None:
     assert all(np.array_equal(*pair) for pair in zip(logits, evaluated(), strict=True))
 
 
+def test_the_turned_model_gives_the_same_logits_from_a_stream_that_is_turned(
+    tiny_checkpoint: Path,
+) -> None:
+    found = inspect_checkpoint(tiny_checkpoint, SILENT)
+    plain = Layerwise(found).evaluate(TEXTS, lambda _done: None)
+    turned = Layerwise(found, turned=True).evaluate(TEXTS, lambda _done: None)
+    for want, got in zip(plain(), turned(), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-4)
+    moments = [
+        list(Layerwise(found, turned=which).calibrate(TEXTS))[-1].moments["lm_head.weight"].second
+        for which in (False, True)
+    ]
+    matrix = turn(found.sizes.width)
+    norm = found.checkpoint.read("ln_f.weight")
+    unweighted = moments[0] / np.outer(norm, norm)  # its weights are in the head, once turned
+    assert not np.allclose(moments[1], unweighted, rtol=1e-2)
+    np.testing.assert_allclose(matrix.T @ moments[1] @ matrix, unweighted, rtol=1e-3, atol=1e-4)
+
+
 def test_stages_hold_all_weights_in_the_order_of_the_data_file(tiny_checkpoint: Path) -> None:
     found = inspect_checkpoint(tiny_checkpoint, SILENT)
     specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
@@ -46,7 +66,7 @@ def test_stages_hold_all_weights_in_the_order_of_the_data_file(tiny_checkpoint: 
             np.testing.assert_array_equal(
                 stage.weights[spec.name], load_weight(found.checkpoint, spec)
             )
-            assert (spec.name in stage.moments) == (spec.role in ("matrix", "head"))
+            assert (spec.name in stage.moments) == (spec.multiplies)
 
 
 def test_moments_are_those_of_what_each_weight_multiplies(tiny_checkpoint: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refact_edge.quant.pack import pack, unpack
+from refact_edge.quant.pack import pack, packed_bytes, unpack
 from refact_edge.quant.schemes import SCHEMES, Blocks, Floats, Rows, require_schemes
 from refact_edge.runtime.errors import OptionError
 
@@ -58,11 +58,12 @@ def test_low_nibble_holds_the_first_code() -> None:
     assert codes[0, 0, 0] == 0 | 15 << 4
 
 
-def test_the_largest_value_of_a_block_is_kept_exactly() -> None:
+def test_the_largest_value_of_a_block_is_kept_but_for_the_scales_type() -> None:
     weight = _weight(4, 128)
     at = np.abs(weight).argmax(axis=1)
     rows = np.arange(4)
-    np.testing.assert_allclose(unpack(pack(weight, Blocks(4, 128)))[rows, at], weight[rows, at])
+    kept = unpack(pack(weight, Blocks(4, 128)))[rows, at]
+    np.testing.assert_allclose(kept, weight[rows, at], rtol=2**-11)
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-45, -1e-40])
@@ -81,6 +82,20 @@ def test_the_reported_error_is_the_error() -> None:
     assert packed.error.largest == np.abs(difference).max()
     exact = np.linalg.norm(difference) / np.linalg.norm(weight.astype(np.float64))
     assert packed.error.relative == pytest.approx(exact, rel=1e-4)
+
+
+def test_scales_too_small_for_fp16_keep_fp32() -> None:
+    weight = _weight(4, 64)
+    assert pack(weight, Blocks(4, 32)).parts["scales"].dtype == np.float16
+    small = pack(weight * np.float32(1e-6), Blocks(4, 32))
+    assert small.parts["scales"].dtype == np.float32
+    assert small.error.relative == pytest.approx(pack(weight, Blocks(4, 32)).error.relative, 1e-2)
+
+
+@pytest.mark.parametrize("form", [Blocks(2, 32), Blocks(4, 128), Blocks(8, 64), Rows()])
+def test_packed_bytes_are_those_of_the_parts(form: Blocks | Rows) -> None:
+    packed = pack(_weight(5, 200), form)
+    assert packed_bytes((5, 200), form) == sum(part.nbytes for part in packed.parts.values())
 
 
 def test_smaller_blocks_lose_less() -> None:
