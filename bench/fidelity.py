@@ -1,6 +1,6 @@
 """What quantized weights lose, ours beside llama.cpp's formats, scored by the same code.
 
-Usage: python -m bench.fidelity CHECKPOINT PEER_PYTHON [--held-out DATA]
+Usage: python -m bench.fidelity CHECKPOINT PEER_PYTHON [--data DIR] [--plot FILE]
 
 Only weights are compared: each format's are turned back into floats and run through our reference,
 a layer at a time. llama.cpp's own quantizer makes its formats, from mean-centred weights, since it
@@ -21,18 +21,19 @@ import numpy as np
 
 from demo.corpus import load_corpus
 from demo.data import CORPUS, DATA
-from refact_edge.export.budget import within
+from refact_edge.export.architectures import WeightSpec
+from refact_edge.export.budget import ranking
 from refact_edge.export.centre import centred
 from refact_edge.export.convert import calibrated_texts
 from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.layerwise import Floating, Ids, Layerwise
 from refact_edge.export.progress import SILENT
-from refact_edge.export.weights import balanced, form_of, load_weight, quantized
+from refact_edge.export.weights import form_of, load_weight, quantized, with_relations
 from refact_edge.quant.calibrate import default_sources
 from refact_edge.quant.eval.sources import Source
-from refact_edge.quant.pack import pack, packed_bytes, unpack
+from refact_edge.quant.pack import pack, unpack
 from refact_edge.quant.report import Comparison, Logits, report_texts
-from refact_edge.quant.schemes import SCHEMES, Form, Scheme
+from refact_edge.quant.schemes import SCHEMES, Blocks, Scheme
 from refact_edge.runtime.bundle import TOKENIZER
 from refact_edge.runtime.prompts import Layouts
 from refact_edge.runtime.tokens import Tokens
@@ -42,6 +43,7 @@ LLAMA = {
     "ln_f.weight": "output_norm.weight",
     "lm_head.weight": "output.weight",
 }
+LLAMA_FORMATS = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
 PARTS = {
     "ln_1": ("attn_norm",),
     "attn.q": ("attn_q",),
@@ -53,12 +55,23 @@ PARTS = {
 }
 
 
+# Limits on all weights together, as shares of Q4_K_M's bytes, at which forms are mixed.
+SHARES = (0.84, 0.88, 0.92, 1.0, 1.08, 1.16, 1.3, 1.5)
+TWO_BITS = Blocks(2, 32)
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """Weights that a format stands for, and the bytes of all its tensors."""
+    """Weights that a format stands for, the bytes of all tensors, and whether they are turned."""
 
     weights: Mapping[str, Floating]
     bytes: int
+    turned: bool = False
+
+
+def specs_of(found: Inspected) -> list[WeightSpec]:
+    """Return what weights the checkpoint has."""
+    return found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
 
 
 def llama_names(name: str) -> tuple[str, ...]:
@@ -71,7 +84,7 @@ def llama_names(name: str) -> tuple[str, ...]:
 
 def llama_formats(found: Inspected, peer: Path) -> dict[str, Candidate]:
     """Return what llama.cpp's formats make of the checkpoint."""
-    specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
+    specs = specs_of(found)
     with tempfile.TemporaryDirectory(prefix="refact-edge-llama-") as name:
         folder = Path(name)
         (folder / "sizes.json").write_text(
@@ -90,7 +103,7 @@ def llama_formats(found: Inspected, peer: Path) -> dict[str, Candidate]:
                 {
                     spec.name: np.concatenate(
                         [np.load(folder / form / f"{own}.npy") for own in llama_names(spec.name)]
-                    ).reshape(spec.shape)
+                    ).reshape((1, *spec.shape)[-2:])
                     for spec in specs
                 },
                 size,
@@ -102,38 +115,28 @@ def llama_formats(found: Inspected, peer: Path) -> dict[str, Candidate]:
 def ours(found: Inspected, scheme: Scheme, texts: Sequence[Ids]) -> Candidate:
     """Return what a scheme makes of the checkpoint, calibrated on `texts`."""
     weights, size = {}, 0
-    for stage in Layerwise(found).calibrate(texts):
-        moved, moments = balanced(stage, scheme)
-        for spec in stage.specs:
-            form = form_of(spec, scheme)
-            packed = quantized(moved[spec.name], form, moments.get(spec.name))
-            weights[spec.name] = unpack(packed).reshape(spec.shape)
-            size += packed_bytes(packed.shape, form)
-    return Candidate(weights, size)
+    for stage in Layerwise(found, turned=True).calibrate(texts):
+        for spec, known in with_relations(stage):
+            packed = quantized(stage.weights[spec.name], form_of(spec, scheme), known)
+            weights[spec.name] = unpack(packed)
+            size += sum(part.nbytes for part in packed.parts.values())
+    return Candidate(weights, size, turned=True)
 
 
 def nearest(found: Inspected, scheme: Scheme) -> Candidate:
-    """Return the checkpoint rounded to nearest, with nothing known of what it is used for."""
+    """Return the checkpoint as it is, rounded to nearest, with nothing known of its use."""
     weights, size = {}, 0
-    for spec in found.architecture.weight_specs(found.config, set(found.checkpoint.tensors)):
-        form: Form = form_of(spec, scheme)
-        packed = pack(load_weight(found.checkpoint, spec), form)
-        weights[spec.name] = unpack(packed).reshape(spec.shape)
-        size += packed_bytes(packed.shape, form)
+    for spec in specs_of(found):
+        packed = pack(load_weight(found.checkpoint, spec), form_of(spec, scheme))
+        weights[spec.name] = unpack(packed)
+        size += sum(part.nbytes for part in packed.parts.values())
     return Candidate(weights, size)
 
 
 def logits_of(found: Inspected, candidate: Candidate, texts: Sequence[Ids]) -> Iterator[Logits]:
     """Yield the logits of each text under a candidate's weights."""
-    tensors = {name: found.checkpoint.tensors.get(name) for name in candidate.weights}
-    if None in tensors.values():
-        raise click.ClickException(
-            "the checkpoint is in the unfused layout; expected the fused one"
-        )
-    checkpoint = replace(found.checkpoint, read=lambda name: candidate.weights[name])
-    yield from Layerwise(replace(found, checkpoint=checkpoint)).evaluate(
-        texts, lambda _done: None
-    )()
+    model = Layerwise(found, turned=candidate.turned)
+    yield from model.evaluate(texts, lambda _done: None, candidate.weights)()
 
 
 def score(
@@ -159,34 +162,79 @@ def score(
     return variants
 
 
+def mixed(
+    found: Inspected, texts: Sequence[Ids], limits: Mapping[str, int]
+) -> dict[str, Candidate]:
+    """Return int4 with its forms mixed within each limit on the bytes of all tensors."""
+    ranked = ranking(found, SCHEMES["int4"], texts, SILENT)
+    return {
+        name: ours(found, ranked.within(limit, padded=False), texts)
+        for name, limit in limits.items()
+    }
+
+
+def draw(file: Path, sizes: Mapping[str, int], figures: Mapping[str, Mapping[str, float]]) -> None:
+    """Plot bytes against mean KL: our mixes as a line, formats as points."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
+    mpl.rcParams["svg.hashsalt"] = "refact-edge"
+    plot, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    mixes = sorted((sizes[name], figures[name]["mean_kl"]) for name in sizes if "mixed" in name)
+    axes.plot(
+        *zip(*((size / 1e6, kl) for size, kl in mixes), strict=True), "o-", label="int4 mixed"
+    )
+    for name in sizes:
+        if "mixed" in name:
+            continue
+        at = (sizes[name] / 1e6, figures[name]["mean_kl"])
+        theirs = name in LLAMA_FORMATS
+        axes.plot(*at, "s" if theirs else "D", color="tab:orange" if theirs else "tab:blue")
+        axes.annotate(name, at, xytext=(5, 5), textcoords="offset points", fontsize=9)
+    axes.set(yscale="log", xlabel="MB of all weights, scales included", ylabel="mean KL, nats")
+    axes.grid(which="both", alpha=0.3)
+    axes.legend()
+    plot.savefig(file, metadata={"Date": None})
+
+
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("peer", type=click.Path(path_type=Path))
 @click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True)
-def main(checkpoint: Path, peer: Path, data: Path) -> None:
+@click.option("--plot", type=click.Path(path_type=Path), help="An SVG file to draw.")
+def main(checkpoint: Path, peer: Path, data: Path, plot: Path | None) -> None:
     """Print what each format loses on the demo's held-out modules, and its bytes."""
     found = inspect_checkpoint(checkpoint, SILENT)
+    if any(len(spec.sources) > 1 for spec in specs_of(found)):
+        raise click.ClickException("the checkpoint is in the unfused layout; expected the fused")
     held_out = [
         Source(source.name, source.text) for source in load_corpus(data / CORPUS).of("held-out")
     ]
     texts = calibrated_texts(found, default_sources())
-    candidates = llama_formats(found, peer)
+    candidates = llama_formats(found, peer.absolute())
     int4, int8 = SCHEMES["int4"], SCHEMES["int8"]
-    limit = candidates["Q4_K_M"].bytes
-    fitted = within(found, int4, texts, limit, SILENT)
-    candidates |= {
-        "int4, to nearest": nearest(found, int4),
-        "int4": ours(found, int4, texts),
-        "int4, in Q4_K_M's bytes": ours(found, fitted, texts),
-        "int8, to nearest": nearest(found, int8),
-        "int8": ours(found, int8, texts),
+    limits = {
+        f"int4 mixed, {share:.0%}": int(share * candidates["Q4_K_M"].bytes) for share in SHARES
     }
-    click.echo(f"{'weights':26} {'MB':>7} {'mean KL':>10} {'99th %':>9} {'first choice':>13}")
-    for name, figures in score(found, candidates, held_out).items():
+    candidates |= {
+        "int4 to nearest": nearest(found, int4),
+        "int4": ours(found, int4, texts),
+        **mixed(found, texts, limits),
+        "int8 to nearest": nearest(found, int8),
+        "int8": ours(found, int8, texts),
+        "2 bits, an experiment": ours(found, replace(int4, matrix=TWO_BITS), texts),
+    }
+    figures = score(found, candidates, held_out)
+    click.echo(f"{'weights':24} {'MB':>7} {'mean KL':>10} {'99th %':>9} {'first choice':>13}")
+    for name, found_here in figures.items():
         click.echo(
-            f"{name:26} {candidates[name].bytes / 1e6:7.2f} {figures['mean_kl']:10} "
-            f"{figures['p99_kl']:9} {figures['top1_agreement']:13.2%}"
+            f"{name:24} {candidates[name].bytes / 1e6:7.3f} {found_here['mean_kl']:10} "
+            f"{found_here['p99_kl']:9} {found_here['top1_agreement']:13.2%}"
         )
+    if plot is not None:
+        draw(plot, {name: candidate.bytes for name, candidate in candidates.items()}, figures)
 
 
 if __name__ == "__main__":

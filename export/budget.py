@@ -1,40 +1,120 @@
-"""Fitting a variant into so many bytes: forms chosen weight by weight, by what each would lose."""
+"""Forms chosen weight by weight, by what each would lose: for so many bytes, or so little loss."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from ..quant.mix import best_within
+from ..quant.mix import Mix, best_within, mixes, size_of
 from ..quant.schemes import Scheme
-from ..quant.sensitivity import Choices, rank
+from ..quant.sensitivity import Choices, as_kl, rank, rank_head
+from ..runtime.errors import OptionError
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise
 from .progress import Track
-from .weights import ALIGNMENT, Stage, estimate_bytes
+from .weights import ALIGNMENT, Stage
+
+_CLOSE = 1.01  # mixes whose sizes differ by less are as good as one
+_TRIES = 6
+_AIM = 0.98  # of a limit: a look that just misses it is a look wasted
+
+Measure = Callable[[Scheme], float]
 
 
-def within(
-    found: Inspected, scheme: Scheme, texts: Sequence[Ids], limit_bytes: int, track: Track
-) -> Scheme:
-    """Return the scheme with a form for each weight, so that its data file fits `limit_bytes`.
+@dataclass(frozen=True)
+class Ranking:
+    """A scheme of blocks, what each form would lose of each weight, and what norms there are."""
 
-    Raises:
-        OptionError: when no mix of forms fits; says how large the smallest is.
+    scheme: Scheme
+    choices: Choices
+    norms: int
+    norm_bytes: int
 
-    """
+    def within(self, limit_bytes: int, *, padded: bool = True) -> Scheme:
+        """Return the scheme with a form for each weight, so that all fit `limit_bytes`.
+
+        `padded` counts the data file, where each weight begins a page.
+
+        Raises:
+            OptionError: when no mix of forms fits; says how large the smallest is.
+
+        """
+        padding = ALIGNMENT * (len(self.choices) + self.norms) if padded else 0
+        return self._with(best_within(self.choices, limit_bytes, self.norm_bytes + padding))
+
+    def below(self, limit_kl: float, measure: Measure) -> Scheme:
+        """Return the smallest scheme found that loses at most `limit_kl`, as `measure` tells.
+
+        Each look makes and runs the whole variant, so there are few: the losses that were
+        estimated tell where to look, and the last look tells how they compare with real ones.
+
+        Raises:
+            OptionError: when the best mix loses more; says how much.
+
+        """
+        found = list(mixes(self.choices))
+        lost = measure(best := self._with(found[-1]))
+        if lost > limit_kl:
+            raise OptionError(
+                f"no mix loses at most {limit_kl:g}; the best loses {lost:.4g} "
+                f"in {size_of(found[-1]) + self.norm_bytes:,} bytes"
+            )
+        low, high = -1, len(found) - 1  # what is known to lose too much, and what is good enough
+        price = lost / _loss_of(found[-1])
+        for _ in range(_TRIES):
+            if high - low <= 1 or (
+                low >= 0 and size_of(found[high]) < _CLOSE * size_of(found[low])
+            ):
+                break
+            aim = _AIM * limit_kl / price
+            wanted = (i for i in range(low + 1, high) if _loss_of(found[i]) <= aim)
+            look = next(wanted, high - 1)
+            lost = measure(scheme := self._with(found[look]))
+            price = lost / _loss_of(found[look])
+            if lost <= limit_kl:
+                best, high = scheme, look
+            else:
+                low = look
+        return best
+
+    def _with(self, mix: Mix) -> Scheme:
+        return replace(self.scheme, forms={name: choice.form for name, choice in mix.items()})
+
+
+def ranking(found: Inspected, scheme: Scheme, texts: Sequence[Ids], track: Track) -> Ranking:
+    """Return what each form would lose of each weight, on calibration texts."""
     choices: Choices = {}
-    norms = 0
+    energies: dict[str, float] = {}
+    norms: list[int] = []
     with track("ranking weights", found.sizes.layers + 2) as advance:
         for stage in Layerwise(found, turned=scheme.turned).calibrate(texts):
-            choices |= _rank(stage)
-            norms += estimate_bytes([spec for spec in stage.specs if spec.role == "norm"], scheme)
+            norms += [
+                stage.weights[spec.name].nbytes for spec in stage.specs if spec.role == "norm"
+            ]
+            if stage.readout is None:
+                final = stage.stream_energy
+                ranked = _rank(stage)
+                energies |= dict.fromkeys(ranked, final)
+            else:
+                head = stage.specs[-1].name
+                gain = stage.readout.gain
+                moments = stage.moments[head]
+                ranked = {head: rank_head(stage.weights[head], moments, stage.readout)}
+            choices |= ranked
             advance(1)
-    mix = best_within(choices, limit_bytes, fixed_bytes=norms + ALIGNMENT * len(choices))
-    return replace(scheme, forms={name: choice.form for name, choice in mix.items()})
+    for name, energy in energies.items():
+        choices[name] = [
+            replace(choice, loss=as_kl(choice.loss, gain, energy, final))
+            for choice in choices[name]
+        ]
+    return Ranking(scheme, choices, len(norms), sum(norms))
 
 
 def _rank(stage: Stage) -> Choices:
     ranked = {spec.name: stage.weights[spec.name] for spec in stage.specs if spec.role != "norm"}
     writers = {spec.name: spec.writer for spec in stage.specs if spec.writer is not None}
     return rank(ranked, stage.moments, writers, stage.stream_energy)
+
+
+def _loss_of(mix: Mix) -> float:
+    return sum(choice.loss for choice in mix.values()) or 1e-30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from ..runtime.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
     from ..quant.eval.sources import Source
+    from .convert import Limit
     from .parity import Comparison
 
 _FOLDER = click.Path(path_type=Path)
@@ -84,6 +86,13 @@ def _names(variants: str) -> list[str]:
     metavar="SIZE",
     help="Most bytes for int4's weights, such as 900MB; its forms are mixed to fit.",
 )
+@click.option(
+    "--kl",
+    "limit_kl",
+    type=float,
+    metavar="NATS",
+    help="Most that int4 may lose, such as 0.01; its forms are mixed to the fewest bytes.",
+)
 @click.option("--no-calibration", is_flag=True, help="Round to nearest: fast, and less exact.")
 @click.option("--no-report", is_flag=True, help="Do not measure what was lost.")
 def export(
@@ -95,6 +104,7 @@ def export(
     lora: Path | None,
     calibrate: Path | None,
     limit: str | None,
+    limit_kl: float | None,
     no_calibration: bool,
     no_report: bool,
 ) -> None:
@@ -124,7 +134,7 @@ def export(
         adapter=lora,
         calibration=_calibration(calibrate, no_calibration),
         data=() if no_report else default_data(),
-        limit_bytes=None if limit is None else _bytes(limit),
+        limit=_limit(limit, limit_kl),
         track=_bar,
     )
     click.echo(f"{bundle} ({done.manifest['architecture']})")
@@ -160,6 +170,21 @@ def _bytes(text: str) -> int:
     if found is None or found[2].upper() not in _UNITS:
         raise OptionError(f"size {text!r}; expected a number and a unit, such as 900MB or 1.5GB")
     return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def _limit(size: str | None, kl: float | None) -> Limit | None:
+    """Return the limit that one of the options names."""
+    from .convert import Limit
+
+    if size is not None and kl is not None:
+        raise OptionError("--bytes and --kl exclude each other; give one")
+    if size is not None:
+        return Limit(bytes=_bytes(size))
+    if kl is None:
+        return None
+    if not 0 < kl < math.inf:
+        raise OptionError(f"--kl {kl:g}; expected nats above 0, such as 0.01")
+    return Limit(kl=kl)
 
 
 def _calibration(folder: Path | None, without: bool) -> Sequence[Source]:

@@ -26,7 +26,7 @@ from . import loaders
 from .architectures import Architecture, WeightSpec
 from .beside import beside, check_space, check_writable
 from .blocks import Weights
-from .budget import within
+from .budget import ranking
 from .graph import Graph
 from .inspect import Inspected, inspect_checkpoint
 from .layerwise import Layerwise, by_stage
@@ -45,6 +45,17 @@ class Exported:
     licence: str | None
 
 
+@dataclass(frozen=True)
+class Limit:
+    """What a variant of blocks may have or lose: bytes of its data file, or mean KL in nats."""
+
+    bytes: int | None = None
+    kl: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.bytes:,} bytes" if self.bytes is not None else f"a mean KL of {self.kl:g}"
+
+
 def export_bundle(
     checkpoint: Path,
     target: Path,
@@ -55,7 +66,7 @@ def export_bundle(
     adapter: Path | None = None,
     calibration: Sequence[Source] = (),
     data: Sequence[Source] = (),
-    limit_bytes: int | None = None,
+    limit: Limit | None = None,
     track: Track = SILENT,
 ) -> Exported:
     """Convert the checkpoint folder into a bundle at `target`.
@@ -63,11 +74,11 @@ def export_bundle(
     With `calibration` files, weights are rounded for the activations of prompts cut from them;
     without, to the nearest. With `data` files, what was lost is measured on them and stands in the
     manifest. A LoRA `adapter` is merged in first. The same checkpoint, files, tools and kind of
-    machine give the same bytes. `limit_bytes` bounds int4's data file: the forms of its weights are
-    then chosen by what each would lose.
+    machine give the same bytes. Within a `limit`, the forms of int4's weights are chosen by what
+    each would lose.
 
     Raises:
-        OptionError: when a variant is unknown, or no mix fits `limit_bytes`.
+        OptionError: when a variant is unknown, or no mix keeps the limit.
         CheckpointError: when checkpoint or adapter are not what they should be; lists all that is
             wrong.
         EvalError: when the files have no place for a hole.
@@ -76,29 +87,25 @@ def export_bundle(
 
     """
     schemes = require_schemes(variants)
-    if limit_bytes is not None and not (
-        calibration and any(isinstance(scheme.matrix, Blocks) for scheme in schemes)
-    ):
-        raise OptionError(
-            f"a limit of {limit_bytes:,} bytes needs variant int4 and calibration, which tells "
-            "where bytes count"
-        )
+    if limit is not None:
+        _check_limit(limit, schemes, calibration, data)
     target = target.resolve()  # a link stays, and points at the new bundle
     _check_target(target, force)
     licence_file = _licence_file(checkpoint, licence)
     check_writable(target)
     found = inspect_checkpoint(checkpoint, track, adapter)
-    specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
     rounded = any(scheme.turned for scheme in schemes)
     texts = calibrated_texts(found, calibration) if calibration and rounded else []
-    if limit_bytes is not None:
-        schemes = [_within(found, scheme, texts, limit_bytes, track) for scheme in schemes]
-    check_space(target, sum(estimate_bytes(specs, scheme) for scheme in schemes))
     with beside(target) as work:
-        (work / layout.GRAPH_FOLDER).mkdir()
-        written = _write_weights(work, schemes, found, texts, track)
-        for scheme, writer in zip(schemes, written, strict=True):
-            _write_graphs(work, found.architecture, found.config, scheme, writer)
+        if limit is not None:
+            schemes = [
+                _fitted(work, found, scheme, texts, data, limit, track)
+                if isinstance(scheme.matrix, Blocks)
+                else scheme
+                for scheme in schemes
+            ]
+        check_space(target, sum(estimate_bytes(_specs(found), scheme) for scheme in schemes))
+        written = _write_variants(work, found, schemes, texts, track)
         names = [scheme.name for scheme in schemes]
         _write_side_files(work, found, names, licence_file)
         manifest = _manifest(work, found, schemes, written, texts)
@@ -107,6 +114,51 @@ def export_bundle(
             manifest["quality"] = measure(found, work, types, data=data, track=track)
         _write_json(work / layout.MANIFEST, manifest)
     return Exported(target, manifest, "LICENSE" if licence_file else None)
+
+
+def _check_limit(
+    limit: Limit, schemes: list[Scheme], calibration: Sequence[Source], data: Sequence[Source]
+) -> None:
+    if not calibration or not any(isinstance(scheme.matrix, Blocks) for scheme in schemes):
+        raise OptionError(
+            f"a limit of {limit} needs variant int4 and calibration, which tells where bytes count"
+        )
+    if limit.kl is not None and not data:
+        raise OptionError(f"a limit of {limit} needs the report, which measures it")
+
+
+def _fitted(
+    work: Path,
+    found: Inspected,
+    scheme: Scheme,
+    texts: Sequence[Ids],
+    data: Sequence[Source],
+    limit: Limit,
+    track: Track,
+) -> Scheme:
+    """Return a scheme of blocks with a form for each weight, so that the limit is kept."""
+    ranked = ranking(found, scheme, texts, track)
+    if limit.bytes is not None:
+        return ranked.within(limit.bytes)
+
+    def lost(mixed: Scheme) -> float:
+        trial = work / "trial"
+        trial.mkdir()
+        try:
+            _write_variants(trial, found, [mixed], texts, track)
+            types = {mixed.name: mixed.activations}
+            figures = measure(found, trial, types, data=data, track=track)
+        finally:
+            shutil.rmtree(trial)
+        mean: float = figures["variants"][mixed.name]["mean_kl"]
+        return mean
+
+    assert limit.kl is not None
+    return ranked.below(limit.kl, lost)
+
+
+def _specs(found: Inspected) -> list[WeightSpec]:
+    return found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
 
 
 def _check_target(target: Path, force: bool) -> None:
@@ -134,15 +186,6 @@ def _licence_file(checkpoint: Path, given: Path | None) -> Path | None:
     return found[0] if found else None
 
 
-def _within(
-    found: Inspected, scheme: Scheme, texts: Sequence[Ids], limit_bytes: int, track: Track
-) -> Scheme:
-    """Fit a scheme of blocks into so many bytes; others stay as they are."""
-    if not isinstance(scheme.matrix, Blocks):
-        return scheme
-    return within(found, scheme, texts, limit_bytes, track)
-
-
 def calibrated_texts(found: Inspected, calibration: Sequence[Source]) -> list[Ids]:
     """Return the texts that a checkpoint is calibrated on, cut from source files."""
     tokens = Tokens(found.checkpoint.path / layout.TOKENIZER)
@@ -164,11 +207,22 @@ def _plain(found: Inspected, specs: Sequence[WeightSpec]) -> Iterator[Stage]:
         yield Stage((spec,), {spec.name: load_weight(found.checkpoint, spec)}, {})
 
 
+def _write_variants(
+    work: Path, found: Inspected, schemes: list[Scheme], texts: Sequence[Ids], track: Track
+) -> list[VariantWriter]:
+    """Write the weights and the graphs of every variant into a folder."""
+    (work / layout.GRAPH_FOLDER).mkdir()
+    written = _write_weights(work, schemes, found, texts, track)
+    for scheme, writer in zip(schemes, written, strict=True):
+        _write_graphs(work, found.architecture, found.config, scheme, writer)
+    return written
+
+
 def _write_weights(
     work: Path, schemes: list[Scheme], found: Inspected, texts: Sequence[Ids], track: Track
 ) -> list[VariantWriter]:
     """Add each weight to the data file of every variant; rounded for `texts`, if there are any."""
-    specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
+    specs = _specs(found)
     writers: list[VariantWriter] = []
     try:
         for scheme in schemes:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..quant.moments import Moments
 from ..quant.schemes import Floats
+from ..quant.sensitivity import Readout
 from ..runtime.bundle import INPUT_IDS, LOGITS
 from ..runtime.session import import_onnxruntime
 from .architectures import STREAM, STREAM_OUT, WeightSpec
@@ -29,6 +30,7 @@ Ids = npt.NDArray[np.int64]
 Build = Callable[[Graph, Any, Weights], None]
 
 _EXACT = Floats("float32")
+_APART = 8  # positions between logits that are looked at
 
 
 class Layerwise:
@@ -47,11 +49,14 @@ class Layerwise:
         weights = self._read(self._embedding.specs)
         stream = list(self._embedded(texts, weights))
         yield Stage(self._embedding.specs, weights, {}, _energy(stream))
-        for part, specs in self._parts():
+        for specs in self._layers:
             weights = self._read(specs)
-            moments = self._pass(part, weights, texts, stream)
-            energy = _energy(stream) if part is self._layer else 0.0
-            yield Stage(tuple(specs), weights, moments, energy)
+            moments = self._pass(self._layer, weights, texts, stream)
+            yield Stage(tuple(specs), weights, moments, _energy(stream))
+        weights = self._read(self._head.specs)
+        readout = Readout(weights[self._head.specs[-1].name])
+        moments = self._pass(self._head, weights, texts, stream, readout=readout)
+        yield Stage(self._head.specs, weights, moments, readout=readout)
 
     def evaluate(
         self,
@@ -77,12 +82,6 @@ class Layerwise:
         fed = self._head.fed(read(self._head.specs))
         return lambda: (self._head.run(fed, {STREAM: x})[LOGITS] for x in stream)
 
-    def _parts(self) -> Iterator[tuple[_Part, Sequence[WeightSpec]]]:
-        """Yield what follows the embedding, and whose weights it runs with."""
-        for specs in self._layers:
-            yield self._layer, specs
-        yield self._head, self._head.specs
-
     def _embedded(
         self, texts: Sequence[Ids], weights: Mapping[str, Floating]
     ) -> Iterator[Floating]:
@@ -102,8 +101,12 @@ class Layerwise:
         stream: list[Floating],
         *,
         watched: bool = True,
+        readout: Readout | None = None,
     ) -> dict[str, Moments]:
-        """Send all texts through a part; return the moments of what its weights multiply."""
+        """Send all texts through a part; return the moments of what its weights multiply.
+
+        Some of the logits, where there are any, go into the readout.
+        """
         seen = {tap: Moments() for tap in part.taps.values()} if watched else {}
         fed = part.fed(weights)
         for i, ids in enumerate(texts):
@@ -111,6 +114,8 @@ class Layerwise:
             for tap, moments in seen.items():
                 moments.add(found[tap])
             stream[i] = found.get(STREAM_OUT, stream[i])
+            if readout is not None:
+                readout.add(found[LOGITS][::_APART])
         names = dict(zip((spec.name for spec in part.specs), weights, strict=True))
         return {names[weight]: seen[tap] for weight, tap in part.taps.items() if tap in seen}
 

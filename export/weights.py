@@ -15,6 +15,7 @@ from ..quant.moments import Moments, output_error
 from ..quant.pack import NO_ERROR, Array, Error, Floating, Packed, pack, packed_bytes, unpack
 from ..quant.report import rounded
 from ..quant.schemes import Blocks, Floats, Form, Scheme
+from ..quant.sensitivity import Readout
 from .architectures import WeightSpec
 from .blocks import Stored
 from .checkpoint import Checkpoint
@@ -28,14 +29,15 @@ _WORST = 10
 class Stage:
     """Embedding, one layer or head: its weights [N, K], and moments of what they multiply.
 
-    `stream_energy` is the mean sum of squares of the stream of activations after it, 0 for the
-    head. Without calibration there are no moments.
+    `stream_energy` is the mean sum of squares of the stream of activations after it; for the head
+    there is a `readout` instead. Without calibration there are no moments.
     """
 
     specs: tuple[WeightSpec, ...]
     weights: dict[str, Floating]
     moments: dict[str, Moments]
     stream_energy: float = 0.0
+    readout: Readout | None = None
 
 
 def load_weight(checkpoint: Checkpoint, spec: WeightSpec) -> Floating:

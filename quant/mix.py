@@ -8,6 +8,7 @@ up to the last step (Everett 1963, on allocating by a common price).
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,16 +28,26 @@ class Choice:
 Mix = dict[str, Choice]
 
 
-def mixes(choices: Mapping[str, Sequence[Choice]]) -> Iterator[Mix]:
-    """Yield mixes from the smallest to the best, each with one weight's form improved."""
+def mixes(choices: Mapping[str, Sequence[Choice]], limit_bytes: float = math.inf) -> Iterator[Mix]:
+    """Yield mixes from the smallest to the best, each with one weight's form improved.
+
+    A step that would go over the limit is left out, and so are later ones for the same weight.
+    """
     hulls = {name: _hull(options) for name, options in choices.items()}
     mix = {name: hull[0] for name, hull in hulls.items()}
+    size = size_of(mix)
+    if size > limit_bytes:
+        return
     yield dict(mix)
     steps = [(-_gain(*hull[:2]), name, 1) for name, hull in sorted(hulls.items()) if len(hull) > 1]
     heapq.heapify(steps)
     while steps:
         _, name, place = heapq.heappop(steps)
         hull = hulls[name]
+        added = hull[place].bytes - hull[place - 1].bytes
+        if size + added > limit_bytes:
+            continue
+        size += added
         mix[name] = hull[place]
         if place + 1 < len(hull):
             heapq.heappush(steps, (-_gain(hull[place], hull[place + 1]), name, place + 1))
@@ -54,17 +65,13 @@ def best_within(
         OptionError: when even the smallest is larger; says how large that is.
 
     """
-    best: Mix | None = None
-    for mix in mixes(choices):
-        if size_of(mix) + fixed_bytes > limit_bytes:
-            break
-        best = mix
-    if best is None:
+    found = list(mixes(choices, limit_bytes - fixed_bytes))
+    if not found:
         smallest = size_of(next(mixes(choices))) + fixed_bytes
         raise OptionError(
             f"no mix has at most {limit_bytes:,} bytes; the smallest has {smallest:,}"
         )
-    return best
+    return found[-1]
 
 
 def size_of(mix: Mapping[str, Choice]) -> int:

@@ -48,6 +48,15 @@ def test_every_mix_on_the_way_is_the_best_of_its_size() -> None:
             assert loss <= min(sum(c.loss for c in other.values()) for other in rivals) + 1e-9
 
 
+def test_a_step_too_large_for_what_is_left_does_not_end_the_spending() -> None:
+    choices = {
+        "large": [Choice(SMALL, 100, 50.0), Choice(LARGE, 300, 1.0)],
+        "little": [Choice(SMALL, 10, 1.0), Choice(LARGE, 20, 0.9)],
+    }
+    found = best_within(choices, 150)
+    assert (found["large"].form, found["little"].form) == (SMALL, LARGE)
+
+
 def test_a_budget_that_cannot_be_met_names_the_smallest_that_can() -> None:
     choices = {"a": _options((10, 2.0), (20, 1.0)), "b": _options((1500, 2.0))}
     with pytest.raises(OptionError, match=r"at most 1,000 bytes; the smallest has 1,510"):
