@@ -16,7 +16,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format types fullsize wheel clean train-data train-demo score-demo eval-canonical bench-fidelity
+.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel clean train-data train-demo score-demo eval-canonical bench-fidelity
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -62,6 +62,9 @@ types: $(READY) ## Check the types
 fullsize: $(READY) ## Prove parity and measure at the full 1.6B shape (19 GB of disk, 8 GB of memory, about 12 minutes)
 	$(BIN)/python -m bench.fullsize $(FULL_DIR)
 
+fullsize-calibrate: $(READY) ## Calibrate and report at the full shape, and show the memory of each (6 GB of disk, about 35 minutes)
+	$(BIN)/python -m bench.calibration $(FULL_DIR)
+
 PEERS := build/peers
 $(PEERS)/.ready:
 	@echo "building llama-cpp-python into $(PEERS) (10 minutes, the first time) ..."
@@ -70,7 +73,7 @@ $(PEERS)/.ready:
 	@touch $@
 
 bench-fidelity: $(READY) $(PEERS)/.ready ## What int4 and int8 lose beside llama.cpp's formats, on the demo's held-out modules (after train-data)
-	@$(BIN)/python -m bench.fidelity demo/checkpoint $(PEERS)/bin/python --data $(DATA_DIR)
+	@$(BIN)/python -m bench.fidelity demo/checkpoint $(PEERS)/bin/python --data $(DATA_DIR) --plot build/frontier.svg
 
 train-data: $(READY) ## Install the packages the demo checkpoint learns from, and list what was taken (network, 700 MB)
 	@$(BIN)/python -m demo.data --out $(DATA_DIR)

@@ -47,7 +47,13 @@ def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 def _require(extra: str) -> None:
     """Look for the packages of an extra without importing them."""
-    packages = ["onnx", "safetensors", "ml_dtypes", *(["torch"] if extra == "verify" else [])]
+    packages = [
+        "onnx",
+        "safetensors",
+        "ml_dtypes",
+        "threadpoolctl",
+        *(["torch"] if extra == "verify" else []),
+    ]
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(package, extra)

@@ -148,6 +148,8 @@ class _Part:
         model = graph.model().SerializeToString()
         settings = import_onnxruntime().SessionOptions()
         settings.log_severity_level = 3
+        # Its threads must not wait by spinning while rounding uses all CPUs.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = import_onnxruntime().InferenceSession(
             model, settings, providers=["CPUExecutionProvider"]
         )

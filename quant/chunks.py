@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
-CHUNK_ROWS = 1024
+CHUNK_ROWS = 512
 
 Result = TypeVar("Result")
 
@@ -27,6 +29,21 @@ def row_slices(rows: int) -> Iterator[slice]:
 
 
 def side_by_side(work: Callable[..., Result], *arguments: Iterable[Any]) -> list[Result]:
-    """Return `work` of each set of arguments, in their order, by as many threads as CPUs."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    """Return `work` of each set of arguments, in their order, by as many threads as CPUs.
+
+    Products within it are made by one thread each: threads that each wait for threads of their own
+    take several times as long as soon as anything else runs on the machine.
+    """
+    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(_cpus()) as pool:
         return list(pool.map(work, *arguments))
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Return what holds the threads of numpy's own library; looking for it takes a while."""
+    return ThreadpoolController()
+
+
+def _cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

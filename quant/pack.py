@@ -19,8 +19,8 @@ Floating = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.int8]
 Array = npt.NDArray[np.generic]
 
-# Below it fp16 has fewer digits: blocks with such a scale keep fp32 for all of a weight's scales.
-_SMALLEST_HALF = np.float32(2.0**-14)
+# Below the first, fp16 has fewer digits; the second is the smallest that it has.
+_FULL_HALF, _LEAST_HALF = 2.0**-14, np.float32(2.0**-24)
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,21 @@ def packed_bytes(shape: tuple[int, int], form: Form) -> int:
 
 
 def scale_type(scales: Floating, form: Quantized) -> str:
-    """Return the numpy type in which scales are stored: blocks have many, and take fp16."""
-    magnitudes = np.abs(scales)
-    fits = (magnitudes >= _SMALLEST_HALF).all() and (magnitudes <= np.finfo(np.float16).max).all()
+    """Return the numpy type in which scales are stored: blocks have many, and take fp16.
+
+    Blocks far quieter than the rest of a weight may lose digits there; a whole weight may not.
+    """
+    typical = np.sqrt(np.mean(np.square(scales, dtype=np.float64))) if scales.size else 1.0
+    fits = typical >= _FULL_HALF and np.abs(scales).max(initial=0.0) <= np.finfo(np.float16).max
     return "float16" if isinstance(form, Blocks) and fits else "float32"
 
 
 def as_stored(scales: Floating, form: Quantized) -> Floating:
-    """Return the scales of a whole weight as they will be read back."""
-    return scales.astype(scale_type(scales, form)).astype(np.float32)
+    """Return the scales of a whole weight as they will be read back, none of them 0."""
+    if scale_type(scales, form) == "float32":
+        return scales
+    kept = np.where(np.abs(scales) < _LEAST_HALF, np.copysign(_LEAST_HALF, scales), scales)
+    return kept.astype(np.float16).astype(np.float32)
 
 
 def code_range(form: Quantized) -> tuple[int, int]:

@@ -92,6 +92,15 @@ def test_scales_too_small_for_fp16_keep_fp32() -> None:
     assert small.error.relative == pytest.approx(pack(weight, Blocks(4, 32)).error.relative, 1e-2)
 
 
+@pytest.mark.parametrize("size", [1e-6, 1e-9])
+def test_a_quiet_block_among_loud_ones_costs_no_bytes_and_stays_quiet(size: float) -> None:
+    weight = _weight(4, 64)
+    weight[2] *= np.float32(size)
+    found = pack(weight, Blocks(4, 32))
+    assert found.parts["scales"].dtype == np.float16
+    assert np.abs(unpack(found)[2] - weight[2]).max() < max(size, 2**-24)
+
+
 @pytest.mark.parametrize("form", [Blocks(2, 32), Blocks(4, 128), Blocks(8, 64), Rows()])
 def test_packed_bytes_are_those_of_the_parts(form: Blocks | Rows) -> None:
     packed = pack(_weight(5, 200), form)

@@ -1,0 +1,103 @@
+"""int8 for the prompt and int4 for what follows, over one KV cache: what it would win and cost.
+
+Usage: python -m bench.hybrid BUNDLE [--prompt N] [--rounds N]
+
+BUNDLE holds fp32, int8 and int4. Speed is measured in turns, so that what else the machine does
+meets all alike. Quality is how far the tokens after the prompt are from fp32's, on this package's
+own source: it means something for a trained model only.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from refact_edge.export.quality import default_data
+from refact_edge.runtime.bundle import Bundle, engine_graph, read_bundle, weights_file
+from refact_edge.runtime.engine import CHUNK_TOKENS
+from refact_edge.runtime.session import Session, SessionOptions
+from refact_edge.runtime.tokens import Tokens
+
+Ids = npt.NDArray[np.int64]
+AFTER = 32  # tokens after the prompt
+TEXTS = 24
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How long prompt and tokens after it took, in seconds, and the log-probabilities [n, V]."""
+
+    prompt_s: float
+    after_s: float
+    scores: npt.NDArray[np.float64]
+
+
+def answer(reader: Session, writer: Session, ids: Ids) -> Answer:
+    """Send the prompt through `reader`, a chunk at a time, and what follows through `writer`."""
+    cache, after = reader.new_cache(), len(ids) - AFTER
+    start = time.perf_counter()
+    for at in range(0, after, CHUNK_TOKENS):
+        reader.step(ids[at : min(after, at + CHUNK_TOKENS)], cache, 1)
+    between = time.perf_counter()
+    logits = np.concatenate([writer.step(ids[i : i + 1], cache, 1) for i in range(after, len(ids))])
+    end = time.perf_counter()
+    scores = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    return Answer(between - start, end - between, scores)
+
+
+def texts_of(bundle: Bundle, path: Path, length: int) -> list[Ids]:
+    """Return pieces of this package's source, each a prompt and what follows it."""
+    tokens = Tokens(path / "tokenizer.json")
+    ids = np.array([i for source in default_data() for i in tokens.encode(source.text)], np.int64)
+    size = min(length, bundle.sizes.context - AFTER) + AFTER
+    return [ids[at : at + size] for at in range(0, len(ids) - size, size)][:TEXTS]
+
+
+@click.command()
+@click.argument("path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.option("--prompt", default=512, show_default=True, help="Tokens of the prompt.")
+@click.option("--rounds", default=5, show_default=True, help="Turns in which speed is measured.")
+@click.option("--no-quality", is_flag=True, help="Speed alone; fp32 is not needed then.")
+def main(path: Path, prompt: int, rounds: int, no_quality: bool) -> None:
+    """Print speed, bytes and quality of int8, int4 and both together."""
+    bundle = read_bundle(path)
+    names = ["int8", "int4"] if no_quality else ["fp32", "int8", "int4"]
+    sessions = {
+        name: Session(path / engine_graph(name), bundle.sizes, "float32", SessionOptions("cpu"))
+        for name in names
+    }
+    texts = texts_of(bundle, path, prompt)
+    pairs = {"int8": ("int8", "int8"), "int4": ("int4", "int4"), "both": ("int8", "int4")}
+    answers: dict[str, list[Answer]] = {name: [] for name in pairs}
+    for number in range(rounds):
+        ids = texts[number % len(texts)]
+        for name, (reader, writer) in pairs.items():
+            answers[name].append(answer(sessions[reader], sessions[writer], ids))
+    lost: dict[str, list[float]] = {name: [] for name in pairs}
+    for ids in [] if no_quality else texts:
+        want = answer(sessions["fp32"], sessions["fp32"], ids).scores
+        for name, (reader, writer) in pairs.items():
+            got = answer(sessions[reader], sessions[writer], ids).scores
+            lost[name].append(float((np.exp(want) * (want - got)).sum(axis=1).mean()))
+    first, then = (
+        {name: statistics.median(getattr(a, part) for a in row) for name, row in answers.items()}
+        for part in ("prompt_s", "after_s")
+    )
+    click.echo(f"{'':6} {'MB':>7} {'prompt':>8} {'each token':>11} {'mean KL':>10}")
+    for name, used in pairs.items():
+        size = sum((path / weights_file(part)).stat().st_size for part in set(used)) / 1e6
+        ratios = first[name] / first["int4"], then[name] / then["int4"]
+        kl = f"{statistics.mean(lost[name]):10.4g}" if lost[name] else f"{'-':>10}"
+        click.echo(f"{name:6} {size:7.1f} {ratios[0]:7.2f}x {ratios[1]:10.2f}x {kl}")
+    click.echo(f"times are parts of int4's; prompts of {len(texts[0]) - AFTER} tokens")
+
+
+if __name__ == "__main__":
+    main()
