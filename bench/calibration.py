@@ -25,7 +25,7 @@ CALIBRATION_LIMIT_BYTES, REPORT_LIMIT_BYTES = 16e9, 6e9
 @click.option("--keep", is_flag=True, help="Keep checkpoint and bundle when done.")
 def main(folder: Path, keep: bool) -> None:
     """Calibrate and report at the full shape; DIR holds the files, about 6 GB."""
-    check_room(folder, NEEDED_BYTES, 6e9)
+    check_room(folder, NEEDED_BYTES, CALIBRATION_LIMIT_BYTES)
     checkpoint, bundle = folder / "checkpoint", folder / "bundle-int4"
     if not checkpoint.exists():
         refact_edge("fabricate", checkpoint, *tokenizer())
@@ -43,7 +43,8 @@ def main(folder: Path, keep: bool) -> None:
         f"{figures['variants']['int4']['mean_kl']}; this says nothing of quality"
     )
     if not keep:
-        shutil.rmtree(folder)
+        for made in (checkpoint, bundle):
+            shutil.rmtree(made)
     if export.peak_bytes > CALIBRATION_LIMIT_BYTES:
         raise click.ClickException("calibration took more than 16 GB of memory")
     if report.peak_bytes > REPORT_LIMIT_BYTES:

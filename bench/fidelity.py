@@ -21,13 +21,13 @@ import numpy as np
 
 from demo.corpus import load_corpus
 from demo.data import CORPUS, DATA
-from refact_edge.export.architectures import WeightSpec
 from refact_edge.export.budget import ranking
 from refact_edge.export.centre import centred
 from refact_edge.export.convert import calibrated_texts
 from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.layerwise import Floating, Ids, Layerwise
 from refact_edge.export.progress import SILENT
+from refact_edge.export.variants import specs_of
 from refact_edge.export.weights import form_of, load_weight, quantized, with_relations
 from refact_edge.quant.calibrate import default_sources
 from refact_edge.quant.eval.sources import Source
@@ -56,7 +56,7 @@ PARTS = {
 
 
 # Limits on all weights together, as shares of Q4_K_M's bytes, at which forms are mixed.
-SHARES = (0.84, 0.88, 0.92, 1.0, 1.08, 1.16, 1.3, 1.5)
+SHARES = (0.86, 0.93, 1.0, 1.08, 1.18, 1.3, 1.5)
 TWO_BITS = Blocks(2, 32)
 
 
@@ -67,11 +67,6 @@ class Candidate:
     weights: Mapping[str, Floating]
     bytes: int
     turned: bool = False
-
-
-def specs_of(found: Inspected) -> list[WeightSpec]:
-    """Return what weights the checkpoint has."""
-    return found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
 
 
 def llama_names(name: str) -> tuple[str, ...]:

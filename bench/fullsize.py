@@ -175,7 +175,8 @@ def main(folder: Path, keep: bool, only: tuple[str, str] | None) -> None:
             f"top-1 {figures['top1_agreement']:.2%}, near ties {figures['near_ties']}{greedy}"
         )
     if not keep:
-        shutil.rmtree(folder)
+        for made in (checkpoint, bundle):
+            shutil.rmtree(made)
     if costs["export int4"].peak_bytes > EXPORT_LIMIT_BYTES:
         raise click.ClickException("the int4 export took more than 2.5 GB of memory")
 

@@ -74,6 +74,8 @@ def main(path: Path, prompt: int, rounds: int, no_quality: bool) -> None:
         for name in names
     }
     texts = texts_of(bundle, path, prompt)
+    if not texts:
+        raise click.ClickException(f"this package has no {prompt} tokens in a row; ask for fewer")
     pairs = {"int8": ("int8", "int8"), "int4": ("int4", "int4"), "both": ("int8", "int4")}
     answers: dict[str, list[Answer]] = {name: [] for name in pairs}
     for number in range(rounds):

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from ..quant.eval.sources import Source
 from ..quant.mix import Mix, best_within, mixes, size_of
 from ..quant.schemes import Scheme
-from ..quant.sensitivity import Choices, as_kl, rank, rank_head
+from ..quant.sensitivity import FORMS, Choices, as_kl, rank, rank_head
 from ..runtime.errors import OptionError
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise
 from .progress import Track
-from .weights import ALIGNMENT, Stage
+from .quality import measure
+from .variants import specs_of, write_variants
+from .weights import ALIGNMENT, Stage, estimate_bytes
 
 _CLOSE = 1.01  # mixes whose sizes differ by less are as good as one
 _TRIES = 6
+_NOTHING = 1e-30  # stands for 0 in quotients
 _AIM = 0.98  # of a limit: a look that just misses it is a look wasted
 
 Measure = Callable[[Scheme], float]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a variant of blocks may have or lose: bytes of its data file, or mean KL in nats."""
+
+    bytes: int | None = None
+    kl: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.bytes:,} bytes" if self.bytes is not None else f"a mean KL of {self.kl:g}"
 
 
 @dataclass(frozen=True)
@@ -33,13 +50,13 @@ class Ranking:
     def within(self, limit_bytes: int, *, padded: bool = True) -> Scheme:
         """Return the scheme with a form for each weight, so that all fit `limit_bytes`.
 
-        `padded` counts the data file, where each weight begins a page.
+        `padded` counts the data file, where codes and scales each begin a page.
 
         Raises:
             OptionError: when no mix of forms fits; says how large the smallest is.
 
         """
-        padding = ALIGNMENT * (len(self.choices) + self.norms) if padded else 0
+        padding = ALIGNMENT * (2 * len(self.choices) + self.norms) if padded else 0
         return self._with(best_within(self.choices, limit_bytes, self.norm_bytes + padding))
 
     def below(self, limit_kl: float, measure: Measure) -> Scheme:
@@ -54,13 +71,13 @@ class Ranking:
         """
         found = list(mixes(self.choices))
         lost = measure(best := self._with(found[-1]))
-        if lost > limit_kl:
+        if not lost <= limit_kl:
             raise OptionError(
                 f"no mix loses at most {limit_kl:g}; the best loses {lost:.4g} "
                 f"in {size_of(found[-1]) + self.norm_bytes:,} bytes"
             )
         low, high = -1, len(found) - 1  # what is known to lose too much, and what is good enough
-        price = lost / _loss_of(found[-1])
+        price = max(lost, _NOTHING) / _loss_of(found[-1])
         for _ in range(_TRIES):
             if high - low <= 1 or (
                 low >= 0 and size_of(found[high]) < _CLOSE * size_of(found[low])
@@ -70,7 +87,7 @@ class Ranking:
             wanted = (i for i in range(low + 1, high) if _loss_of(found[i]) <= aim)
             look = next(wanted, high - 1)
             lost = measure(scheme := self._with(found[look]))
-            price = lost / _loss_of(found[look])
+            price = max(lost, _NOTHING) / _loss_of(found[look])
             if lost <= limit_kl:
                 best, high = scheme, look
             else:
@@ -78,7 +95,9 @@ class Ranking:
         return best
 
     def _with(self, mix: Mix) -> Scheme:
-        return replace(self.scheme, forms={name: choice.form for name, choice in mix.items()})
+        forms = {name: choice.form for name, choice in mix.items()}
+        summary = "4 and 8 bits in blocks of 32 to 128, chosen weight by weight"
+        return replace(self.scheme, forms=forms, summary=summary)
 
 
 def ranking(found: Inspected, scheme: Scheme, texts: Sequence[Ids], track: Track) -> Ranking:
@@ -110,6 +129,12 @@ def ranking(found: Inspected, scheme: Scheme, texts: Sequence[Ids], track: Track
     return Ranking(scheme, choices, len(norms), sum(norms))
 
 
+def _uniform(scheme: Scheme) -> Scheme:
+    """Return the scheme with the smallest form for every weight."""
+    smallest = FORMS[0]
+    return replace(scheme, embedding=smallest, matrix=smallest, kv=smallest, head=smallest)
+
+
 def _rank(stage: Stage) -> Choices:
     ranked = {spec.name: stage.weights[spec.name] for spec in stage.specs if spec.role != "norm"}
     writers = {spec.name: spec.writer for spec in stage.specs if spec.writer is not None}
@@ -117,4 +142,46 @@ def _rank(stage: Stage) -> Choices:
 
 
 def _loss_of(mix: Mix) -> float:
-    return sum(choice.loss for choice in mix.values()) or 1e-30
+    return sum(choice.loss for choice in mix.values()) or _NOTHING
+
+
+def fitted(
+    work: Path,
+    found: Inspected,
+    scheme: Scheme,
+    texts: Sequence[Ids],
+    data: Sequence[Source],
+    limit: Limit,
+    track: Track,
+) -> Scheme:
+    """Return a scheme of blocks with a form for each weight, so that the limit is kept.
+
+    Trials are written into `work`, and removed again.
+
+    Raises:
+        OptionError: when no mix keeps it; says what the nearest has.
+
+    """
+    smallest = estimate_bytes(specs_of(found), _uniform(scheme))
+    if limit.bytes is not None and limit.bytes < smallest:
+        raise OptionError(
+            f"no mix has at most {limit.bytes:,} bytes; the smallest has about {smallest:,}"
+        )
+    ranked = ranking(found, scheme, texts, track)
+    if limit.bytes is not None:
+        return ranked.within(limit.bytes)
+
+    def lost(mixed: Scheme) -> float:
+        trial = work / "trial"
+        trial.mkdir()
+        try:
+            write_variants(trial, found, [mixed], texts, track)
+            types = {mixed.name: mixed.activations}
+            figures = measure(found, trial, types, data=data, track=track)
+        finally:
+            shutil.rmtree(trial)
+        mean: float = figures["variants"][mixed.name]["mean_kl"]
+        return mean
+
+    assert limit.kl is not None
+    return ranked.below(limit.kl, lost)

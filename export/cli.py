@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
@@ -20,8 +18,6 @@ from ..quant.schemes import DEFAULT_VARIANTS, SCHEMES
 from ..runtime.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
-    from ..quant.eval.sources import Source
-    from .convert import Limit
     from .parity import Comparison
 
 _FOLDER = click.Path(path_type=Path)
@@ -57,15 +53,6 @@ def _require(extra: str) -> None:
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(package, extra)
-
-
-def _names(variants: str) -> list[str]:
-    names = [name.strip() for name in variants.split(",") if name.strip()]
-    if not names:
-        raise OptionError(
-            f"variants {variants!r} names none; expected some of {', '.join(SCHEMES)}"
-        )
-    return names
 
 
 @click.command()
@@ -129,18 +116,19 @@ def export(
     """
     _require("export")
     from .convert import export_bundle
+    from .options import calibration_sources, limit_of, variant_names
     from .quality import default_data
 
     done = export_bundle(
         checkpoint,
         bundle,
-        _names(variants),
+        variant_names(variants),
         force=force,
         licence=licence,
         adapter=lora,
-        calibration=_calibration(calibrate, no_calibration),
+        calibration=calibration_sources(calibrate, no_calibration),
         data=() if no_report else default_data(),
-        limit=_limit(limit, limit_kl),
+        limit=limit_of(limit, limit_kl),
         track=_bar,
     )
     click.echo(f"{bundle} ({done.manifest['architecture']})")
@@ -156,53 +144,6 @@ def export(
             "of the weights travel with every copy of them",
             err=True,
         )
-
-
-_UNITS = {
-    "": 1,
-    "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-}
-
-
-def _bytes(text: str) -> int:
-    """Read a size such as 900MB or 1.5GB."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    if found is None or found[2].upper() not in _UNITS:
-        raise OptionError(f"size {text!r}; expected a number and a unit, such as 900MB or 1.5GB")
-    return int(float(found[1]) * _UNITS[found[2].upper()])
-
-
-def _limit(size: str | None, kl: float | None) -> Limit | None:
-    """Return the limit that one of the options names."""
-    from .convert import Limit
-
-    if size is not None and kl is not None:
-        raise OptionError("--bytes and --kl exclude each other; give one")
-    if size is not None:
-        return Limit(bytes=_bytes(size))
-    if kl is None:
-        return None
-    if not 0 < kl < math.inf:
-        raise OptionError(f"--kl {kl:g}; expected nats above 0, such as 0.01")
-    return Limit(kl=kl)
-
-
-def _calibration(folder: Path | None, without: bool) -> Sequence[Source]:
-    """Return the files to calibrate on; none when not wanted."""
-    from ..quant.calibrate import default_sources
-    from ..quant.eval.sources import find_sources
-
-    if without and folder is not None:
-        raise OptionError("--calibrate and --no-calibration exclude each other; give one")
-    if without:
-        return ()
-    return default_sources() if folder is None else find_sources(folder).files
 
 
 @click.command()
@@ -231,11 +172,12 @@ def verify(
       refact-edge verify bundle --checkpoint Refact-1_6B-fim --variants fp32 --json
     """
     _require("verify")
+    from .options import variant_names
     from .parity import compare
 
     if tokens < 1:
         raise OptionError(f"tokens {tokens}; expected 1 or more")
-    names = None if variants is None else _names(variants)
+    names = None if variants is None else variant_names(variants)
     results = compare(
         checkpoint, bundle, adapter=lora, variants=names, prompt_tokens=tokens, track=_bar
     )
@@ -280,12 +222,13 @@ def quality(
     """
     _require("export")
     from ..quant.eval.sources import find_sources
+    from .options import variant_names
     from .quality import check_page, default_data, measure_bundle, write_page
 
     if page is not None:
         check_page(page)
 
-    names = None if variants is None else _names(variants)
+    names = None if variants is None else variant_names(variants)
     sources = default_data() if data is None else find_sources(data).files
     figures = measure_bundle(
         checkpoint, bundle, data=sources, adapter=lora, variants=names, track=_bar

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,21 +19,17 @@ from ..quant.calibrate import TEXT_TOKENS, Ids, calibration_texts, fingerprint
 from ..quant.eval.sources import Source
 from ..quant.schemes import Blocks, Scheme, require_schemes
 from ..runtime import bundle as layout
-from ..runtime.errors import CheckpointError, ExportError, OptionError
+from ..runtime.errors import ExportError, OptionError
 from ..runtime.prompts import Layouts
 from ..runtime.tokens import Tokens
 from . import loaders
-from .architectures import Architecture, WeightSpec
 from .beside import beside, check_space, check_writable
-from .blocks import Weights
-from .budget import ranking
-from .graph import Graph
+from .budget import Limit, fitted
 from .inspect import Inspected, inspect_checkpoint
-from .layerwise import Layerwise, by_stage
 from .progress import SILENT, Track
 from .quality import measure
-from .turned import turned
-from .weights import Stage, VariantWriter, estimate_bytes, load_weight, with_relations
+from .variants import specs_of, write_variants
+from .weights import VariantWriter, estimate_bytes
 
 
 @dataclass(frozen=True)
@@ -43,17 +39,6 @@ class Exported:
     path: Path
     manifest: dict[str, Any]
     licence: str | None
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What a variant of blocks may have or lose: bytes of its data file, or mean KL in nats."""
-
-    bytes: int | None = None
-    kl: float | None = None
-
-    def __str__(self) -> str:
-        return f"{self.bytes:,} bytes" if self.bytes is not None else f"a mean KL of {self.kl:g}"
 
 
 def export_bundle(
@@ -96,16 +81,17 @@ def export_bundle(
     found = inspect_checkpoint(checkpoint, track, adapter)
     rounded = any(scheme.turned for scheme in schemes)
     texts = calibrated_texts(found, calibration) if calibration and rounded else []
+    check_space(target, sum(estimate_bytes(specs_of(found), scheme) for scheme in schemes))
     with beside(target) as work:
         if limit is not None:
             schemes = [
-                _fitted(work, found, scheme, texts, data, limit, track)
+                fitted(work, found, scheme, texts, data, limit, track)
                 if isinstance(scheme.matrix, Blocks)
                 else scheme
                 for scheme in schemes
             ]
-        check_space(target, sum(estimate_bytes(_specs(found), scheme) for scheme in schemes))
-        written = _write_variants(work, found, schemes, texts, track)
+        check_space(target, sum(estimate_bytes(specs_of(found), scheme) for scheme in schemes))
+        written = write_variants(work, found, schemes, texts, track)
         names = [scheme.name for scheme in schemes]
         _write_side_files(work, found, names, licence_file)
         manifest = _manifest(work, found, schemes, written, texts)
@@ -125,40 +111,6 @@ def _check_limit(
         )
     if limit.kl is not None and not data:
         raise OptionError(f"a limit of {limit} needs the report, which measures it")
-
-
-def _fitted(
-    work: Path,
-    found: Inspected,
-    scheme: Scheme,
-    texts: Sequence[Ids],
-    data: Sequence[Source],
-    limit: Limit,
-    track: Track,
-) -> Scheme:
-    """Return a scheme of blocks with a form for each weight, so that the limit is kept."""
-    ranked = ranking(found, scheme, texts, track)
-    if limit.bytes is not None:
-        return ranked.within(limit.bytes)
-
-    def lost(mixed: Scheme) -> float:
-        trial = work / "trial"
-        trial.mkdir()
-        try:
-            _write_variants(trial, found, [mixed], texts, track)
-            types = {mixed.name: mixed.activations}
-            figures = measure(found, trial, types, data=data, track=track)
-        finally:
-            shutil.rmtree(trial)
-        mean: float = figures["variants"][mixed.name]["mean_kl"]
-        return mean
-
-    assert limit.kl is not None
-    return ranked.below(limit.kl, lost)
-
-
-def _specs(found: Inspected) -> list[WeightSpec]:
-    return found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
 
 
 def _check_target(target: Path, force: bool) -> None:
@@ -192,91 +144,6 @@ def calibrated_texts(found: Inspected, calibration: Sequence[Source]) -> list[Id
     layouts = Layouts.from_manifest(found.architecture.prompts())
     length = min(TEXT_TOKENS, found.sizes.context)
     return calibration_texts(calibration, tokens, layouts, text_tokens=length)
-
-
-def _uncalibrated(found: Inspected, specs: Sequence[WeightSpec]) -> Iterator[Stage]:
-    """Yield the stages of the turned model, with nothing known of what weights multiply."""
-    for together in by_stage(specs):
-        weights = {spec.name: load_weight(found.checkpoint, spec) for spec in together}
-        yield Stage(tuple(together), turned(together, weights), {})
-
-
-def _plain(found: Inspected, specs: Sequence[WeightSpec]) -> Iterator[Stage]:
-    """Yield each weight by itself, as it is."""
-    for spec in specs:
-        yield Stage((spec,), {spec.name: load_weight(found.checkpoint, spec)}, {})
-
-
-def _write_variants(
-    work: Path, found: Inspected, schemes: list[Scheme], texts: Sequence[Ids], track: Track
-) -> list[VariantWriter]:
-    """Write the weights and the graphs of every variant into a folder."""
-    (work / layout.GRAPH_FOLDER).mkdir()
-    written = _write_weights(work, schemes, found, texts, track)
-    for scheme, writer in zip(schemes, written, strict=True):
-        _write_graphs(work, found.architecture, found.config, scheme, writer)
-    return written
-
-
-def _write_weights(
-    work: Path, schemes: list[Scheme], found: Inspected, texts: Sequence[Ids], track: Track
-) -> list[VariantWriter]:
-    """Add each weight to the data file of every variant; rounded for `texts`, if there are any."""
-    specs = _specs(found)
-    writers: list[VariantWriter] = []
-    try:
-        for scheme in schemes:
-            writers.append(VariantWriter(work / layout.weights_file(scheme.name), scheme))
-        whole = [writer for writer in writers if not writer.scheme.turned]
-        rounded = [writer for writer in writers if writer.scheme.turned]
-        total = sum(map(_elements, specs))
-        with track("packing weights", total * (bool(whole) + bool(rounded))) as advance:
-            if whole:
-                _add(whole, _plain(found, specs), advance)
-            if rounded:
-                calibrated = Layerwise(found, turned=True).calibrate(texts) if texts else None
-                _add(rounded, calibrated or _uncalibrated(found, specs), advance)
-    finally:
-        for writer in writers:
-            writer.close()
-    return writers
-
-
-def _add(
-    writers: Sequence[VariantWriter], stages: Iterable[Stage], advance: Callable[[int], None]
-) -> None:
-    """Add the weights of each stage to every writer."""
-    for stage in stages:
-        for spec, known in with_relations(stage):
-            for writer in writers:
-                try:
-                    writer.add(spec, stage.weights[spec.name], known)
-                except OverflowError as error:
-                    raise CheckpointError(
-                        f"{spec.name} {error}; leave out variant {writer.scheme.name}"
-                    ) from error
-            advance(_elements(spec))
-
-
-def _elements(spec: WeightSpec) -> int:
-    count = 1
-    for size in spec.shape:
-        count *= size
-    return count
-
-
-def _write_graphs(
-    work: Path, architecture: Architecture, config: object, scheme: Scheme, writer: VariantWriter
-) -> None:
-    data_file = Path(layout.weights_file(scheme.name)).name
-    weights = Weights(writer.stored, scheme.activations, scheme.turned)
-    for standard, file in (
-        (True, layout.standard_graph(scheme.name)),
-        (False, layout.engine_graph(scheme.name)),
-    ):
-        graph = Graph("standard" if standard else "engine", data_file)
-        architecture.build(graph, config, weights, standard=standard)
-        (work / file).write_bytes(graph.model().SerializeToString(deterministic=True))
 
 
 def _write_side_files(

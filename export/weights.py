@@ -67,7 +67,7 @@ def estimate_bytes(specs: list[WeightSpec], scheme: Scheme) -> int:
     total = 0
     for spec in specs:
         rows, columns = (1, *spec.shape)[-2:]
-        total += packed_bytes((rows, columns), form_of(spec, scheme)) + ALIGNMENT
+        total += packed_bytes((rows, columns), form_of(spec, scheme)) + 2 * ALIGNMENT
     return total
 
 

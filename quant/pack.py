@@ -91,15 +91,18 @@ def unpack(packed: Packed) -> Floating:
     return values(codes, packed.parts["scales"].astype(np.float32), packed.form)
 
 
-def packed_bytes(shape: tuple[int, int], form: Form) -> int:
-    """Return how many bytes the parts of a weight of that shape take."""
+def packed_bytes(shape: tuple[int, int], form: Form, scale_bytes: int = 2) -> int:
+    """Return how many bytes the parts of a weight of that shape take.
+
+    Blocks keep a scale in 2 bytes, but for a weight so quiet that they need 4; see `scale_type`.
+    """
     rows, columns = shape
     if isinstance(form, Floats):
         return rows * columns * np.dtype(form.type).itemsize
     if isinstance(form, Rows):
         return rows * columns + 4 * rows
     blocks = -(-columns // form.size)
-    return rows * blocks * (form.size * form.bits // 8 + 2)
+    return rows * blocks * (form.size * form.bits // 8 + scale_bytes)
 
 
 def scale_type(scales: Floating, form: Quantized) -> str:

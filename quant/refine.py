@@ -49,8 +49,16 @@ def _refit(
     solved = np.linalg.solve(left, right[..., None])[..., 0]
     ratio = solved / scales
     usable = np.isfinite(ratio) & (ratio > 1 / _FURTHEST) & (ratio < _FURTHEST)
-    kept: Floating = np.where(usable, solved, scales).astype(np.float32)
-    return kept
+    moved: Floating = np.where(usable, solved, scales).astype(np.float32)
+
+    def lost(scales: Floating) -> Floating:
+        """Return the loss of each row, but for what does not depend on scales."""
+        squared: Floating = np.einsum("nb,nbc,nc->n", scales, left, scales)
+        rest: Floating = squared - 2 * np.einsum("nb,nb->n", scales, right)
+        return rest
+
+    # Where some of a row's scales were held back, the others need not be better.
+    return np.where((lost(moved) < lost(scales))[:, None], moved, scales)
 
 
 def descend(

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from .chunks import chunks
 from .mix import Choice
-from .moments import Moments, output_error, product_energy
-from .pack import Floating, nearest, packed_bytes, values
+from .moments import Moments, product_energy
+from .pack import Floating, nearest, packed_bytes, scale_type, values
 from .schemes import Blocks
 from .search import best_scales
 
@@ -87,14 +87,13 @@ def rank(
         written = stream_energy
         if writer in moments:
             written = product_energy(weights[writer], moments[writer].second)
+        second = moments[name].second if name in moments else None
+        energy = _energy(weight, second)
         found[name] = []
         for form in forms:
-            rounded = _rounded(weight, form, moments.get(name))
-            if name in moments:
-                lost = output_error(weight, rounded, moments[name].second)
-            else:
-                lost = float(np.linalg.norm(weight - rounded) / (np.linalg.norm(weight) or 1.0))
-            found[name].append(_choice(weight, form, written * lost**2))
+            scales, rounded = _rounded(weight, form, second)
+            share = _energy(weight - rounded, second) / energy if energy else 0.0
+            found[name].append(_choice(weight, form, scales, max(written * share, 0.0)))
     return found
 
 
@@ -105,10 +104,11 @@ def rank_head(
     found = []
     second = moments.second.astype(np.float32)
     for form in forms:
-        wrong = weight - _rounded(weight, form, moments)
-        spread = [np.einsum("nk,nk->n", part @ second, part) for part in chunks(wrong)]
+        scales, rounded = _rounded(weight, form, second)
+        wrong = chunks(weight - rounded)
+        spread = [np.einsum("nk,nk->n", part @ second, part) for part in wrong]
         lost = 0.5 * float(readout.likely @ np.concatenate(spread))
-        found.append(_choice(weight, form, max(lost, 0.0)))
+        found.append(_choice(weight, form, scales, max(lost, 0.0)))
     return found
 
 
@@ -124,11 +124,20 @@ def as_kl(energy: float, gain: float, stream_energy: float, final_energy: float)
     return 0.5 * gain * energy / math.sqrt(stream_energy * final_energy)
 
 
-def _rounded(weight: Floating, form: Blocks, moments: Moments | None) -> Floating:
-    importance = None if moments is None else np.diagonal(moments.second)
-    scales = best_scales(weight, form, importance)
-    return values(nearest(weight, scales, form), scales, form)
+def _energy(weight: Floating, second: npt.NDArray[np.floating] | None) -> float:
+    """Return the mean sum of squares of the products with a weight, or, of a table, of its rows."""
+    return float(np.vdot(weight, weight)) if second is None else product_energy(weight, second)
 
 
-def _choice(weight: Floating, form: Blocks, loss: float) -> Choice:
-    return Choice(form, packed_bytes((weight.shape[0], weight.shape[1]), form), loss)
+def _rounded(
+    weight: Floating, form: Blocks, second: npt.NDArray[np.floating] | None
+) -> tuple[Floating, Floating]:
+    """Return scales, and what a weight is with them."""
+    scales = best_scales(weight, form, None if second is None else np.diagonal(second))
+    return scales, values(nearest(weight, scales, form), scales, form)
+
+
+def _choice(weight: Floating, form: Blocks, scales: Floating, loss: float) -> Choice:
+    scale_bytes = np.dtype(scale_type(scales, form)).itemsize
+    shape = (weight.shape[0], weight.shape[1])
+    return Choice(form, packed_bytes(shape, form, scale_bytes), loss)

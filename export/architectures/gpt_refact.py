@@ -99,6 +99,8 @@ def read_config(config: Mapping[str, Any], problems: list[str]) -> Config | None
     expect("layer_norm_epsilon", isinstance(epsilon, float) and 0 < epsilon < 1, "like 1e-05")
     expect("architectures", config.get("architectures") == [ARCHITECTURE], f"['{ARCHITECTURE}']")
     expect("multi_query", config.get("multi_query") is True, "true: one key/value head")
+    even = config.get("n_embd")
+    expect("n_embd", not isinstance(even, int) or even % 2 == 0, "an even number")
     expect("n_inner", config.get("n_inner") is None, "null")
     expect("eos_token_id", config.get("eos_token_id") == 0, "0")
     expect("tie_word_embeddings", not config.get("tie_word_embeddings"), "false or absent")

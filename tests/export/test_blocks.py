@@ -1,24 +1,26 @@
 """Quantized products: a row's result does not depend on the rows beside it."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 
-from refact_edge.export.architectures import WeightSpec
-from refact_edge.export.blocks import Stored, Weights, linear
+from refact_edge.export.architectures import Role, WeightSpec
+from refact_edge.export.blocks import Stored, Weights, embedding, linear, turned
 from refact_edge.export.graph import Graph
-from refact_edge.export.weights import VariantWriter
+from refact_edge.export.weights import VariantWriter, form_of
 from refact_edge.quant.pack import pack, unpack
-from refact_edge.quant.schemes import SCHEMES
+from refact_edge.quant.schemes import SCHEMES, Blocks, Form, Rows
+from refact_edge.quant.turn import turn
 from refact_edge.runtime.session import import_onnxruntime
 
 RANDOM = np.random.default_rng(0)
 WEIGHT = RANDOM.standard_normal((48, 200)).astype(np.float32)
 
 
-def _product(variant: str, folder: Path, role: Literal["matrix", "head"] = "matrix") -> Any:
+def _product(variant: str, folder: Path, role: Role = "matrix") -> Any:
     writer = VariantWriter(folder / "w.onnx_data", SCHEMES[variant])
     writer.add(WeightSpec("w", WEIGHT.shape, role, ("w",)), WEIGHT)
     writer.close()
@@ -34,10 +36,11 @@ def _product(variant: str, folder: Path, role: Literal["matrix", "head"] = "matr
 
 
 @pytest.mark.parametrize(
-    ("variant", "role"), [("int8", "matrix"), ("int8", "head"), ("int4", "matrix")]
+    ("variant", "role"),
+    [("int8", "matrix"), ("int8", "head"), ("int4", "matrix"), ("int4", "kv"), ("int4", "head")],
 )
 def test_a_row_beside_one_twenty_times_larger_keeps_its_result(
-    variant: str, role: Literal["matrix", "head"], tmp_path: Path
+    variant: str, role: Role, tmp_path: Path
 ) -> None:
     session = _product(variant, tmp_path, role)
     row = RANDOM.standard_normal((1, 200)).astype(np.float32)
@@ -48,13 +51,23 @@ def test_a_row_beside_one_twenty_times_larger_keeps_its_result(
         assert np.abs(beside - alone).max() <= 1e-4 * np.abs(alone).max()
 
 
-@pytest.mark.parametrize(("variant", "share"), [("fp32", 1e-6), ("int8", 0.02), ("int4", 0.02)])
+@pytest.mark.parametrize(
+    ("variant", "role", "share"),
+    [
+        ("fp32", "matrix", 1e-6),
+        ("int8", "matrix", 0.02),
+        ("int4", "matrix", 0.02),
+        ("int4", "kv", 0.02),
+        ("int4", "head", 0.02),
+    ],
+)
 def test_the_product_is_that_of_the_unpacked_weight(
-    variant: str, share: float, tmp_path: Path
+    variant: str, role: Role, share: float, tmp_path: Path
 ) -> None:
-    session = _product(variant, tmp_path)
+    session = _product(variant, tmp_path, role)
     x = RANDOM.standard_normal((9, 200)).astype(np.float32)
-    want = x @ unpack(pack(WEIGHT, SCHEMES[variant].matrix)).T
+    form = form_of(WeightSpec("w", WEIGHT.shape, role, ("w",)), SCHEMES[variant])
+    want = x @ unpack(pack(WEIGHT, form)).T
     got = session.run(None, {"x": x})[0]
     # What is left is the rounding of activations to eight bits.
     assert np.linalg.norm(got - want) <= share * np.linalg.norm(want)
@@ -71,6 +84,37 @@ def test_two_terms_leave_next_to_nothing_of_the_rounding(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("role", ["matrix", "head"])
-def test_an_all_zero_row_gives_zero(role: Literal["matrix", "head"], tmp_path: Path) -> None:
+def test_an_all_zero_row_gives_zero(role: Role, tmp_path: Path) -> None:
     session = _product("int8", tmp_path, role)
     assert not session.run(None, {"x": np.zeros((2, 200), np.float32)})[0].any()
+
+
+@pytest.mark.parametrize("form", [Rows(), Blocks(4, 32), Blocks(4, 128), Blocks(8, 128)])
+def test_a_lookup_yields_the_rows_of_the_unpacked_table(form: Form, tmp_path: Path) -> None:
+    scheme = replace(SCHEMES["int4"], embedding=form)
+    writer = VariantWriter(tmp_path / "w.onnx_data", scheme)
+    writer.add(WeightSpec("w", WEIGHT.shape, "embedding", ("w",)), WEIGHT)
+    writer.close()
+    graph = Graph("g", "w.onnx_data")
+    ids = graph.input("ids", "int64", ["rows"])
+    rows = embedding(graph, ids, Weights(writer.stored, "float32"), "w")
+    graph.output(rows, "y", "float32", ["rows", 200])
+    (tmp_path / "g.onnx").write_bytes(graph.model().SerializeToString())
+    session = import_onnxruntime().InferenceSession(
+        str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"]
+    )
+    asked = np.array([3, 0, 47, 3])
+    got = session.run(None, {"ids": asked})[0]
+    np.testing.assert_allclose(got, unpack(pack(WEIGHT, form))[asked], rtol=1e-6)
+
+
+def test_activations_are_turned_in_blocks() -> None:
+    graph = Graph("g", None)
+    x = graph.input("x", "float32", ["rows", 64])
+    graph.output(turned(graph, x, 64, 16), "y", "float32", ["rows", 64])
+    session = import_onnxruntime().InferenceSession(
+        graph.model().SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    row = RANDOM.standard_normal((3, 64)).astype(np.float32)
+    want = (row.reshape(3, 4, 16) @ turn(16).T).reshape(3, 64)
+    np.testing.assert_allclose(session.run(None, {"x": row})[0], want, atol=1e-5)

@@ -28,7 +28,7 @@ def _lost(scheme: Scheme) -> float:
 
 def test_bytes_of_norms_and_padding_count() -> None:
     assert _size(RANKED.within(50_100, padded=False)) == 50_000
-    assert _size(RANKED.within(50_100 + 42 * 4096)) == 50_000
+    assert _size(RANKED.within(50_100 + (2 * 40 + 2) * 4096)) == 50_000
 
 
 @pytest.mark.parametrize("limit", [0.25, 0.1, 0.01, 2e-3])

@@ -249,6 +249,7 @@ CONFIG_FAULTS = [
     ({"n_head": None}, "n_head is None, expected a positive whole number"),
     ({"n_layer": True}, "n_layer is True, expected a positive whole number"),
     ({"n_head": 7}, "n_head is 7, expected a divisor of n_embd 96"),
+    ({"n_embd": 95}, "n_embd is 95, expected an even number"),
     ({"multi_query": False}, "multi_query is False, expected true"),
     ({"n_inner": 512}, "n_inner is 512, expected null"),
     ({"tie_word_embeddings": True}, "tie_word_embeddings is True, expected false or absent"),

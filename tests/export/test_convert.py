@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tiny import Change
 
-from refact_edge.export import beside, convert
+from refact_edge.export import beside, variants
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.weights import VariantWriter
 from refact_edge.runtime.bundle import MANIFEST, read_bundle
@@ -156,7 +156,7 @@ def test_ctrl_c_leaves_nothing_behind(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(convert, "_write_graphs", interrupt)
+    monkeypatch.setattr(variants, "_write_graphs", interrupt)
     with pytest.raises(KeyboardInterrupt):
         export_bundle(tiny_checkpoint, tmp_path / "bundle", ["int4"])
     assert list(tmp_path.iterdir()) == []
