@@ -162,10 +162,7 @@ def mixed(
 ) -> dict[str, Candidate]:
     """Return int4 with its forms mixed within each limit on the bytes of all tensors."""
     ranked = ranking(found, SCHEMES["int4"], texts, SILENT)
-    return {
-        name: ours(found, ranked.within(limit, padded=False), texts)
-        for name, limit in limits.items()
-    }
+    return {name: ours(found, ranked.within(limit), texts) for name, limit in limits.items()}
 
 
 def draw(file: Path, sizes: Mapping[str, int], figures: Mapping[str, Mapping[str, float]]) -> None:

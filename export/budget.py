@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from .layerwise import Ids, Layerwise
 from .progress import Track
 from .quality import measure
 from .variants import specs_of, write_variants
-from .weights import ALIGNMENT, Stage, estimate_bytes
+from .weights import Stage, estimate_bytes
 
 _CLOSE = 1.01  # mixes whose sizes differ by less are as good as one
 _TRIES = 6
@@ -40,24 +41,29 @@ class Limit:
 
 @dataclass(frozen=True)
 class Ranking:
-    """A scheme of blocks, what each form would lose of each weight, and what norms there are."""
+    """A scheme of blocks, what each form would lose of each weight, and the bytes of its norms."""
 
     scheme: Scheme
     choices: Choices
-    norms: int
     norm_bytes: int
 
-    def within(self, limit_bytes: int, *, padded: bool = True) -> Scheme:
+    def within(self, limit_bytes: int, file_bytes: Callable[[Scheme], int] | None = None) -> Scheme:
         """Return the scheme with a form for each weight, so that all fit `limit_bytes`.
 
-        `padded` counts the data file, where codes and scales each begin a page.
+        With `file_bytes`, which tells the size of a scheme's data file, that is what fits.
 
         Raises:
             OptionError: when no mix of forms fits; says how large the smallest is.
 
         """
-        padding = ALIGNMENT * (2 * len(self.choices) + self.norms) if padded else 0
-        return self._with(best_within(self.choices, limit_bytes, self.norm_bytes + padding))
+        padding = 0
+        while True:
+            mix = best_within(self.choices, limit_bytes, self.norm_bytes + padding)
+            scheme = self._with(mix)
+            over = file_bytes(scheme) - limit_bytes if file_bytes else 0
+            if over <= 0:
+                return scheme
+            padding += over
 
     def below(self, limit_kl: float, measure: Measure) -> Scheme:
         """Return the smallest scheme found that loses at most `limit_kl`, as `measure` tells.
@@ -104,12 +110,11 @@ def ranking(found: Inspected, scheme: Scheme, texts: Sequence[Ids], track: Track
     """Return what each form would lose of each weight, on calibration texts."""
     choices: Choices = {}
     energies: dict[str, float] = {}
-    norms: list[int] = []
+    norm_bytes = 0
     with track("ranking weights", found.sizes.layers + 2) as advance:
         for stage in Layerwise(found, turned=scheme.turned).calibrate(texts):
-            norms += [
-                stage.weights[spec.name].nbytes for spec in stage.specs if spec.role == "norm"
-            ]
+            norms = [stage.weights[spec.name] for spec in stage.specs if spec.role == "norm"]
+            norm_bytes += sum(norm.nbytes for norm in norms)
             if stage.readout is None:
                 final = stage.stream_energy
                 ranked = _rank(stage)
@@ -126,7 +131,7 @@ def ranking(found: Inspected, scheme: Scheme, texts: Sequence[Ids], track: Track
             replace(choice, loss=as_kl(choice.loss, gain, energy, final))
             for choice in choices[name]
         ]
-    return Ranking(scheme, choices, len(norms), sum(norms))
+    return Ranking(scheme, choices, norm_bytes)
 
 
 def _uniform(scheme: Scheme) -> Scheme:
@@ -169,7 +174,7 @@ def fitted(
         )
     ranked = ranking(found, scheme, texts, track)
     if limit.bytes is not None:
-        return ranked.within(limit.bytes)
+        return ranked.within(limit.bytes, functools.partial(estimate_bytes, specs_of(found)))
 
     def lost(mixed: Scheme) -> float:
         trial = work / "trial"

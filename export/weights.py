@@ -12,7 +12,7 @@ import numpy as np
 
 from ..quant.gptq import Relations, pack_compensated, relations
 from ..quant.moments import Moments, output_error
-from ..quant.pack import NO_ERROR, Array, Error, Floating, Packed, pack, packed_bytes, unpack
+from ..quant.pack import NO_ERROR, Array, Error, Floating, Packed, pack, part_bytes, unpack
 from ..quant.report import rounded
 from ..quant.schemes import Blocks, Floats, Form, Scheme
 from ..quant.sensitivity import Readout
@@ -63,11 +63,12 @@ def form_of(spec: WeightSpec, scheme: Scheme) -> Form:
 
 
 def estimate_bytes(specs: list[WeightSpec], scheme: Scheme) -> int:
-    """Return about how many bytes a variant's data file takes."""
+    """Return how many bytes a variant's data file takes, unless weights need larger scales."""
     total = 0
     for spec in specs:
         rows, columns = (1, *spec.shape)[-2:]
-        total += packed_bytes((rows, columns), form_of(spec, scheme)) + 2 * ALIGNMENT
+        for part in part_bytes((rows, columns), form_of(spec, scheme)):
+            total += part + -part % ALIGNMENT
     return total
 
 

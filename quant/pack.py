@@ -92,17 +92,22 @@ def unpack(packed: Packed) -> Floating:
 
 
 def packed_bytes(shape: tuple[int, int], form: Form, scale_bytes: int = 2) -> int:
-    """Return how many bytes the parts of a weight of that shape take.
+    """Return how many bytes the parts of a weight of that shape take; see `part_bytes`."""
+    return sum(part_bytes(shape, form, scale_bytes))
+
+
+def part_bytes(shape: tuple[int, int], form: Form, scale_bytes: int = 2) -> tuple[int, ...]:
+    """Return how many bytes each part of a weight of that shape takes.
 
     Blocks keep a scale in 2 bytes, but for a weight so quiet that they need 4; see `scale_type`.
     """
     rows, columns = shape
     if isinstance(form, Floats):
-        return rows * columns * np.dtype(form.type).itemsize
+        return (rows * columns * np.dtype(form.type).itemsize,)
     if isinstance(form, Rows):
-        return rows * columns + 4 * rows
+        return rows * columns, 4 * rows
     blocks = -(-columns // form.size)
-    return rows * blocks * (form.size * form.bits // 8 + scale_bytes)
+    return rows * blocks * form.size * form.bits // 8, rows * blocks * scale_bytes
 
 
 def scale_type(scales: Floating, form: Quantized) -> str:

@@ -12,7 +12,7 @@ COARSE, FINE = Blocks(4, 128), Blocks(8, 128)
 CHOICES = {
     f"w{i}": [Choice(COARSE, 1000, 1.0 * i), Choice(FINE, 2000, 0.01 * i)] for i in range(1, 41)
 }
-RANKED = Ranking(SCHEMES["int4"], CHOICES, norms=2, norm_bytes=100)
+RANKED = Ranking(SCHEMES["int4"], CHOICES, norm_bytes=100)
 
 
 def _size(scheme: Scheme) -> int:
@@ -27,8 +27,12 @@ def _lost(scheme: Scheme) -> float:
 
 
 def test_bytes_of_norms_and_padding_count() -> None:
-    assert _size(RANKED.within(50_100, padded=False)) == 50_000
-    assert _size(RANKED.within(50_100 + (2 * 40 + 2) * 4096)) == 50_000
+    assert _size(RANKED.within(50_100)) == 50_000
+
+    def padded(scheme: Scheme) -> int:
+        return 100 + _size(scheme) + 4000
+
+    assert _size(RANKED.within(50_100, padded)) == 46_000
 
 
 @pytest.mark.parametrize("limit", [0.25, 0.1, 0.01, 2e-3])
@@ -42,7 +46,7 @@ def test_the_smallest_mix_below_a_loss_is_found_in_a_few_looks(limit: float) -> 
     found = RANKED.below(limit, measure)
     assert _lost(found) <= limit
     assert len(looks) <= 7
-    smaller = RANKED.within(int(0.97 * _size(found)), padded=False)
+    smaller = RANKED.within(int(0.97 * _size(found)))
     assert _lost(smaller) > limit
 
 
