@@ -62,7 +62,7 @@ types: $(READY) ## Check the types
 fullsize: $(READY) ## Prove parity and measure at the full 1.6B shape (19 GB of disk, 8 GB of memory, about 12 minutes)
 	$(BIN)/python -m bench.fullsize $(FULL_DIR)
 
-fullsize-calibrate: $(READY) ## Calibrate and report at the full shape, and show the memory of each (6 GB of disk, about 35 minutes)
+fullsize-calibrate: $(READY) ## Calibrate and report at the full shape, and show the memory of each (6 GB of disk, half an hour and more)
 	$(BIN)/python -m bench.calibration $(FULL_DIR)
 
 PEERS := build/peers
