@@ -1,4 +1,4 @@
-"""int8 for the prompt and int4 for what follows, over one KV cache: what it would win and cost.
+"""int8 for the prompt and int4 for what follows, over one KV cache: what it wins and costs.
 
 Usage: python -m bench.hybrid BUNDLE [--prompt N] [--rounds N]
 
@@ -20,13 +20,15 @@ import numpy.typing as npt
 
 from refact_edge.export.quality import default_data
 from refact_edge.runtime.bundle import Bundle, engine_graph, read_bundle, weights_file
-from refact_edge.runtime.engine import CHUNK_TOKENS
+from refact_edge.runtime.engine import CHUNK_TOKENS, Steps
+from refact_edge.runtime.hybrid import NAME, READER, WRITER, Hybrid
 from refact_edge.runtime.session import Session, SessionOptions
 from refact_edge.runtime.tokens import Tokens
 
 Ids = npt.NDArray[np.int64]
 AFTER = 32  # tokens after the prompt
 TEXTS = 24
+LENGTHS = (1, 4, 8, 16, 24, 32, 48, 64, 128)
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,36 @@ class Answer:
     scores: npt.NDArray[np.float64]
 
 
-def answer(reader: Session, writer: Session, ids: Ids) -> Answer:
-    """Send the prompt through `reader`, a chunk at a time, and what follows through `writer`."""
-    cache, after = reader.new_cache(), len(ids) - AFTER
+def answer(session: Steps, ids: Ids) -> Answer:
+    """Send the prompt through a session, a chunk at a time, and what follows one by one."""
+    cache, after = session.new_cache(), len(ids) - AFTER
     start = time.perf_counter()
     for at in range(0, after, CHUNK_TOKENS):
-        reader.step(ids[at : min(after, at + CHUNK_TOKENS)], cache, 1)
+        session.step(ids[at : min(after, at + CHUNK_TOKENS)], cache)
     between = time.perf_counter()
-    logits = np.concatenate([writer.step(ids[i : i + 1], cache, 1) for i in range(after, len(ids))])
+    logits = np.concatenate([session.step(ids[i : i + 1], cache) for i in range(after, len(ids))])
     end = time.perf_counter()
     scores = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
     return Answer(between - start, end - between, scores)
+
+
+def show_steps(reader: Session, writer: Session, ids: Ids, rounds: int) -> None:
+    """Print how long one step of several tokens takes the reader, as a part of the writer's."""
+    before = len(ids) - max(LENGTHS)
+    cache = writer.new_cache()
+    writer.step(ids[:before], cache)
+    taken: dict[tuple[Session, int], list[float]] = {}
+    for length in [length for _ in range(rounds) for length in LENGTHS]:
+        for session in (reader, writer):
+            cache.rewind(before)
+            start = time.perf_counter()
+            session.step(ids[before : before + length], cache)
+            taken.setdefault((session, length), []).append(time.perf_counter() - start)
+    medians = {key: statistics.median(times) for key, times in taken.items()}
+    parts = (f"{medians[reader, n] / medians[writer, n]:5.2f}x" for n in LENGTHS)
+    click.echo(f"{'tokens in a step':20} " + " ".join(f"{n:6}" for n in LENGTHS))
+    click.echo(f"{READER + ' to ' + WRITER:20} " + " ".join(parts) + "\n")
 
 
 def texts_of(bundle: Bundle, path: Path, length: int) -> list[Ids]:
@@ -66,9 +86,9 @@ def texts_of(bundle: Bundle, path: Path, length: int) -> list[Ids]:
 @click.option("--rounds", default=5, show_default=True, help="Turns in which speed is measured.")
 @click.option("--no-quality", is_flag=True, help="Speed alone; fp32 is not needed then.")
 def main(path: Path, prompt: int, rounds: int, no_quality: bool) -> None:
-    """Print speed, bytes and quality of int8, int4 and both together."""
+    """Print speed, bytes and quality of int8, int4 and hybrid."""
     bundle = read_bundle(path)
-    names = ["int8", "int4"] if no_quality else ["fp32", "int8", "int4"]
+    names = [READER, WRITER] if no_quality else ["fp32", READER, WRITER]
     sessions = {
         name: Session(path / engine_graph(name), bundle.sizes, "float32", SessionOptions("cpu"))
         for name in names
@@ -76,26 +96,29 @@ def main(path: Path, prompt: int, rounds: int, no_quality: bool) -> None:
     texts = texts_of(bundle, path, prompt)
     if not texts:
         raise click.ClickException(f"this package has no {prompt} tokens in a row; ask for fewer")
-    pairs = {"int8": ("int8", "int8"), "int4": ("int4", "int4"), "both": ("int8", "int4")}
-    answers: dict[str, list[Answer]] = {name: [] for name in pairs}
+    reader, writer = sessions[READER], sessions[WRITER]
+    show_steps(reader, writer, texts[0], rounds)
+    tried: dict[str, Steps] = {READER: reader, WRITER: writer, NAME: Hybrid(reader, writer)}
+    answers: dict[str, list[Answer]] = {name: [] for name in tried}
     for number in range(rounds):
         ids = texts[number % len(texts)]
-        for name, (reader, writer) in pairs.items():
-            answers[name].append(answer(sessions[reader], sessions[writer], ids))
-    lost: dict[str, list[float]] = {name: [] for name in pairs}
+        for name, session in tried.items():
+            answers[name].append(answer(session, ids))
+    lost: dict[str, list[float]] = {name: [] for name in tried}
     for ids in [] if no_quality else texts:
-        want = answer(sessions["fp32"], sessions["fp32"], ids).scores
-        for name, (reader, writer) in pairs.items():
-            got = answer(sessions[reader], sessions[writer], ids).scores
+        want = answer(sessions["fp32"], ids).scores
+        for name, session in tried.items():
+            got = answer(session, ids).scores
             lost[name].append(float((np.exp(want) * (want - got)).sum(axis=1).mean()))
     first, then = (
         {name: statistics.median(getattr(a, part) for a in row) for name, row in answers.items()}
         for part in ("prompt_s", "after_s")
     )
     click.echo(f"{'':6} {'MB':>7} {'prompt':>8} {'each token':>11} {'mean KL':>10}")
-    for name, used in pairs.items():
-        size = sum((path / weights_file(part)).stat().st_size for part in set(used)) / 1e6
-        ratios = first[name] / first["int4"], then[name] / then["int4"]
+    sizes = {name: (path / weights_file(name)).stat().st_size / 1e6 for name in (READER, WRITER)}
+    for name in tried:
+        size = sizes.get(name, sum(sizes.values()))
+        ratios = first[name] / first[WRITER], then[name] / then[WRITER]
         kl = f"{statistics.mean(lost[name]):10.4g}" if lost[name] else f"{'-':>10}"
         click.echo(f"{name:6} {size:7.1f} {ratios[0]:7.2f}x {ratios[1]:10.2f}x {kl}")
     click.echo(f"times are parts of int4's; prompts of {len(texts[0]) - AFTER} tokens")

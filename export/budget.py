@@ -12,7 +12,8 @@ from ..quant.eval.sources import Source
 from ..quant.mix import Mix, best_within, mixes, size_of
 from ..quant.schemes import Scheme
 from ..quant.sensitivity import FORMS, Choices, as_kl, rank, rank_head
-from ..runtime.errors import OptionError
+from ..runtime import bundle as layout
+from ..runtime.errors import ExportError, OptionError
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise
 from .progress import Track
@@ -190,3 +191,21 @@ def fitted(
 
     assert limit.kl is not None
     return ranked.below(limit.kl, lost)
+
+
+def check_size(work: Path, schemes: Sequence[Scheme], limit: Limit) -> None:
+    """See that data files of mixed forms are within a limit of bytes, now that they are written.
+
+    Fitted scales may turn out too small for two bytes each, which nobody knows beforehand.
+
+    Raises:
+        ExportError: when one is not; says which limit to ask for.
+
+    """
+    for scheme in schemes:
+        size = (work / layout.weights_file(scheme.name)).stat().st_size
+        if scheme.forms and limit.bytes is not None and size > limit.bytes:
+            raise ExportError(
+                f"{scheme.name} takes {size:,} bytes and not {limit.bytes:,}, as some of its "
+                f"scales need 4 bytes; ask for {2 * limit.bytes - size:,} bytes"
+            )

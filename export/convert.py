@@ -24,7 +24,7 @@ from ..runtime.prompts import Layouts
 from ..runtime.tokens import Tokens
 from . import loaders
 from .beside import beside, check_space, check_writable
-from .budget import Limit, fitted
+from .budget import Limit, check_size, fitted
 from .inspect import Inspected, inspect_checkpoint
 from .progress import SILENT, Track
 from .quality import measure
@@ -68,7 +68,8 @@ def export_bundle(
             wrong.
         EvalError: when the files have no place for a hole.
         MissingExtraError: when onnxruntime is not installed, which calibrates and measures.
-        ExportError: when `target` exists and `force` is not given, or the disk is full.
+        ExportError: when `target` exists and `force` is not given, or the disk is full, or weights
+            need more bytes than the limit leaves them after all.
 
     """
     schemes = require_schemes(variants)
@@ -92,6 +93,8 @@ def export_bundle(
             ]
         check_space(target, sum(estimate_bytes(specs_of(found), scheme) for scheme in schemes))
         written = write_variants(work, found, schemes, texts, track)
+        if limit is not None:
+            check_size(work, schemes, limit)
         names = [scheme.name for scheme in schemes]
         _write_side_files(work, found, names, licence_file)
         manifest = _manifest(work, found, schemes, written, texts)

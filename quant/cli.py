@@ -14,7 +14,7 @@ import click
 
 from ..runtime.bundle import MANIFEST, read_bundle
 from ..runtime.errors import OptionError
-from ..runtime.load import load
+from ..runtime.load import load, required_variants
 from ..runtime.model import Model
 from ..runtime.sampling import Sampling
 from .eval import report
@@ -269,7 +269,7 @@ def _run_variants(
     if opening.compare:
         bundle = read_bundle(folder)
         for name in opening.compare:  # the second must not fail when the first is done
-            bundle.require_variant(name)
+            required_variants(bundle, name)
     runs: dict[str, Results] = {}
     for variant in variants:
         model = load(folder, variant=variant, device=opening.device, threads=opening.threads)

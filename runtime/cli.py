@@ -90,7 +90,10 @@ class Asked:
 
 _OPTIONS = (
     click.option("--bundle", type=_PATH, help="The bundle's folder; the demo's by default."),
-    click.option("--variant", help="int4, int8, fp32 or fp16; the best for the device."),
+    click.option(
+        "--variant",
+        help="int4, int8, fp32, fp16 or hybrid (int8 reads, int4 writes); the best for the device.",
+    ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
     click.option("--max-tokens", type=int, help="The most new tokens."),

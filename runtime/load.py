@@ -7,10 +7,12 @@ has been opened on it.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
+from . import hybrid
 from .bundle import Bundle, default_bundle, engine_graph, read_bundle, verify_variant
-from .errors import BundleError, RefactEdgeWarning
+from .errors import BundleError, DeviceError, OptionError, RefactEdgeWarning
 from .model import Model
 from .session import Session, SessionOptions, choose_device
 
@@ -30,7 +32,8 @@ def load(
 
     Args:
         bundle: the folder; None takes the demo bundle that the package may carry.
-        variant: int4, int8, fp32 or fp16; None takes the best for the device.
+        variant: int4, int8, fp32 or fp16; None takes the best for the device. hybrid takes the
+            memory of int8 and int4, reads prompts with the first and writes with the second.
         device: auto, cpu or cuda. auto falls back to the CPU with one RefactEdgeWarning.
         threads: None means one a physical core.
         hashes: False skips the sha256 of the files (about a second a gigabyte), not their sizes.
@@ -38,12 +41,14 @@ def load(
     Raises:
         BundleError: when the bundle is missing, incomplete or altered.
         OptionError: when the variant or the device is unknown.
-        DeviceError: when cuda is asked for and cannot be used.
+        DeviceError: when cuda is asked for and cannot be used, as hybrid cannot.
         MissingExtraError: when no onnxruntime is installed.
 
     """
     opened = read_bundle(Path(bundle) if bundle is not None else _packaged_bundle())
     name = variant or _best_variant(opened, choose_device(device))
+    if name == hybrid.NAME:
+        return Model(opened, name, _open_hybrid(opened, SessionOptions(device, threads), hashes))
     session = _open(opened, name, SessionOptions(device, threads), hashes)
     if variant is None and (better := _best_variant(opened, session.device)) != name:
         # CUDA did not start, and what is best on a GPU is not what is best here.
@@ -57,10 +62,36 @@ def load(
     return Model(opened, name, session)
 
 
+def required_variants(bundle: Bundle, name: str) -> tuple[str, ...]:
+    """Return the variants of a bundle that are opened for a name: itself, or both of hybrid's.
+
+    Raises:
+        OptionError: when the bundle lacks one; lists those it has.
+
+    """
+    if name != hybrid.NAME:
+        return (bundle.require_variant(name).name,)
+    parts = (hybrid.READER, hybrid.WRITER)
+    if missing := [part for part in parts if part not in bundle.variants]:
+        raise OptionError(
+            f"{bundle.path} has no variant {missing[0]!r}, and hybrid is {' and '.join(parts)} "
+            f"together; it has: {', '.join(bundle.variants)}"
+        )
+    return parts
+
+
 def _open(bundle: Bundle, variant: str, options: SessionOptions, hashes: bool) -> Session:
     kv_type = bundle.require_variant(variant).kv_type
     verify_variant(bundle, variant, hashes=hashes)
     return Session(bundle.path / engine_graph(variant), bundle.sizes, kv_type, options)
+
+
+def _open_hybrid(bundle: Bundle, options: SessionOptions, hashes: bool) -> hybrid.Hybrid:
+    parts = required_variants(bundle, hybrid.NAME)
+    if options.device == "cuda":
+        raise DeviceError("hybrid is for CPUs, int8 has no kernels on a GPU; take fp16 or int4")
+    options = replace(options, device="cpu")
+    return hybrid.Hybrid(*(_open(bundle, name, options, hashes) for name in parts))
 
 
 def _packaged_bundle() -> Path:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from .bundle import Bundle
 from .engine import Generation, Request
 from .errors import BundleError, OptionError, PromptError
+from .hybrid import Hybrid
 from .prefix import PrefixCache
 from .prompts import Layouts, Message, clean_messages
 from .sampling import Sampling
@@ -28,7 +29,7 @@ OpenFile = tuple[str, str]  # file name and text
 class Model:
     """A loaded model. Its methods may be called from several threads at once."""
 
-    def __init__(self, bundle: Bundle, variant: str, session: Session) -> None:
+    def __init__(self, bundle: Bundle, variant: str, session: Session | Hybrid) -> None:
         self.bundle = bundle
         self.variant = variant
         self.layouts = Layouts.from_manifest(bundle.prompts)

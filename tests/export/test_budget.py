@@ -1,11 +1,15 @@
 """Forms chosen for so many bytes, or so little loss."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from refact_edge.export.budget import Ranking
+from refact_edge.export.budget import Limit, Ranking, check_size
 from refact_edge.quant.mix import Choice
 from refact_edge.quant.schemes import SCHEMES, Blocks, Scheme
-from refact_edge.runtime.errors import OptionError
+from refact_edge.runtime.bundle import weights_file
+from refact_edge.runtime.errors import ExportError, OptionError
 
 COARSE, FINE = Blocks(4, 128), Blocks(8, 128)
 # Weight number i loses i times as much as the first, in either form.
@@ -53,3 +57,16 @@ def test_the_smallest_mix_below_a_loss_is_found_in_a_few_looks(limit: float) -> 
 def test_a_loss_that_no_mix_keeps_below_names_the_best() -> None:
     with pytest.raises(OptionError, match=r"no mix loses at most 1e-06; the best loses .* in 80,1"):
         RANKED.below(1e-6, _lost)
+
+
+def test_a_data_file_that_came_out_too_large_is_refused_with_the_limit_to_ask_for(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / weights_file("int4")
+    file.parent.mkdir()
+    file.write_bytes(bytes(1100))
+    mixed = replace(SCHEMES["int4"], forms={"w1": FINE})
+    check_size(tmp_path, [mixed], Limit(bytes=1100))
+    check_size(tmp_path, [SCHEMES["int4"]], Limit(bytes=1000))  # not what the limit chose
+    with pytest.raises(ExportError, match=r"int4 takes 1,100 bytes and not 1,000.*ask for 900 b"):
+        check_size(tmp_path, [mixed], Limit(bytes=1000))

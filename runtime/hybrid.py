@@ -1,0 +1,44 @@
+"""Two variants of one model over one KV cache: one reads prompts, the other writes.
+
+On a CPU int8 reads a prompt in about half of int4's time, and int4 writes in half of int8's. Their
+graphs have the same inputs, so that either goes on from the rows the other left. Which of them made
+a row depends on how the text came in, typed or at once: greedy text is the same either way only as
+far as the two variants agree.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .cache import KvCache
+from .session import Session
+
+NAME = "hybrid"
+READER, WRITER = "int8", "int4"
+# From so many tokens on the reader is the faster one (`python -m bench.hybrid`).
+READ_TOKENS = 16
+
+
+class Hybrid:
+    """Runs long steps on one session and short ones on another; see `engine.Steps`."""
+
+    def __init__(self, reader: Session, writer: Session) -> None:
+        self.sizes = writer.sizes
+        self._reader, self._writer = reader, writer
+
+    @property
+    def device(self) -> str:
+        """The device both run on."""
+        return self._writer.device
+
+    def new_cache(self) -> KvCache:
+        """Return an empty cache for one sequence, which both sessions fill."""
+        return self._writer.new_cache()
+
+    def step(
+        self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
+    ) -> npt.NDArray[np.float32]:
+        """Run `ids` [T] after the tokens in `cache` and return the last `keep` logits [keep, V]."""
+        session = self._reader if len(ids) >= READ_TOKENS else self._writer
+        return session.step(ids, cache, keep)
