@@ -30,11 +30,16 @@ class CancelToken:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one generation: in the prompt, of those found in a cache, and new ones."""
+    """Tokens of one generation: in the prompt, of those found in a cache, and new ones.
+
+    Drafted are guesses that were evaluated along with another token, accepted those that held.
+    """
 
     prompt: int
     cached: int
     new: int
+    drafted: int = 0
+    accepted: int = 0
 
 
 class Stream:
