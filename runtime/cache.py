@@ -33,6 +33,7 @@ class KvCache:
     row_bytes: int
     buffers: list[Allocation]
     ids: list[int] = field(default_factory=list)
+    forgotten: list[int] = field(default_factory=list)  # by the last rewind
 
     @classmethod
     def allocate(
@@ -79,4 +80,5 @@ class KvCache:
 
     def rewind(self, tokens: int) -> None:
         """Forget everything after the first `tokens` tokens."""
+        self.forgotten = self.ids[tokens:]
         del self.ids[tokens:]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from .bundle import Sizes
 from .cache import KvCache
 from .errors import PromptError
+from .lookup import LONGEST, NO_ID, Lookup
 from .prefix import PrefixCache
 from .sampling import Sampler, Sampling
 
@@ -52,6 +53,8 @@ class Request:
         stop_ids: end the sequence and are not part of it.
         forbidden_first: ids that the first new token must not be.
         cancelled: asked before each chunk and each step.
+        texts: what guesses at new ids are taken from, the text that goes on last, with NO_ID
+            between texts; None for no guesses.
 
     """
 
@@ -61,6 +64,7 @@ class Request:
     stop_ids: frozenset[int]
     forbidden_first: tuple[int, ...] = ()
     cancelled: Callable[[], bool] = bool
+    texts: Sequence[int] | None = None
 
 
 class Generation:
@@ -82,12 +86,13 @@ class Generation:
                 "new tokens included; shorten the prompt"
             )
         self.request = request
-        self.cached = 0
+        self.cached = self.drafted = self.accepted = 0
         self.new_ids: list[int] = []
         self.finish: Finish = ""
         self.closing = False  # set from outside to end it early
         self._session, self._caches = session, caches
         self._limit = min(request.max_new, context - len(request.ids))
+        self._sampler, self._history = Sampler(request.sampling), list(request.ids)
 
     def __iter__(self) -> Generator[int]:
         cache = self._caches.take(self.request.ids)
@@ -99,26 +104,64 @@ class Generation:
             self.finish = self.finish or "cancelled"
 
     def _run(self, cache: KvCache) -> Iterator[int]:
-        request = self.request
-        sampler = Sampler(request.sampling)
-        history = list(request.ids)
+        lookup = self._new_lookup(cache)
         logits = self._prefill(cache)
-        for count in range(self._limit):
-            if logits is None or self._cancelled():
-                self.finish = "cancelled"
+        if logits is None or self._limit == 0:
+            self.finish = "cancelled" if logits is None else "length"
+            return
+        guesses: list[int] = []
+        while True:
+            held = yield from self._choose(logits, guesses, lookup)
+            left = self._limit - len(self.new_ids)
+            if self.finish or left == 0:
+                self.finish = self.finish or "length"
                 return
-            forbidden = request.forbidden_first if count == 0 else ()
-            real = logits[-1, : self._session.sizes.tokens]  # the rest are padding rows
-            picked = sampler.pick(real, history, forbidden)
+            cache.rewind(len(self._history) - 1)
+            lookup.learn(len(guesses), held)
+            guesses = lookup.guess(left - 1)
+            ids = np.array([self._history[-1], *guesses], np.int64)
+            logits = self._session.step(ids, cache, len(ids))
+            self.drafted += len(guesses)
+
+    def _choose(
+        self, logits: npt.NDArray[np.float32], guesses: list[int], lookup: Lookup
+    ) -> Generator[int, None, int]:
+        """Yield ids as long as the guesses hold, and one more; return how many held.
+
+        The first row of logits [1 + guesses, V] is for the next id, each other row for the id
+        after one of the guesses. Every id is drawn from the logits that it would have had without
+        guesses, so these change nothing but speed.
+        """
+        request = self.request
+        held = 0
+        for row, guess in zip(logits, [*guesses, NO_ID], strict=True):
+            if self._cancelled():
+                self.finish = "cancelled"
+                break
+            real = row[: self._session.sizes.tokens]  # the rest are padding rows
+            forbidden = () if self.new_ids else request.forbidden_first
+            picked = self._sampler.pick(real, self._history, forbidden)
             if picked in request.stop_ids:
                 self.finish = "stop"
-                return
+                break
             self.new_ids.append(picked)
-            history.append(picked)
+            self._history.append(picked)
+            lookup.add(picked)
+            held += picked == guess
+            self.accepted += picked == guess
             yield picked
-            if count + 1 < self._limit:
-                logits = self._session.step(np.array([picked], np.int64), cache)
-        self.finish = "length"
+            if picked != guess:
+                break
+        return held
+
+    def _new_lookup(self, cache: KvCache) -> Lookup:
+        """Return what guesses from the request's texts, and from what was last written here."""
+        if self.request.texts is None:
+            return Lookup((), self._limit, most=0)
+        before = [*cache.ids[-LONGEST:], *cache.forgotten]
+        stops = self.request.stop_ids
+        written = [NO_ID if token in stops else token for token in before]
+        return Lookup([*written, NO_ID, *self.request.texts], self._limit)
 
     def _cancelled(self) -> bool:
         return self.closing or self.request.cancelled()

@@ -17,7 +17,7 @@ from .session import Session
 NAME = "hybrid"
 READER, WRITER = "int8", "int4"
 # From so many tokens on the reader is the faster one (`python -m bench.hybrid`).
-READ_TOKENS = 16
+READ_TOKENS = 24
 
 
 class Hybrid:

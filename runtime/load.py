@@ -27,6 +27,7 @@ def load(
     device: str = "auto",
     threads: int | None = None,
     hashes: bool = True,
+    lookup: bool = True,
 ) -> Model:
     """Open a bundle and return the model in it.
 
@@ -37,6 +38,8 @@ def load(
         device: auto, cpu or cuda. auto falls back to the CPU with one RefactEdgeWarning.
         threads: None means one a physical core.
         hashes: False skips the sha256 of the files (about a second a gigabyte), not their sizes.
+        lookup: whether ids that followed the last ones before are tried as guesses: the same text,
+            sooner.
 
     Raises:
         BundleError: when the bundle is missing, incomplete or altered.
@@ -48,7 +51,8 @@ def load(
     opened = read_bundle(Path(bundle) if bundle is not None else _packaged_bundle())
     name = variant or _best_variant(opened, choose_device(device))
     if name == hybrid.NAME:
-        return Model(opened, name, _open_hybrid(opened, SessionOptions(device, threads), hashes))
+        both = _open_hybrid(opened, SessionOptions(device, threads), hashes)
+        return Model(opened, name, both, lookup=lookup)
     session = _open(opened, name, SessionOptions(device, threads), hashes)
     if variant is None and (better := _best_variant(opened, session.device)) != name:
         # CUDA did not start, and what is best on a GPU is not what is best here.
@@ -59,7 +63,7 @@ def load(
             RefactEdgeWarning,
             stacklevel=2,
         )
-    return Model(opened, name, session)
+    return Model(opened, name, session, lookup=lookup)
 
 
 def required_variants(bundle: Bundle, name: str) -> tuple[str, ...]:

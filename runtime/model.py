@@ -9,6 +9,7 @@ from .bundle import Bundle
 from .engine import Generation, Request
 from .errors import BundleError, OptionError, PromptError
 from .hybrid import Hybrid
+from .lookup import NO_ID
 from .prefix import PrefixCache
 from .prompts import Layouts, Message, clean_messages
 from .sampling import Sampling
@@ -29,7 +30,10 @@ OpenFile = tuple[str, str]  # file name and text
 class Model:
     """A loaded model. Its methods may be called from several threads at once."""
 
-    def __init__(self, bundle: Bundle, variant: str, session: Session | Hybrid) -> None:
+    def __init__(
+        self, bundle: Bundle, variant: str, session: Session | Hybrid, *, lookup: bool = True
+    ) -> None:
+        self._lookup = lookup
         self.bundle = bundle
         self.variant = variant
         self.layouts = Layouts.from_manifest(bundle.prompts)
@@ -119,6 +123,7 @@ class Model:
         shown = self._extra_ids(extra, filename, room // EXTRA_SHARE) if extra else []
         above, below = trim(prefix, suffix, room - len(shown), self.tokens.encode)
         ids = self.layouts.fim_ids(order, [*shown, *above], below)
+        texts = [*shown, NO_ID, *below, NO_ID, *above]
         forbidden = () if allow_empty else (self.layouts.end_id,)
         return self._stream(
             ids,
@@ -127,6 +132,7 @@ class Model:
             stop,
             cancel,
             forbidden_first=forbidden,
+            texts=texts,
             line_end="\r\n" if windows else "\n",
         )
 
@@ -216,6 +222,7 @@ class Model:
         cancel: CancelToken | None,
         *,
         forbidden_first: tuple[int, ...] = (),
+        texts: Sequence[int] = (),
         trimmer: AnswerTrimmer | None = None,
         line_end: str = LINE_END,
     ) -> Stream:
@@ -227,6 +234,7 @@ class Model:
             max_new=max_new,
             stop_ids=self.layouts.special_ids,
             forbidden_first=forbidden_first,
+            texts=(texts or ids) if self._lookup else None,
             cancelled=lambda: token.cancelled,
         )
         generation = Generation(self.session, self._caches, request)

@@ -83,7 +83,13 @@ class Stream:
         """Token counts so far."""
         generation = self._generation
         prompt = len(generation.request.ids)
-        return Usage(prompt, generation.cached, len(generation.new_ids))
+        return Usage(
+            prompt,
+            generation.cached,
+            len(generation.new_ids),
+            generation.drafted,
+            generation.accepted,
+        )
 
     def close(self) -> None:
         """End the generation; its finish is then cancelled, unless it had ended before.

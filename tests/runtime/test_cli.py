@@ -49,7 +49,7 @@ def test_json_tells_text_finish_and_usage(tiny_bundle: Path) -> None:
     answer = json.loads(shown.stdout)
     assert answer.keys() == {"text", "finish", "usage", "variant", "device"}
     assert (answer["variant"], answer["device"]) == ("int4", "cpu")
-    assert answer["usage"].keys() == {"prompt", "cached", "new"}
+    assert answer["usage"].keys() == {"prompt", "cached", "new", "drafted", "accepted"}
     plain = _complete(tiny_bundle, "--prefix", "a")
     assert plain.stdout == answer["text"] + "\n"
 
