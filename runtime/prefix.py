@@ -1,48 +1,71 @@
-"""KV caches of finished prompts, kept so that the next request need not start over."""
+"""KV caches of earlier prompts, kept so that the next request need not start over."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from .cache import KvCache
 
-IDLE_CACHES = 4  # 64 MiB each at 4096 tokens in fp32
+LIMIT_BYTES = 256 * 2**20  # 16,384 tokens of the 1.6B shape in fp32
+LEAST_COPIED = 32  # rows; fewer are computed in about the time that a cache takes to set up
 
 
 class PrefixCache:
-    """Hands out, for some ids, the idle cache that shares the longest prefix with them.
+    """Hands out, for some ids, a cache that already holds the longest known prefix of them.
 
     A cache belongs to one caller between `take` and `put`, so callers in several threads never
-    share one. Of the idle caches the least recently used is dropped beyond `limit`.
+    share one. Where the longest prefix lies in a cache that is in use, or in one that holds much
+    else besides, its rows are copied. Of the idle caches the least recently used are dropped
+    beyond `limit_bytes`, but the last of them stays whatever its size.
     """
 
-    def __init__(self, new_cache: Callable[[], KvCache], limit: int = IDLE_CACHES) -> None:
+    def __init__(self, new_cache: Callable[[], KvCache], limit_bytes: int = LIMIT_BYTES) -> None:
         self._new_cache = new_cache
-        self._limit = limit
+        self._limit_bytes = limit_bytes
         self._idle: list[KvCache] = []  # least recently used first
+        self._busy: dict[int, tuple[KvCache, int]] = {}  # and the rows of it that stay as they are
         self._lock = threading.Lock()
 
     def take(self, ids: Sequence[int]) -> KvCache:
-        """Return a cache rewound to the longest prefix it shares with `ids`.
+        """Return a cache that holds the longest known prefix of `ids`, and nothing else.
 
-        A cache that shares less than half of what it holds is left for the text it belongs to, as
-        long as there is room for another. The last id is never taken from the cache: its logits
-        are what the caller comes for.
+        The last id is never taken from the cache: its logits are what the caller comes for.
         """
-        wanted = ids[:-1]
+        wanted = list(ids[:-1])
         with self._lock:
-            chosen = max(self._idle, key=lambda cache: cache.shared(wanted), default=None)
-            if chosen is not None and 2 * chosen.shared(wanted) < len(chosen.ids):
-                chosen = self._idle[0] if len(self._idle) >= self._limit else None
-            if chosen is not None:
-                self._idle = [cache for cache in self._idle if cache is not chosen]
-        cache = chosen or self._new_cache()
-        cache.rewind(cache.shared(wanted))
+            source, rows = max(self._known(wanted), key=lambda found: found[1], default=(None, 0))
+            own = max(self._idle, key=lambda cache: cache.shared(wanted), default=None)
+            if own is not None and _is_of(own, wanted) and own.shared(wanted) + LEAST_COPIED > rows:
+                self._idle = [cache for cache in self._idle if cache is not own]
+                own.rewind(own.shared(wanted))
+                cache = own
+            else:
+                cache = self._new_cache()
+                if source is not None and rows >= LEAST_COPIED:
+                    cache.copy(source, rows)
+            self._busy[id(cache)] = cache, len(wanted)
         return cache
 
     def put(self, cache: KvCache) -> None:
         """Take a cache back, with whatever it holds now."""
         with self._lock:
+            self._busy.pop(id(cache), None)
             self._idle.append(cache)
-            del self._idle[: -self._limit]
+            while len(self._idle) > 1 and sum(c.held_bytes for c in self._idle) > self._limit_bytes:
+                del self._idle[0]
+
+    def _known(self, wanted: list[int]) -> Iterator[tuple[KvCache, int]]:
+        """Yield every cache, and how many of its rows are for the ids that `wanted` starts with.
+
+        One in use grows, and what it guesses is written over, but not the rows of its prompt.
+        """
+        for cache in self._idle:
+            yield cache, cache.shared(wanted)
+        for cache, prompt in self._busy.values():
+            yield cache, min(prompt, cache.shared(wanted))
+
+
+def _is_of(cache: KvCache, wanted: list[int]) -> bool:
+    """Whether a cache belongs to the text that starts with `wanted`, rather than to another."""
+    return 2 * cache.shared(wanted) >= len(cache.ids)

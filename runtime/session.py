@@ -110,7 +110,8 @@ class Session:
 
     def new_cache(self) -> KvCache:
         """Return an empty cache for one sequence of at most `sizes.context` tokens."""
-        return KvCache.allocate(self.sizes, self.kv_type, self._allocator())
+        lazy = self.device == "cpu"
+        return KvCache.allocate(self.sizes, self.kv_type, self._allocator(), lazy=lazy)
 
     def step(
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1

@@ -3,9 +3,12 @@
 import threading
 import time
 
+import numpy as np
+import pytest
 from fakes import CountingSession
 
-from refact_edge.runtime.prefix import PrefixCache
+from refact_edge.runtime.cache import KvCache
+from refact_edge.runtime.prefix import LEAST_COPIED, PrefixCache
 
 
 def _filled(caches: PrefixCache, ids: list[int]) -> None:
@@ -35,14 +38,85 @@ def test_a_cache_in_use_is_not_handed_out_again() -> None:
     assert second.ids == []
 
 
-def test_beyond_the_limit_the_least_recently_used_is_dropped() -> None:
-    caches = PrefixCache(CountingSession().new_cache, limit=2)
+def test_beyond_the_limit_the_least_recently_used_are_dropped() -> None:
+    row_bytes = 2 * 4 * 4  # key and value, 4 numbers each
+    caches = PrefixCache(CountingSession().new_cache, limit_bytes=6 * row_bytes)
     taken = [caches.take([i, i, i]) for i in (1, 2, 3)]
     for i, cache in zip((1, 2, 3), taken, strict=True):
-        cache.ids = [i, i]
+        cache.ids = [i, i, i]
         caches.put(cache)
     assert caches.take([1, 1, 1]).ids == []
+    assert caches.take([2, 2, 2]).ids == [2, 2]
     assert caches.take([3, 3, 3]).ids == [3, 3]
+
+
+def test_one_cache_stays_however_large() -> None:
+    caches = PrefixCache(CountingSession().new_cache, limit_bytes=1)
+    _filled(caches, [1] * 50)
+    assert len(caches.take([1] * 51).ids) == 50
+
+
+def test_rows_that_were_written_count_even_when_forgotten() -> None:
+    cache = CountingSession().new_cache()
+    cache.ids = [1] * 100
+    full = cache.held_bytes
+    cache.rewind(10)
+    assert cache.held_bytes == full > 0
+
+
+def _evaluated(session: CountingSession, caches: PrefixCache, ids: list[int]) -> KvCache:
+    cache = caches.take(ids)
+    session.step(np.array(ids[len(cache.ids) :], np.int64), cache)
+    return cache
+
+
+def _rows(cache: KvCache) -> list[list[float]]:
+    return [buffer.owner[0, 0, : len(cache.ids), 0].tolist() for buffer in cache.buffers]  # type: ignore[attr-defined]
+
+
+def test_a_start_shared_with_a_longer_text_is_copied_and_the_text_stays() -> None:
+    session = CountingSession()
+    caches = PrefixCache(session.new_cache)
+    system = list(range(LEAST_COPIED))
+    long = [*system, *[7] * 100]
+    caches.put(_evaluated(session, caches, long))
+    other = caches.take([*system, 8, 8])
+    assert other.ids == system
+    assert _rows(other) == [system, system]
+    assert len(caches.take([*long, 9]).ids) == len(long)
+
+
+def test_rows_of_a_prompt_still_in_use_are_copied_and_those_it_may_yet_change_are_not() -> None:
+    session = CountingSession()
+    caches = PrefixCache(session.new_cache)
+    prompt = list(range(40))
+    busy = _evaluated(session, caches, prompt)
+    session.step(np.array([30, 31]), busy)  # an answer, or a guess at one
+    newer = caches.take([*prompt, 30, 31, 5])
+    assert newer is not busy
+    # The last id of a prompt is evaluated for its logits, but does not count as known.
+    assert newer.ids == prompt[:-1]
+    assert _rows(newer) == [prompt[:-1]] * 2
+
+
+def test_fewer_rows_than_are_worth_it_are_not_copied() -> None:
+    session = CountingSession()
+    caches = PrefixCache(session.new_cache)
+    caches.put(_evaluated(session, caches, [*range(LEAST_COPIED - 1), *[7] * 100]))
+    assert caches.take([*range(LEAST_COPIED - 1), 8, 8]).ids == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_shared_is_counted_id_by_id(seed: int) -> None:
+    numbers = np.random.default_rng(seed)
+    for _ in range(50):
+        mine, theirs = (numbers.integers(0, 2, numbers.integers(0, 9)).tolist() for _ in "ab")
+        cache = CountingSession().new_cache()
+        cache.ids = mine
+        expected = 0
+        while expected < min(len(mine), len(theirs)) and mine[expected] == theirs[expected]:
+            expected += 1
+        assert cache.shared(theirs) == expected
 
 
 def test_prompts_that_share_only_their_first_token_keep_a_cache_each() -> None:
