@@ -32,15 +32,14 @@ class HistorySession(CountingSession):
 
 def _edited(ids: list[int], numbers: np.random.Generator) -> list[int]:
     """Type at the end, delete there, insert or delete in the middle, or jump to another text."""
-    kind, at = numbers.integers(5), int(numbers.integers(len(ids)))
+    kind, at = int(numbers.integers(8)), int(numbers.integers(len(ids)))
     typed = numbers.integers(1, 32, numbers.integers(1, 12)).tolist()
     changed = {
-        0: [*ids, *typed],
         1: ids[: max(1, len(ids) - len(typed))],
         2: [*ids[:at], *typed, *ids[at:]],
         3: [*ids[:at], *ids[at + 3 :]] or ids,
         4: numbers.integers(1, 32, numbers.integers(2, 90)).tolist(),
-    }[int(kind)]
+    }.get(kind, [*ids, *typed])
     return changed[:200]
 
 
