@@ -23,6 +23,7 @@ from .sampling import Sampler, Sampling
 # the scores of one layer take 4 * heads * chunk * context bytes.
 CHUNK_TOKENS = 128
 
+Allowed = Callable[[Sequence[int]], npt.NDArray[np.int64] | None]
 Finish = Literal["", "stop", "length", "cancelled"]
 
 
@@ -51,10 +52,12 @@ class Request:
         sampling: how tokens are drawn.
         max_new: the most tokens to generate.
         stop_ids: end the sequence and are not part of it.
-        forbidden_first: ids that the first new token must not be.
+        forbidden_first: ids that the first token not held to `allowed` must not be.
         cancelled: asked before each chunk and each step.
         texts: what guesses at new ids are taken from, the text that goes on last, with NO_ID
             between texts; None for no guesses.
+        allowed: what the next token may be after some new ones; asked until it says None, which is
+            anything.
 
     """
 
@@ -65,6 +68,7 @@ class Request:
     forbidden_first: tuple[int, ...] = ()
     cancelled: Callable[[], bool] = bool
     texts: Sequence[int] | None = None
+    allowed: Allowed | None = None
 
 
 class Generation:
@@ -89,6 +93,7 @@ class Generation:
         self.cached = self.drafted = self.accepted = 0
         self.new_ids: list[int] = []
         self.finish: Finish = ""
+        self._free = False  # whether any token may come next, and one did
         self.closing = False  # set from outside to end it early
         self._session, self._caches = session, caches
         self._limit = min(request.max_new, context - len(request.ids))
@@ -138,9 +143,7 @@ class Generation:
             if self._cancelled():
                 self.finish = "cancelled"
                 break
-            real = row[: self._session.sizes.tokens]  # the rest are padding rows
-            forbidden = () if self.new_ids else request.forbidden_first
-            picked = self._sampler.pick(real, self._history, forbidden)
+            picked = self._pick(row)
             if picked in request.stop_ids:
                 self.finish = "stop"
                 break
@@ -153,6 +156,15 @@ class Generation:
             if picked != guess:
                 break
         return held
+
+    def _pick(self, row: npt.NDArray[np.float32]) -> int:
+        real = row[: self._session.sizes.tokens]  # the rest are padding rows
+        if self._free:
+            return self._sampler.pick(real, self._history)
+        allowed = self.request.allowed(self.new_ids) if self.request.allowed else None
+        self._free = allowed is None
+        forbidden = self.request.forbidden_first if self._free else ()
+        return self._sampler.pick(real, self._history, forbidden, allowed)
 
     def _new_lookup(self, cache: KvCache) -> Lookup:
         """Return what guesses from the request's texts, and from what was last written here."""

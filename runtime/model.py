@@ -8,6 +8,7 @@ from dataclasses import replace
 from .bundle import Bundle
 from .engine import Generation, Request
 from .errors import BundleError, OptionError, PromptError
+from .healing import Healing, Spellings
 from .hybrid import Hybrid
 from .lookup import NO_ID
 from .prefix import PrefixCache
@@ -39,6 +40,7 @@ class Model:
         self.layouts = Layouts.from_manifest(bundle.prompts)
         self.tokens = Tokens(bundle.path / "tokenizer.json")
         self.session = session
+        self._spellings = Spellings(self.tokens, self.layouts.special_ids)
         self._caches = PrefixCache(session.new_cache)
         self.tokens.check_specials(self.layouts.special_ids)
         if self.tokens.size != bundle.sizes.tokens:
@@ -75,6 +77,7 @@ class Model:
         max_tokens: int | None = None,
         stop: Sequence[str] | None = None,
         allow_empty: bool = True,
+        heal: bool = False,
         sampling: Sampling | None = None,
         cancel: CancelToken | None = None,
     ) -> Stream:
@@ -95,6 +98,8 @@ class Model:
             stop: strings that end the text; None means a blank line. When not `multiline`, a
                 line end always ends it too.
             allow_empty: False forbids the end of text as the first new token.
+            heal: take the last token before the cursor back and write it anew, so that the model
+                need not go on from a broken word.
             sampling: None takes the model's default.
             cancel: ends the generation from another thread.
 
@@ -122,6 +127,9 @@ class Model:
             )
         shown = self._extra_ids(extra, filename, room // EXTRA_SHARE) if extra else []
         above, below = trim(prefix, suffix, room - len(shown), self.tokens.encode)
+        healing = None
+        if heal and above:
+            healing = Healing(self.tokens.to_bytes(above.pop()), self.tokens, self._spellings)
         ids = self.layouts.fim_ids(order, [*shown, *above], below)
         texts = [*shown, NO_ID, *below, NO_ID, *above]
         forbidden = () if allow_empty else (self.layouts.end_id,)
@@ -133,6 +141,7 @@ class Model:
             cancel,
             forbidden_first=forbidden,
             texts=texts,
+            healing=healing,
             line_end="\r\n" if windows else "\n",
         )
 
@@ -223,6 +232,7 @@ class Model:
         *,
         forbidden_first: tuple[int, ...] = (),
         texts: Sequence[int] = (),
+        healing: Healing | None = None,
         trimmer: AnswerTrimmer | None = None,
         line_end: str = LINE_END,
     ) -> Stream:
@@ -235,10 +245,11 @@ class Model:
             stop_ids=self.layouts.special_ids,
             forbidden_first=forbidden_first,
             texts=(texts or ids) if self._lookup else None,
+            allowed=healing.allowed if healing else None,
             cancelled=lambda: token.cancelled,
         )
         generation = Generation(self.session, self._caches, request)
-        decoder = Utf8Stream(self.tokens)
+        decoder = Utf8Stream(self.tokens, skip=len(healing.typed) if healing else 0)
         return Stream(generation, decoder, StopScanner(stop), trimmer, line_end)
 
     def sampling_with(self, **changes: float | None) -> Sampling:

@@ -75,10 +75,23 @@ class Sampler:
         self.sampling = sampling
         self._random = np.random.default_rng(sampling.seed)
 
-    def pick(self, logits: Logits, history: Sequence[int], forbidden: Sequence[int] = ()) -> int:
-        """Return the next id for `logits` [V]; `history` is the prompt and the answer so far."""
+    def pick(
+        self,
+        logits: Logits,
+        history: Sequence[int],
+        forbidden: Sequence[int] = (),
+        allowed: npt.NDArray[np.int64] | None = None,
+    ) -> int:
+        """Return the next id for `logits` [V]; `history` is the prompt and the answer so far.
+
+        Ids that are forbidden, or not among those allowed, are never taken.
+        """
         scores = logits.astype(np.float64)
         scores[list(forbidden)] = -np.inf
+        if allowed is not None:
+            others = np.ones(len(scores), bool)
+            others[allowed] = False
+            scores[others] = -np.inf
         if self.sampling.repetition_penalty != 1:
             scores = penalize(scores, history, self.sampling.repetition_penalty)
         if self.sampling.greedy:

@@ -101,10 +101,14 @@ def _whole(text: str) -> str:
 class Utf8Stream:
     """Decodes tokens one by one and holds back the bytes of an unfinished character."""
 
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: Tokens, skip: int = 0) -> None:
+        """Leave out the first `skip` bytes."""
+        self._tokens, self._skip = tokens, skip
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token_id: int) -> str:
         """Return the characters that this token completes."""
-        return self._decoder.decode(self._tokens.to_bytes(token_id))
+        spelling = self._tokens.to_bytes(token_id)
+        shown = spelling[self._skip :]
+        self._skip = max(0, self._skip - len(spelling))
+        return self._decoder.decode(shown)
