@@ -18,6 +18,7 @@ from .bundle import default_bundle, read_bundle
 from .cursor import decode_text, split_at, split_marker
 from .describe import describe
 from .doctor import examine
+from .endings import Endings
 from .errors import BundleError, OptionError, PromptError, RefactEdgeError
 from .load import load
 from .model import Model
@@ -132,6 +133,10 @@ def _generation_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--extra", type=_PATH, multiple=True, help="Another open file; may be repeated.")
 @click.option("--order", help="spm (suffix first, the default) or psm.")
 @click.option("--no-empty", is_flag=True, help="Do not let the completion be empty.")
+@click.option("--heal/--no-heal", default=None, help="Write the word before the cursor anew.")
+@click.option("--block/--no-block", default=True, help="End with the indented block.")
+@click.option("--prompt-ms", type=float, help="Most milliseconds for reading the text.")
+@click.option("--total-ms", type=float, help="Most milliseconds for all.")
 @click.option("--single-line", is_flag=True, help="Complete the cursor's line only.")
 @_generation_options
 def complete(
@@ -145,6 +150,10 @@ def complete(
     order: str | None,
     single_line: bool,
     no_empty: bool,
+    heal: bool | None,
+    block: bool,
+    prompt_ms: float | None,
+    total_ms: float | None,
     asked: Asked,
 ) -> None:
     """Write what belongs at the cursor.
@@ -171,6 +180,10 @@ def complete(
         max_tokens=asked.max_tokens,
         stop=asked.stop or None,
         allow_empty=not no_empty,
+        heal=heal,
+        endings=Endings(block=block),
+        prompt_ms=prompt_ms,
+        total_ms=total_ms,
         sampling=asked.sampling(model),
     )
     _show(model, stream, asked.as_json)

@@ -24,7 +24,7 @@ from .sampling import Sampler, Sampling
 CHUNK_TOKENS = 128
 
 Allowed = Callable[[Sequence[int]], npt.NDArray[np.int64] | None]
-Finish = Literal["", "stop", "length", "cancelled"]
+Finish = Literal["", "stop", "length", "unsure", "time", "cancelled"]
 
 
 class Steps(Protocol):
@@ -58,6 +58,8 @@ class Request:
             between texts; None for no guesses.
         allowed: what the next token may be after some new ones; asked until it says None, which is
             anything.
+        least_probability: the text ends before the first token less likely than that.
+        expired: asked like `cancelled`; the text ends when its time is over.
 
     """
 
@@ -69,6 +71,8 @@ class Request:
     cancelled: Callable[[], bool] = bool
     texts: Sequence[int] | None = None
     allowed: Allowed | None = None
+    least_probability: float = 0.0
+    expired: Callable[[], bool] = bool
 
 
 class Generation:
@@ -112,7 +116,7 @@ class Generation:
         lookup = self._new_lookup(cache)
         logits = self._prefill(cache)
         if logits is None or self._limit == 0:
-            self.finish = "cancelled" if logits is None else "length"
+            self.finish = self.finish or "length"
             return
         guesses: list[int] = []
         while True:
@@ -140,12 +144,11 @@ class Generation:
         request = self.request
         held = 0
         for row, guess in zip(logits, [*guesses, NO_ID], strict=True):
-            if self._cancelled():
-                self.finish = "cancelled"
+            if self._interrupted():
                 break
             picked = self._pick(row)
-            if picked in request.stop_ids:
-                self.finish = "stop"
+            if picked in request.stop_ids or self._unsure(row, picked):
+                self.finish = "stop" if picked in request.stop_ids else "unsure"
                 break
             self.new_ids.append(picked)
             self._history.append(picked)
@@ -175,15 +178,27 @@ class Generation:
         written = [NO_ID if token in stops else token for token in before]
         return Lookup([*written, NO_ID, *self.request.texts], self._limit)
 
-    def _cancelled(self) -> bool:
-        return self.closing or self.request.cancelled()
+    def _unsure(self, row: npt.NDArray[np.float32], picked: int) -> bool:
+        least = self.request.least_probability
+        if least == 0 or not self._free:
+            return False
+        real = row[: self._session.sizes.tokens].astype(np.float64)
+        return bool(np.exp(real - real[picked]).sum() * least > 1)
+
+    def _interrupted(self) -> bool:
+        """Whether to end here; `finish` then says why."""
+        if self.closing or self.request.cancelled():
+            self.finish = "cancelled"
+        elif self.request.expired():
+            self.finish = "time"
+        return bool(self.finish)
 
     def _prefill(self, cache: KvCache) -> npt.NDArray[np.float32] | None:
-        """Run the prompt chunk by chunk; return the last logits, or None when cancelled."""
+        """Run the prompt chunk by chunk; return the last logits, or None when interrupted."""
         ids = np.asarray(self.request.ids, np.int64)
         logits = None
         while (done := len(cache.ids)) < len(ids):
-            if self._cancelled():
+            if self._interrupted():
                 return None
             logits = self._session.step(ids[done : done + CHUNK_TOKENS], cache)
         return logits

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .bundle import Bundle
+from .completion import LINE_END, CursorPrompts, OpenFile, place_of, plain
+from .endings import Endings, LineScanner
 from .engine import Generation, Request
-from .errors import BundleError, OptionError, PromptError
+from .errors import BundleError, OptionError
 from .healing import Healing, Spellings
 from .hybrid import Hybrid
-from .lookup import NO_ID
+from .pace import Paced
 from .prefix import PrefixCache
 from .prompts import Layouts, Message, clean_messages
-from .sampling import Sampling
+from .sampling import GREEDY, Sampling
 from .session import Session
-from .stops import AnswerTrimmer, StopScanner
-from .stream import CancelToken, Stream
+from .stops import AnswerTrimmer, Scanner, StopScanner
+from .stream import CancelToken, Stream, Usage
+from .timelimit import TimeLimit
 from .tokens import Tokens, Utf8Stream
-from .trim import trim
+from .turns import Turns
 
 CHAT_MAX_TOKENS = 512
-EXTRA_SHARE = 4  # other files get at most one part in four of the context
-
-LINE_END, BLANK_LINE = "\n", "\n\n"
-
-OpenFile = tuple[str, str]  # file name and text
+BLANK_LINE = LINE_END + LINE_END
 
 
 class Model:
@@ -41,7 +40,10 @@ class Model:
         self.tokens = Tokens(bundle.path / "tokenizer.json")
         self.session = session
         self._spellings = Spellings(self.tokens, self.layouts.special_ids)
+        self._paced = Paced(session)
         self._caches = PrefixCache(session.new_cache)
+        self._turns = Turns()
+        self._prompts = CursorPrompts(self.tokens, self.layouts)
         self.tokens.check_specials(self.layouts.special_ids)
         if self.tokens.size != bundle.sizes.tokens:
             raise BundleError(
@@ -76,15 +78,18 @@ class Model:
         multiline: bool = True,
         max_tokens: int | None = None,
         stop: Sequence[str] | None = None,
+        endings: Endings | None = None,
         allow_empty: bool = True,
-        heal: bool = False,
+        heal: bool | None = None,
+        prompt_ms: float | None = None,
+        total_ms: float | None = None,
         sampling: Sampling | None = None,
         cancel: CancelToken | None = None,
     ) -> Stream:
         r"""Fill the hole between `prefix` and `suffix`.
 
-        Text far from the cursor is dropped when it does not fit the context. The model sees plain
-        line ends; the answer has Windows ones where the file has.
+        Text far from the cursor is dropped when it does not fit the context, or cannot be read in
+        time. The model sees plain line ends; the answer has Windows ones where the file has.
 
         Args:
             prefix: the file up to the cursor.
@@ -97,9 +102,14 @@ class Model:
             max_tokens: the most new tokens; None takes the model's default.
             stop: strings that end the text; None means a blank line. When not `multiline`, a
                 line end always ends it too.
+            endings: other rules that end the text; None for the usual ones.
             allow_empty: False forbids the end of text as the first new token.
             heal: take the last token before the cursor back and write it anew, so that the model
-                need not go on from a broken word.
+                need not go on from a broken word; None does so where the cursor follows a word's
+                character.
+            prompt_ms: how long reading the prompt may take; `usage` tells how many tokens it had.
+            total_ms: how long all may take from now on; half of it is for the prompt, when
+                `prompt_ms` is None.
             sampling: None takes the model's default.
             cancel: ends the generation from another thread.
 
@@ -109,41 +119,66 @@ class Model:
 
         """
         _check_stops(stop)
-        windows = "\r\n" in prefix or "\r\n" in suffix
-        prefix, suffix = _plain(prefix), _plain(suffix)
-        stop = None if stop is None else tuple(map(_plain, stop))
-        order = order or self.layouts.fim_default
         new = self._new_tokens(max_tokens, self._max_tokens)
-        if not multiline:
-            suffix = suffix[suffix.find(LINE_END) :] if LINE_END in suffix else ""
-            stop = (LINE_END, *(stop or ()))
-        elif stop is None:
-            stop = (BLANK_LINE,)
-        room = self.context_tokens - new - self.layouts.fim_overhead(order)
-        if room < 1:
-            raise PromptError(
-                f"max_tokens {new} leaves no room for a prompt in a context of "
-                f"{self.context_tokens} tokens; ask for fewer"
-            )
-        shown = self._extra_ids(extra, filename, room // EXTRA_SHARE) if extra else []
-        above, below = trim(prefix, suffix, room - len(shown), self.tokens.encode)
-        healing = None
-        if heal and above:
-            healing = Healing(self.tokens.to_bytes(above.pop()), self.tokens, self._spellings)
-        ids = self.layouts.fim_ids(order, [*shown, *above], below)
-        texts = [*shown, NO_ID, *below, NO_ID, *above]
-        forbidden = () if allow_empty else (self.layouts.end_id,)
+        order = order or self.layouts.fim_default
+        place = place_of(prefix, suffix, extra, filename, order, multiline=multiline)
+        limit = TimeLimit.starting_now(prompt_ms, total_ms)
+        prompt = self._prompts.prompt(
+            place, self.context_tokens - new, heal=heal, fits=self._fits(limit.prompt_ms)
+        )
+        ends = endings or Endings()
         return self._stream(
-            ids,
+            prompt.ids,
             new,
             sampling,
-            stop,
+            _stops(stop, multiline=multiline),
             cancel,
-            forbidden_first=forbidden,
-            texts=texts,
-            healing=healing,
-            line_end="\r\n" if windows else "\n",
+            forbidden_first=() if allow_empty else (self.layouts.end_id,),
+            texts=prompt.texts,
+            typed=prompt.typed,
+            least_probability=ends.least_probability,
+            lines=ends.scanner(place.prefix, place.suffix),
+            expired=limit.expired,
+            line_end="\r\n" if "\r\n" in prefix or "\r\n" in suffix else LINE_END,
         )
+
+    def warm(
+        self,
+        prefix: str,
+        suffix: str = "",
+        *,
+        extra: Sequence[OpenFile] = (),
+        filename: str = "",
+        order: str | None = None,
+        multiline: bool = True,
+        max_tokens: int | None = None,
+        heal: bool | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Usage:
+        """Read the prompt that `complete` would, so that a later call finds it read.
+
+        Takes as long as reading it takes, and ends at the next chunk of it as soon as something is
+        asked of the model in another thread; what was read by then is kept. For when a file was
+        opened, and for idle moments. Returns how many tokens the prompt has, and how many of them
+        had been read before.
+
+        Raises:
+            OptionError: when an option has no such value.
+            PromptError: when `max_tokens` leaves no room for a prompt.
+
+        """
+        new = self._new_tokens(max_tokens, self._max_tokens)
+        order = order or self.layouts.fim_default
+        place = place_of(prefix, suffix, extra, filename, order, multiline=multiline)
+        prompt = self._prompts.prompt(place, self.context_tokens - new, heal=heal)
+        token = cancel or CancelToken()
+        # As much as a request would reuse: the last id is evaluated for its logits.
+        request = Request(prompt.ids, GREEDY, 0, frozenset(), cancelled=lambda: token.cancelled)
+        generation = Generation(self._paced, self._caches, request)
+        with self._turns.warming(token):
+            for _ in generation:
+                pass
+        return Usage(len(prompt.ids), generation.cached, 0)
 
     def chat(
         self,
@@ -207,20 +242,12 @@ class Model:
             )
         return asked
 
-    def _extra_ids(self, extra: Sequence[OpenFile], filename: str, budget: int) -> list[int]:
-        """Return other files and the name of the file itself; the first files matter most."""
-        encode = self.tokens.encode
-        own = self.layouts.file_ids(filename, encode)
-        if len(own) >= budget:
-            return []
-        files: list[int] = []
-        for name, text in extra:
-            head = self.layouts.file_ids(name, encode)
-            room = budget - len(files) - len(head) - len(own)
-            if room <= 0:
-                break
-            files += [*head, *encode(_plain(text).removesuffix("\n") + "\n")[:room]]
-        return [*files, *own]
+    def _fits(self, prompt_ms: float | None) -> Callable[[list[int]], bool]:
+        """Return whether a prompt can be read in time, given what is read already."""
+        if prompt_ms is None:
+            return lambda ids: True
+        within = self._paced.tokens_within(prompt_ms)
+        return lambda ids: self._caches.missing(ids) <= within
 
     def _stream(
         self,
@@ -232,7 +259,10 @@ class Model:
         *,
         forbidden_first: tuple[int, ...] = (),
         texts: Sequence[int] = (),
-        healing: Healing | None = None,
+        typed: bytes = b"",
+        least_probability: float = 0.0,
+        lines: LineScanner | None = None,
+        expired: Callable[[], bool] = bool,
         trimmer: AnswerTrimmer | None = None,
         line_end: str = LINE_END,
     ) -> Stream:
@@ -245,12 +275,15 @@ class Model:
             stop_ids=self.layouts.special_ids,
             forbidden_first=forbidden_first,
             texts=(texts or ids) if self._lookup else None,
-            allowed=healing.allowed if healing else None,
+            allowed=Healing(typed, self.tokens, self._spellings).allowed if typed else None,
+            least_probability=least_probability,
+            expired=expired,
             cancelled=lambda: token.cancelled,
         )
-        generation = Generation(self.session, self._caches, request)
-        decoder = Utf8Stream(self.tokens, skip=len(healing.typed) if healing else 0)
-        return Stream(generation, decoder, StopScanner(stop), trimmer, line_end)
+        generation = Generation(self._paced, self._caches, request)
+        decoder = Utf8Stream(self.tokens, skip=len(typed))
+        scanners: list[Scanner] = [StopScanner(stop), *([lines] if lines else [])]
+        return Stream(generation, decoder, scanners, trimmer, line_end, self._turns.request())
 
     def sampling_with(self, **changes: float | None) -> Sampling:
         """Return the model's default sampling with some values replaced; None leaves one."""
@@ -263,9 +296,11 @@ def _check_stops(stop: Sequence[str] | None) -> None:
         raise OptionError(f"stop {stop!r} is a string; expected a list of strings")
 
 
-def _plain(text: str) -> str:
-    """Return text with the line ends that the model has read."""
-    return text.replace("\r\n", LINE_END)
+def _stops(stop: Sequence[str] | None, *, multiline: bool) -> tuple[str, ...]:
+    given = () if stop is None else tuple(map(plain, stop))
+    if not multiline:
+        return (LINE_END, *given)
+    return (BLANK_LINE,) if stop is None else given
 
 
 def _drop_oldest(turns: list[dict[str, str]]) -> list[dict[str, str]]:

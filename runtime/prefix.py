@@ -47,6 +47,12 @@ class PrefixCache:
             self._busy[id(cache)] = cache, len(wanted)
         return cache
 
+    def missing(self, ids: Sequence[int]) -> int:
+        """Return how many of `ids` would have to be evaluated."""
+        wanted = list(ids[:-1])
+        with self._lock:
+            return len(ids) - max((rows for _, rows in self._known(wanted)), default=0)
+
     def put(self, cache: KvCache) -> None:
         """Take a cache back, with whatever it holds now."""
         with self._lock:

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from .errors import OptionError
+
+
+class Scanner(Protocol):
+    """Passes a text on as it comes, up to where it should end."""
+
+    stopped: bool
+
+    def push(self, piece: str) -> str:
+        """Return the text that is safe to show after `piece`; sets `stopped` at the end."""
+        ...
+
+    def flush(self) -> str:
+        """Return what was held back, when the stream has ended by itself."""
+        ...
 
 
 class StopScanner:

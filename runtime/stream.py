@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from .engine import Finish, Generation
-from .stops import AnswerTrimmer, StopScanner
+from .stops import AnswerTrimmer, Scanner
 from .tokens import Utf8Stream
 
 
@@ -53,12 +54,15 @@ class Stream:
         self,
         generation: Generation,
         decoder: Utf8Stream,
-        stops: StopScanner,
+        scanners: Sequence[Scanner],
         trimmer: AnswerTrimmer | None = None,
         line_end: str = "\n",
+        turn: AbstractContextManager[None] | None = None,
     ) -> None:
+        """Each piece goes through all scanners; `turn` is held while anything is computed."""
         self._generation, self._decoder = generation, decoder
-        self._stops, self._trimmer, self._line_end = stops, trimmer, line_end
+        self._scanners, self._trimmer, self._line_end = scanners, trimmer, line_end
+        self._turn = turn or contextlib.nullcontext()
         self._shown: list[str] = []
         self._stopped = False
         self._iterator = self._pieces()
@@ -115,15 +119,26 @@ class Stream:
 
     def _pieces(self) -> Generator[str]:  # a generator: close() reaches the engine through it
         new_ids = iter(self._generation)
-        try:
+        with self._turn, contextlib.closing(new_ids):
             for new_id in new_ids:
-                yield from self._show(self._stops.push(self._decoder.push(new_id)))
-                if self._stops.stopped:
-                    self._stopped = True
+                yield from self._show(self._scan(self._decoder.push(new_id)))
+                if self._stopped:
                     return
-            yield from self._show(self._stops.flush())
-        finally:
-            new_ids.close()
+            yield from self._show(self._flush())
+
+    def _scan(self, piece: str) -> str:
+        for scanner in self._scanners:
+            piece = scanner.push(piece)
+        self._stopped = any(scanner.stopped for scanner in self._scanners)
+        return piece
+
+    def _flush(self) -> str:
+        """Return what all scanners held back; what one lets go, the next ones still look at."""
+        rest = ""
+        for scanner in self._scanners:
+            rest = scanner.push(rest) + ("" if scanner.stopped else scanner.flush())
+        self._stopped = any(scanner.stopped for scanner in self._scanners)
+        return rest
 
     def _show(self, piece: str) -> Iterator[str]:
         if self._trimmer is not None:

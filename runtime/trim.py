@@ -1,15 +1,18 @@
 """Fitting a long file into the context: which lines around the cursor stay.
 
-Lines are taken outward from the cursor, above and below in turn, 32 at a time. Above, the steps
-end at multiples of 32 lines from the start of the file, and below they count from the cursor, so
-that the cut points stay put while one types and cached tokens stay valid.
+Lines are taken outward from the cursor, above and below in turn, some at a time: 32, or fewer where
+the budget is small. Above, the steps end at multiples of that from the start of the file, and below
+they count from the cursor, so that the cut points stay put while one types and cached tokens stay
+valid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-STEP_LINES = 32
+STEP_LINES = (32, 16, 8, 4)
+STEPS = 6  # that a budget should hold at least, at some
+TOKENS_A_LINE = 10
 CHARACTERS_A_TOKEN = 16  # more than any code has on average; bounds what is encoded in vain
 STEP_TOKENS = 256  # for a single step that is too long by itself: minified files
 
@@ -20,7 +23,8 @@ def trim(
     prefix: str, suffix: str, budget_tokens: int, encode: Encode
 ) -> tuple[list[int], list[int]]:
     """Return the ids of what stays of `prefix` and `suffix`, at most `budget_tokens` in all."""
-    sides = {"above": _steps_above(prefix), "below": _steps_below(suffix)}
+    step = _step_lines(budget_tokens)
+    sides = {"above": _steps_above(prefix, step), "below": _steps_below(suffix, step)}
     taken = {"above": 0, "below": 0}
     room = max(0, budget_tokens)
     growing, side = set(sides), "above"
@@ -80,17 +84,21 @@ def _lines(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def _steps_above(prefix: str) -> list[str]:
+def _step_lines(budget_tokens: int) -> int:
+    """Return the largest step of which the budget holds several."""
+    wanted = budget_tokens // (STEPS * TOKENS_A_LINE)
+    return next((lines for lines in STEP_LINES if lines <= wanted), STEP_LINES[-1])
+
+
+def _steps_above(prefix: str, step: int) -> list[str]:
     lines = _lines(prefix)
-    starts = range(0, len(lines), STEP_LINES)
-    return ["".join(lines[start : start + STEP_LINES]) for start in reversed(starts)]
+    starts = range(0, len(lines), step)
+    return ["".join(lines[start : start + step]) for start in reversed(starts)]
 
 
-def _steps_below(suffix: str) -> list[str]:
+def _steps_below(suffix: str, step: int) -> list[str]:
     lines = _lines(suffix)
-    return [
-        "".join(lines[start : start + STEP_LINES]) for start in range(0, len(lines), STEP_LINES)
-    ]
+    return ["".join(lines[start : start + step]) for start in range(0, len(lines), step)]
 
 
 def _end(ids: list[int], budget_tokens: int) -> list[int]:

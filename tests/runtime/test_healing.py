@@ -92,3 +92,19 @@ def test_a_completion_goes_on_behind_what_was_typed(demo_bundle: Path, typed: st
         piece = model.tokens.to_bytes(model.tokens.encode(before)[-1])
         assert spelled.startswith(piece)
         assert spelled[len(piece) :].decode("utf-8", "replace").startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "healed"), [("retu", True), ("a_", True), ("f(", False), ("a ", False)]
+)
+def test_by_itself_it_happens_where_a_word_may_be_broken(
+    demo_bundle: Path, text: str, healed: bool
+) -> None:
+    model = refact_edge.load(demo_bundle)
+    ids = {
+        heal: model.complete("def f(x):\n    " + text, heal=heal)._generation.request.ids
+        for heal in (True, False, None)
+    }
+    assert ids[True] != ids[False]
+    assert ids[None] == ids[healed]
+    assert model.complete("", "x", heal=True)._generation.request.allowed is None

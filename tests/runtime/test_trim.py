@@ -30,7 +30,7 @@ def test_lines_stay_around_the_cursor_on_both_sides() -> None:
     assert _text(prefix).endswith("a00499\nx = ")
     assert _text(suffix).startswith("\nb00000\n")
     assert len(prefix) + len(suffix) <= 2000
-    assert abs(len(prefix) - len(suffix)) <= 2 * STEP_LINES * 7
+    assert abs(len(prefix) - len(suffix)) <= 2 * max(STEP_LINES) * 7
 
 
 def test_the_cut_points_stay_put_while_one_types() -> None:
@@ -45,9 +45,21 @@ def test_the_cut_points_stay_put_while_one_types() -> None:
     assert len(suffixes) == 1
 
 
-def test_steps_above_begin_at_multiples_of_32_lines() -> None:
-    prefix, _ = trim(_lines(500, "a"), "", 1000, _encode)
-    assert int(_text(prefix)[1:6]) % STEP_LINES == 0
+@pytest.mark.parametrize(("budget", "step"), [(4000, 32), (1000, 16), (500, 8), (100, 4)])
+def test_steps_above_begin_at_multiples_of_some_lines_fewer_for_small_budgets(
+    budget: int, step: int
+) -> None:
+    starts = {
+        int(_text(trim(_lines(900 + more, "a"), "", budget, _encode)[0])[1:6]) for more in range(64)
+    }
+    assert all(start % step == 0 for start in starts)
+    assert len(starts) == 64 // step + 1 or len(starts) == 64 // step
+
+
+def test_little_is_left_unused_of_a_small_budget() -> None:
+    for lines in range(100, 132):
+        prefix, _ = trim(_lines(lines, "a"), "", 200, _encode)
+        assert len(prefix) > 100
 
 
 def test_a_line_too_long_by_itself_keeps_its_end() -> None:
