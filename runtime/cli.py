@@ -14,13 +14,14 @@ from typing import Any
 
 import click
 
+from . import prepack
 from .bundle import default_bundle, read_bundle
 from .cursor import decode_text, split_at, split_marker
 from .describe import describe
 from .doctor import examine
 from .endings import Endings
 from .errors import BundleError, OptionError, PromptError, RefactEdgeError
-from .load import load
+from .load import best_variant, load, required_variants
 from .model import Model
 from .sampling import Sampling
 from .stream import Stream
@@ -257,6 +258,33 @@ def info(bundle: Path | None, as_json: bool) -> None:
         return
     for line in describe(opened):
         click.echo(line)
+
+
+@cli.command()
+@click.argument("bundle", type=_PATH, required=False)
+@click.option("--variant", help="The best for a CPU by default; hybrid for int8 and int4.")
+@click.option("--clear", is_flag=True, help="Remove all copies, of whatever bundle.")
+def warm(bundle: Path | None, variant: str | None, clear: bool) -> None:
+    """Keep a copy of BUNDLE that opens at once, in your cache folder.
+
+    It is laid out for this CPU and this onnxruntime, takes twice the space of the weights, and is
+    found by itself. REFACT_EDGE_CACHE names another folder.
+
+    \b
+    Examples:
+      refact-edge warm bundle
+      refact-edge warm bundle --variant int8
+      refact-edge warm --clear
+    """
+    if clear:
+        freed = prepack.clear()
+        click.echo(f"{prepack.cache_folder()}: {freed / 1e6:.0f} MB freed")
+        return
+    opened = read_bundle(bundle or _demo_bundle())
+    for name in required_variants(opened, variant or best_variant(opened, "cpu")):
+        folder = prepack.make(opened, name)
+        size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+        click.echo(f"{name}: {size:.0f} MB in {folder}")
 
 
 @cli.command()

@@ -10,14 +10,10 @@ from importlib import metadata
 from pathlib import Path
 
 from .bundle import read_bundle, verify_files, verify_standard, verify_variant
+from .cpu import cpu_name_and_features
 from .errors import MissingExtraError, RefactEdgeError
 from .session import import_onnxruntime
 
-# Of all that a CPU can do, what matters for products of small integers.
-_FEATURES = (
-    "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
-    "asimd", "asimddp", "i8mm", "sve",
-)  # fmt: skip
 _WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 
 
@@ -75,18 +71,8 @@ def _wheels() -> Finding:
 
 
 def _cpu() -> Finding:
-    flags: set[str] = set()
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in ("flags", "Features"):
-                flags.update(value.split())
-            elif key.strip() == "model name":
-                name = value.strip()
-    features = ", ".join(feature for feature in _FEATURES if feature in flags)
-    shown = features or "features unknown on this system"
+    name, features = cpu_name_and_features()
+    shown = ", ".join(features) or "features unknown on this system"
     return Finding("cpu", f"{name}, {os.cpu_count()} logical cores, {shown}")
 
 

@@ -7,11 +7,19 @@ has been opened on it.
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import hybrid
-from .bundle import Bundle, default_bundle, engine_graph, read_bundle, verify_variant
+from . import hybrid, prepack
+from .bundle import (
+    TOKENIZER,
+    Bundle,
+    default_bundle,
+    engine_graph,
+    read_bundle,
+    verify_files,
+    verify_variant,
+)
 from .errors import BundleError, DeviceError, OptionError, RefactEdgeWarning
 from .model import Model
 from .session import Session, SessionOptions, choose_device
@@ -28,6 +36,7 @@ def load(
     threads: int | None = None,
     hashes: bool = True,
     lookup: bool = True,
+    prepacked: bool = True,
 ) -> Model:
     """Open a bundle and return the model in it.
 
@@ -40,6 +49,8 @@ def load(
         hashes: False skips the sha256 of the files (about a second a gigabyte), not their sizes.
         lookup: whether ids that followed the last ones before are tried as guesses: the same text,
             sooner.
+        prepacked: whether a copy made by `prepack` (the command `warm`) is opened, where there is
+            one; it takes no time to hash or to lay out.
 
     Raises:
         BundleError: when the bundle is missing, incomplete or altered.
@@ -49,14 +60,14 @@ def load(
 
     """
     opened = read_bundle(Path(bundle) if bundle is not None else _packaged_bundle())
-    name = variant or _best_variant(opened, choose_device(device))
+    name = variant or best_variant(opened, choose_device(device))
+    how = _How(SessionOptions(device, threads), hashes, prepacked)
     if name == hybrid.NAME:
-        both = _open_hybrid(opened, SessionOptions(device, threads), hashes)
-        return Model(opened, name, both, lookup=lookup)
-    session = _open(opened, name, SessionOptions(device, threads), hashes)
-    if variant is None and (better := _best_variant(opened, session.device)) != name:
+        return Model(opened, name, _open_hybrid(opened, how), lookup=lookup)
+    session = _open(opened, name, how)
+    if variant is None and (better := best_variant(opened, session.device)) != name:
         # CUDA did not start, and what is best on a GPU is not what is best here.
-        name, session = better, _open(opened, better, SessionOptions("cpu", threads), hashes)
+        name, session = better, _open(opened, better, how.on_cpu())
     if name == "fp16" and session.device == "cpu":
         warnings.warn(
             "fp16 has no kernels on a CPU and gains nothing over fp32; take int4 or int8",
@@ -84,18 +95,37 @@ def required_variants(bundle: Bundle, name: str) -> tuple[str, ...]:
     return parts
 
 
-def _open(bundle: Bundle, variant: str, options: SessionOptions, hashes: bool) -> Session:
+@dataclass(frozen=True)
+class _How:
+    """How files are opened: see `load`."""
+
+    options: SessionOptions
+    hashes: bool
+    prepacked: bool
+
+    def on_cpu(self) -> _How:
+        return replace(self, options=replace(self.options, device="cpu"))
+
+
+def _open(bundle: Bundle, variant: str, how: _How) -> Session:
     kv_type = bundle.require_variant(variant).kv_type
-    verify_variant(bundle, variant, hashes=hashes)
-    return Session(bundle.path / engine_graph(variant), bundle.sizes, kv_type, options)
+    if how.prepacked and choose_device(how.options.device) == "cpu":
+        copy = prepack.find(bundle, variant)
+        if copy is not None:
+            verify_files(bundle, [TOKENIZER], hashes=how.hashes)
+            try:
+                return Session(copy, bundle.sizes, kv_type, how.on_cpu().options)
+            except BundleError as error:
+                warnings.warn(f"not using a prepacked copy: {error}", RefactEdgeWarning, 3)
+    verify_variant(bundle, variant, hashes=how.hashes)
+    return Session(bundle.path / engine_graph(variant), bundle.sizes, kv_type, how.options)
 
 
-def _open_hybrid(bundle: Bundle, options: SessionOptions, hashes: bool) -> hybrid.Hybrid:
+def _open_hybrid(bundle: Bundle, how: _How) -> hybrid.Hybrid:
     parts = required_variants(bundle, hybrid.NAME)
-    if options.device == "cuda":
+    if how.options.device == "cuda":
         raise DeviceError("hybrid is for CPUs, int8 has no kernels on a GPU; take fp16 or int4")
-    options = replace(options, device="cpu")
-    return hybrid.Hybrid(*(_open(bundle, name, options, hashes) for name in parts))
+    return hybrid.Hybrid(*(_open(bundle, name, how.on_cpu()) for name in parts))
 
 
 def _packaged_bundle() -> Path:
@@ -108,7 +138,13 @@ def _packaged_bundle() -> Path:
     return path
 
 
-def _best_variant(bundle: Bundle, device: str) -> str:
+def best_variant(bundle: Bundle, device: str) -> str:
+    """Return the variant that is taken on a device, cpu or cuda, when none is named.
+
+    Raises:
+        BundleError: when none of the bundle's is chosen by itself there.
+
+    """
     for name in PREFERENCE[device]:
         if name in bundle.variants:
             return name

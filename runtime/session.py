@@ -26,6 +26,7 @@ from .probe import bytes_multiply_exactly
 DEVICES = ("auto", "cpu", "cuda")
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _ERRORS_ONLY = 3
+PREPACKED_WEIGHTS = "weights.bin"
 
 
 def import_onnxruntime() -> ModuleType:
@@ -51,10 +52,19 @@ def import_onnxruntime() -> ModuleType:
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How a graph is run. `threads` None means one a physical core."""
+    """How a graph is run.
+
+    Args:
+        device: auto, cpu or cuda.
+        threads: None means one a physical core.
+        saved_as: where to keep the graph as it was laid out for this machine, with its weights in
+            `PREPACKED_WEIGHTS` beside it; see `prepack.py`.
+
+    """
 
     device: str = "auto"
     threads: int | None = None
+    saved_as: Path | None = None
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
@@ -210,6 +220,14 @@ class Session:
         settings.intra_op_num_threads = options.threads or 0  # 0: one a physical core
         settings.inter_op_num_threads = 1
         settings.log_severity_level = _ERRORS_ONLY
+        if options.saved_as is not None:
+            settings.optimized_model_filepath = str(options.saved_as)
+            for name, value in (
+                ("save_external_prepacked_constant_initializers", "1"),
+                ("optimized_model_external_initializers_file_name", PREPACKED_WEIGHTS),
+                ("optimized_model_external_initializers_min_size_in_bytes", "1024"),
+            ):
+                settings.add_session_config_entry(f"session.{name}", value)
         if not bytes_multiply_exactly(self._ort):
             settings.add_session_config_entry("session.x64quantprecision", "1")  # slower, exact
         return settings

@@ -1,0 +1,26 @@
+"""What this CPU can do, of all that matters for products of small integers."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+_FEATURES = (
+    "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
+    "asimd", "asimddp", "i8mm", "sve",
+)  # fmt: skip
+
+
+def cpu_name_and_features() -> tuple[str, list[str]]:
+    """Return the CPU's name, and the features that are known here; none on some systems."""
+    flags: set[str] = set()
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("flags", "Features"):
+                flags.update(value.split())
+            elif key.strip() == "model name":
+                name = value.strip()
+    return name, [feature for feature in _FEATURES if feature in flags]

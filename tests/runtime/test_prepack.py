@@ -1,0 +1,179 @@
+"""Local copies of variants that open at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import refact_edge
+from refact_edge.runtime import prepack
+from refact_edge.runtime.bundle import Bundle, read_bundle, weights_file
+from refact_edge.runtime.errors import BundleError, RefactEdgeWarning
+from refact_edge.runtime.session import PREPACKED_WEIGHTS
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(prepack.ENVIRONMENT, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def bundle(demo_bundle: Path) -> Bundle:
+    return read_bundle(demo_bundle)
+
+
+def _logits(bundle: Bundle, variant: str, **options: bool) -> np.ndarray:
+    session = refact_edge.load(bundle.path, variant=variant, **options).session
+    cache = session.new_cache()
+    ids = np.arange(1, 41, dtype=np.int64)
+    return np.concatenate([session.step(ids, cache, 40), session.step(ids[:1], cache)])
+
+
+@pytest.mark.parametrize("variant", ["int4", "int8", "fp32"])
+def test_a_copy_gives_the_very_same_logits(bundle: Bundle, variant: str) -> None:
+    before = _logits(bundle, variant)
+    prepack.make(bundle, variant)
+    assert prepack.find(bundle, variant) is not None
+    assert np.array_equal(_logits(bundle, variant), before)
+
+
+def test_a_copy_is_what_is_opened_unless_told_otherwise(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    from refact_edge.runtime import load as load_module
+
+    real = load_module.Session
+
+    def watching(graph: Path, *rest: object) -> object:
+        opened.append(graph)
+        return real(graph, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(load_module, "Session", watching)
+    copy = prepack.make(bundle, "int4") / prepack.GRAPH
+    refact_edge.load(bundle.path)
+    refact_edge.load(bundle.path, prepacked=False)
+    refact_edge.load(bundle.path, variant="int8")
+    inside = bundle.path / "onnx"
+    assert opened == [copy, inside / "engine_q4.onnx", inside / "engine_int8.onnx"]
+
+
+def test_making_it_again_keeps_it_and_replaces_one_for_another_onnxruntime(
+    bundle: Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepack.make(bundle, "int4")
+    made = (first / PREPACKED_WEIGHTS).stat().st_mtime_ns
+    assert prepack.make(bundle, "int4") == first
+    assert (first / PREPACKED_WEIGHTS).stat().st_mtime_ns == made
+    monkeypatch.setattr(prepack.import_onnxruntime(), "__version__", "9.9")
+    assert prepack.find(bundle, "int4") is None
+    second = prepack.make(bundle, "int4")
+    assert [file.name for file in cache.iterdir()] == [second.name]
+
+
+def test_another_cpu_finds_none(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepack.make(bundle, "int4")
+    monkeypatch.setattr(prepack, "cpu_name_and_features", lambda: ("another", ["avx2"]))
+    assert prepack.find(bundle, "int4") is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "graph", "record", "writable"])
+def test_a_copy_that_is_not_whole_or_not_ones_own_is_not_opened(
+    bundle: Bundle, damage: str
+) -> None:
+    folder = prepack.make(bundle, "int4")
+    weights = folder / PREPACKED_WEIGHTS
+    if damage == "cut":
+        os.truncate(weights, weights.stat().st_size // 2)
+    elif damage == "graph":
+        (folder / prepack.GRAPH).write_bytes(b"other")
+    elif damage == "record":
+        (folder / prepack.RECORD).write_text("{")
+    elif os.name == "posix":
+        folder.chmod(0o777)
+    else:
+        pytest.skip("folders have no such permissions on this system")
+    before = _logits(bundle, "int4", prepacked=False)
+    with pytest.warns(RefactEdgeWarning, match="not whole and is not used; make it anew with"):
+        assert np.array_equal(_logits(bundle, "int4"), before)
+    prepack.make(bundle, "int4")
+    assert prepack.find(bundle, "int4") is not None
+
+
+def test_what_onnxruntime_cannot_open_is_left_for_the_bundle_with_a_warning(
+    bundle: Bundle,
+) -> None:
+    folder = prepack.make(bundle, "int4")
+    (folder / prepack.GRAPH).write_bytes(b"no graph")
+    record = json.loads((folder / prepack.RECORD).read_text()) | prepack._found(folder)
+    (folder / prepack.RECORD).write_text(json.dumps(record))
+    with pytest.warns(RefactEdgeWarning, match="not using a prepacked copy: .*cannot be opened"):
+        refact_edge.load(bundle.path)
+
+
+def test_two_processes_make_it_at_once(bundle: Bundle, cache: Path) -> None:
+    command = [sys.executable, "-m", "refact_edge.runtime", "warm", str(bundle.path)]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        _, complaints = process.communicate(timeout=60)
+        assert (process.returncode, complaints) == (0, b"")
+    assert len(list(cache.iterdir())) == 1
+    assert prepack.find(bundle, "int4") is not None
+
+
+def test_a_damaged_bundle_is_not_copied_and_a_failure_leaves_nothing(
+    demo_bundle: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "bundle"
+    shutil.copytree(demo_bundle, copy)
+    bundle = read_bundle(copy)
+    monkeypatch.setattr(prepack, "_write", _disk_full)
+    with pytest.raises(BundleError, match="cannot be written: No space left"):
+        prepack.make(bundle, "int4")
+    monkeypatch.undo()
+    monkeypatch.setenv(prepack.ENVIRONMENT, str(cache))
+    weights = copy / weights_file("int4")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    with pytest.raises(BundleError, match="was altered"):
+        prepack.make(bundle, "int4")
+    assert list(cache.iterdir()) == []
+
+
+def _disk_full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_too_little_room_is_said_beforehand(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=1_000_000)
+    monkeypatch.setattr(prepack.shutil, "disk_usage", lambda _: usage)  # type: ignore[attr-defined]
+    with pytest.raises(BundleError, match="has 1 MB free and the copy takes about 10"):
+        prepack.make(bundle, "int4")
+
+
+def test_clearing_removes_copies_and_nothing_else(bundle: Bundle, cache: Path) -> None:
+    folder = prepack.make(bundle, "int4")
+    other = cache / "mine.txt"
+    other.write_text("x")
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    assert prepack.clear() == size
+    assert list(cache.iterdir()) == [other]
+
+
+def test_the_command_makes_both_of_a_hybrids(demo_bundle: Path, cache: Path) -> None:
+    command = [sys.executable, "-m", "refact_edge.runtime", "warm", str(demo_bundle)]
+    done = subprocess.run([*command, "--variant", "hybrid"], capture_output=True, text=True)
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["int8", "int4"]
+    assert len(list(cache.iterdir())) == 2
+    cleared = subprocess.run([*command, "--clear"], capture_output=True, text=True)
+    assert cleared.stdout.endswith("MB freed\n")
+    assert list(cache.iterdir()) == []
