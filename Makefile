@@ -11,12 +11,13 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 FULL_DIR ?= build/fullsize
 DATA_DIR ?= build/demo-data
 RUN_DIR ?= build/demo-run
+PEERS_DIR ?= build/bench-peers
 SCORE_DIR ?= build/demo-score
 RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel clean train-data train-demo score-demo eval-canonical bench-fidelity
+.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -71,6 +72,14 @@ $(PEERS)/.ready:
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check llama-cpp-python==0.3.36 gguf
 	@touch $@
+
+# Without its telemetry package, which it does not need: numpy is all that it asks for besides.
+$(PEERS)/.ready-openvino: $(PEERS)/.ready
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps openvino==2026.4.1
+	@touch $@
+
+bench-peers: $(READY) $(PEERS)/.ready $(PEERS)/.ready-openvino ## Speed and memory beside llama.cpp and OpenVINO (18 GB of disk, 9 GB of memory, ARGS=--quick)
+	@$(BIN)/python -m bench.peers $(PEERS_DIR) $(PEERS)/bin/python --json $(PEERS_DIR)/results.json $(ARGS)
 
 bench-fidelity: $(READY) $(PEERS)/.ready ## What int4 and int8 lose beside llama.cpp's formats, on the demo's held-out modules (after train-data)
 	@$(BIN)/python -m bench.fidelity demo/checkpoint $(PEERS)/bin/python --data $(DATA_DIR) --plot build/frontier.svg

@@ -3,26 +3,22 @@
 Usage: python -m bench.fidelity CHECKPOINT PEER_PYTHON [--data DIR] [--plot FILE]
 
 Only weights are compared: each format's are turned back into floats and run through our reference,
-a layer at a time. llama.cpp's own quantizer makes its formats, from mean-centred weights, since it
-runs RMSNorm where this model has LayerNorm; after centring the two are the same.
+a layer at a time. llama.cpp's own quantizer makes its formats (`llama_files.py`).
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
-import numpy as np
 
+from bench.llama_files import quantize, values, write_full
 from demo.corpus import load_corpus
 from demo.data import CORPUS, DATA
 from refact_edge.export.budget import ranking
-from refact_edge.export.centre import centred
 from refact_edge.export.convert import calibrated_texts
 from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.layerwise import Floating, Ids, Layerwise
@@ -38,23 +34,7 @@ from refact_edge.runtime.bundle import TOKENIZER
 from refact_edge.runtime.prompts import Layouts
 from refact_edge.runtime.tokens import Tokens
 
-LLAMA = {
-    "transformer.wte.weight": "token_embd.weight",
-    "ln_f.weight": "output_norm.weight",
-    "lm_head.weight": "output.weight",
-}
 LLAMA_FORMATS = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
-PARTS = {
-    "ln_1": ("attn_norm",),
-    "attn.q": ("attn_q",),
-    "attn.kv": ("attn_k", "attn_v"),
-    "attn.c_proj": ("attn_output",),
-    "ln_2": ("ffn_norm",),
-    "mlp.gate_up_proj": ("ffn_gate", "ffn_up"),
-    "mlp.c_proj": ("ffn_down",),
-}
-
-
 # Limits on all weights together, as shares of Q4_K_M's bytes, at which forms are mixed.
 SHARES = (0.86, 0.93, 1.0, 1.08, 1.18, 1.3, 1.5)
 TWO_BITS = Blocks(2, 32)
@@ -69,42 +49,16 @@ class Candidate:
     turned: bool = False
 
 
-def llama_names(name: str) -> tuple[str, ...]:
-    """Return the names that a weight's parts have in llama.cpp, in the order of their rows."""
-    if name in LLAMA:
-        return (LLAMA[name],)
-    _, _, layer, part = name.removesuffix(".weight").split(".", 3)
-    return tuple(f"blk.{layer}.{own}.weight" for own in PARTS[part])
-
-
 def llama_formats(found: Inspected, peer: Path) -> dict[str, Candidate]:
     """Return what llama.cpp's formats make of the checkpoint."""
-    specs = specs_of(found)
     with tempfile.TemporaryDirectory(prefix="refact-edge-llama-") as name:
-        folder = Path(name)
-        (folder / "sizes.json").write_text(
-            json.dumps(vars(found.sizes) | {"inner": found.config.inner})
-        )
-        for spec in specs:
-            weight = centred(spec, load_weight(found.checkpoint, spec)).reshape(spec.shape)
-            names = llama_names(spec.name)
-            for own, part in zip(names, np.split(weight, len(names)), strict=True):
-                np.save(folder / f"{own}.npy", part)
-        script = Path(__file__).with_name("llama_formats.py")
-        subprocess.run([peer, script, folder], check=True, stdout=2, stderr=subprocess.DEVNULL)
-        sizes = json.loads((folder / "bytes.json").read_text())
-        return {
-            form: Candidate(
-                {
-                    spec.name: np.concatenate(
-                        [np.load(folder / form / f"{own}.npy") for own in llama_names(spec.name)]
-                    ).reshape((1, *spec.shape)[-2:])
-                    for spec in specs
-                },
-                size,
-            )
-            for form, size in sizes.items()
-        }
+        full, made = Path(name) / "full.gguf", {}
+        write_full(found, peer, full)
+        for form in LLAMA_FORMATS:
+            file = full.with_name(f"{form}.gguf")
+            quantize(peer, full, form, file)
+            made[form] = Candidate(*values(found, peer, file))
+        return made
 
 
 def ours(found: Inspected, scheme: Scheme, texts: Sequence[Ids]) -> Candidate:

@@ -1,15 +1,19 @@
-"""Turns weights into llama.cpp's formats with its own quantizer, and reads the result back.
+"""llama.cpp's side of the formats: writes GGUF files, quantizes them, and reads them back.
 
-Usage: python bench/llama_formats.py FOLDER
+Usage: python bench/llama_formats.py write FILE < WEIGHTS
+       python bench/llama_formats.py quantize FULL FORMAT FILE
+       python bench/llama_formats.py values FILE FOLDER
 
 Runs in an environment of its own, with llama-cpp-python and gguf, and imports nothing of ours.
-FOLDER holds `sizes.json` and the weights as `NAME.npy`; beside them are written, for each format,
-`FORMAT/NAME.npy`, and `bytes.json`. Names are llama.cpp's.
+`llama_files.py` calls it, and says what WEIGHTS are. `values` writes what each tensor stands for
+as `FOLDER/NAME.npy` and prints the bytes of all tensors. Names are llama.cpp's.
 """
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gguf
 import llama_cpp
@@ -23,10 +27,25 @@ FORMATS = {
 }
 
 
-def write_full(folder: Path, file: Path) -> None:
-    """Write the weights as they are into one GGUF file."""
-    sizes = json.loads((folder / "sizes.json").read_text())
+def write(file: str) -> None:
+    """Write the weights from standard input into one GGUF file, a tensor at a time."""
+    head = json.loads(sys.stdin.buffer.readline())
     writer = gguf.GGUFWriter(file, "refact")
+    add_sizes(writer, head["sizes"])
+    add_tokenizer(writer, json.loads(Path(head["tokenizer"]).read_text()), head["sizes"])
+    for name, shape in head["tensors"]:
+        writer.add_tensor_info(name, shape, np.dtype(np.float32), 4 * int(np.prod(shape)))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for _, shape in head["tensors"]:
+        data = sys.stdin.buffer.read(4 * int(np.prod(shape)))
+        writer.write_tensor_data(np.frombuffer(data, np.float32))
+    writer.close()
+
+
+def add_sizes(writer: Any, sizes: dict[str, int]) -> None:
+    """Write the numbers that llama.cpp builds its graph by."""
     writer.add_context_length(sizes["context"])
     writer.add_embedding_length(sizes["width"])
     writer.add_feed_forward_length(sizes["inner"])
@@ -36,34 +55,49 @@ def write_full(folder: Path, file: Path) -> None:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(sizes["vocabulary"])
     writer.add_file_type(llama_cpp.LLAMA_FTYPE_ALL_F32)
-    for tensor in sorted(folder.glob("*.npy")):
-        writer.add_tensor(tensor.stem, np.load(tensor))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
-def main() -> None:
-    """Quantize to every format, and write what each one's tensors stand for."""
-    folder = Path(sys.argv[1])
-    full = folder / "full.gguf"
-    write_full(folder, full)
-    sizes = {}
-    for name, kind in FORMATS.items():
-        file = folder / f"{name}.gguf"
-        params = llama_cpp.llama_model_quantize_default_params()
-        params.ftype, params.nthread = kind, 2
-        failed = llama_cpp.llama_model_quantize(str(full).encode(), str(file).encode(), params)
-        if failed:
-            raise SystemExit(f"llama.cpp could not quantize to {name}: {failed}")
-        (folder / name).mkdir(exist_ok=True)
-        sizes[name] = 0
-        for tensor in gguf.GGUFReader(file).tensors:
-            sizes[name] += int(tensor.n_bytes)
-            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-            np.save(folder / name / f"{tensor.name}.npy", values.astype(np.float32))
-    (folder / "bytes.json").write_text(json.dumps(sizes))
+def add_tokenizer(writer: Any, tokenizer: dict[str, Any], sizes: dict[str, int]) -> None:
+    """Write the vocabulary and its merges, filled up to the rows of the embedding."""
+    special = {token["id"]: token["content"] for token in tokenizer["added_tokens"]}
+    words = {i: word for word, i in tokenizer["model"]["vocab"].items()} | special
+    ids = range(sizes["vocabulary"])
+    normal, control, unused = (
+        gguf.TokenType.NORMAL, gguf.TokenType.CONTROL, gguf.TokenType.UNUSED,
+    )  # fmt: skip
+    merges = tokenizer["model"]["merges"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("refact")
+    writer.add_token_list([words.get(i, f"[PAD{i}]") for i in ids])
+    writer.add_token_types(
+        [control if i in special else normal if i in words else unused for i in ids]
+    )
+    writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in merges])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+    writer.add_add_bos_token(False)
 
 
-main()
+def quantize(full: str, form: str, file: str) -> None:
+    """Let llama.cpp make one of its formats of a file in full precision."""
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype, params.nthread = FORMATS[form], 2
+    failed = llama_cpp.llama_model_quantize(full.encode(), file.encode(), params)
+    if failed:
+        raise SystemExit(f"llama.cpp could not quantize to {form}: {failed}")
+
+
+def values(file: str, folder: str) -> None:
+    """Write what each tensor stands for, and print how many bytes all of them take."""
+    total = 0
+    for tensor in gguf.GGUFReader(file).tensors:
+        total += int(tensor.n_bytes)
+        array = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        np.save(Path(folder) / f"{tensor.name}.npy", array.astype(np.float32))
+    print(total)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"write": write, "quantize": quantize, "values": values}
+
+if __name__ == "__main__":
+    COMMANDS[sys.argv[1]](*sys.argv[2:])

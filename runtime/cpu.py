@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from pathlib import Path
 
 _FEATURES = (
@@ -14,7 +15,7 @@ _FEATURES = (
 def cpu_name_and_features() -> tuple[str, list[str]]:
     """Return the CPU's name, and the features that are known here; none on some systems."""
     flags: set[str] = set()
-    name = platform.processor() or platform.machine()
+    name = platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(errors="replace").splitlines():
@@ -23,4 +24,6 @@ def cpu_name_and_features() -> tuple[str, list[str]]:
                 flags.update(value.split())
             elif key.strip() == "model name":
                 name = value.strip()
+    elif sys.platform != "linux":  # where it would start a process to ask
+        name = platform.processor() or name
     return name, [feature for feature in _FEATURES if feature in flags]

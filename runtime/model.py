@@ -171,11 +171,12 @@ class Model:
         order = order or self.layouts.fim_default
         place = place_of(prefix, suffix, extra, filename, order, multiline=multiline)
         prompt = self._prompts.prompt(place, self.context_tokens - new, heal=heal)
-        token = cancel or CancelToken()
-        # As much as a request would reuse: the last id is evaluated for its logits.
-        request = Request(prompt.ids, GREEDY, 0, frozenset(), cancelled=lambda: token.cancelled)
+        stop, asked = CancelToken(), cancel or CancelToken()
+        request = Request(
+            prompt.ids, GREEDY, 0, frozenset(), cancelled=lambda: stop.cancelled or asked.cancelled
+        )
         generation = Generation(self._paced, self._caches, request)
-        with self._turns.warming(token):
+        with self._turns.warming(stop):
             for _ in generation:
                 pass
         return Usage(len(prompt.ids), generation.cached, 0)

@@ -69,7 +69,7 @@ def test_only_cli_files_import_click_and_only_the_session_onnxruntime(root: Path
             for name in _imports(file, tree, root):
                 if (package := name.split(".")[0]) in users:
                     users[package].add(file.relative_to(root).as_posix())
-    shells = {f"{folder}/cli.py" for folder in (*ARROWS, "quant/eval")}
+    shells = {f"{folder}/cli.py" for folder in (*ARROWS, "quant/eval", "runtime/bench")}
     assert users["click"] == {*shells, "runtime/__main__.py"}
     assert users["onnxruntime"] == {"runtime/session.py"}
 

@@ -1,0 +1,121 @@
+"""The engines, as a table: what each is started with, and beside which others it is measured.
+
+An engine can have several runners, which are its settings; of these its better one counts, work by
+work. Engines of one group are loaded at the same time, which bounds the memory of a run.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from refact_edge.runtime.bundle import engine_graph
+
+from .process import Worker
+
+FLASH, PLAIN = "flash", "no flash"  # attention
+LLAMA_FORMATS = ("Q4_0", "Q4_K_M", "Q8_0")
+GROUP_SIZES = (128, 32)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where everything lies, and how many threads work."""
+
+    folder: Path
+    peer: Path
+    threads: int
+
+    @property
+    def checkpoint(self) -> Path:
+        """The weights that all formats are made of."""
+        return self.folder / "checkpoint"
+
+    @property
+    def bundle(self) -> Path:
+        """Our export of them."""
+        return self.folder / "bundle"
+
+    @property
+    def home(self) -> Path:
+        """The home folder that workers see; what is in it after a run was written by one."""
+        return self.folder / "home"
+
+    def gguf(self, form: str) -> Path:
+        """One of llama.cpp's files."""
+        return self.folder / f"{form}.gguf"
+
+    @property
+    def openvino(self) -> Path:
+        """Our graph as OpenVINO reads it, and its cache."""
+        return self.folder / "openvino"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """An engine in one setting: the worker process that runs it, and the slot there."""
+
+    engine: str
+    worker: str
+    setting: str = ""
+    slot: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is one of this project's variants."""
+        return self.engine in OURS
+
+    @property
+    def name(self) -> str:
+        """Engine and setting."""
+        return f"{self.engine}, {self.setting}" if self.setting else self.engine
+
+
+OURS = ("int4", "hybrid", "int8")
+# An engine that runs int4 with other kernels, once there is one, is named here and in GROUPS.
+OPTIONAL: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runners that take turns, at typing or at throughput."""
+
+    name: str
+    runners: tuple[Runner, ...]
+    typing: bool = False
+
+
+def _llama(form: str) -> tuple[Runner, ...]:
+    return Runner(form, form, PLAIN, "plain"), Runner(form, form, FLASH, "flash")
+
+
+_OPENVINO = tuple(Runner("OpenVINO", f"OpenVINO {n}", f"groups of {n}") for n in GROUP_SIZES)
+_INT4, _HYBRID = Runner("int4", "int4"), Runner("hybrid", "hybrid")
+GROUPS = (
+    Group("4 bits", (_INT4, *_llama("Q4_0"), _HYBRID, *_llama("Q4_K_M"), *_OPENVINO)),
+    Group("8 bits", (Runner("int8", "int8"), *_llama("Q8_0"))),
+    Group("typing", (_INT4, *_llama("Q4_0"), _HYBRID, *_OPENVINO), typing=True),
+)
+
+
+def start(worker: str, files: Files) -> Worker:
+    """Start a worker; it loads on while this returns."""
+    log = files.folder / f"{worker.replace(' ', '-')}.log"
+    return Worker(_command(worker, files), files.home, log)
+
+
+def _command(worker: str, files: Files) -> list[str]:
+    threads = str(files.threads)
+    if worker in OURS:
+        python, module = sys.executable, "ours"
+        arguments = [str(files.bundle), worker, threads]
+    elif worker in LLAMA_FORMATS:
+        python, module = str(files.peer), "llama"
+        arguments = [str(files.gguf(worker)), threads]
+    else:
+        python, module = str(files.peer), "openvino"
+        size = worker.removeprefix("OpenVINO ")
+        graph = str(files.openvino / Path(engine_graph("int4")).name)
+        arguments = [graph, str(files.openvino / f"cache-{size}"), size, threads]
+    return [python, "-m", f"bench.peers.{module}", *arguments]

@@ -1,0 +1,113 @@
+"""The run: group by group the turns of throughput and typing, then cold starts and memory.
+
+Only one worker works at a time. One that does not start is left out, and the report says why.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import click
+
+from .engines import GROUPS, Files, Group, start
+from .process import Worker, WorkerError
+from .prompts import Prompter
+from .tables import ANONYMOUS, COLD, IMPORTED, MAPPED, PEAK, Taken
+from .work import DEPTHS, LENGTHS, STEPS, Piece, keystroke, reading, replay, turns, writing
+
+COLD_TOKENS = 64
+MEMORY_TOKENS = 512
+WARM_UP = 64
+
+
+@dataclass
+class Measured:
+    """What was measured, of which versions, and what could not be."""
+
+    taken: Taken = field(default_factory=Taken)
+    versions: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)  # workers that did not start, and why
+    written: list[str] = field(default_factory=list)  # into the home folder, by any of them
+
+
+def measure(files: Files, quick: bool) -> Measured:
+    """Measure everything."""
+    prompter, measured = Prompter(files.bundle), Measured()
+    for group in GROUPS:
+        pieces = (typing if group.typing else throughput)(prompter, quick)
+        _measure_group(group, pieces, files, measured)
+    _measure_starts(prompter, files, 3 if quick else 7, measured)
+    found = [path.relative_to(files.home) for path in files.home.rglob("*") if path.is_file()]
+    measured.written = sorted(map(str, found))
+    return measured
+
+
+def throughput(prompter: Prompter, quick: bool) -> list[Piece]:
+    """Return reading and writing; a quick run reads the longest prompt once."""
+    lengths = [n for n in LENGTHS if n + STEPS <= prompter.context]
+    code, times = prompter.code(max(lengths) + STEPS), (2, 1) if quick else (7, 3)
+    return [
+        *(reading(code[:n], rounds) for n, rounds in zip(lengths, times, strict=False)),
+        *(writing(code, n, 3 if quick else 7) for n in DEPTHS if n <= max(lengths)),
+    ]
+
+
+def typing(prompter: Prompter, quick: bool) -> list[Piece]:
+    """Return the keystroke and the traces."""
+    return [
+        keystroke(*prompter.keystroke(), rounds=3 if quick else 7),
+        *(
+            replay(name, prompts, 1 if quick else 2)
+            for name, prompts in prompter.traces(quick).items()
+        ),
+    ]
+
+
+def _measure_group(group: Group, pieces: Sequence[Piece], files: Files, measured: Measured) -> None:
+    """Load the workers of a group and let them take turns."""
+    workers: dict[str, Worker] = {}
+    with ExitStack() as stack:
+        for worker in dict.fromkeys(runner.worker for runner in group.runners):
+            started = stack.enter_context(start(worker, files))
+            try:
+                started.wait_until_loaded()
+            except WorkerError as error:
+                measured.absent[worker] = str(error)
+                continue
+            workers[worker] = started
+            measured.versions |= started.versions
+        able = [runner for runner in group.runners if runner.worker in workers]
+        for runner in able:
+            workers[runner.worker].ask("prefill", slot=runner.slot, ids=list(range(WARM_UP)))
+        everything = list(turns(pieces, able))
+        total = sum(piece.tokens for piece, _ in everything)
+        with click.progressbar(length=total, label=group.name, file=sys.stderr) as bar:
+            for piece, runner in everything:
+                measured.taken.add(runner, piece.run(runner, workers[runner.worker].ask))
+                bar.update(piece.tokens)
+
+
+def _measure_starts(prompter: Prompter, files: Files, rounds: int, measured: Measured) -> None:
+    """Start each worker alone: to its first token, and to what it holds after a prompt."""
+    runners = {runner.worker: runner for group in GROUPS for runner in group.runners}
+    names = [name for name in runners if name not in measured.absent]
+    code = prompter.code(MEMORY_TOKENS)
+    with click.progressbar(
+        [(number, name) for number in range(rounds) for name in names],
+        label="cold starts",
+        file=sys.stderr,
+    ) as bar:
+        for number, name in bar:
+            with start(name, files) as worker:
+                slot = runners[name].slot
+                worker.send("prefill", slot=slot, ids=code[:COLD_TOKENS])
+                _, taken = worker.first_reply()
+                found = {COLD: taken, IMPORTED: taken - worker.imported_s}
+                if number == rounds - 1:
+                    worker.ask("prefill", slot=slot, ids=code)
+                    held = worker.memory()
+                    found |= {ANONYMOUS: held.anonymous, MAPPED: held.mapped, PEAK: held.peak}
+                measured.taken.add(runners[name], found)

@@ -1,0 +1,113 @@
+"""Our own worker: the session for throughput, the public way in for typing.
+
+Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+import refact_edge
+from refact_edge import Sampling
+from refact_edge.runtime.cache import KvCache
+from refact_edge.runtime.engine import CHUNK_TOKENS, Steps
+from refact_edge.runtime.model import Model
+from refact_edge.runtime.session import import_onnxruntime
+
+from .worker import Reply, serve
+
+
+class Ours:
+    """One sequence, in chunks as the engine takes them."""
+
+    def __init__(self, session: Steps) -> None:
+        self._session, self._cache = session, session.new_cache()
+
+    def feed(self, ids: Sequence[int]) -> None:
+        """Evaluate `ids`, a chunk at a time."""
+        rows = np.asarray(ids, np.int64)
+        for at in range(0, len(rows), CHUNK_TOKENS):
+            self._session.step(rows[at : at + CHUNK_TOKENS], self._cache)
+
+    def rewind(self, tokens: int) -> None:
+        """Forget the ids of later rows."""
+        self._cache.rewind(tokens)
+
+
+class Told:
+    """A session that is told what to write: it computes all, and then names the next known id.
+
+    Random weights write nonsense that repeats itself; guesses at it say nothing about guesses at
+    code. Where the text is known, every engine can be made to write the same.
+    """
+
+    def __init__(self, session: Steps) -> None:
+        self.sizes, self._session = session.sizes, session
+        self.text: list[int] = []
+        self.prompt = 0  # tokens before the text
+
+    def new_cache(self) -> KvCache:
+        """Return an empty cache."""
+        return self._session.new_cache()
+
+    def step(
+        self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
+    ) -> npt.NDArray[np.float32]:
+        """Run `ids` [T] and return the last `keep` logits, with the text's ids the likeliest."""
+        logits = self._session.step(ids, cache, keep)
+        first = len(cache.ids) - keep + 1 - self.prompt  # place in the text, of the first row
+        for row, place in enumerate(range(first, first + keep)):
+            if 0 <= place < len(self.text):
+                logits[row, self.text[place]] = logits[row].max() + 1
+        return logits
+
+
+class Typing:
+    """Asks through the public way in."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._told = Told(model.session)
+        model.session = self._told  # type: ignore[assignment] # the engine needs Steps alone
+
+    def complete(self, prefix: str, suffix: str, text: list[int]) -> Reply:
+        """Complete at a cursor, writing `text`; the times start with the call."""
+        start = time.perf_counter()
+        stream = self._model.complete(
+            prefix, suffix, max_tokens=len(text), stop=(), sampling=Sampling(temperature=0)
+        )
+        self._told.text, self._told.prompt = text, stream.usage.prompt
+        moments = []
+        for _ in stream:
+            moments.append(time.perf_counter() - start)
+        usage = stream.usage
+        return {"first_s": moments[0], "all_s": moments[-1], **vars(usage)}
+
+
+def main() -> None:
+    """Load the variant, and work."""
+    bundle, variant, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    typing: list[Typing] = []
+
+    def load() -> Callable[[str], Ours]:
+        model = refact_edge.load(bundle, variant=variant, device="cpu", threads=threads)
+        session = model.session
+        typing.append(Typing(model))
+        return lambda _slot: Ours(session)
+
+    def versions() -> dict[str, str]:
+        onnxruntime = import_onnxruntime()
+        return {"refact-edge": refact_edge.__version__, "onnxruntime": onnxruntime.__version__}
+
+    own: dict[str, Callable[..., Reply]] = {"complete": lambda **asked: typing[0].complete(**asked)}
+    serve(load, versions, own)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What is typed: the texts around the cursor, the ids that each engine is given, the answers.
+
+Ids are made once, by our own tokenizer, trimming and layouts, and are the same for all engines.
+Weights are random, so the answers are given too: what was typed next, or stood in the file.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from refact_edge.runtime.bench.traces import Event, Trace, read_trace, shipped_traces, states
+from refact_edge.runtime.bundle import TOKENIZER, read_bundle
+from refact_edge.runtime.prompts import Layouts
+from refact_edge.runtime.tokens import Tokens
+from refact_edge.runtime.trim import trim
+
+ORDERS = ("spm", "psm")
+ABOVE, BELOW = 1505, 300  # tokens before and after the cursor
+HOLE = 400  # characters between the two
+TYPED = 5  # characters between the two requests
+ANSWER = 16  # tokens
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A cursor in a text, the prompt in each order, and the answer."""
+
+    prefix: str
+    suffix: str
+    ids: dict[str, list[int]]
+    text: list[int]
+
+
+class Prompter:
+    """Makes prompts as the model's public way in would."""
+
+    def __init__(self, bundle: Path) -> None:
+        opened = read_bundle(bundle)
+        self.context = opened.sizes.context
+        self._layouts = Layouts.from_manifest(opened.prompts)
+        self._tokens = Tokens(bundle / TOKENIZER)
+
+    def prompt(self, prefix: str, suffix: str, answer: str) -> Prompt:
+        """Return the prompt at a cursor; of the answer at most 16 tokens, and at least one."""
+        text = self._tokens.encode(answer or "\n")[:ANSWER]
+        ids = {}
+        for order in ORDERS:
+            room = self.context - len(text) - self._layouts.fim_overhead(order)
+            above, below = trim(prefix, suffix, room, self._tokens.encode)
+            ids[order] = self._layouts.fim_ids(order, above, below)
+        return Prompt(prefix, suffix, ids, text)
+
+    def code(self, tokens: int) -> list[int]:
+        """Return so many ids of code."""
+        ids = self._tokens.encode(_library())
+        if len(ids) < tokens:
+            raise ValueError(f"the standard library's files have {len(ids)} tokens, want {tokens}")
+        return ids[:tokens]
+
+    def keystroke(self) -> tuple[Prompt, Prompt]:
+        """Return a request in a real file, and the one after five more characters."""
+        text, decode = _library(), self._tokens.decode
+        cursor = len(decode(self._tokens.encode(text)[:ABOVE]))
+        after = cursor + HOLE
+        suffix = decode(self._tokens.encode(text[after : after + 8 * BELOW])[:BELOW])
+        return (
+            self.prompt(text[:cursor], suffix, text[cursor:after]),
+            self.prompt(text[: cursor + TYPED], suffix, text[cursor + TYPED : after]),
+        )
+
+    def trace(self, path: Path, limit: int | None) -> list[Prompt]:
+        """Return what the editor asks in a trace, at most `limit` times."""
+        asked = islice(asks_with_answers(read_trace(path)), limit)
+        return [self.prompt(*ask) for ask in asked]
+
+    def traces(self, quick: bool) -> dict[str, list[Prompt]]:
+        """Return the traces that ship, by name; a quick run takes the start of one."""
+        paths = shipped_traces()[-1:] if quick else shipped_traces()
+        return {path.stem: self.trace(path, 12 if quick else None) for path in paths}
+
+
+def asks_with_answers(trace: Trace) -> Iterator[tuple[str, str, str]]:
+    """Yield prefix and suffix of each ask, and what was then typed there."""
+    for number, (event, text, cursor) in enumerate(states(trace)):
+        if event.ask:
+            yield text[:cursor], text[cursor:], typed_next(trace.events[number + 1 :], cursor)
+
+
+def typed_next(events: tuple[Event, ...], cursor: int) -> str:
+    """Return what comes to stand behind the cursor before something else is edited."""
+    typed = ""
+    for event in events:
+        at = event.at - cursor
+        if at < 0 or at + event.delete > len(typed):
+            break
+        typed = typed[:at] + event.insert + typed[at + event.delete :]
+    return typed
+
+
+def _library() -> str:
+    folder = Path(sysconfig.get_path("stdlib"))
+    return "".join((folder / name).read_text() for name in ("argparse.py", "heapq.py", "shlex.py"))

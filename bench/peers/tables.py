@@ -1,0 +1,145 @@
+"""What was measured, as Markdown: the medians, and their ratios beside what is aimed at."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .engines import OPTIONAL, Runner
+from .prompts import ANSWER
+from .work import EDITS, WRITTEN
+
+SPEED, PART = "times as fast", "of its"  # how a ratio reads, and which side of the aim is good
+FIRST, ALL = "keystroke to first token", f"keystroke to {ANSWER} tokens"
+COLD = "cold start to first token"
+IMPORTED = "the same, after Python's imports"
+ANONYMOUS, MAPPED, PEAK = "memory of its own", "mapped from files", "peak memory"
+
+
+@dataclass
+class Taken:
+    """All that was measured: values by engine and measure, then by setting."""
+
+    values: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
+
+    def add(self, runner: Runner, measures: Mapping[str, float]) -> None:
+        """Take in what one turn gave."""
+        for measure, value in measures.items():
+            settings = self.values.setdefault((runner.engine, measure), {})
+            settings.setdefault(runner.setting, []).append(value)
+
+    def best(self, engine: str, measure: str) -> tuple[float, str] | None:
+        """Return the lowest median of an engine's settings, and the setting."""
+        settings = self.values.get((engine, measure))
+        if not settings:
+            return None
+        return min((statistics.median(values), name) for name, values in settings.items())
+
+    @property
+    def engines(self) -> list[str]:
+        """Engines in the order in which they came."""
+        return list(dict.fromkeys(engine for engine, _ in self.values))
+
+    @property
+    def measures(self) -> list[str]:
+        """Measures in the order in which they came."""
+        return list(dict.fromkeys(measure for _, measure in self.values))
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A ratio that is aimed at, between what two engines take for two measures."""
+
+    ours: str | tuple[str, ...]
+    theirs: str
+    measure: str
+    ratio: float | None
+    kind: str = SPEED
+    their_measure: str = ""
+
+    def met(self, found: float) -> bool:
+        """Whether a ratio is as good as the aim."""
+        if self.ratio is None:
+            return True
+        return found >= self.ratio if self.kind == SPEED else found <= self.ratio
+
+
+AIMS = (
+    *(Aim("int4", "Q4_0", f"prefill {n}", 1.25) for n in (512, 2048)),
+    *(Aim("hybrid", "Q4_0", f"prefill {n}", 2.0) for n in (512, 2048)),
+    *(Aim(OPTIONAL, "Q4_0", f"prefill {n}", 2.3) for n in (512, 2048)),
+    *(Aim(OPTIONAL, "OpenVINO", f"prefill {n}", 1.0) for n in (512, 2048)),
+    *(Aim("int8", "Q8_0", f"prefill {n}", 2.5) for n in (512, 2048)),
+    Aim("int4", "Q4_0", "decode at 64", 1.1),
+    Aim("int4", "Q4_0", "decode at 2048", 1.3),
+    Aim("int4", "Q4_0", f"{FIRST}, spm", 0.3, PART),
+    Aim("int4", "Q4_0", f"{FIRST}, spm", 0.03, PART, f"{FIRST}, psm"),
+    Aim("int4", "Q4_0", f"{ALL}, spm", 0.6, PART),
+    Aim("int4", "Q4_0", COLD, 0.6, PART),
+    Aim("int4", "Q4_0", ANONYMOUS, None, PART),
+    Aim("int4", "Q4_0", PEAK, None, PART),
+)
+
+
+def shown(measure: str, value: float) -> str:
+    """Return a value in the unit that suits its measure."""
+    if measure in (ANONYMOUS, MAPPED, PEAK):
+        return f"{value / 1e6:.0f} MB"
+    if measure.startswith("prefill"):
+        return f"{int(measure.split()[1]) / value:.0f} tokens/s"
+    return f"{value * 1e3:.1f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def medians(taken: Taken) -> str:
+    """Return the table of medians; of an engine's settings the better one, which is named."""
+
+    def cell(engine: str, measure: str) -> str:
+        best = taken.best(engine, measure)
+        if best is None:
+            return ""
+        return shown(measure, best[0]) + (f" ({best[1]})" if best[1] else "")
+
+    return table(
+        ["", *taken.engines],
+        ([m, *(cell(engine, m) for engine in taken.engines)] for m in taken.measures),
+    )
+
+
+def ratios(taken: Taken) -> str:
+    """Return the table of ratios beside what is aimed at."""
+    rows = []
+    for aim in (*AIMS, *_aims_of_traces(taken)):
+        ours = [aim.ours] if isinstance(aim.ours, str) else list(aim.ours)
+        found = ratio(taken, aim)
+        what = aim.measure
+        if aim.their_measure:
+            what += f", against {aim.their_measure}"
+        wanted = "" if aim.ratio is None else f"{'>=' if aim.kind == SPEED else '<='} {aim.ratio}x"
+        verdict = "" if found is None or aim.ratio is None else "yes" if aim.met(found) else "no"
+        measured = "not measured" if found is None else f"{found:.3g}x"
+        names = " or ".join(ours) or "best optional engine"
+        rows.append([what, f"{names} to {aim.theirs}", measured, wanted, verdict])
+    return table(["", "", "ratio", "aim", "met"], rows)
+
+
+def _aims_of_traces(taken: Taken) -> list[Aim]:
+    """Return what is aimed at where edits are typed again; our guesses beside none of theirs."""
+    written = [m for m in taken.measures if m.startswith(EDITS) and m.endswith(WRITTEN)]
+    return [Aim("int4", "Q4_0", measure, 2.0) for measure in written]
+
+
+def ratio(taken: Taken, aim: Aim) -> float | None:
+    """Return the ratio of the better one of ours: how many times as fast, or which part."""
+    ours = (aim.ours,) if isinstance(aim.ours, str) else aim.ours
+    found = [best[0] for name in ours if (best := taken.best(name, aim.measure))]
+    theirs = taken.best(aim.theirs, aim.their_measure or aim.measure)
+    if not found or theirs is None:
+        return None
+    return theirs[0] / min(found) if aim.kind == SPEED else min(found) / theirs[0]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

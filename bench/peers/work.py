@@ -1,0 +1,111 @@
+"""The pieces of work, and the turns in which engines do them.
+
+Every engine does a piece once before any does it again, and another one begins each round, so that
+what else the machine does meets all alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .engines import Runner
+from .prompts import ANSWER, ORDERS, Prompt
+
+# Does a piece of work; `ask` reaches the runner's worker. Returns seconds by what they measure.
+Ask = Callable[..., dict[str, Any]]
+Run = Callable[[Runner, Ask], Mapping[str, float]]
+
+LENGTHS = (512, 2048)  # tokens of a prompt that is read from its first token on
+DEPTHS = (64, 2048)  # tokens in the cache before those that are written
+STEPS = 24  # tokens written one by one
+EDITS, WRITTEN = "edits of ", "decode"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some work, how many rounds it is done, and about how many tokens it costs."""
+
+    name: str
+    run: Run
+    rounds: int
+    tokens: int
+
+
+def turns(pieces: Sequence[Piece], runners: Sequence[Runner]) -> Iterator[tuple[Piece, Runner]]:
+    """Yield who does what, in order."""
+    for number in range(max((piece.rounds for piece in pieces), default=0)):
+        shift = number % len(runners) if runners else 0
+        for piece in pieces:
+            if number < piece.rounds:
+                yield from ((piece, runner) for runner in (*runners[shift:], *runners[:shift]))
+
+
+def _slot(runner: Runner, tokens: int) -> str:
+    """Return the slot for so many tokens: two, so that nobody need read a long prompt again."""
+    return f"{runner.slot} {'deep' if tokens >= max(LENGTHS) else 'short'}"
+
+
+def reading(ids: Sequence[int], rounds: int) -> Piece:
+    """Read a prompt."""
+    name = f"prefill {len(ids)}"
+
+    def run(runner: Runner, ask: Ask) -> Mapping[str, float]:
+        return {name: ask("prefill", slot=_slot(runner, len(ids)), ids=ids)["seconds"]}
+
+    return Piece(name, run, rounds, len(ids))
+
+
+def writing(ids: Sequence[int], depth: int, rounds: int) -> Piece:
+    """Write some tokens one by one behind others."""
+    name, given = f"decode at {depth}", ids[: depth + STEPS]
+
+    def run(runner: Runner, ask: Ask) -> Mapping[str, float]:
+        return {name: ask("decode", slot=_slot(runner, depth), ids=given, depth=depth)["seconds"]}
+
+    return Piece(name, run, rounds, 4 * STEPS)
+
+
+def answer(runner: Runner, ask: Ask, prompt: Prompt, order: str = ORDERS[0]) -> dict[str, Any]:
+    """Have a runner answer a prompt its own way; the peers go on from the longest prefix."""
+    if runner.ours:
+        reply = ask("complete", prefix=prompt.prefix, suffix=prompt.suffix, text=prompt.text)
+        if reply["prompt"] != len(prompt.ids[order]):
+            raise ValueError(
+                f"{runner.name} was shown {reply['prompt']} tokens, its peers "
+                f"{len(prompt.ids[order])}: prompts are no longer made alike"
+            )
+        return reply
+    slot = f"{runner.slot} {order}"
+    return ask("ask", slot=slot, ids=prompt.ids[order], text=prompt.text)
+
+
+def keystroke(before: Prompt, after: Prompt, rounds: int) -> Piece:
+    """Answer, and once more after some more characters; the second answer counts."""
+
+    def run(runner: Runner, ask: Ask) -> Mapping[str, float]:
+        taken = {}
+        for order in ORDERS[:1] if runner.ours else ORDERS:
+            answer(runner, ask, before, order)
+            reply = answer(runner, ask, after, order)
+            taken[f"keystroke to first token, {order}"] = reply["first_s"]
+            taken[f"keystroke to {ANSWER} tokens, {order}"] = reply["all_s"]
+        return taken
+
+    return Piece("keystroke", run, rounds, 2000)
+
+
+def replay(name: str, prompts: Sequence[Prompt], rounds: int) -> Piece:
+    """Answer all that is asked in a trace; the first one, which finds nothing cached, aside."""
+
+    def run(runner: Runner, ask: Ask) -> Mapping[str, float]:
+        replies = [answer(runner, ask, prompt) for prompt in prompts][1:]
+        first = sum(reply["first_s"] for reply in replies)
+        rest = sum(reply["all_s"] for reply in replies) - first
+        return {
+            f"{EDITS}{name}: keystroke to first token": first / len(replies),
+            f"{EDITS}{name}: {WRITTEN}": rest / sum(reply["new"] - 1 for reply in replies),
+        }
+
+    return Piece(f"{EDITS}{name}", run, rounds, 2000 + 40 * len(prompts))

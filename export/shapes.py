@@ -1,0 +1,162 @@
+"""Bundles of random weights, packed from the start: for speed and memory, never for quality.
+
+`fabricate` makes a checkpoint, which `export` then converts. Here codes are drawn as such, with
+scales about which trained weights would have, so that a bundle of the published shape takes
+seconds and no other disk than its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..quant.pack import NO_ERROR, Array, Packed, code_range, part_bytes
+from ..quant.report import rounded
+from ..quant.schemes import Floats, Form, Rows, Scheme, require_schemes
+from ..runtime import bundle as layout
+from ..runtime.errors import ExportError
+from .architectures import WeightSpec, find
+from .architectures.gpt_refact import PUBLISHED, PUBLISHED_TOKENS, Config
+from .beside import beside, check_space, check_writable
+from .blocks import Stored
+from .checkpoint import Checkpoint, Floating
+from .convert import _manifest, _write_json, _write_side_files
+from .fabricate import STANDARD_DEVIATION, made_up_tokenizer
+from .inspect import Inspected
+from .progress import SILENT, Advance, Track
+from .variants import _write_graphs, specs_of
+from .weights import VariantWriter, estimate_bytes, form_of
+
+MODEL_TYPE = "gpt_refact"
+SHAPE = "refact-1.6b"
+
+
+def refact_1_6b(target: Path, variants: list[str], track: Track) -> None:
+    """Write a bundle of the published model's shape; see `fabricate_bundle`."""
+    fabricate_bundle(target, variants, track=track)
+
+
+def fabricate_bundle(
+    target: Path,
+    variants: list[str],
+    *,
+    shape: str = SHAPE,
+    config: Config = PUBLISHED,
+    tokens: int = PUBLISHED_TOKENS,
+    seed: int = 0,
+    track: Track = SILENT,
+) -> None:
+    """Write a bundle of random packed weights, with a made-up tokenizer of that many tokens.
+
+    Raises:
+        OptionError: when a variant is unknown.
+        ExportError: when `target` exists or the disk is full.
+
+    """
+    schemes = require_schemes(variants)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise ExportError(f"{target} exists; choose another folder")
+    check_writable(target)
+    with beside(target) as work, tempfile.TemporaryDirectory() as source:
+        tokenizer = json.dumps(made_up_tokenizer(tokens))
+        (Path(source) / layout.TOKENIZER).write_text(tokenizer, encoding="utf-8")
+        found = _nothing_found(Path(source), config, tokens, f"random weights, seed {seed}")
+        check_space(target, sum(estimate_bytes(specs_of(found), scheme) for scheme in schemes))
+        (work / layout.GRAPH_FOLDER).mkdir()
+        total = len(schemes) * sum(math.prod(spec.shape) for spec in specs_of(found))
+        with track(f"making {shape}", total) as advance:
+            written = [_write_variant(work, found, scheme, seed, advance) for scheme in schemes]
+        _write_side_files(work, found, [scheme.name for scheme in schemes], None)
+        manifest = _manifest(work, found, schemes, written, [])
+        manifest["provenance"]["shape"] = shape
+        _write_json(work / layout.MANIFEST, manifest)
+
+
+def _write_variant(
+    work: Path, found: Inspected, scheme: Scheme, seed: int, advance: Advance
+) -> VariantWriter:
+    writer = RandomWriter(work / layout.weights_file(scheme.name), scheme)
+    random = np.random.default_rng(seed)
+    try:
+        for spec in specs_of(found):
+            writer.draw(spec, random)
+            advance(math.prod(spec.shape))
+    finally:
+        writer.close()
+    _write_graphs(work, found.architecture, found.config, scheme, writer)
+    return writer
+
+
+class RandomWriter(VariantWriter):
+    """The data file of a variant whose weights stand for nothing."""
+
+    def draw(self, spec: WeightSpec, random: np.random.Generator) -> None:
+        """Append a weight drawn at random."""
+        rows, columns = (1, *spec.shape)[-2:]
+        packed = random_packed((rows, columns), form_of(spec, self.scheme), random)
+        if spec.role == "norm":
+            packed.parts["values"] = np.ones_like(packed.parts["values"])
+        located = {}
+        for part, array in packed.parts.items():
+            laid_out = self._lay_out(array, part, spec, packed)
+            located[part] = self._append(np.ascontiguousarray(laid_out))
+        self.stored[spec.name] = Stored(packed.form, packed.shape, located)
+        if spec.role != "norm":
+            self._elements += rows * columns
+            self._bits += 8 * sum(place.length for place in located.values())
+
+    def report(self) -> dict[str, Any]:
+        """Return the one figure that means something: nothing was rounded."""
+        return {"bits_per_weight": rounded(self._bits / self._elements)}
+
+
+def random_packed(shape: tuple[int, int], form: Form, random: np.random.Generator) -> Packed:
+    """Return a weight [N, K] as if packed, its values about as large as in a fresh model."""
+    rows, columns = shape
+    if isinstance(form, Floats):
+        values = random.standard_normal(shape, np.float32) * np.float32(STANDARD_DEVIATION)
+        return Packed(form, shape, {"values": values.astype(form.type)}, NO_ERROR)
+    low, high = code_range(form)
+    scale = STANDARD_DEVIATION * np.sqrt(12) / (high - low + 1)  # of evenly spread codes
+    codes = _bytes(part_bytes(shape, form)[0], random)
+    parts: dict[str, Array]
+    if isinstance(form, Rows):
+        # Kernels read [K, N], and these are drawn as they lie there.
+        drawn = np.maximum(codes.view(np.int8), np.int8(low)).reshape(columns, rows).T
+        parts = {"codes": drawn, "scales": np.full(rows, scale, np.float32)}
+    else:
+        blocks = -(-columns // form.size)
+        laid_out = codes.reshape(rows, -1)
+        laid_out[:, columns * form.bits // 8 :] = 0  # what pads a short last block
+        parts = {
+            "codes": laid_out.reshape(rows, blocks, -1),
+            "scales": np.full((rows, blocks), scale, np.float16),
+        }
+    return Packed(form, shape, parts, NO_ERROR)
+
+
+def _bytes(count: int, random: np.random.Generator) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    words = random.integers(0, 2**64 - 1, -(-count // 8), np.uint64, endpoint=True)
+    return words.view(np.uint8)[:count]
+
+
+def _nothing_found(source: Path, config: Config, tokens: int, origin: str) -> Inspected:
+    """Return a checkpoint without tensors, which is all that graphs and manifest ask for."""
+
+    def read(name: str) -> Floating:
+        raise NotImplementedError(f"{name} was never made")
+
+    architecture = find(MODEL_TYPE)
+    return Inspected(
+        checkpoint=Checkpoint(source, {}, {}, (), read),
+        architecture=architecture,
+        model_type=MODEL_TYPE,
+        config=config,
+        sizes=architecture.sizes(config, tokens),
+        source_files=[{"file": origin, "bytes": 0, "sha256": ""}],
+    )

@@ -1,0 +1,64 @@
+"""What bounds decoding: how fast this machine reads memory, and how much a token reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from ..bundle import Bundle, engine_graph
+from ..graphcheck import summarize
+
+BUFFER_BYTES = 512 * 2**20  # much larger than any cache
+_PASSES = 4
+_TOPOLOGY = Path("/sys/devices/system/cpu")
+_FLOAT_BYTES = {"float32": 4, "float16": 2}
+
+
+def read_bandwidth(
+    threads: int,
+    buffer_bytes: int = BUFFER_BYTES,
+    clock: Callable[[], float] = perf_counter,
+) -> float:
+    """Return the bytes a second that threads read together: the best of some passes.
+
+    Each thread looks for the largest float of a part of its own; numpy lets go of the interpreter
+    meanwhile, and reads as fast as memory allows.
+    """
+    # Written to, as untouched pages would all be one page of zeros.
+    parts = [np.ones(buffer_bytes // threads // 4, np.float32) for _ in range(threads)]
+    size = sum(part.nbytes for part in parts)
+    taken = []
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(np.max, parts))
+        for _ in range(_PASSES):
+            start = clock()
+            list(pool.map(np.max, parts))
+            taken.append(clock() - start)
+    return size / min(taken)
+
+
+def physical_cores() -> int:
+    """Return the cores that this process may use, which is how many threads a session takes."""
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    siblings = set()
+    for cpu in usable:
+        file = _TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+        siblings.add(file.read_text() if file.is_file() else str(cpu))
+    return len(siblings) or os.cpu_count() or 1
+
+
+def weights_read_bytes(bundle: Bundle, variant: str) -> int:
+    """Return the bytes of weights that one token reads: all but the table of ids, as stored.
+
+    Of that table a token reads one row. It lies first in the file, before the first norm.
+    """
+    norm_bytes = bundle.sizes.width * _FLOAT_BYTES[bundle.variants[variant].kv_type]
+    external = summarize(bundle.path / engine_graph(variant)).external
+    lengths = [length for _, length in sorted({(offset, length) for _, offset, length in external})]
+    first = lengths.index(norm_bytes) if norm_bytes in lengths else 0
+    return sum(lengths[first:])

@@ -1,0 +1,207 @@
+"""The command `refact-edge bench`: how fast a bundle is on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ..bundle import default_bundle, read_bundle
+from ..doctor import examine
+from ..errors import BundleError, OptionError
+from ..load import load
+from .bandwidth import physical_cores
+from .figures import Replays, Throughput, typing_of
+from .passes import plan_for
+from .plot import check_plot, write_plot
+from .replay import MAX_TOKENS, replay
+from .rounds import run_round, subject_of, summarize
+from .shapes import shaped
+from .table import throughput_lines, typing_lines
+from .traces import asks, read_trace, shipped_traces
+
+_PATH = click.Path(path_type=Path)
+_DEFAULT = "throughput"
+
+
+class _Bench(click.Group):
+    """Takes what is neither a command nor a question for help as the arguments of throughput."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, *ctx.help_option_names):
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+def _common(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what both commands take: a bundle or a shape, and how it is run."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+        click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
+        click.option("--variant", help="int4, int8, fp32 or hybrid; the best for a CPU."),
+        click.option("--keep", type=_PATH, metavar="DIR", help="Keep the shape's bundle there."),
+        click.option("--shape", help="In place of BUNDLE, random weights: refact-1.6b."),
+        click.argument("bundle", type=_PATH, required=False),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=_Bench)
+def bench() -> None:
+    """Measure how fast a bundle is on this machine.
+
+    Without a command it is `throughput`, whose options it takes.
+
+    \b
+    Examples:
+      refact-edge bench bundle
+      refact-edge bench --shape refact-1.6b
+      refact-edge bench typing bundle --json
+    """
+
+
+@bench.command(_DEFAULT)
+@_common
+@click.option("--rounds", default=3, show_default=True, help="How often all is measured.")
+@click.option("--longest", type=int, metavar="TOKENS", help="The longest prompt.")
+@click.option("--plot", type=_PATH, metavar="FILE", help="Draw into an .svg or .png.")
+def throughput(
+    bundle: Path | None,
+    shape: str | None,
+    keep: Path | None,
+    variant: str | None,
+    threads: int | None,
+    as_json: bool,
+    rounds: int,
+    longest: int | None,
+    plot: Path | None,
+) -> None:
+    """Measure prompts, single tokens, start and memory.
+
+    Each round is a fresh process that measures everything: the time to its first token, prompts of
+    128 to 4096 tokens, tokens at several depths, memory after that, and how fast memory is read,
+    which bounds decoding. Sampling is not part of it. Files are in the system's cache.
+
+    \b
+    Examples:
+      refact-edge bench bundle --variant int8
+      refact-edge bench bundle --rounds 9 --json
+      refact-edge bench --shape refact-1.6b --keep random-1.6b --plot speed.svg
+    """
+    if rounds < 1:
+        raise OptionError(f"rounds {rounds}; expected 1 or more")
+    if plot is not None:
+        check_plot(plot)
+    with _bundle(bundle, shape, keep, variant) as path:
+        opened = read_bundle(path)
+        plan = plan_for(opened.sizes.context, longest)
+        subject = subject_of(opened, variant, threads, _cpu())
+        with _bar("measuring", rounds * plan.work_tokens) as advance:
+            done = [run_round(subject, plan, advance) for _ in range(rounds)]
+    found = summarize(subject, plan, done)
+    if plot is not None:
+        write_plot(plot, found)
+    _show(shape, found, throughput_lines(found), as_json)
+
+
+@bench.command()
+@_common
+@click.option("--trace", type=_PATH, multiple=True, help="Your own trace; may be repeated.")
+@click.option("--max-tokens", default=MAX_TOKENS, show_default=True, help="Of each completion.")
+def typing(
+    bundle: Path | None,
+    shape: str | None,
+    keep: Path | None,
+    variant: str | None,
+    threads: int | None,
+    as_json: bool,
+    trace: tuple[Path, ...],
+    max_tokens: int,
+) -> None:
+    """Replay typing, and measure how long completions take.
+
+    Three traces come with the program: a function is written, lines are edited in the middle of
+    another, and somebody jumps about in a file. Each request finds in the caches what the earlier
+    ones left; all are greedy. Pauses are not waited for. With --shape the tokenizer is made up too,
+    and takes almost three tokens where a trained one takes one.
+
+    \b
+    Examples:
+      refact-edge bench typing bundle
+      refact-edge bench typing bundle --json
+      refact-edge bench typing bundle --trace mine.jsonl --max-tokens 32
+    """
+    traces = [read_trace(path) for path in trace or shipped_traces()]
+    total = sum(len(list(asks(one))) for one in traces)
+    with _bundle(bundle, shape, keep, variant) as path:
+        model = load(path, variant=variant, device="cpu", threads=threads)
+        with _bar("replaying", total) as advance:
+            served = [replay(model, one, max_tokens=max_tokens, advance=advance) for one in traces]
+    found = Replays(
+        bundle=str(path),
+        variant=model.variant,
+        device=model.device,
+        threads=threads or physical_cores(),
+        cpu=_cpu(),
+        max_tokens=max_tokens,
+        traces=tuple(typing_of(one.name, [its]) for one, its in zip(traces, served, strict=True)),
+        overall=typing_of("all", served),
+    )
+    _show(shape, found, typing_lines(found), as_json)
+
+
+def _cpu() -> str:
+    return next(finding.state for finding in examine(None) if finding.subject == "cpu")
+
+
+def _show(
+    shape: str | None, found: Throughput | Replays, lines: Iterator[str], as_json: bool
+) -> None:
+    if as_json:
+        click.echo(json.dumps({"shape": shape, **asdict(found)}))
+        return
+    for line in lines:
+        click.echo(line)
+
+
+@contextmanager
+def _bundle(
+    bundle: Path | None, shape: str | None, keep: Path | None, variant: str | None
+) -> Iterator[Path]:
+    """Yield the bundle that was named, the demo's, or one made of a shape."""
+    if keep is not None and shape is None:
+        raise OptionError("--keep keeps what --shape makes; give both")
+    if shape is None:
+        if bundle is None:
+            if not default_bundle().exists():
+                raise BundleError(
+                    "no bundle was named and there is no demo bundle; name one, take "
+                    "--shape refact-1.6b, or make the demo's: make demo"
+                )
+            click.echo("using the demo bundle, a toy model; name another as BUNDLE", err=True)
+        yield bundle or default_bundle()
+        return
+    if bundle is not None:
+        raise OptionError(f"give the bundle {bundle} or --shape {shape}, not both")
+    with shaped(
+        shape, variant, keep, tell=lambda line: click.echo(line, err=True), track=_bar
+    ) as path:
+        yield path
+
+
+@contextmanager
+def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar with a time estimate on standard error; nothing when not a terminal."""
+    hidden = not sys.stderr.isatty()
+    if hidden:
+        click.echo(f"{label} ...", err=True)
+    with click.progressbar(
+        length=total, label=f"{label:24}", file=sys.stderr, show_eta=True, hidden=hidden
+    ) as bar:
+        yield bar.update

@@ -1,0 +1,82 @@
+"""Throughput as a plot: prompts by length, tokens by depth, and the limit of the latter."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import MissingExtraError, OptionError
+from .figures import Spread, Throughput
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = (".svg", ".png")
+
+
+def check_plot(file: Path) -> None:
+    """See that a plot can be written to `file`, before long work.
+
+    Raises:
+        OptionError: when it has another ending, is a folder or cannot be written.
+        MissingExtraError: when matplotlib is not installed, which draws.
+
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "report")
+    if file.suffix.lower() not in FORMATS or file.is_dir():
+        raise OptionError(f"plot {file}; expected a file that ends with {' or '.join(FORMATS)}")
+    try:
+        with tempfile.TemporaryFile(dir=file.absolute().parent):
+            pass
+    except OSError as error:
+        raise OptionError(f"plot {file} cannot be written: {error.strerror}") from error
+
+
+def write_plot(file: Path, found: Throughput) -> None:
+    """Draw into a file, whole or not at all; no date makes two of them differ.
+
+    Raises:
+        MissingExtraError: when matplotlib is not installed, which draws.
+
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "report") from error
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    figure.suptitle(f"{found.variant}, {found.threads} threads, {found.rounds} rounds")
+    _draw(left, [one.tokens for one in found.prefill], [one.tokens_per_s for one in found.prefill])
+    left.set(title="Reading a prompt", xlabel="tokens of the prompt", ylabel="tokens/s")
+    _draw(
+        right,
+        [one.depth_tokens for one in found.decode],
+        [one.tokens_per_s for one in found.decode],
+    )
+    limit = 1e3 / found.limit_ms.median
+    right.axhline(limit, linestyle="--", color="gray", label="limit of memory")
+    right.set(title="Writing", xlabel="tokens before", ylabel="tokens/s")
+    right.legend()
+    for axes in (left, right):
+        axes.set_ylim(bottom=0)
+    draft = file.with_name(f".{file.name}.partial{file.suffix}")
+    try:
+        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "refact-edge"}):
+            undated = {"Date": None} if file.suffix.lower() == ".svg" else None
+            figure.savefig(draft, metadata=undated)
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _draw(axes: Axes, places: Sequence[int], spreads: Sequence[Spread]) -> None:
+    medians = [spread.median for spread in spreads]
+    below = [spread.median - spread.low for spread in spreads]
+    above = [spread.high - spread.median for spread in spreads]
+    axes.errorbar(places, medians, yerr=(below, above), marker="o", capsize=4)
+    axes.grid(alpha=0.3)

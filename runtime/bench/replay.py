@@ -1,0 +1,59 @@
+"""Replaying an editing trace: every request that the editor made, one after the other.
+
+Pauses are not waited for. What one request leaves in the model's caches the next one finds, as
+while one types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+from ..model import Model
+from ..sampling import Sampling
+from .figures import Served
+from .traces import Ask, Trace, asks
+
+MAX_TOKENS = 16
+
+
+def replay(
+    model: Model,
+    trace: Trace,
+    *,
+    max_tokens: int = MAX_TOKENS,
+    advance: Callable[[int], None] = lambda _requests: None,
+    clock: Callable[[], float] = perf_counter,
+) -> list[Served]:
+    """Ask a model, greedily, all that a trace asks; `advance` is told of each request.
+
+    Raises:
+        OptionError: when `max_tokens` does not fit the model's context.
+
+    """
+    served = []
+    for ask in asks(trace):
+        served.append(_serve(model, ask, max_tokens, clock))
+        advance(1)
+    return served
+
+
+def _serve(model: Model, ask: Ask, max_tokens: int, clock: Callable[[], float]) -> Served:
+    start = clock()
+    first: float | None = None
+    stream = model.complete(
+        ask.prefix, ask.suffix, max_tokens=max_tokens, stop=(), sampling=Sampling(temperature=0)
+    )
+    with stream:
+        for _ in stream:
+            first = clock() if first is None else first
+    end, usage = clock(), stream.usage
+    return Served(
+        # An empty answer is complete at once.
+        first_token_ms=1e3 * ((end if first is None else first) - start),
+        total_ms=1e3 * (end - start),
+        prompt_tokens=usage.prompt,
+        cached_tokens=usage.cached,
+        drafted=usage.drafted,
+        accepted=usage.accepted,
+    )

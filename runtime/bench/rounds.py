@@ -1,0 +1,186 @@
+"""Rounds of throughput, each in a fresh process, and what they sum up to.
+
+Every round measures everything, so that whatever else the machine does meets all figures alike.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from .. import hybrid
+from ..bundle import Bundle, verify_variant
+from ..errors import DeviceError, OptionError, RefactEdgeError
+from ..load import PREFERENCE, required_variants
+from ..session import SessionOptions
+from .bandwidth import physical_cores, weights_read_bytes
+from .figures import Decode, MemoryUse, Prefill, Spread, Throughput
+from .memory import Memory
+from .passes import Advance, Plan
+
+WORKER = "refact_edge.runtime.bench.worker"
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one process measured."""
+
+    cold_start_ms: float
+    prefill_ms: dict[int, float]
+    decode_ms: dict[int, float]
+    memory: Memory
+    read_bandwidth_bytes_per_s: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a variant of a bundle, on so many threads of a machine."""
+
+    bundle: Path
+    variant: str
+    threads: int
+    cpu: str
+    weights_read_bytes: int  # a token
+
+
+def subject_of(bundle: Bundle, variant: str | None, threads: int | None, cpu: str) -> Subject:
+    """Return what is measured of a bundle: the variant and the threads that `load` would choose.
+
+    Raises:
+        OptionError: when the bundle lacks the variant, none is chosen on a CPU by itself, or
+            `threads` is not positive.
+        BundleError: when files of the variant are missing.
+
+    """
+    best = [name for name in PREFERENCE["cpu"] if name in bundle.variants]
+    chosen = [variant] if variant else best
+    if not chosen:
+        raise OptionError(
+            f"{bundle.path} holds only {', '.join(bundle.variants)}; name it with --variant"
+        )
+    parts = required_variants(bundle, chosen[0])
+    for part in parts:
+        verify_variant(bundle, part, hashes=False)
+    writer = hybrid.WRITER if len(parts) > 1 else parts[0]
+    options = SessionOptions("cpu", threads)
+    return Subject(
+        bundle=bundle.path,
+        variant=chosen[0],
+        threads=options.threads or physical_cores(),
+        cpu=cpu,
+        weights_read_bytes=weights_read_bytes(bundle, writer),
+    )
+
+
+def run_round(
+    subject: Subject, plan: Plan, advance: Advance, clock: Callable[[], float] = perf_counter
+) -> Round:
+    """Start a process, and return what it found and how long it took to its first token.
+
+    Raises:
+        RefactEdgeError: with what stopped it.
+        DeviceError: when the system ended it, as for want of memory.
+
+    """
+    arguments = (subject.bundle, subject.variant, subject.threads, plan.longest)
+    start, ready, found = clock(), 0.0, None
+    with _started([sys.executable, "-m", WORKER, *map(str, arguments)]) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            ((kind, content),) = json.loads(line).items()
+            if kind == "ready":
+                ready = clock()
+            elif kind == "advance":
+                advance(content)
+            elif kind == "error":
+                raise RefactEdgeError(content)
+            else:
+                found = _round(content, 1e3 * (ready - start))
+        code = process.wait()
+    if code < 0:
+        raise DeviceError(
+            f"the system ended the measuring process (signal {-code}), perhaps for want of memory; "
+            "take a smaller variant or --longest"
+        )
+    if found is None:
+        raise RuntimeError(f"the measuring process ended with {code}")
+    return found
+
+
+def summarize(subject: Subject, plan: Plan, rounds: Sequence[Round]) -> Throughput:
+    """Sum up rounds; shares of the limit compare figures of the same round."""
+    limits = [1e3 * subject.weights_read_bytes / one.read_bandwidth_bytes_per_s for one in rounds]
+    return Throughput(
+        bundle=str(subject.bundle),
+        variant=subject.variant,
+        device="cpu",
+        threads=subject.threads,
+        cpu=subject.cpu,
+        rounds=len(rounds),
+        read_bandwidth_bytes_per_s=Spread.of(one.read_bandwidth_bytes_per_s for one in rounds),
+        weights_read_bytes=subject.weights_read_bytes,
+        limit_ms=Spread.of(limits),
+        prefill=tuple(
+            Prefill(
+                length,
+                Spread.of(one.prefill_ms[length] for one in rounds),
+                Spread.of(1e3 * length / one.prefill_ms[length] for one in rounds),
+            )
+            for length in plan.lengths
+        ),
+        decode=tuple(
+            Decode(
+                depth,
+                Spread.of(one.decode_ms[depth] for one in rounds),
+                Spread.of(1e3 / one.decode_ms[depth] for one in rounds),
+                Spread.of(
+                    limit / one.decode_ms[depth] for limit, one in zip(limits, rounds, strict=True)
+                ),
+            )
+            for depth in plan.depths
+        ),
+        cold_start_ms=Spread.of(one.cold_start_ms for one in rounds),
+        memory=MemoryUse(
+            plan.longest,
+            _known([one.memory.anonymous_bytes for one in rounds]),
+            _known([one.memory.mapped_bytes for one in rounds]),
+            _known([one.memory.peak_bytes for one in rounds]),
+        ),
+    )
+
+
+@contextmanager
+def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a process, and end it when what is done with it ends.
+
+    In a session of its own it does not see Ctrl-C, of which it would have something to say.
+    """
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # of one that has ended, nothing
+
+
+def _round(content: dict[str, Any], cold_start_ms: float) -> Round:
+    return Round(
+        cold_start_ms=cold_start_ms,
+        prefill_ms=dict(content["prefill_ms"]),
+        decode_ms=dict(content["decode_ms"]),
+        memory=Memory(**content["memory"]),
+        read_bandwidth_bytes_per_s=content["read_bandwidth_bytes_per_s"],
+    )
+
+
+def _known(values: Sequence[int | None]) -> Spread | None:
+    known = [value for value in values if value is not None]
+    return Spread.of(known) if known else None

@@ -1,0 +1,81 @@
+"""Figures as lines for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .figures import Percentiles, Replays, Spread, Throughput
+
+UNKNOWN = "not known on this system"
+
+
+def throughput_lines(found: Throughput) -> Iterator[str]:
+    """Yield what `refact-edge bench` prints."""
+    bandwidth, limit = found.read_bandwidth_bytes_per_s, found.limit_ms
+    yield f"{found.bundle}: {found.variant} on {found.device}, {found.threads} threads"
+    yield f"{found.cpu}"
+    yield f"medians of {found.rounds} rounds, each a fresh process, and the lowest and highest"
+    yield (
+        f"memory reads at {bandwidth.median / 1e9:.1f} GB/s ({bandwidth.low / 1e9:.1f} to "
+        f"{bandwidth.high / 1e9:.1f}): {found.weights_read_bytes / 1e6:.0f} MB of weights a token "
+        f"take {limit.median:.3g} ms at least"
+    )
+    yield ""
+    yield f"{'prefill':>10} {'ms':>10} {'low':>10} {'high':>10} {'tokens/s':>10}"
+    for prompt in found.prefill:
+        yield f"{prompt.tokens:10} {_three(prompt.prefill_ms)} {prompt.tokens_per_s.median:10.1f}"
+    yield ""
+    yield (
+        f"{'decode at':>10} {'ms/token':>10} {'low':>10} {'high':>10} {'tokens/s':>10} "
+        f"{'of the limit':>13}"
+    )
+    for written in found.decode:
+        share = written.share_of_limit
+        yield (
+            f"{written.depth_tokens:10} {_three(written.decode_ms)} "
+            f"{written.tokens_per_s.median:10.1f} {share.median:13.0%} "
+            f"({share.low:.0%} to {share.high:.0%})"
+        )
+    yield ""
+    yield f"{'cold start':>10} {_three(found.cold_start_ms)} ms to the first token, files cached"
+    memory = found.memory
+    for name, used in (
+        ("anonymous", memory.anonymous_bytes),
+        ("mapped", memory.mapped_bytes),
+        ("peak", memory.peak_bytes),
+    ):
+        if used is None:
+            yield f"{name:>10} {UNKNOWN}"
+        else:
+            yield f"{name:>10} {_three(used, 1e6)} MB after {memory.after_tokens} tokens"
+    yield "prefill is bound by arithmetic, whose limit is not measured"
+
+
+def typing_lines(found: Replays) -> Iterator[str]:
+    """Yield what `refact-edge bench typing` prints."""
+    yield (
+        f"{found.bundle}: {found.variant} on {found.device}, {found.threads} threads, "
+        f"{found.max_tokens} tokens a completion"
+    )
+    yield f"{found.cpu}"
+    yield ""
+    yield (
+        f"{'':10} {'requests':>8} {'first token, ms':>19} {'to the end, ms':>19} "
+        f"{'prompt':>8} {'evaluated':>9} {'reused':>7} {'accepted':>12}"
+    )
+    yield f"{'':10} {'':8} {'p50':>9} {'p95':>9} {'p50':>9} {'p95':>9}"
+    for one in (*found.traces, found.overall):
+        yield (
+            f"{one.name:10.10} {one.requests:8} {_both(one.first_token_ms)} {_both(one.total_ms)} "
+            f"{one.prompt_tokens:8} {one.evaluated_tokens:9} {one.reused_share:7.1%} "
+            f"{f'{one.accepted} of {one.drafted}':>12}"
+        )
+
+
+def _three(spread: Spread, unit: float = 1.0) -> str:
+    values = (spread.median, spread.low, spread.high)
+    return " ".join(f"{value / unit:10.1f}" for value in values)
+
+
+def _both(times: Percentiles) -> str:
+    return f"{times.p50:9.1f} {times.p95:9.1f}"

@@ -1,0 +1,164 @@
+"""`refact-edge bench` as its user meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from fakes import CountingSession
+
+from refact_edge.runtime.bench.cli import bench
+from refact_edge.runtime.bench.rounds import WORKER
+from refact_edge.runtime.bundle import read_bundle
+from refact_edge.runtime.errors import OptionError
+from refact_edge.runtime.model import Model
+
+COMMAND = [sys.executable, "-m", "refact_edge.runtime", "bench"]
+Done = subprocess.CompletedProcess[str]
+
+
+def _run(*arguments: object) -> Done:
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    file = tmp_path / "mine.jsonl"
+    lines = [{"trace": 1, "name": "mine", "file": "a.py", "text": "x = 1\n"}]
+    lines += [{"ms": 9, "at": 6 + i, "delete": 0, "insert": "y", "ask": True} for i in range(4)]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    return file
+
+
+def test_throughput_gives_its_figures_as_json_and_draws_them(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "speed.svg"
+    done = _run(
+        tiny_bundle, "--rounds", 2, "--longest", 200, "--threads", 1, "--json", "--plot", plot
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["variant"], found["threads"], found["rounds"]) == ("int4", 1, 2)
+    assert [prompt["tokens"] for prompt in found["prefill"]] == [128, 200]
+    assert [written["depth_tokens"] for written in found["decode"]] == [64]
+    spreads = [
+        found["read_bandwidth_bytes_per_s"],
+        found["cold_start_ms"],
+        found["limit_ms"],
+        found["prefill"][0]["prefill_ms"],
+        found["decode"][0]["decode_ms"],
+        found["decode"][0]["share_of_limit"],
+    ]
+    if sys.platform == "linux":
+        spreads += [found["memory"][f"{name}_bytes"] for name in ("anonymous", "mapped", "peak")]
+    for spread in spreads:
+        assert 0 < spread["low"] <= spread["median"] <= spread["high"]
+    assert "Writing" in plot.read_text()
+
+
+def test_bench_alone_is_throughput_and_prints_a_table(tiny_bundle: Path) -> None:
+    done = _run("--rounds", 1, "--longest", 64, "--variant", "hybrid", tiny_bundle)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{tiny_bundle}: hybrid on cpu, ")
+    assert "of the limit" in done.stdout
+    assert done.stderr == "measuring ...\n"
+
+
+def test_typing_gives_its_figures_as_json(tiny_bundle: Path, trace: Path) -> None:
+    done = _run("typing", tiny_bundle, "--trace", trace, "--max-tokens", 2, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    (mine,) = found["traces"]
+    assert mine.keys() == found["overall"].keys() == {
+        "name", "requests", "first_token_ms", "total_ms", "prompt_tokens", "evaluated_tokens",
+        "reused_share", "drafted", "accepted",
+    }  # fmt: skip
+    assert mine["first_token_ms"].keys() == mine["total_ms"].keys() == {"p50", "p95"}
+    assert (mine["name"], mine["requests"]) == ("mine", 4)
+    assert 0 < mine["reused_share"] < 1
+    assert 0 < mine["evaluated_tokens"] < mine["prompt_tokens"]
+    assert 0 <= mine["accepted"] <= mine["drafted"]
+
+
+def test_typing_prints_a_table_of_the_shipped_traces(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(path: Path, **_: object) -> Model:
+        bundle = read_bundle(path)
+        session = CountingSession(bundle.sizes)
+        session.device = "cpu"  # type: ignore[attr-defined]
+        return Model(bundle, "int4", session)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("refact_edge.runtime.bench.cli.load", load)
+    done = CliRunner().invoke(bench, ["typing", str(tiny_bundle), "--max-tokens", "1"])
+    assert done.exit_code == 0, done.output
+    names = [line.split()[0] for line in done.stdout.splitlines()[5:]]
+    assert names == ["function", "jumps", "middle", "all"]
+
+
+MISTAKES = [
+    (["--rounds", "0"], "rounds 0; expected 1 or more"),
+    (["--longest", "9999"], "longest 9999; expected 1 to 624"),
+    (["--variant", "int9"], "no variant 'int9'"),
+    (["--shape", "refact-1.6b"], "or --shape refact-1.6b, not both"),
+    (["--keep", "here"], "--keep keeps what --shape makes"),
+    (["--plot", "speed.gif"], "expected a file that ends with .svg or .png"),
+]
+
+
+@pytest.mark.parametrize(("options", "complaint"), MISTAKES)
+def test_a_mistake_is_told_before_anything_is_measured(
+    options: list[str], complaint: str, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("refact_edge.runtime.bench.cli.run_round")
+    error = CliRunner().invoke(bench, [str(tiny_bundle), *options]).exception
+    assert isinstance(error, OptionError)
+    assert complaint in str(error)
+
+
+def test_what_stops_a_round_is_one_line(bundle_copy: Path) -> None:
+    data = bundle_copy / "onnx" / "model_q4.onnx_data"
+    data.write_bytes(bytes(data.stat().st_size))
+    done = _run(bundle_copy, "--rounds", 1)
+    assert done.returncode == 1
+    assert "was altered: its sha256 is not the manifest's" in done.stderr
+    assert done.stderr.splitlines()[1].startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
+def test_ctrl_c_leaves_no_process_behind(bundle_copy: Path) -> None:
+    command = [*COMMAND, str(bundle_copy), "--rounds", "99"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not _workers(bundle_copy) and process.poll() is None:
+        pass
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, told.split()) == (130, ["measuring", "...", "interrupted"])
+    assert _workers(bundle_copy) == []
+
+
+def _workers(bundle: Path) -> list[str]:
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        if WORKER in words and str(bundle) in words:
+            found.append(file.parent.name)
+    return found
+
+
+@pytest.mark.parametrize("command", [[], ["throughput"], ["typing"]])
+def test_the_help_has_examples(command: list[str]) -> None:
+    done = CliRunner().invoke(bench, [*command, "--help"])
+    assert done.exit_code == 0
+    assert "    refact-edge bench " in done.stdout.split("Examples:")[1]
