@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refact_edge.runtime.bundle import engine_graph
+from refact_edge.runtime.prepack import ENVIRONMENT
 
 from .process import Worker
 
 FLASH, PLAIN = "flash", "no flash"  # attention
+KEPT = "int4 kept"
 LLAMA_FORMATS = ("Q4_0", "Q4_K_M", "Q8_0")
 GROUP_SIZES = (128, 32)
 
@@ -45,6 +47,11 @@ class Files:
     def gguf(self, form: str) -> Path:
         """One of llama.cpp's files."""
         return self.folder / f"{form}.gguf"
+
+    @property
+    def copies(self) -> Path:
+        """Where our variants' copies lie that open at once."""
+        return self.folder / "copies"
 
     @property
     def openvino(self) -> Path:
@@ -99,17 +106,25 @@ GROUPS = (
 )
 
 
+def starts() -> dict[str, Runner]:
+    """Return the workers whose start and memory are measured; one more opens our kept copy."""
+    found = {runner.worker: runner for group in GROUPS for runner in group.runners}
+    return found | {KEPT: Runner("int4", KEPT, "kept copy")}
+
+
 def start(worker: str, files: Files) -> Worker:
     """Start a worker; it loads on while this returns."""
     log = files.folder / f"{worker.replace(' ', '-')}.log"
-    return Worker(_command(worker, files), files.home, log)
+    seen = {"HOME": str(files.home), ENVIRONMENT: str(files.copies)}
+    return Worker(_command(worker, files), seen, log)
 
 
 def _command(worker: str, files: Files) -> list[str]:
     threads = str(files.threads)
-    if worker in OURS:
+    variant, *kept = worker.split()
+    if variant in OURS:
         python, module = sys.executable, "ours"
-        arguments = [str(files.bundle), worker, threads]
+        arguments = [str(files.bundle), variant, threads, *kept]
     elif worker in LLAMA_FORMATS:
         python, module = str(files.peer), "llama"
         arguments = [str(files.gguf(worker)), threads]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from .engines import GROUPS, Files, Group, start
+from .engines import GROUPS, Files, Group, start, starts
 from .process import Worker, WorkerError
 from .prompts import Prompter
 from .tables import ANONYMOUS, COLD, IMPORTED, MAPPED, PEAK, Taken
@@ -92,7 +92,7 @@ def _measure_group(group: Group, pieces: Sequence[Piece], files: Files, measured
 
 def _measure_starts(prompter: Prompter, files: Files, rounds: int, measured: Measured) -> None:
     """Start each worker alone: to its first token, and to what it holds after a prompt."""
-    runners = {runner.worker: runner for group in GROUPS for runner in group.runners}
+    runners = starts()
     names = [name for name in runners if name not in measured.absent]
     code = prompter.code(MEMORY_TOKENS)
     with click.progressbar(

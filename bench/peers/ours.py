@@ -1,6 +1,8 @@
 """Our own worker: the session for throughput, the public way in for typing.
 
-Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS
+Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS [kept]
+
+With "kept" it opens the copy that `refact-edge warm` keeps, without it the bundle itself.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +75,9 @@ class Typing:
     """Asks through the public way in."""
 
     def __init__(self, model: Model) -> None:
-        self._model = model
         self._told = Told(model.session)
-        model.session = self._told  # type: ignore[assignment] # the engine needs Steps alone
+        # The engine needs no more than Steps of it.
+        self._model = Model(model.bundle, model.variant, self._told)  # type: ignore[arg-type]
 
     def complete(self, prefix: str, suffix: str, text: list[int]) -> Reply:
         """Complete at a cursor, writing `text`; the times start with the call."""
@@ -93,20 +96,25 @@ class Typing:
 def main() -> None:
     """Load the variant, and work."""
     bundle, variant, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    typing: list[Typing] = []
+    kept = sys.argv[4:] == ["kept"]
+    models: list[Model] = []
+
+    @cache
+    def typing() -> Typing:
+        return Typing(models[0])
 
     def load() -> Callable[[str], Ours]:
-        model = refact_edge.load(bundle, variant=variant, device="cpu", threads=threads)
-        session = model.session
-        typing.append(Typing(model))
-        return lambda _slot: Ours(session)
+        model = refact_edge.load(
+            bundle, variant=variant, device="cpu", threads=threads, prepacked=kept
+        )
+        models.append(model)
+        return lambda _slot: Ours(model.session)
 
     def versions() -> dict[str, str]:
         onnxruntime = import_onnxruntime()
         return {"refact-edge": refact_edge.__version__, "onnxruntime": onnxruntime.__version__}
 
-    own: dict[str, Callable[..., Reply]] = {"complete": lambda **asked: typing[0].complete(**asked)}
-    serve(load, versions, own)
+    serve(load, versions, {"complete": lambda **asked: typing().complete(**asked)})
 
 
 if __name__ == "__main__":

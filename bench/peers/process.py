@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,10 +31,10 @@ class Memory:
 class Worker:
     """A running worker; `imported_s` and `loaded_s` count from its start."""
 
-    def __init__(self, command: Sequence[str], home: Path, log: Path) -> None:
+    def __init__(self, command: Sequence[str], seen: Mapping[str, str], log: Path) -> None:
         """Start it and return at once.
 
-        `home` is what it sees as the home folder, `log` takes what it writes to standard error.
+        `seen` are settings of its environment, `log` takes what it writes to standard error.
         """
         self._log = log
         kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
@@ -43,7 +43,7 @@ class Worker:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=kept | {"HOME": str(home)},
+                env={**kept, **seen},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
