@@ -33,7 +33,7 @@ def main(folder: Path, peer: Path, quick: bool, threads: int, json_file: Path | 
     try:
         measured = measure(files, quick)
     except WorkerError as error:
-        raise click.ClickException(f"a worker ended: {error}") from error
+        raise click.ClickException(f"no results: {error}") from error
     click.echo(report.markdown(measured, files, quick))
     if json_file is not None:
         json_file.write_text(json.dumps(report.as_json(measured, files, quick), indent=1) + "\n")

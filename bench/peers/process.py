@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class WorkerError(Exception):
-    """A worker ended before it answered; the text is the last line it wrote."""
+    """A worker ended before it answered, or did not do what was asked; the text says why."""
 
 
 @dataclass(frozen=True)

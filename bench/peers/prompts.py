@@ -1,6 +1,7 @@
 """What is typed: the texts around the cursor, the ids that each engine is given, the answers.
 
-Ids are made once, by our own tokenizer, trimming and layouts, and are the same for all engines.
+Ids are made once, by our own tokenizer and the way in from a cursor (trimming, healing, layouts),
+and are the same for all engines.
 Weights are random, so the answers are given too: what was typed next, or stood in the file.
 """
 
@@ -14,9 +15,9 @@ from pathlib import Path
 
 from refact_edge.runtime.bench.traces import Event, Trace, read_trace, shipped_traces, states
 from refact_edge.runtime.bundle import TOKENIZER, read_bundle
+from refact_edge.runtime.completion import CursorPrompts, place_of
 from refact_edge.runtime.prompts import Layouts
 from refact_edge.runtime.tokens import Tokens
-from refact_edge.runtime.trim import trim
 
 ORDERS = ("spm", "psm")
 ABOVE, BELOW = 1505, 300  # tokens before and after the cursor
@@ -41,18 +42,19 @@ class Prompter:
     def __init__(self, bundle: Path) -> None:
         opened = read_bundle(bundle)
         self.context = opened.sizes.context
-        self._layouts = Layouts.from_manifest(opened.prompts)
         self._tokens = Tokens(bundle / TOKENIZER)
+        self._prompts = CursorPrompts(self._tokens, Layouts.from_manifest(opened.prompts))
 
     def prompt(self, prefix: str, suffix: str, answer: str) -> Prompt:
-        """Return the prompt at a cursor; of the answer at most 16 tokens, and at least one."""
-        text = self._tokens.encode(answer or "\n")[:ANSWER]
-        ids = {}
+        """Return the prompt at a cursor; the answer begins with what the prompt takes back."""
+        found = {}
+        text: list[int] = []
         for order in ORDERS:
-            room = self.context - len(text) - self._layouts.fim_overhead(order)
-            above, below = trim(prefix, suffix, room, self._tokens.encode)
-            ids[order] = self._layouts.fim_ids(order, above, below)
-        return Prompt(prefix, suffix, ids, text)
+            place = place_of(prefix, suffix, (), "", order, multiline=True)
+            typed = self._prompts.prompt(place, self.context - ANSWER).typed
+            text = self._tokens.encode(typed.decode(errors="replace") + (answer or "\n"))[:ANSWER]
+            found[order] = self._prompts.prompt(place, self.context - len(text)).ids
+        return Prompt(prefix, suffix, found, text)
 
     def code(self, tokens: int) -> list[int]:
         """Return so many ids of code."""

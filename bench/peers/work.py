@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .engines import Runner
+from .process import WorkerError
 from .prompts import ANSWER, ORDERS, Prompt
 
 # Does a piece of work; `ask` reaches the runner's worker. Returns seconds by what they measure.
@@ -71,10 +72,10 @@ def answer(runner: Runner, ask: Ask, prompt: Prompt, order: str = ORDERS[0]) -> 
     """Have a runner answer a prompt its own way; the peers go on from the longest prefix."""
     if runner.ours:
         reply = ask("complete", prefix=prompt.prefix, suffix=prompt.suffix, text=prompt.text)
-        if reply["prompt"] != len(prompt.ids[order]):
-            raise ValueError(
-                f"{runner.name} was shown {reply['prompt']} tokens, its peers "
-                f"{len(prompt.ids[order])}: prompts are no longer made alike"
+        if reply["prompt"] != len(prompt.ids[order]) or not reply["exact"]:
+            raise WorkerError(
+                f"{runner.name} was shown {reply['prompt']} tokens where others are shown "
+                f"{len(prompt.ids[order])}, or wrote something else"
             )
         return reply
     slot = f"{runner.slot} {order}"
