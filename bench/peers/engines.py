@@ -17,6 +17,7 @@ from .process import Worker
 
 FLASH, PLAIN = "flash", "no flash"  # attention
 KEPT = "int4 kept"
+ORDERS = ("spm", "psm")
 LLAMA_FORMATS = ("Q4_0", "Q4_K_M", "Q8_0")
 GROUP_SIZES = (128, 32)
 
@@ -74,6 +75,11 @@ class Runner:
         return self.engine in OURS
 
     @property
+    def orders(self) -> tuple[str, ...]:
+        """Orders of the prompt that it is asked in: llama.cpp's own is not the one we take."""
+        return ORDERS if self.engine in LLAMA_FORMATS else ORDERS[:1]
+
+    @property
     def name(self) -> str:
         """Engine and setting."""
         return f"{self.engine}, {self.setting}" if self.setting else self.engine
@@ -100,10 +106,12 @@ def _llama(form: str) -> tuple[Runner, ...]:
 _OPENVINO = tuple(Runner("OpenVINO", f"OpenVINO {n}", f"groups of {n}") for n in GROUP_SIZES)
 _INT4, _HYBRID = Runner("int4", "int4"), Runner("hybrid", "hybrid")
 GROUPS = (
-    Group("4 bits", (_INT4, *_llama("Q4_0"), _HYBRID, *_llama("Q4_K_M"), *_OPENVINO)),
-    Group("8 bits", (Runner("int8", "int8"), *_llama("Q8_0"))),
+    Group("4 bits", (_INT4, *_llama("Q4_0"), _HYBRID, *_OPENVINO)),
+    Group("8 bits", (Runner("int8", "int8"), *_llama("Q8_0"), *_llama("Q4_K_M"))),
     Group("typing", (_INT4, *_llama("Q4_0"), _HYBRID, *_OPENVINO), typing=True),
 )
+STARTS = "starts"
+PARTS = (*(group.name for group in GROUPS), STARTS)  # of a run
 
 
 def starts() -> dict[str, Runner]:

@@ -6,13 +6,13 @@ Only one worker works at a time. One that does not start is left out, and the re
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import click
 
-from .engines import GROUPS, Files, Group, start, starts
+from .engines import GROUPS, STARTS, Files, Group, start, starts
 from .process import Worker, WorkerError
 from .prompts import Prompter
 from .tables import ANONYMOUS, COLD, IMPORTED, MAPPED, PEAK, Taken
@@ -33,16 +33,19 @@ class Measured:
     written: list[str] = field(default_factory=list)  # into the home folder, by any of them
 
 
-def measure(files: Files, quick: bool) -> Measured:
-    """Measure everything."""
+def measure(files: Files, parts: Sequence[str], quick: bool) -> Iterator[Measured]:
+    """Measure the parts, and yield all that was measured after each."""
     prompter, measured = Prompter(files.bundle), Measured()
     for group in GROUPS:
-        pieces = (typing if group.typing else throughput)(prompter, quick)
-        _measure_group(group, pieces, files, measured)
-    _measure_starts(prompter, files, 3 if quick else 7, measured)
+        if group.name in parts:
+            pieces = (typing if group.typing else throughput)(prompter, quick)
+            _measure_group(group, pieces, files, measured)
+            yield measured
+    if STARTS in parts:
+        _measure_starts(prompter, files, 3 if quick else 7, measured)
     found = [path.relative_to(files.home) for path in files.home.rglob("*") if path.is_file()]
     measured.written = sorted(map(str, found))
-    return measured
+    yield measured
 
 
 def throughput(prompter: Prompter, quick: bool) -> list[Piece]:

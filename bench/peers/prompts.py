@@ -19,7 +19,8 @@ from refact_edge.runtime.completion import CursorPrompts, place_of
 from refact_edge.runtime.prompts import Layouts
 from refact_edge.runtime.tokens import Tokens
 
-ORDERS = ("spm", "psm")
+from .engines import ORDERS
+
 ABOVE, BELOW = 1505, 300  # tokens before and after the cursor
 HOLE = 400  # characters between the two
 TYPED = 5  # characters between the two requests

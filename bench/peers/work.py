@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .engines import Runner
+from .engines import ORDERS, Runner
 from .process import WorkerError
-from .prompts import ANSWER, ORDERS, Prompt
+from .prompts import ANSWER, Prompt
 
 # Does a piece of work; `ask` reaches the runner's worker. Returns seconds by what they measure.
 Ask = Callable[..., dict[str, Any]]
@@ -87,7 +87,7 @@ def keystroke(before: Prompt, after: Prompt, rounds: int) -> Piece:
 
     def run(runner: Runner, ask: Ask) -> Mapping[str, float]:
         taken = {}
-        for order in ORDERS[:1] if runner.ours else ORDERS:
+        for order in runner.orders:
             answer(runner, ask, before, order)
             reply = answer(runner, ask, after, order)
             taken[f"keystroke to first token, {order}"] = reply["first_s"]
