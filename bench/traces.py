@@ -11,13 +11,15 @@ pauses. Deterministic: the same copies and tables give the same traces.
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from refact_edge.runtime.bench.traces import Event, Trace, asks, shipped_traces, write_trace
 
+_FOLDER = click.Path(path_type=Path, file_okay=False)
 TYPED = Path(__file__).parent / "typed"
 SLIPS = 0.05  # of letters
 BURST = (4, 7)  # characters between pauses
@@ -171,12 +173,17 @@ def traces() -> list[Trace]:
     ]
 
 
-def main() -> None:
-    """Write the traces into the package, or into the folder that is named."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else shipped_traces()[0].parent
+@click.command()
+@click.argument(
+    "folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), required=False
+)
+def main(folder: Path | None) -> None:
+    """Write the traces into the package, or into DIR."""
+    target = folder or shipped_traces()[0].parent
+    target.mkdir(parents=True, exist_ok=True)
     for trace in traces():
-        write_trace(folder / f"{trace.name}.jsonl", trace)
-        print(f"{trace.name}: {len(trace.events)} events, {len(list(asks(trace)))} asks")
+        write_trace(target / f"{trace.name}.jsonl", trace)
+        click.echo(f"{trace.name}: {len(trace.events)} events, {len(list(asks(trace)))} asks")
 
 
 if __name__ == "__main__":

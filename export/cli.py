@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +12,7 @@ import click
 
 from ..quant.report import quality_lines
 from ..quant.schemes import DEFAULT_VARIANTS, SCHEMES
+from ..runtime.cli import progress_bar
 from ..runtime.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
@@ -27,18 +25,6 @@ _LORA = click.option(
     metavar="ADAPTER",
     help="Folder of a LoRA adapter (PEFT's form) to merge into the checkpoint.",
 )
-
-
-@contextmanager
-def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar with a time estimate on standard error; nothing when not a terminal."""
-    hidden = not sys.stderr.isatty()
-    if hidden:
-        click.echo(f"{label} ...", err=True)
-    with click.progressbar(
-        length=total, label=f"{label:24}", file=sys.stderr, show_eta=True, hidden=hidden
-    ) as bar:
-        yield bar.update
 
 
 def _require(extra: str) -> None:
@@ -129,7 +115,7 @@ def export(
         calibration=calibration_sources(calibrate, no_calibration),
         data=() if no_report else default_data(),
         limit=limit_of(limit, limit_kl),
-        track=_bar,
+        track=progress_bar,
     )
     click.echo(f"{bundle} ({done.manifest['architecture']})")
     click.echo(f"{'variant':8} {'MB':>8} {'bits/weight':>12}")
@@ -179,7 +165,7 @@ def verify(
         raise OptionError(f"tokens {tokens}; expected 1 or more")
     names = None if variants is None else variant_names(variants)
     results = compare(
-        checkpoint, bundle, adapter=lora, variants=names, prompt_tokens=tokens, track=_bar
+        checkpoint, bundle, adapter=lora, variants=names, prompt_tokens=tokens, track=progress_bar
     )
     exact = "fp32" not in results or results["fp32"].exact
     if as_json:
@@ -231,7 +217,7 @@ def quality(
     names = None if variants is None else variant_names(variants)
     sources = default_data() if data is None else find_sources(data).files
     figures = measure_bundle(
-        checkpoint, bundle, data=sources, adapter=lora, variants=names, track=_bar
+        checkpoint, bundle, data=sources, adapter=lora, variants=names, track=progress_bar
     )
     if page is not None:
         write_page(page, bundle.name, figures)
@@ -290,6 +276,6 @@ def fabricate(
         )
     options: dict[str, Any] = {"seed": seed, "fused": layout == "fused", "shards": shards}
     size = fabricate_checkpoint(
-        target, tokenizer, config=replace(PUBLISHED, layers=layers), track=_bar, **options
+        target, tokenizer, config=replace(PUBLISHED, layers=layers), track=progress_bar, **options
     )
     click.echo(f"{target}: {size / 1e9:.2f} GB of random weights, seed {seed}, {layout} layout")

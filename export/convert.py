@@ -6,30 +6,26 @@ manifest, without which the runtime accepts nothing, is written last.
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..quant.calibrate import TEXT_TOKENS, Ids, calibration_texts, fingerprint
+from ..quant.calibrate import TEXT_TOKENS, Ids, calibration_texts
 from ..quant.eval.sources import Source
 from ..quant.schemes import Blocks, Scheme, require_schemes
 from ..runtime import bundle as layout
 from ..runtime.errors import ExportError, OptionError
 from ..runtime.prompts import Layouts
 from ..runtime.tokens import Tokens
-from . import loaders
 from .beside import beside, check_space, check_writable
 from .budget import Limit, check_size, fitted
 from .inspect import Inspected, inspect_checkpoint
+from .manifest import manifest_of, write_json, write_side_files
 from .progress import SILENT, Track
 from .quality import measure
 from .variants import specs_of, write_variants
-from .weights import VariantWriter, estimate_bytes
+from .weights import estimate_bytes
 
 
 @dataclass(frozen=True)
@@ -96,12 +92,12 @@ def export_bundle(
         if limit is not None:
             check_size(work, schemes, limit)
         names = [scheme.name for scheme in schemes]
-        _write_side_files(work, found, names, licence_file)
-        manifest = _manifest(work, found, schemes, written, texts)
+        write_side_files(work, found, names, licence_file)
+        manifest = manifest_of(work, found, schemes, written, texts)
         if data:
             types = {scheme.name: scheme.activations for scheme in schemes}
             manifest["quality"] = measure(found, work, types, data=data, track=track)
-        _write_json(work / layout.MANIFEST, manifest)
+        write_json(work / layout.MANIFEST, manifest)
     return Exported(target, manifest, "LICENSE" if licence_file else None)
 
 
@@ -147,72 +143,3 @@ def calibrated_texts(found: Inspected, calibration: Sequence[Source]) -> list[Id
     layouts = Layouts.from_manifest(found.architecture.prompts())
     length = min(TEXT_TOKENS, found.sizes.context)
     return calibration_texts(calibration, tokens, layouts, text_tokens=length)
-
-
-def _write_side_files(
-    work: Path, found: Inspected, variants: list[str], licence: Path | None
-) -> None:
-    sizes = found.sizes
-    shutil.copyfile(found.checkpoint.path / layout.TOKENIZER, work / layout.TOKENIZER)
-    for name, content in (
-        ("config.json", loaders.hugging_face_config(sizes, found.config.inner, variants)),
-        ("generation_config.json", loaders.generation_config()),
-        ("tokenizer_config.json", loaders.tokenizer_config(sizes.context)),
-        ("special_tokens_map.json", loaders.special_tokens_map()),
-        ("genai_config.json", loaders.genai_config(sizes, variants)),
-    ):
-        _write_json(work / name, content)
-    if licence is not None:
-        shutil.copyfile(licence, work / "LICENSE")
-    text = loaders.readme(found.model_type, variants, "LICENSE" if licence else None)
-    (work / "README.md").write_text(text, encoding="utf-8", newline="\n")
-
-
-def _write_json(file: Path, content: object) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    file.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _manifest(
-    work: Path,
-    found: Inspected,
-    schemes: list[Scheme],
-    written: list[VariantWriter],
-    texts: Sequence[Ids],
-) -> dict[str, Any]:
-    hashes = {layout.weights_file(w.scheme.name): w.sha256 for w in written}
-    files = {}
-    for file in sorted(path for path in work.rglob("*") if path.is_file()):
-        name = file.relative_to(work).as_posix()
-        sha256 = hashes.get(name) or layout.file_sha256(file)
-        files[name] = {"bytes": file.stat().st_size, "sha256": sha256}
-    return {
-        "format": layout.FORMAT,
-        "architecture": found.model_type,
-        "sizes": asdict(found.sizes),
-        "prompts": found.architecture.prompts(),
-        "sampling": found.architecture.sampling(),
-        "variants": {
-            scheme.name: {
-                "scheme": scheme.summary,
-                "kv_type": scheme.activations,
-                "bytes": files[layout.weights_file(scheme.name)]["bytes"],
-                "report": writer.report(),
-            }
-            for scheme, writer in zip(schemes, written, strict=True)
-        },
-        "provenance": {
-            "source": found.source_files,
-            "calibration": {
-                "texts": len(texts),
-                "tokens": sum(map(len, texts)),
-                "sha256": fingerprint(texts),
-            },
-            "tools": {
-                "refact-edge": __version__,
-                "onnx": version("onnx"),
-                "numpy": version("numpy"),
-            },
-        },
-        "files": files,
-    }

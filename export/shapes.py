@@ -16,20 +16,18 @@ from typing import Any
 import numpy as np
 
 from ..quant.pack import NO_ERROR, Array, Packed, code_range, part_bytes
-from ..quant.report import rounded
 from ..quant.schemes import Floats, Form, Rows, Scheme, require_schemes
 from ..runtime import bundle as layout
 from ..runtime.errors import ExportError
-from .architectures import WeightSpec, find
+from .architectures import find
 from .architectures.gpt_refact import PUBLISHED, PUBLISHED_TOKENS, Config
 from .beside import beside, check_space, check_writable
-from .blocks import Stored
 from .checkpoint import Checkpoint, Floating
-from .convert import _manifest, _write_json, _write_side_files
 from .fabricate import STANDARD_DEVIATION, made_up_tokenizer
 from .inspect import Inspected
+from .manifest import manifest_of, write_json, write_side_files
 from .progress import SILENT, Advance, Track
-from .variants import _write_graphs, specs_of
+from .variants import specs_of, write_graphs
 from .weights import VariantWriter, estimate_bytes, form_of
 
 MODEL_TYPE = "gpt_refact"
@@ -71,48 +69,31 @@ def fabricate_bundle(
         total = len(schemes) * sum(math.prod(spec.shape) for spec in specs_of(found))
         with track(f"making {shape}", total) as advance:
             written = [_write_variant(work, found, scheme, seed, advance) for scheme in schemes]
-        _write_side_files(work, found, [scheme.name for scheme in schemes], None)
-        manifest = _manifest(work, found, schemes, written, [])
+        write_side_files(work, found, [scheme.name for scheme in schemes], None)
+        manifest = manifest_of(work, found, schemes, written, [])
         manifest["provenance"]["shape"] = shape
-        _write_json(work / layout.MANIFEST, manifest)
+        for entry in manifest["variants"].values():  # nothing was rounded: no other figure counts
+            entry["report"] = {"bits_per_weight": entry["report"]["bits_per_weight"]}
+        write_json(work / layout.MANIFEST, manifest)
 
 
 def _write_variant(
     work: Path, found: Inspected, scheme: Scheme, seed: int, advance: Advance
 ) -> VariantWriter:
-    writer = RandomWriter(work / layout.weights_file(scheme.name), scheme)
+    writer = VariantWriter(work / layout.weights_file(scheme.name), scheme)
     random = np.random.default_rng(seed)
     try:
         for spec in specs_of(found):
-            writer.draw(spec, random)
+            rows, columns = (1, *spec.shape)[-2:]
+            packed = random_packed((rows, columns), form_of(spec, scheme), random)
+            if spec.role == "norm":
+                packed.parts["values"] = np.ones_like(packed.parts["values"])
+            writer.add_packed(spec, packed)
             advance(math.prod(spec.shape))
     finally:
         writer.close()
-    _write_graphs(work, found.architecture, found.config, scheme, writer)
+    write_graphs(work, found.architecture, found.config, scheme, writer)
     return writer
-
-
-class RandomWriter(VariantWriter):
-    """The data file of a variant whose weights stand for nothing."""
-
-    def draw(self, spec: WeightSpec, random: np.random.Generator) -> None:
-        """Append a weight drawn at random."""
-        rows, columns = (1, *spec.shape)[-2:]
-        packed = random_packed((rows, columns), form_of(spec, self.scheme), random)
-        if spec.role == "norm":
-            packed.parts["values"] = np.ones_like(packed.parts["values"])
-        located = {}
-        for part, array in packed.parts.items():
-            laid_out = self._lay_out(array, part, spec, packed)
-            located[part] = self._append(np.ascontiguousarray(laid_out))
-        self.stored[spec.name] = Stored(packed.form, packed.shape, located)
-        if spec.role != "norm":
-            self._elements += rows * columns
-            self._bits += 8 * sum(place.length for place in located.values())
-
-    def report(self) -> dict[str, Any]:
-        """Return the one figure that means something: nothing was rounded."""
-        return {"bits_per_weight": rounded(self._bits / self._elements)}
 
 
 def random_packed(shape: tuple[int, int], form: Form, random: np.random.Generator) -> Packed:

@@ -30,7 +30,7 @@ def write_variants(
     (work / layout.GRAPH_FOLDER).mkdir()
     written = _write_weights(work, schemes, found, texts, track)
     for scheme, writer in zip(schemes, written, strict=True):
-        _write_graphs(work, found.architecture, found.config, scheme, writer)
+        write_graphs(work, found.architecture, found.config, scheme, writer)
     return written
 
 
@@ -94,9 +94,10 @@ def _elements(spec: WeightSpec) -> int:
     return count
 
 
-def _write_graphs(
+def write_graphs(
     work: Path, architecture: Architecture, config: object, scheme: Scheme, writer: VariantWriter
 ) -> None:
+    """Write both graphs of a variant, over the weights that a writer stored."""
     data_file = Path(layout.weights_file(scheme.name)).name
     weights = Weights(writer.stored, scheme.activations, scheme.turned)
     for standard, file in (

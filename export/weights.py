@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,14 +126,18 @@ class VariantWriter:
         packed = quantized(weight, form, known)
         if known is not None and not isinstance(form, Floats):
             self._output_errors[spec.name] = output_error(weight, unpack(packed), known.second)
+        self.add_packed(spec, packed)
+
+    def add_packed(self, spec: WeightSpec, packed: Packed) -> None:
+        """Append the parts of a weight that is packed already."""
         located = {}
         for part, array in packed.parts.items():
             laid_out = self._lay_out(array, part, spec, packed)
             located[part] = self._append(np.ascontiguousarray(laid_out))
-        self.stored[spec.name] = Stored(form, packed.shape, located)
+        self.stored[spec.name] = Stored(packed.form, packed.shape, located)
         if spec.role != "norm":
             self._errors[spec.name] = packed.error
-            self._elements += weight.size
+            self._elements += math.prod(packed.shape)
             self._bits += 8 * sum(place.length for place in located.values())
 
     def close(self) -> None:

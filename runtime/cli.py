@@ -6,7 +6,8 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -381,3 +382,15 @@ def _visible(text: str) -> str:
     if not sys.stdout.isatty():
         return text
     return "".join(c if c in "\n\t" or c.isprintable() else "\ufffd" for c in text)
+
+
+@contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar with a time estimate on standard error; nothing when not a terminal."""
+    hidden = not sys.stderr.isatty()
+    if hidden:
+        click.echo(f"{label} ...", err=True)
+    with click.progressbar(
+        length=total, label=f"{label:24}", file=sys.stderr, show_eta=True, hidden=hidden
+    ) as bar:
+        yield bar.update

@@ -92,8 +92,8 @@ class CursorPrompts:
         """Return the prompt, of at most so many tokens; text far from the cursor is left out.
 
         The token before the cursor is taken back when `heal`, or by default at the end of a word,
-        which may be broken: on held-out code the demo model then finds the rest of the line more
-        than twice as often. Behind signs and blanks it makes no difference.
+        which may be broken: on held-out code the demo model then finds the rest of the line twice
+        as often (`python -m bench.healing`). Behind signs and blanks lines won and lost are level.
 
         Where it does not fit, it is the largest of a few sizes that does, or else the smallest.
         There are few, so that the next keystroke comes to the same, and finds it read.

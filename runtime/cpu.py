@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
+from functools import cache
 from pathlib import Path
 
 _FEATURES = (
@@ -12,7 +14,8 @@ _FEATURES = (
 )  # fmt: skip
 
 
-def cpu_name_and_features() -> tuple[str, list[str]]:
+@cache
+def cpu_name_and_features() -> tuple[str, tuple[str, ...]]:
     """Return the CPU's name, and the features that are known here; none on some systems."""
     flags: set[str] = set()
     name = platform.machine()
@@ -26,4 +29,11 @@ def cpu_name_and_features() -> tuple[str, list[str]]:
                 name = value.strip()
     elif sys.platform != "linux":  # where it would start a process to ask
         name = platform.processor() or name
-    return name, [feature for feature in _FEATURES if feature in flags]
+    return name, tuple(feature for feature in _FEATURES if feature in flags)
+
+
+def cpu_summary() -> str:
+    """Return the CPU's name, cores and features in one line."""
+    name, features = cpu_name_and_features()
+    shown = ", ".join(features) or "features unknown on this system"
+    return f"{name}, {os.cpu_count()} logical cores, {shown}"

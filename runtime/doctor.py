@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .bundle import read_bundle, verify_files, verify_standard, verify_variant
-from .cpu import cpu_name_and_features
+from .cpu import cpu_summary
 from .errors import MissingExtraError, RefactEdgeError
 from .session import import_onnxruntime
 
@@ -35,7 +35,7 @@ def examine(bundle: Path | None) -> list[Finding]:
         Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
         Finding("numpy, tokenizers", f"{_version('numpy')}, {_version('tokenizers')}"),
         _wheels(),
-        _cpu(),
+        Finding("cpu", cpu_summary()),
     ]
     try:
         onnxruntime = import_onnxruntime()
@@ -68,12 +68,6 @@ def _wheels() -> Finding:
             "then install one"
         )
     return Finding("onnxruntime wheels", ", ".join(found) or "none", problem)
-
-
-def _cpu() -> Finding:
-    name, features = cpu_name_and_features()
-    shown = ", ".join(features) or "features unknown on this system"
-    return Finding("cpu", f"{name}, {os.cpu_count()} logical cores, {shown}")
 
 
 def _telemetry(imported_before: bool, value_before: str | None) -> Finding:

@@ -45,6 +45,9 @@ class Endings:
         )
 
 
+NO_ENDINGS = Endings(block=False, repeat=False)
+
+
 class LineScanner:
     """Passes on lines as they come, up to one that the text should end before.
 

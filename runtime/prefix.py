@@ -34,11 +34,13 @@ class PrefixCache:
         """
         wanted = list(ids[:-1])
         with self._lock:
-            source, rows = max(self._known(wanted), key=lambda found: found[1], default=(None, 0))
-            own = max(self._idle, key=lambda cache: cache.shared(wanted), default=None)
-            if own is not None and _is_of(own, wanted) and own.shared(wanted) + LEAST_COPIED > rows:
+            source, rows = max(self._known(wanted), key=_rows, default=(None, 0))
+            idle = ((cache, cache.shared(wanted)) for cache in self._idle)
+            own, kept = max(idle, key=_rows, default=(None, 0))
+            # A cache belongs to the text of which it holds little else.
+            if own is not None and 2 * kept >= len(own.ids) and kept + LEAST_COPIED > rows:
                 self._idle = [cache for cache in self._idle if cache is not own]
-                own.rewind(own.shared(wanted))
+                own.rewind(kept)
                 cache = own
             else:
                 cache = self._new_cache()
@@ -72,6 +74,5 @@ class PrefixCache:
             yield cache, min(prompt, cache.shared(wanted))
 
 
-def _is_of(cache: KvCache, wanted: list[int]) -> bool:
-    """Whether a cache belongs to the text that starts with `wanted`, rather than to another."""
-    return 2 * cache.shared(wanted) >= len(cache.ids)
+def _rows(found: tuple[KvCache, int]) -> int:
+    return found[1]

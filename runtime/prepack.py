@@ -141,12 +141,13 @@ def _source(bundle: Bundle, variant: str) -> str:
 
 def _expected(bundle: Bundle, variant: str) -> dict[str, Any]:
     """Return what a copy is good for."""
+    name, features = cpu_name_and_features()
     return {
         "format": _FORMAT,
         "source": _source(bundle, variant),
         "onnxruntime": import_onnxruntime().__version__,
         "machine": platform.machine(),
-        "cpu": list(cpu_name_and_features()),
+        "cpu": [name, *features],
     }
 
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 STEP_LINES = (32, 16, 8, 4)
-STEPS = 6  # that a budget should hold at least, at some
-TOKENS_A_LINE = 10
+STEPS, TOKENS_A_LINE = 6, 10  # a budget should hold so many steps of lines of about that length
 CHARACTERS_A_TOKEN = 16  # more than any code has on average; bounds what is encoded in vain
 STEP_TOKENS = 256  # for a single step that is too long by itself: minified files
 

@@ -112,5 +112,8 @@ def _measure_starts(prompter: Prompter, files: Files, rounds: int, measured: Mea
                 if number == rounds - 1:
                     worker.ask("prefill", slot=slot, ids=code)
                     held = worker.memory()
-                    found |= {ANONYMOUS: held.anonymous, MAPPED: held.mapped, PEAK: held.peak}
+                    sizes = (held.anonymous_bytes, held.mapped_bytes, held.peak_bytes)
+                    for what, size in zip((ANONYMOUS, MAPPED, PEAK), sizes, strict=True):
+                        if size is not None:
+                            found[what] = size
                 measured.taken.add(runners[name], found)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import refact_edge
 from refact_edge import Sampling
 from refact_edge.runtime.cache import KvCache
-from refact_edge.runtime.endings import Endings
+from refact_edge.runtime.endings import NO_ENDINGS
 from refact_edge.runtime.engine import CHUNK_TOKENS, Steps
 from refact_edge.runtime.model import Model
 from refact_edge.runtime.session import import_onnxruntime
@@ -91,7 +91,7 @@ class Typing:
             suffix,
             max_tokens=len(text),
             stop=(),
-            endings=Endings(block=False, repeat=False),
+            endings=NO_ENDINGS,
             sampling=Sampling(temperature=0),
         )
         told = self._told

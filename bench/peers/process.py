@@ -7,25 +7,17 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from refact_edge.runtime.bench.memory import Memory, memory_now
 
 ROOT = Path(__file__).parents[2]
 
 
 class WorkerError(Exception):
     """A worker ended before it answered, or did not do what was asked; the text says why."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a process holds, in bytes: pages of its own, mapped from files, and its peak of both."""
-
-    anonymous: int
-    mapped: int
-    peak: int
 
 
 class Worker:
@@ -103,10 +95,7 @@ class Worker:
 
     def memory(self) -> Memory:
         """Return what the system says of it now."""
-        folder = Path(f"/proc/{self._process.pid}")
-        now = _kilobytes(folder / "smaps_rollup")
-        peak = _kilobytes(folder / "status")["VmHWM"]
-        return Memory(now["Anonymous"], now["Rss"] - now["Anonymous"], peak)
+        return memory_now(Path(f"/proc/{self._process.pid}"))
 
     def close(self) -> None:
         """End it and wait until it is gone."""
@@ -128,13 +117,3 @@ class Worker:
             raise WorkerError(said[-1] if said else "it ended without a word")
         reply: dict[str, Any] = json.loads(line)
         return reply
-
-
-def _kilobytes(file: Path) -> dict[str, int]:
-    """Return the lines of a file in /proc that count kilobytes, as bytes."""
-    found = {}
-    for line in file.read_text().splitlines():
-        name, _, rest = line.partition(":")
-        if rest.endswith(" kB"):
-            found[name] = 1024 * int(rest.split()[0])
-    return found

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ...runtime.endings import NO_ENDINGS
 from ...runtime.errors import OptionError
 from ...runtime.model import Model
 from ...runtime.sampling import Sampling
@@ -96,7 +97,13 @@ class Writer:
         if self.form == LTR:
             return model.generate(before, max_tokens=most, stop=stop, sampling=sampling)
         return model.complete(
-            before, problem.suffix, order=self.form, max_tokens=most, stop=stop, sampling=sampling
+            before,
+            problem.suffix,
+            order=self.form,
+            max_tokens=most,
+            stop=stop,
+            endings=NO_ENDINGS,  # where an answer ends is told by `is_complete`, as published
+            sampling=sampling,
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,7 +11,8 @@ from pathlib import Path
 import click
 
 from ..bundle import default_bundle, read_bundle
-from ..doctor import examine
+from ..cli import progress_bar
+from ..cpu import cpu_summary
 from ..errors import BundleError, OptionError
 from ..load import load
 from .bandwidth import physical_cores
@@ -101,8 +101,8 @@ def throughput(
     with _bundle(bundle, shape, keep, variant) as path:
         opened = read_bundle(path)
         plan = plan_for(opened.sizes.context, longest)
-        subject = subject_of(opened, variant, threads, _cpu())
-        with _bar("measuring", rounds * plan.work_tokens) as advance:
+        subject = subject_of(opened, variant, threads, cpu_summary())
+        with progress_bar("measuring", rounds * plan.work_tokens) as advance:
             done = [run_round(subject, plan, advance) for _ in range(rounds)]
     found = summarize(subject, plan, done)
     if plot is not None:
@@ -141,23 +141,19 @@ def typing(
     total = sum(len(list(asks(one))) for one in traces)
     with _bundle(bundle, shape, keep, variant) as path:
         model = load(path, variant=variant, device="cpu", threads=threads)
-        with _bar("replaying", total) as advance:
+        with progress_bar("replaying", total) as advance:
             served = [replay(model, one, max_tokens=max_tokens, advance=advance) for one in traces]
     found = Replays(
         bundle=str(path),
         variant=model.variant,
         device=model.device,
         threads=threads or physical_cores(),
-        cpu=_cpu(),
+        cpu=cpu_summary(),
         max_tokens=max_tokens,
         traces=tuple(typing_of(one.name, [its]) for one, its in zip(traces, served, strict=True)),
         overall=typing_of("all", served),
     )
     _show(shape, found, typing_lines(found), as_json)
-
-
-def _cpu() -> str:
-    return next(finding.state for finding in examine(None) if finding.subject == "cpu")
 
 
 def _show(
@@ -190,18 +186,6 @@ def _bundle(
     if bundle is not None:
         raise OptionError(f"give the bundle {bundle} or --shape {shape}, not both")
     with shaped(
-        shape, variant, keep, tell=lambda line: click.echo(line, err=True), track=_bar
+        shape, variant, keep, tell=lambda line: click.echo(line, err=True), track=progress_bar
     ) as path:
         yield path
-
-
-@contextmanager
-def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar with a time estimate on standard error; nothing when not a terminal."""
-    hidden = not sys.stderr.isatty()
-    if hidden:
-        click.echo(f"{label} ...", err=True)
-    with click.progressbar(
-        length=total, label=f"{label:24}", file=sys.stderr, show_eta=True, hidden=hidden
-    ) as bar:
-        yield bar.update

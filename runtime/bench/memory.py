@@ -1,4 +1,4 @@
-"""How much memory this process takes, where the system tells."""
+"""How much memory a process takes, where the system tells."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Memory:
 
 
 def memory_now(process: Path = _PROCESS) -> Memory:
-    """Return the memory of this process.
+    """Return the memory of a process, by its folder in /proc; of this one by default.
 
     The peak that getrusage reports would count the parent's memory too, from before the exec.
     """

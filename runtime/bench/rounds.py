@@ -17,8 +17,8 @@ from typing import Any
 
 from .. import hybrid
 from ..bundle import Bundle, verify_variant
-from ..errors import DeviceError, OptionError, RefactEdgeError
-from ..load import PREFERENCE, required_variants
+from ..errors import DeviceError, RefactEdgeError
+from ..load import best_variant, required_variants
 from ..session import SessionOptions
 from .bandwidth import physical_cores, weights_read_bytes
 from .figures import Decode, MemoryUse, Prefill, Spread, Throughput
@@ -54,25 +54,19 @@ def subject_of(bundle: Bundle, variant: str | None, threads: int | None, cpu: st
     """Return what is measured of a bundle: the variant and the threads that `load` would choose.
 
     Raises:
-        OptionError: when the bundle lacks the variant, none is chosen on a CPU by itself, or
-            `threads` is not positive.
-        BundleError: when files of the variant are missing.
+        OptionError: when the bundle lacks the variant, or `threads` is not positive.
+        BundleError: when files of the variant are missing, or none is chosen on a CPU by itself.
 
     """
-    best = [name for name in PREFERENCE["cpu"] if name in bundle.variants]
-    chosen = [variant] if variant else best
-    if not chosen:
-        raise OptionError(
-            f"{bundle.path} holds only {', '.join(bundle.variants)}; name it with --variant"
-        )
-    parts = required_variants(bundle, chosen[0])
+    chosen = variant or best_variant(bundle, "cpu")
+    parts = required_variants(bundle, chosen)
     for part in parts:
         verify_variant(bundle, part, hashes=False)
     writer = hybrid.WRITER if len(parts) > 1 else parts[0]
     options = SessionOptions("cpu", threads)
     return Subject(
         bundle=bundle.path,
-        variant=chosen[0],
+        variant=chosen,
         threads=options.threads or physical_cores(),
         cpu=cpu,
         weights_read_bytes=weights_read_bytes(bundle, writer),

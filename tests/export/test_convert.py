@@ -156,7 +156,7 @@ def test_ctrl_c_leaves_nothing_behind(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(variants, "_write_graphs", interrupt)
+    monkeypatch.setattr(variants, "write_graphs", interrupt)
     with pytest.raises(KeyboardInterrupt):
         export_bundle(tiny_checkpoint, tmp_path / "bundle", ["int4"])
     assert list(tmp_path.iterdir()) == []
@@ -169,7 +169,7 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_cleans_up(
         "import sys, time\n"
         "from pathlib import Path\n"
         "from refact_edge.export import convert\n"
-        "convert._write_side_files = lambda *_: (print('now', flush=True), time.sleep(60))\n"
+        "convert.write_side_files = lambda *_: (print('now', flush=True), time.sleep(60))\n"
         "convert.export_bundle(Path(sys.argv[1]), Path(sys.argv[2]), ['int4'])\n"
     )
     target = tmp_path / "bundle"

@@ -1,0 +1,91 @@
+"""What a bundle holds beside graphs and weights: the manifest, and files for other loaders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..quant.calibrate import Ids, fingerprint
+from ..quant.schemes import Scheme
+from ..runtime import bundle as layout
+from . import loaders
+from .inspect import Inspected
+from .weights import VariantWriter
+
+
+def write_side_files(
+    work: Path, found: Inspected, variants: list[str], licence: Path | None
+) -> None:
+    """Write what other loaders read, the tokenizer, the licence if there is one, and a README."""
+    sizes = found.sizes
+    shutil.copyfile(found.checkpoint.path / layout.TOKENIZER, work / layout.TOKENIZER)
+    for name, content in (
+        ("config.json", loaders.hugging_face_config(sizes, found.config.inner, variants)),
+        ("generation_config.json", loaders.generation_config()),
+        ("tokenizer_config.json", loaders.tokenizer_config(sizes.context)),
+        ("special_tokens_map.json", loaders.special_tokens_map()),
+        ("genai_config.json", loaders.genai_config(sizes, variants)),
+    ):
+        write_json(work / name, content)
+    if licence is not None:
+        shutil.copyfile(licence, work / "LICENSE")
+    text = loaders.readme(found.model_type, variants, "LICENSE" if licence else None)
+    (work / "README.md").write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(file: Path, content: object) -> None:
+    """Write an object, the same one always as the same bytes."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    file.write_text(text, encoding="utf-8", newline="\n")
+
+
+def manifest_of(
+    work: Path,
+    found: Inspected,
+    schemes: list[Scheme],
+    written: list[VariantWriter],
+    texts: Sequence[Ids],
+) -> dict[str, Any]:
+    """Return the manifest of the files in `work`, which are all of the bundle's but itself."""
+    hashes = {layout.weights_file(w.scheme.name): w.sha256 for w in written}
+    files = {}
+    for file in sorted(path for path in work.rglob("*") if path.is_file()):
+        name = file.relative_to(work).as_posix()
+        sha256 = hashes.get(name) or layout.file_sha256(file)
+        files[name] = {"bytes": file.stat().st_size, "sha256": sha256}
+    return {
+        "format": layout.FORMAT,
+        "architecture": found.model_type,
+        "sizes": asdict(found.sizes),
+        "prompts": found.architecture.prompts(),
+        "sampling": found.architecture.sampling(),
+        "variants": {
+            scheme.name: {
+                "scheme": scheme.summary,
+                "kv_type": scheme.activations,
+                "bytes": files[layout.weights_file(scheme.name)]["bytes"],
+                "report": writer.report(),
+            }
+            for scheme, writer in zip(schemes, written, strict=True)
+        },
+        "provenance": {
+            "source": found.source_files,
+            "calibration": {
+                "texts": len(texts),
+                "tokens": sum(map(len, texts)),
+                "sha256": fingerprint(texts),
+            },
+            "tools": {
+                "refact-edge": __version__,
+                "onnx": version("onnx"),
+                "numpy": version("numpy"),
+            },
+        },
+        "files": files,
+    }
