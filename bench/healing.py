@@ -82,7 +82,10 @@ def main(bundle: Path, data: Path, count: int, variant: str) -> None:
     if not (data / CORPUS).exists():
         raise click.ClickException(f"{data / CORPUS} is absent; run: make train-data")
     held_out = [source.text for source in load_corpus(data / CORPUS).of("held-out")]
-    model, rng = refact_edge.load(bundle, variant=variant), random.Random(SEED)
+    try:
+        model, rng = refact_edge.load(bundle, variant=variant), random.Random(SEED)
+    except refact_edge.RefactEdgeError as error:
+        raise click.ClickException(str(error)) from error
     rows = []
     with click.progressbar(
         length=count * len(CURSORS), label="completing", file=sys.stderr, show_eta=True
