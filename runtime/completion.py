@@ -9,7 +9,7 @@ from .errors import PromptError
 from .lookup import NO_ID
 from .prompts import Layouts
 from .tokens import Tokens
-from .trim import trim
+from .trim import CHARACTERS_A_TOKEN, trim
 
 EXTRA_SHARE = 4  # other files get at most one part in four of the context
 
@@ -25,11 +25,13 @@ class Place:
     """A cursor in a file, and what else is open; line ends are those that the model has read.
 
     Args:
-        prefix: the file up to the cursor.
-        suffix: the file from the cursor on, but for what is hidden from the model.
+        prefix: the file up to the cursor, or the end of it where that is long.
+        suffix: the file from the cursor on, but for what is hidden from the model, or its start.
         extra: other open files.
         filename: name of the file itself, used only beside `extra`.
         order: of the parts of the prompt, as the layouts name it.
+        lines_before: lines of the file before `prefix`.
+        line_end: as the file has them.
 
     """
 
@@ -38,6 +40,8 @@ class Place:
     extra: tuple[OpenFile, ...]
     filename: str
     order: str
+    lines_before: int = 0
+    line_end: str = LINE_END
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,32 @@ def place_of(
     order: str,
     *,
     multiline: bool,
+    context_tokens: int,
 ) -> Place:
-    """Return the place; when not `multiline`, what follows the cursor on its line is hidden."""
-    prefix, suffix = plain(prefix), plain(suffix)
+    """Return the place; when not `multiline`, what follows the cursor on its line is hidden.
+
+    Of a file much longer than the context no more is looked at than could fit, so that a
+    keystroke in it takes no longer.
+    """
+    near = context_tokens * CHARACTERS_A_TOKEN
+    # While one types it moves seldom: the cut points of a file with very long lines hang on it.
+    start = max(0, len(prefix) // near - 1) * near
+    lines_before = prefix.count(LINE_END, 0, start)
+    prefix = prefix[start:]
+    windows = "\r\n" in prefix or "\r\n" in suffix[:near]
     if not multiline:
-        suffix = suffix[suffix.find(LINE_END) :] if LINE_END in suffix else ""
-    files = tuple((name, plain(text)) for name, text in extra)
-    return Place(prefix, suffix, files, filename, order)
+        rest = suffix.find(LINE_END)
+        suffix = suffix[rest:] if rest >= 0 else ""
+    suffix = suffix[:near]
+    return Place(
+        plain(prefix),
+        plain(suffix),
+        tuple((name, plain(text)) for name, text in extra),
+        filename,
+        order,
+        lines_before,
+        "\r\n" if windows else LINE_END,
+    )
 
 
 def plain(text: str) -> str:
@@ -120,7 +143,9 @@ class CursorPrompts:
                 "for fewer new tokens"
             )
         shown = self._extra_ids(place, room // EXTRA_SHARE) if place.extra else []
-        above, below = trim(place.prefix, place.suffix, room - len(shown), self._tokens.encode)
+        above, below = trim(
+            place.prefix, place.suffix, room - len(shown), self._tokens.encode, place.lines_before
+        )
         typed = self._tokens.to_bytes(above.pop()) if heal and above else b""
         ids = self._layouts.fim_ids(place.order, [*shown, *above], below)
         return CursorPrompt(ids, [*shown, NO_ID, *below, NO_ID, *above], typed)

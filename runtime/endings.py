@@ -37,7 +37,7 @@ class Endings:
     def scanner(self, prefix: str, suffix: str) -> LineScanner:
         """Return what watches the lines of a completion between `prefix` and `suffix`."""
         before = prefix[prefix.rfind("\n") + 1 :]
-        after = (line.strip() for line in suffix.split("\n")[1:20])
+        after = (line.strip() for line in suffix.split("\n", 20)[1:20])
         following = next((line for line in after if line), "")
         telling = self.repeat and _TELLING.search(following)
         return LineScanner(

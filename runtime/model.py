@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .bundle import Bundle
-from .completion import LINE_END, CursorPrompts, OpenFile, place_of, plain
+from .completion import LINE_END, CursorPrompts, OpenFile, Place, place_of, plain
 from .endings import Endings, LineScanner
 from .engine import Generation, Request
 from .errors import BundleError, OptionError
@@ -120,8 +120,7 @@ class Model:
         """
         _check_stops(stop)
         new = self._new_tokens(max_tokens, self._max_tokens)
-        order = order or self.layouts.fim_default
-        place = place_of(prefix, suffix, extra, filename, order, multiline=multiline)
+        place = self._place(prefix, suffix, extra, filename, order, multiline=multiline)
         limit = TimeLimit.starting_now(prompt_ms, total_ms)
         prompt = self._prompts.prompt(
             place, self.context_tokens - new, heal=heal, fits=self._fits(limit.prompt_ms)
@@ -139,7 +138,7 @@ class Model:
             least_probability=ends.least_probability,
             lines=ends.scanner(place.prefix, place.suffix),
             expired=limit.expired,
-            line_end="\r\n" if "\r\n" in prefix or "\r\n" in suffix else LINE_END,
+            line_end=place.line_end,
         )
 
     def warm(
@@ -168,8 +167,7 @@ class Model:
 
         """
         new = self._new_tokens(max_tokens, self._max_tokens)
-        order = order or self.layouts.fim_default
-        place = place_of(prefix, suffix, extra, filename, order, multiline=multiline)
+        place = self._place(prefix, suffix, extra, filename, order, multiline=multiline)
         prompt = self._prompts.prompt(place, self.context_tokens - new, heal=heal)
         stop, asked = CancelToken(), cancel or CancelToken()
         request = Request(
@@ -232,6 +230,22 @@ class Model:
         new = self._new_tokens(max_tokens, self._max_tokens)
         forbidden = () if allow_empty else (self.layouts.end_id,)
         return self._stream(encode(prompt), new, sampling, stop, cancel, forbidden_first=forbidden)
+
+    def _place(
+        self,
+        prefix: str,
+        suffix: str,
+        extra: Sequence[OpenFile],
+        filename: str,
+        order: str | None,
+        *,
+        multiline: bool,
+    ) -> Place:
+        order = order or self.layouts.fim_default
+        context = self.context_tokens
+        return place_of(
+            prefix, suffix, extra, filename, order, multiline=multiline, context_tokens=context
+        )
 
     def _new_tokens(self, asked: int | None, default: int) -> int:
         if asked is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from .errors import BundleError
+from .lines import Lines, cuts_at_line_ends
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -40,12 +42,11 @@ class Tokens:
             BundleError: when the tokenizers library cannot read it.
 
         """
-        try:
-            self._plain = Tokenizer.from_file(str(file))
-            self._special = Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises nothing more specific
-            raise BundleError(f"{file} is not a readable tokenizer ({error})") from error
+        self._file = file
+        self._plain = _read(file)
         self._plain.encode_special_tokens = True
+        lines = Lines(self._encode)
+        self._by_line = lines.encode if cuts_at_line_ends(self._plain) else self._encode
 
     @property
     def size(self) -> int:
@@ -54,11 +55,19 @@ class Tokens:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of user text; specials in it stay text."""
-        return list(self._plain.encode(_whole(text), add_special_tokens=False).ids)
+        return self._by_line(_whole(text))
 
     def encode_special(self, text: str) -> list[int]:
         """Return the ids of `text` with special tokens in it parsed."""
         return list(self._special.encode(_whole(text), add_special_tokens=False).ids)
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._plain.encode(text, add_special_tokens=False).ids)
+
+    @cached_property
+    def _special(self) -> Tokenizer:
+        """A second object, which takes as long to make as the first and is seldom needed."""
+        return _read(self._file)
 
     def check_specials(self, ids: Iterable[int]) -> None:
         """Make sure that no text can spell one of these special tokens.
@@ -91,6 +100,13 @@ class Tokens:
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`, never cleaned up; broken UTF-8 becomes U+FFFD."""
         return b"".join(map(self.to_bytes, ids)).decode("utf-8", "replace")
+
+
+def _read(file: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing more specific
+        raise BundleError(f"{file} is not a readable tokenizer ({error})") from error
 
 
 def _whole(text: str) -> str:

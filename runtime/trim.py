@@ -19,11 +19,17 @@ Encode = Callable[[str], list[int]]
 
 
 def trim(
-    prefix: str, suffix: str, budget_tokens: int, encode: Encode
+    prefix: str, suffix: str, budget_tokens: int, encode: Encode, lines_before: int = 0
 ) -> tuple[list[int], list[int]]:
-    """Return the ids of what stays of `prefix` and `suffix`, at most `budget_tokens` in all."""
+    """Return the ids of what stays of `prefix` and `suffix`, at most `budget_tokens` in all.
+
+    The file has `lines_before` lines before `prefix`, which certainly do not fit.
+    """
     step = _step_lines(budget_tokens)
-    sides = {"above": _steps_above(prefix, step), "below": _steps_below(suffix, step)}
+    sides = {
+        "above": _steps_above(prefix, step, lines_before),
+        "below": _steps_below(suffix, step),
+    }
     taken = {"above": 0, "below": 0}
     room = max(0, budget_tokens)
     growing, side = set(sides), "above"
@@ -89,10 +95,10 @@ def _step_lines(budget_tokens: int) -> int:
     return next((lines for lines in STEP_LINES if lines <= wanted), STEP_LINES[-1])
 
 
-def _steps_above(prefix: str, step: int) -> list[str]:
+def _steps_above(prefix: str, step: int, lines_before: int) -> list[str]:
     lines = _lines(prefix)
-    starts = range(0, len(lines), step)
-    return ["".join(lines[start : start + step]) for start in reversed(starts)]
+    starts = range(-(lines_before % step), len(lines), step)
+    return ["".join(lines[max(0, start) : start + step]) for start in reversed(starts)]
 
 
 def _steps_below(suffix: str, step: int) -> list[str]:

@@ -51,7 +51,9 @@ class Prompter:
         found = {}
         text: list[int] = []
         for order in ORDERS:
-            place = place_of(prefix, suffix, (), "", order, multiline=True)
+            place = place_of(
+                prefix, suffix, (), "", order, multiline=True, context_tokens=self.context
+            )
             typed = self._prompts.prompt(place, self.context - ANSWER).typed
             text = self._tokens.encode(typed.decode(errors="replace") + (answer or "\n"))[:ANSWER]
             found[order] = self._prompts.prompt(place, self.context - len(text)).ids
