@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .bundle import Sizes
 from .cache import KvCache
+from .costs import StepCosts
 from .errors import PromptError
 from .lookup import LONGEST, NO_ID, Lookup
 from .prefix import PrefixCache
@@ -56,10 +57,12 @@ class Request:
         cancelled: asked before each chunk and each step.
         texts: what guesses at new ids are taken from, the text that goes on last, with NO_ID
             between texts; None for no guesses.
+        costs: what a step with guesses costs; None for what is assumed of any machine.
         allowed: what the next token may be after some new ones; asked until it says None, which is
             anything.
         least_probability: the text ends before the first token less likely than that.
         expired: asked like `cancelled`; the text ends when its time is over.
+        chunk_tokens: of the prompt, read at once.
 
     """
 
@@ -70,9 +73,11 @@ class Request:
     forbidden_first: tuple[int, ...] = ()
     cancelled: Callable[[], bool] = bool
     texts: Sequence[int] | None = None
+    costs: StepCosts | None = None
     allowed: Allowed | None = None
     least_probability: float = 0.0
     expired: Callable[[], bool] = bool
+    chunk_tokens: int = CHUNK_TOKENS
 
 
 class Generation:
@@ -170,13 +175,21 @@ class Generation:
         return self._sampler.pick(real, self._history, forbidden, allowed)
 
     def _new_lookup(self, cache: KvCache) -> Lookup:
-        """Return what guesses from the request's texts, and from what was last written here."""
+        """Return what guesses from the request's texts, and from what was last written here.
+
+        Special tokens between the text before the cursor and the last answer are left out, so
+        that the one goes on as the other: while one types what was shown, it is shown again.
+        """
         if self.request.texts is None:
             return Lookup((), self._limit, most=0)
         before = [*cache.ids[-LONGEST:], *cache.forgotten]
-        stops = self.request.stop_ids
-        written = [NO_ID if token in stops else token for token in before]
-        return Lookup([*written, NO_ID, *self.request.texts], self._limit)
+        written = [token for token in before if token not in self.request.stop_ids]
+        return Lookup(
+            [*written, NO_ID, *self.request.texts],
+            self._limit,
+            written=len(written),
+            costs=self.request.costs,
+        )
 
     def _unsure(self, row: npt.NDArray[np.float32], picked: int) -> bool:
         least = self.request.least_probability
@@ -200,5 +213,5 @@ class Generation:
         while (done := len(cache.ids)) < len(ids):
             if self._interrupted():
                 return None
-            logits = self._session.step(ids[done : done + CHUNK_TOKENS], cache)
+            logits = self._session.step(ids[done : done + self.request.chunk_tokens], cache)
         return logits

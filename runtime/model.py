@@ -24,6 +24,8 @@ from .tokens import Tokens, Utf8Stream
 from .turns import Turns
 
 CHAT_MAX_TOKENS = 512
+# A request that comes meanwhile waits for one chunk; int4 reads about as fast in so small ones.
+WARM_TOKENS = 32
 BLANK_LINE = LINE_END + LINE_END
 
 
@@ -156,9 +158,10 @@ class Model:
     ) -> Usage:
         """Read the prompt that `complete` would, so that a later call finds it read.
 
-        Takes as long as reading it takes, and ends at the next chunk of it as soon as something is
+        Takes as long as reading it takes, and ends at the next few tokens as soon as something is
         asked of the model in another thread; what was read by then is kept. For when a file was
-        opened, and for idle moments. Returns how many tokens the prompt has, and how many of them
+        opened, and for idle moments: with a completion behind `prefix` while it is looked at, the
+        request after it was accepted, or typed, finds all of it read. Returns how many tokens the prompt has, and how many of them
         had been read before.
 
         Raises:
@@ -171,7 +174,12 @@ class Model:
         prompt = self._prompts.prompt(place, self.context_tokens - new, heal=heal)
         stop, asked = CancelToken(), cancel or CancelToken()
         request = Request(
-            prompt.ids, GREEDY, 0, frozenset(), cancelled=lambda: stop.cancelled or asked.cancelled
+            prompt.ids,
+            GREEDY,
+            0,
+            frozenset(),
+            cancelled=lambda: stop.cancelled or asked.cancelled,
+            chunk_tokens=WARM_TOKENS,
         )
         generation = Generation(self._paced, self._caches, request)
         with self._turns.warming(stop):
@@ -290,6 +298,7 @@ class Model:
             stop_ids=self.layouts.special_ids,
             forbidden_first=forbidden_first,
             texts=(texts or ids) if self._lookup else None,
+            costs=self._paced.costs,
             allowed=Healing(typed, self.tokens, self._spellings).allowed if typed else None,
             least_probability=least_probability,
             expired=expired,

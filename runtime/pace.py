@@ -1,4 +1,4 @@
-"""How fast this machine reads prompts, learned from what it has read."""
+"""How fast this machine reads and writes, learned from what it has read and written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .bundle import Sizes
 from .cache import KvCache
+from .costs import StepCosts
 from .engine import Steps
 
 _LEAST_TOKENS = 16  # of a step that tells something; shorter ones are mostly reading weights
@@ -16,10 +17,11 @@ _NEWEST = 0.3  # weight of the newest step
 
 
 class Paced:
-    """A session whose longer steps are timed; see `engine.Steps`."""
+    """A session whose steps are timed; see `engine.Steps`."""
 
     def __init__(self, session: Steps) -> None:
         self.sizes: Sizes = session.sizes
+        self.costs = StepCosts()
         self._session = session
         self._ms_a_token: float | None = None
 
@@ -33,8 +35,10 @@ class Paced:
         """Run `ids` [T] after the tokens in `cache` and return the last `keep` logits [keep, V]."""
         start = time.perf_counter()
         logits = self._session.step(ids, cache, keep)
+        seconds = time.perf_counter() - start
+        self.costs.learn(len(ids), seconds)
         if len(ids) >= _LEAST_TOKENS:
-            took = 1000 * (time.perf_counter() - start) / len(ids)
+            took = 1000 * seconds / len(ids)
             known = self._ms_a_token
             self._ms_a_token = took if known is None else known + _NEWEST * (took - known)
         return logits

@@ -114,6 +114,7 @@ def throughput(
 @_common
 @click.option("--trace", type=_PATH, multiple=True, help="Your own trace; may be repeated.")
 @click.option("--max-tokens", default=MAX_TOKENS, show_default=True, help="Of each completion.")
+@click.option("--ahead", is_flag=True, help="Read each completion ahead, as in a pause.")
 def typing(
     bundle: Path | None,
     shape: str | None,
@@ -123,6 +124,7 @@ def typing(
     as_json: bool,
     trace: tuple[Path, ...],
     max_tokens: int,
+    ahead: bool,
 ) -> None:
     """Replay typing, and measure how long completions take.
 
@@ -142,7 +144,10 @@ def typing(
     with _bundle(bundle, shape, keep, variant) as path:
         model = load(path, variant=variant, device="cpu", threads=threads)
         with progress_bar("replaying", total) as advance:
-            served = [replay(model, one, max_tokens=max_tokens, advance=advance) for one in traces]
+            served = [
+                replay(model, one, max_tokens=max_tokens, ahead=ahead, advance=advance)
+                for one in traces
+            ]
     found = Replays(
         bundle=str(path),
         variant=model.variant,

@@ -1,7 +1,7 @@
 """Replaying an editing trace: every request that the editor made, one after the other.
 
 Pauses are not waited for. What one request leaves in the model's caches the next one finds, as
-while one types.
+while one types; where a program reads ahead in pauses, so does this, and does not count the time.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ def replay(
     trace: Trace,
     *,
     max_tokens: int = MAX_TOKENS,
+    ahead: bool = False,
     advance: Callable[[int], None] = lambda _requests: None,
     clock: Callable[[], float] = perf_counter,
 ) -> list[Served]:
     """Ask a model, greedily, all that a trace asks; `advance` is told of each request.
+
+    With `ahead` each completion is read behind its prefix before the next event.
 
     Raises:
         OptionError: when `max_tokens` does not fit the model's context.
@@ -33,12 +36,17 @@ def replay(
     """
     served = []
     for ask in asks(trace):
-        served.append(_serve(model, ask, max_tokens, clock))
+        one, text = _serve(model, ask, max_tokens, clock)
+        served.append(one)
+        if ahead:
+            model.warm(ask.prefix + text, ask.suffix, max_tokens=max_tokens)
         advance(1)
     return served
 
 
-def _serve(model: Model, ask: Ask, max_tokens: int, clock: Callable[[], float]) -> Served:
+def _serve(
+    model: Model, ask: Ask, max_tokens: int, clock: Callable[[], float]
+) -> tuple[Served, str]:
     start = clock()
     first: float | None = None
     stream = model.complete(
@@ -48,7 +56,7 @@ def _serve(model: Model, ask: Ask, max_tokens: int, clock: Callable[[], float]) 
         for _ in stream:
             first = clock() if first is None else first
     end, usage = clock(), stream.usage
-    return Served(
+    served = Served(
         # An empty answer is complete at once.
         first_token_ms=1e3 * ((end if first is None else first) - start),
         total_ms=1e3 * (end - start),
@@ -57,3 +65,4 @@ def _serve(model: Model, ask: Ask, max_tokens: int, clock: Callable[[], float]) 
         drafted=usage.drafted,
         accepted=usage.accepted,
     )
+    return served, stream.text

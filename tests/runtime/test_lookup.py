@@ -11,6 +11,7 @@ from fakes import SIZES, CountingSession
 
 import refact_edge
 from refact_edge.runtime.cache import KvCache
+from refact_edge.runtime.costs import StepCosts
 from refact_edge.runtime.engine import Generation, Request
 from refact_edge.runtime.lookup import MOST, NO_ID, Lookup, best_count
 from refact_edge.runtime.prefix import PrefixCache
@@ -95,7 +96,9 @@ def test_the_latest_of_the_longest_matches_is_followed() -> None:
 
 def test_a_text_in_circles_is_guessed_to_go_on() -> None:
     lookup = Lookup([5, 6] * 10, room=1)
-    assert lookup.guess(4) == [5, 6, 5, 6]
+    guesses = lookup.guess(4)
+    assert len(guesses) >= 3  # more than the match is away from the end
+    assert guesses == [5, 6, 5, 6][: len(guesses)]
 
 
 @pytest.mark.parametrize("ids", [[], [4], [4, 5, 6, 7]])
@@ -158,8 +161,26 @@ def test_a_copied_text_costs_less_than_half() -> None:
 
 
 def test_more_is_guessed_the_likelier_it_holds() -> None:
-    counts = [best_count(chance, MOST) for chance in (0.0, 0.3, 0.6, 0.9, 0.99)]
+    costs = StepCosts()
+    counts = [best_count([chance] * MOST, costs) for chance in (0.0, 0.3, 0.6, 0.9, 0.99)]
     assert counts == sorted(counts)
     assert counts[0] == 0
     assert counts[-1] == MOST
-    assert best_count(0.99, 3) == 3
+    assert best_count([0.99] * 3, costs) == 3
+
+
+def test_less_is_guessed_where_steps_with_guesses_take_long() -> None:
+    costs = StepCosts()
+    usual = best_count([0.7] * MOST, costs)
+    for _ in range(20):
+        costs.learn(1, 0.040)
+        costs.learn(4, 0.110)
+    assert costs.of(4) == pytest.approx(110 / 40, rel=0.05)
+    assert 0 <= best_count([0.7] * MOST, costs) < usual
+
+
+def test_what_the_model_wrote_is_followed_before_what_it_read() -> None:
+    #               an earlier answer   a text with as long a match, and later
+    ids = [1, 2, 8, 8, NO_ID, 1, 2, 7, 7, NO_ID, 1, 2]
+    assert Lookup(ids, room=4, written=4).guess(1) == [8]
+    assert Lookup(ids, room=4).guess(1) == [7]

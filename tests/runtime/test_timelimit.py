@@ -74,7 +74,7 @@ def test_half_of_the_time_is_for_the_prompt_unless_told_otherwise() -> None:
 def test_the_pace_is_learned_from_longer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     session = CountingSession()
     paced = Paced(session)
-    clock = iter([0.0, 0.016, 1.0, 2.0, 2.064])
+    clock = iter([0.0, 0.016, 1.0, 1.5, 2.0, 2.064])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     assert paced.tokens_within(100) == 100  # a step of 16 tokens took 16 ms
     assert session.steps == [16]

@@ -12,7 +12,7 @@ import pytest
 import refact_edge
 from refact_edge import CancelToken, Model
 from refact_edge.runtime.cache import KvCache
-from refact_edge.runtime.engine import CHUNK_TOKENS
+from refact_edge.runtime.model import WARM_TOKENS
 from refact_edge.runtime.sampling import GREEDY
 from refact_edge.runtime.turns import Turns
 
@@ -61,12 +61,22 @@ def test_warming_ends_at_the_next_chunk_when_a_request_begins(model: Model) -> N
     warmed = model.warm(LONG, "\n", max_tokens=4)
     model.session.step = real  # type: ignore[method-assign]
     assert begun.is_set()
-    assert warmed.prompt > 3 * CHUNK_TOKENS
+    assert warmed.prompt > 3 * WARM_TOKENS
     # The chunk during which the request came is finished; no other is begun.
-    assert steps == [CHUNK_TOKENS, 0, CHUNK_TOKENS]
+    assert steps == [WARM_TOKENS, 0, WARM_TOKENS]
     stream = model.complete(LONG, "\n", max_tokens=4, sampling=GREEDY)
     answers += stream
-    assert stream.usage.cached == 2 * CHUNK_TOKENS
+    assert stream.usage.cached == 2 * WARM_TOKENS
+
+
+def test_a_completion_read_ahead_is_not_evaluated_when_it_was_accepted(model: Model) -> None:
+    shown = model.complete(LONG, "\n", max_tokens=9, stop=(), sampling=GREEDY, heal=False)
+    prefix = LONG + "".join(shown)
+    model.warm(prefix, "\n", max_tokens=9, heal=False)
+    accepted = model.complete(prefix, "\n", max_tokens=9, sampling=GREEDY, heal=False)
+    list(accepted)
+    assert accepted.usage.prompt > shown.usage.prompt
+    assert accepted.usage.cached == accepted.usage.prompt - 1
 
 
 def test_warming_beside_a_request_does_nothing(model: Model) -> None:
