@@ -161,8 +161,8 @@ class Model:
         Takes as long as reading it takes, and ends at the next few tokens as soon as something is
         asked of the model in another thread; what was read by then is kept. For when a file was
         opened, and for idle moments: with a completion behind `prefix` while it is looked at, the
-        request after it was accepted, or typed, finds all of it read. Returns how many tokens the prompt has, and how many of them
-        had been read before.
+        request after it was accepted, or typed, finds all of it read. Returns how many tokens the
+        prompt has, and how many of them had been read before.
 
         Raises:
             OptionError: when an option has no such value.

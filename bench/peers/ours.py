@@ -7,6 +7,7 @@ With "kept" it opens the copy that `refact-edge warm` keeps, without it the bund
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ class Told:
         self.text: list[int] = []
         self.prompt = 0  # tokens before the text
         self.first_known = 0.0  # when the text's first id was
+        self.single_s: list[float] = []  # what steps over one token took
 
     def new_cache(self) -> KvCache:
         """Return an empty cache."""
@@ -65,7 +67,10 @@ class Told:
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
     ) -> npt.NDArray[np.float32]:
         """Run `ids` [T] and return the last `keep` logits, with the text's ids the likeliest."""
+        start = time.perf_counter()
         logits = self._session.step(ids, cache, keep)
+        if len(ids) == 1:
+            self.single_s.append(time.perf_counter() - start)
         first = len(cache.ids) - keep + 1 - self.prompt  # place in the text, of the first row
         for row, place in enumerate(range(first, first + keep)):
             if 0 <= place < len(self.text):
@@ -83,8 +88,12 @@ class Typing:
         # The engine needs no more than Steps of it.
         self._model = Model(model.bundle, model.variant, self._told)  # type: ignore[arg-type]
 
-    def complete(self, prefix: str, suffix: str, text: list[int]) -> Reply:
-        """Complete at a cursor, writing `text`; the times start with the call."""
+    def complete(self, prefix: str, suffix: str, text: list[int], ahead: bool = False) -> Reply:
+        """Complete at a cursor, writing `text`; the times start with the call.
+
+        With `ahead` what was written is then read behind the prefix, as in a pause.
+        """
+        self._told.single_s.clear()
         start = time.perf_counter()
         stream = self._model.complete(
             prefix,
@@ -98,11 +107,14 @@ class Typing:
         told.text, told.prompt = text, stream.usage.prompt
         for _ in stream:
             pass
-        end = time.perf_counter()
+        end, single = time.perf_counter(), list(told.single_s)
+        if ahead:
+            self._model.warm(prefix + stream.text, suffix, max_tokens=len(text))
         return {
             "first_s": told.first_known - start,
             "all_s": end - start,
             "exact": stream.ids == text,
+            "one_s": statistics.median(single) if single else None,
             **vars(stream.usage),
         }
 

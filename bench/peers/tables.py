@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .engines import OPTIONAL, Runner
 from .prompts import ANSWER
-from .work import EDITS, WRITTEN
+from .work import EDITS, OWN_STEP, PAUSED, WRITTEN
 
 SPEED, PART = "times as fast", "of its"  # how a ratio reads, and which side of the aim is good
 FIRST, ALL = "keystroke to first token", f"keystroke to {ANSWER} tokens"
@@ -74,6 +74,9 @@ AIMS = (
     Aim("int4", "Q4_0", "decode at 64", 1.1),
     Aim("int4", "Q4_0", "decode at 2048", 1.3),
     Aim("int4", "Q4_0", f"{FIRST}, spm", 0.3, PART),
+    Aim("int4", "int4", f"{FIRST}, spm", 1.3, PART, OWN_STEP),
+    Aim("int4", "Q4_0", f"{FIRST}, {PAUSED}", 0.3, PART, f"{FIRST}, spm"),
+    Aim("int4", "int4", f"{FIRST}, {PAUSED}", 1.3, PART, OWN_STEP),
     Aim("int4", "Q4_0", f"{FIRST}, spm", 0.03, PART, f"{FIRST}, psm"),
     Aim("int4", "Q4_0", f"{ALL}, spm", 0.6, PART),
     Aim("int4", "Q4_0", COLD, 0.6, PART),

@@ -22,6 +22,7 @@ LENGTHS = (512, 2048)  # tokens of a prompt that is read from its first token on
 DEPTHS = (64, 2048)  # tokens in the cache before those that are written
 STEPS = 24  # tokens written one by one
 EDITS, WRITTEN = "edits of ", "decode"
+PAUSED, OWN_STEP = "after a pause", "one token there"
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,16 @@ def writing(ids: Sequence[int], depth: int, rounds: int) -> Piece:
     return Piece(name, run, rounds, 4 * STEPS)
 
 
-def answer(runner: Runner, ask: Ask, prompt: Prompt, order: str = ORDERS[0]) -> dict[str, Any]:
-    """Have a runner answer a prompt its own way; the peers go on from the longest prefix."""
+def answer(
+    runner: Runner, ask: Ask, prompt: Prompt, order: str = ORDERS[0], *, ahead: bool = False
+) -> dict[str, Any]:
+    """Have a runner answer a prompt its own way; the peers go on from the longest prefix.
+
+    With `ahead` one of ours then reads its answer behind the prefix, as in a pause.
+    """
     if runner.ours:
-        reply = ask("complete", prefix=prompt.prefix, suffix=prompt.suffix, text=prompt.text)
+        asked = {"prefix": prompt.prefix, "suffix": prompt.suffix, "text": prompt.text}
+        reply = ask("complete", **asked, ahead=ahead)
         if reply["prompt"] != len(prompt.ids[order]) or not reply["exact"]:
             raise WorkerError(
                 f"{runner.name} was shown {reply['prompt']} tokens where others are shown "
@@ -83,15 +90,25 @@ def answer(runner: Runner, ask: Ask, prompt: Prompt, order: str = ORDERS[0]) -> 
 
 
 def keystroke(before: Prompt, after: Prompt, rounds: int) -> Piece:
-    """Answer, and once more after some more characters; the second answer counts."""
+    """Answer, and once more after some more characters; the second answer counts.
+
+    Ours also with a pause between the two, in which it reads its first answer ahead.
+    """
 
     def run(runner: Runner, ask: Ask) -> Mapping[str, float]:
-        taken = {}
+        taken: dict[str, float] = {}
         for order in runner.orders:
             answer(runner, ask, before, order)
             reply = answer(runner, ask, after, order)
             taken[f"keystroke to first token, {order}"] = reply["first_s"]
             taken[f"keystroke to {ANSWER} tokens, {order}"] = reply["all_s"]
+            if reply.get("one_s"):
+                taken[OWN_STEP] = reply["one_s"]
+        if runner.ours:
+            answer(runner, ask, before, ahead=True)
+            reply = answer(runner, ask, after)
+            taken[f"keystroke to first token, {PAUSED}"] = reply["first_s"]
+            taken[f"keystroke to {ANSWER} tokens, {PAUSED}"] = reply["all_s"]
         return taken
 
     return Piece("keystroke", run, rounds, 2000)
