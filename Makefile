@@ -78,7 +78,7 @@ $(PEERS)/.ready-openvino: $(PEERS)/.ready
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps openvino==2026.4.1
 	@touch $@
 
-bench-peers: $(READY) $(PEERS)/.ready $(PEERS)/.ready-openvino ## Speed and memory beside llama.cpp and OpenVINO (21 GB of disk, 9 GB of memory, ARGS=--quick)
+bench-peers: $(READY) $(PEERS)/.ready $(PEERS)/.ready-openvino ## Speed and memory beside llama.cpp and OpenVINO (21 GB of disk, 11 GB of memory, ARGS=--quick)
 	@$(BIN)/python -m bench.peers $(PEERS_DIR) $(PEERS)/bin/python --json $(PEERS_DIR)/results.json $(ARGS)
 
 bench-fidelity: $(READY) $(PEERS)/.ready ## What int4 and int8 lose beside llama.cpp's formats, on the demo's held-out modules (after train-data)

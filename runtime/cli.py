@@ -22,7 +22,7 @@ from .describe import describe
 from .doctor import examine
 from .endings import Endings
 from .errors import BundleError, OptionError, PromptError, RefactEdgeError
-from .load import best_variant, load, required_variants
+from .load import PREFILL, best_variant, load, required_variants
 from .model import Model
 from .sampling import Sampling
 from .stream import Stream
@@ -61,6 +61,7 @@ class Asked:
     variant: str | None
     device: str
     threads: int | None
+    prefill: str
     max_tokens: int | None
     stop: tuple[str, ...]
     temperature: float | None
@@ -77,7 +78,13 @@ class Asked:
         if bundle is None:
             bundle = _demo_bundle()
             click.echo("using the demo bundle, a toy model; name another with --bundle", err=True)
-        return load(bundle, variant=self.variant, device=self.device, threads=self.threads)
+        return load(
+            bundle,
+            variant=self.variant,
+            device=self.device,
+            threads=self.threads,
+            prefill=self.prefill,
+        )
 
     def sampling(self, model: Model) -> Sampling:
         """Return the model's default sampling with what was asked for in its place."""
@@ -99,6 +106,9 @@ _OPTIONS = (
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
+    click.option(
+        "--prefill", default=PREFILL[0], help="What reads prompts: onnxruntime or openvino (int4)."
+    ),
     click.option("--max-tokens", type=int, help="The most new tokens."),
     click.option("--stop", multiple=True, help="End before this text; may be repeated."),
     click.option("--temperature", type=float, help="0 is greedy."),

@@ -35,6 +35,7 @@ def examine(bundle: Path | None) -> list[Finding]:
         Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
         Finding("numpy, tokenizers", f"{_version('numpy')}, {_version('tokenizers')}"),
         _wheels(),
+        Finding("openvino, optional", _version("openvino")),
         Finding("cpu", cpu_summary()),
     ]
     try:

@@ -22,7 +22,11 @@ from .bundle import (
 )
 from .errors import BundleError, DeviceError, OptionError, RefactEdgeWarning
 from .model import Model
+from .openvino_session import OpenVinoSession
 from .session import Session, SessionOptions, choose_device
+
+PREFILL = ("onnxruntime", "openvino")
+OPENVINO_VARIANT = "int4"  # int8's operators are slow there
 
 # What is taken when no variant is named. fp16 has no kernels on a CPU, int8 none on a GPU.
 PREFERENCE = {"cpu": ("int4", "int8", "fp32"), "cuda": ("fp16", "int4", "fp32", "int8")}
@@ -37,6 +41,7 @@ def load(
     hashes: bool = True,
     lookup: bool = True,
     prepacked: bool = True,
+    prefill: str = PREFILL[0],
 ) -> Model:
     """Open a bundle and return the model in it.
 
@@ -51,17 +56,25 @@ def load(
             sooner.
         prepacked: whether a copy made by `prepack` (the command `warm`) is opened, where there is
             one; it takes no time to hash or to lay out.
+        prefill: what reads prompts: onnxruntime, or openvino, which on CPUs with instructions for
+            products of bytes reads int4 faster, and holds the weights a second time. It takes
+            some seconds more to open.
 
     Raises:
         BundleError: when the bundle is missing, incomplete or altered.
-        OptionError: when the variant or the device is unknown.
-        DeviceError: when cuda is asked for and cannot be used, as hybrid cannot.
-        MissingExtraError: when no onnxruntime is installed.
+        OptionError: when the variant, the device or what reads is unknown, or do not go together.
+        DeviceError: when cuda is asked for and cannot be used, as hybrid and openvino cannot.
+        MissingExtraError: when no onnxruntime is installed, or no openvino that was asked for.
 
     """
     opened = read_bundle(Path(bundle) if bundle is not None else _packaged_bundle())
     name = variant or best_variant(opened, choose_device(device))
     how = _How(SessionOptions(device, threads), hashes, prepacked)
+    if prefill == "openvino":
+        name = variant or OPENVINO_VARIANT
+        return Model(opened, name, _open_with_openvino(opened, name, how), lookup=lookup)
+    if prefill not in PREFILL:
+        raise OptionError(f"prefill {prefill!r}; expected one of {', '.join(PREFILL)}")
     if name == hybrid.NAME:
         return Model(opened, name, _open_hybrid(opened, how), lookup=lookup)
     session = _open(opened, name, how)
@@ -126,6 +139,17 @@ def _open_hybrid(bundle: Bundle, how: _How) -> hybrid.Hybrid:
     if how.options.device == "cuda":
         raise DeviceError("hybrid is for CPUs, int8 has no kernels on a GPU; take fp16 or int4")
     return hybrid.Hybrid(*(_open(bundle, name, how.on_cpu()) for name in parts))
+
+
+def _open_with_openvino(bundle: Bundle, variant: str, how: _How) -> hybrid.Hybrid:
+    if how.options.device == "cuda":
+        raise DeviceError("openvino reads on CPUs only; take device cpu, or no openvino")
+    if variant != OPENVINO_VARIANT:
+        raise OptionError(f"openvino reads {OPENVINO_VARIANT}, not {variant}")
+    writer = _open(bundle, variant, how.on_cpu())
+    verify_variant(bundle, variant, hashes=how.hashes)
+    graph = bundle.path / engine_graph(variant)
+    return hybrid.Hybrid(OpenVinoSession(graph, bundle.sizes, how.options.threads), writer)
 
 
 def _packaged_bundle() -> Path:

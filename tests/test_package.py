@@ -62,8 +62,8 @@ def test_imports_follow_the_arrows(folder: str, root: Path) -> None:
                 assert other in ARROWS[folder] | {"__version__"}, f"{file} imports {name}"
 
 
-def test_only_cli_files_import_click_and_only_the_session_onnxruntime(root: Path) -> None:
-    users: dict[str, set[str]] = {"click": set(), "onnxruntime": set()}
+def test_only_cli_files_import_click_and_only_one_file_each_engine(root: Path) -> None:
+    users: dict[str, set[str]] = {"click": set(), "onnxruntime": set(), "openvino": set()}
     for folder in ARROWS:
         for file, tree in _sources(root, folder):
             for name in _imports(file, tree, root):
@@ -72,6 +72,7 @@ def test_only_cli_files_import_click_and_only_the_session_onnxruntime(root: Path
     shells = {f"{folder}/cli.py" for folder in (*ARROWS, "quant/eval", "runtime/bench")}
     assert users["click"] == {*shells, "runtime/__main__.py"}
     assert users["onnxruntime"] == {"runtime/session.py"}
+    assert users["openvino"] == {"runtime/openvino_session.py"}
 
 
 def test_the_public_names_are_these() -> None:

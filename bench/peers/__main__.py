@@ -3,7 +3,7 @@
 Usage: python -m bench.peers DIR PEER_PYTHON [--quick] [--only PART] [--json FILE]
 
 DIR holds, or gets, a random checkpoint of the exact shape, its bundle and the peers' files: 15 GB,
-21 while they are made. PEER_PYTHON has llama-cpp-python, gguf and openvino. Takes 9 GB of memory.
+21 while they are made. PEER_PYTHON has llama-cpp-python, gguf and openvino. Takes 11 GB of memory.
 """
 
 from __future__ import annotations

@@ -85,9 +85,8 @@ class Runner:
         return f"{self.engine}, {self.setting}" if self.setting else self.engine
 
 
-OURS = ("int4", "hybrid", "int8")
-# An engine that runs int4 with other kernels, once there is one, is named here and in GROUPS.
-OPTIONAL: tuple[str, ...] = ()
+OPTIONAL = ("int4 with OpenVINO",)  # read by it, written by onnxruntime
+OURS = ("int4", "hybrid", "int8", *OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,9 @@ def _llama(form: str) -> tuple[Runner, ...]:
 
 _OPENVINO = tuple(Runner("OpenVINO", f"OpenVINO {n}", f"groups of {n}") for n in GROUP_SIZES)
 _INT4, _HYBRID = Runner("int4", "int4"), Runner("hybrid", "hybrid")
+_BOTH = Runner(OPTIONAL[0], "int4 openvino")
 GROUPS = (
-    Group("4 bits", (_INT4, *_llama("Q4_0"), _HYBRID, *_OPENVINO)),
+    Group("4 bits", (_INT4, *_llama("Q4_0"), _HYBRID, _BOTH, *_OPENVINO)),
     Group("8 bits", (Runner("int8", "int8"), *_llama("Q8_0"), *_llama("Q4_K_M"))),
     Group("typing", (_INT4, *_llama("Q4_0"), _HYBRID, *_OPENVINO), typing=True),
 )
@@ -129,10 +129,10 @@ def start(worker: str, files: Files) -> Worker:
 
 def _command(worker: str, files: Files) -> list[str]:
     threads = str(files.threads)
-    variant, *kept = worker.split()
+    variant, *how = worker.split()
     if variant in OURS:
         python, module = sys.executable, "ours"
-        arguments = [str(files.bundle), variant, threads, *kept]
+        arguments = [str(files.bundle), variant, threads, *how]
     elif worker in LLAMA_FORMATS:
         python, module = str(files.peer), "llama"
         arguments = [str(files.gguf(worker)), threads]

@@ -1,8 +1,9 @@
 """Our own worker: the session for throughput, the public way in for typing.
 
-Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS [kept]
+Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS [kept|openvino]
 
-With "kept" it opens the copy that `refact-edge warm` keeps, without it the bundle itself.
+With "kept" it opens the copy that `refact-edge warm` keeps, without it the bundle itself; with
+"openvino" that reads prompts.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Typing:
 def main() -> None:
     """Load the variant, and work."""
     bundle, variant, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    kept = sys.argv[4:] == ["kept"]
+    how = sys.argv[4:]
     models: list[Model] = []
 
     @cache
@@ -131,7 +132,12 @@ def main() -> None:
 
     def load() -> Callable[[str], Ours]:
         model = refact_edge.load(
-            bundle, variant=variant, device="cpu", threads=threads, prepacked=kept
+            bundle,
+            variant=variant,
+            device="cpu",
+            threads=threads,
+            prepacked="kept" in how,
+            prefill="openvino" if "openvino" in how else "onnxruntime",
         )
         models.append(model)
         return lambda _slot: Ours(model.session)
