@@ -8,7 +8,9 @@ with its bytes, and those are not shown again.
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -23,26 +25,41 @@ class Spellings:
     def __init__(self, tokens: Tokens, special_ids: Iterable[int]) -> None:
         self._tokens, self._specials = tokens, frozenset(special_ids)
 
+    def prepare(self) -> None:
+        """Begin to sort all ids, which takes some tenths of a second, while others compute."""
+        _ = self._sorting
+
     @cached_property
+    def _sorting(self) -> Future[list[tuple[bytes, int]]]:
+        pool = ThreadPoolExecutor(1)
+        try:
+            return pool.submit(self._sort)
+        finally:
+            pool.shutdown(wait=False)
+
+    @property
     def _sorted(self) -> list[tuple[bytes, int]]:
+        return self._sorting.result()
+
+    def _sort(self) -> list[tuple[bytes, int]]:
         ids = (i for i in range(self._tokens.size) if i not in self._specials)
         return sorted((self._tokens.to_bytes(i), i) for i in ids)
 
     def starting_with(self, start: bytes) -> list[int]:
         """Return the ids whose bytes begin with `start`."""
-        low = bisect.bisect_left(self._sorted, (start, -1))
-        found = []
-        for spelling, token in self._sorted[low:]:
-            if not spelling.startswith(start):
-                break
-            found.append(token)
-        return found
+        known = self._sorted
+        low = bisect.bisect_left(known, (start, -1))
+        found = itertools.takewhile(
+            lambda spelled: spelled[0].startswith(start), itertools.islice(known, low, None)
+        )
+        return [token for _, token in found]
 
     def of(self, spelling: bytes) -> list[int]:
         """Return the ids with exactly these bytes."""
-        low = bisect.bisect_left(self._sorted, (spelling, -1))
-        high = bisect.bisect_left(self._sorted, (spelling + b"\0", -1))
-        return [token for found, token in self._sorted[low:high] if found == spelling]
+        known = self._sorted
+        low = bisect.bisect_left(known, (spelling, -1))
+        high = bisect.bisect_left(known, (spelling + b"\0", -1))
+        return [token for found, token in known[low:high] if found == spelling]
 
 
 class Healing:

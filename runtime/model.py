@@ -290,6 +290,8 @@ class Model:
         line_end: str = LINE_END,
     ) -> Stream:
         _check_stops(stop)
+        if typed:
+            self._spellings.prepare()
         token = cancel or CancelToken()
         request = Request(
             ids=ids,
