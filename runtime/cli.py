@@ -62,6 +62,7 @@ class Asked:
     device: str
     threads: int | None
     prefill: str
+    caches: Path | None
     max_tokens: int | None
     stop: tuple[str, ...]
     temperature: float | None
@@ -84,6 +85,7 @@ class Asked:
             device=self.device,
             threads=self.threads,
             prefill=self.prefill,
+            caches=self.caches,
         )
 
     def sampling(self, model: Model) -> Sampling:
@@ -108,6 +110,9 @@ _OPTIONS = (
     click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
     click.option(
         "--prefill", default=PREFILL[0], help="What reads prompts: onnxruntime or openvino (int4)."
+    ),
+    click.option(
+        "--caches", type=_PATH, help="A folder that keeps what was read (your text) for next time."
     ),
     click.option("--max-tokens", type=int, help="The most new tokens."),
     click.option("--stop", multiple=True, help="End before this text; may be repeated."),
@@ -198,7 +203,10 @@ def complete(
         total_ms=total_ms,
         sampling=asked.sampling(model),
     )
-    _show(model, stream, asked.as_json)
+    try:
+        _show(model, stream, asked.as_json)
+    finally:
+        model.save_caches()
 
 
 @cli.command()
@@ -234,9 +242,17 @@ def chat(question: str | None, system: str | None, asked: Asked) -> None:
         # Only now: a question that was refused or cut off is not part of the conversation.
         history[:] = [*turns, {"role": "assistant", "content": stream.text}]
 
-    if not talking:
-        answer(question or "")
-        return
+    try:
+        if talking:
+            _talk(answer)
+        else:
+            answer(question or "")
+    finally:
+        model.save_caches()
+
+
+def _talk(answer: Callable[[str], None]) -> None:
+    """Answer line by line, until Ctrl-D."""
     click.echo("Ctrl-C ends an answer, Ctrl-D the conversation.", err=True)
     while True:
         try:

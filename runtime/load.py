@@ -23,6 +23,7 @@ from .bundle import (
 from .errors import BundleError, DeviceError, OptionError, RefactEdgeWarning
 from .model import Model
 from .openvino_session import OpenVinoSession
+from .saved import Saved, maker_of
 from .session import Session, SessionOptions, choose_device
 
 PREFILL = ("onnxruntime", "openvino")
@@ -42,6 +43,7 @@ def load(
     lookup: bool = True,
     prepacked: bool = True,
     prefill: str = PREFILL[0],
+    caches: str | Path | None = None,
 ) -> Model:
     """Open a bundle and return the model in it.
 
@@ -59,6 +61,8 @@ def load(
         prefill: what reads prompts: onnxruntime, or openvino, which on CPUs with instructions for
             products of bytes reads int4 faster, and holds the weights a second time. It takes
             some seconds more to open.
+        caches: a folder in which `Model.save_caches` keeps what was read, and where it is found
+            by the next process. It holds your text: it is for you alone.
 
     Raises:
         BundleError: when the bundle is missing, incomplete or altered.
@@ -70,14 +74,16 @@ def load(
     opened = read_bundle(Path(bundle) if bundle is not None else _packaged_bundle())
     name = variant or best_variant(opened, choose_device(device))
     how = _How(SessionOptions(device, threads), hashes, prepacked)
+    session: Session | hybrid.Hybrid
     if prefill == "openvino":
         name = variant or OPENVINO_VARIANT
-        return Model(opened, name, _open_with_openvino(opened, name, how), lookup=lookup)
-    if prefill not in PREFILL:
+        session = _open_with_openvino(opened, name, how)
+    elif prefill not in PREFILL:
         raise OptionError(f"prefill {prefill!r}; expected one of {', '.join(PREFILL)}")
-    if name == hybrid.NAME:
-        return Model(opened, name, _open_hybrid(opened, how), lookup=lookup)
-    session = _open(opened, name, how)
+    elif name == hybrid.NAME:
+        session = _open_hybrid(opened, how)
+    else:
+        session = _open(opened, name, how)
     if variant is None and (better := best_variant(opened, session.device)) != name:
         # CUDA did not start, and what is best on a GPU is not what is best here.
         name, session = better, _open(opened, better, how.on_cpu())
@@ -87,7 +93,10 @@ def load(
             RefactEdgeWarning,
             stacklevel=2,
         )
-    return Model(opened, name, session, lookup=lookup)
+    saved = None
+    if caches is not None:
+        saved = Saved(Path(caches), maker_of(opened, required_variants(opened, name)))
+    return Model(opened, name, session, lookup=lookup, saved=saved)
 
 
 def required_variants(bundle: Bundle, name: str) -> tuple[str, ...]:

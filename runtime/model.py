@@ -16,6 +16,7 @@ from .pace import Paced
 from .prefix import PrefixCache
 from .prompts import Layouts, Message, clean_messages
 from .sampling import GREEDY, Sampling
+from .saved import Saved
 from .session import Session
 from .stops import AnswerTrimmer, Scanner, StopScanner
 from .stream import CancelToken, Stream, Usage
@@ -33,7 +34,13 @@ class Model:
     """A loaded model. Its methods may be called from several threads at once."""
 
     def __init__(
-        self, bundle: Bundle, variant: str, session: Session | Hybrid, *, lookup: bool = True
+        self,
+        bundle: Bundle,
+        variant: str,
+        session: Session | Hybrid,
+        *,
+        lookup: bool = True,
+        saved: Saved | None = None,
     ) -> None:
         self._lookup = lookup
         self.bundle = bundle
@@ -43,7 +50,7 @@ class Model:
         self.session = session
         self._spellings = Spellings(self.tokens, self.layouts.special_ids)
         self._paced = Paced(session)
-        self._caches = PrefixCache(session.new_cache)
+        self._caches = PrefixCache(session.new_cache, saved=saved)
         self._turns = Turns()
         self._prompts = CursorPrompts(self.tokens, self.layouts)
         self.tokens.check_specials(self.layouts.special_ids)
@@ -186,6 +193,15 @@ class Model:
             for _ in generation:
                 pass
         return Usage(len(prompt.ids), generation.cached, 0)
+
+    def save_caches(self) -> None:
+        """Write what was read to the folder of `load(caches=...)`, if one was named.
+
+        Raises:
+            OptionError: when the folder cannot be written.
+
+        """
+        self._caches.save()
 
     def chat(
         self,

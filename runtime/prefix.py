@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from .cache import KvCache
+from .saved import Saved
 
 LIMIT_BYTES = 256 * 2**20  # 16,384 tokens of the 1.6B shape in fp32
 LEAST_COPIED = 32  # rows; fewer are computed in about the time that a cache takes to set up
@@ -20,8 +21,14 @@ class PrefixCache:
     beyond `limit_bytes`, but the last of them stays whatever its size.
     """
 
-    def __init__(self, new_cache: Callable[[], KvCache], limit_bytes: int = LIMIT_BYTES) -> None:
-        self._new_cache = new_cache
+    def __init__(
+        self,
+        new_cache: Callable[[], KvCache],
+        limit_bytes: int = LIMIT_BYTES,
+        saved: Saved | None = None,
+    ) -> None:
+        """Start with no cache but those that were `saved`."""
+        self._new_cache, self._saved = new_cache, saved
         self._limit_bytes = limit_bytes
         self._idle: list[KvCache] = []  # least recently used first
         self._busy: dict[int, tuple[KvCache, int]] = {}  # and the rows of it that stay as they are
@@ -37,8 +44,12 @@ class PrefixCache:
             source, rows = max(self._known(wanted), key=_rows, default=(None, 0))
             idle = ((cache, cache.shared(wanted)) for cache in self._idle)
             own, kept = max(idle, key=_rows, default=(None, 0))
+            file, on_disk = self._saved.longest(wanted) if self._saved else (None, 0)
+            if self._saved and file and on_disk >= max(rows, kept) + LEAST_COPIED:
+                cache = self._new_cache()
+                self._saved.fill(cache, file, on_disk)
             # A cache belongs to the text of which it holds little else.
-            if own is not None and 2 * kept >= len(own.ids) and kept + LEAST_COPIED > rows:
+            elif own is not None and 2 * kept >= len(own.ids) and kept + LEAST_COPIED > rows:
                 self._idle = [cache for cache in self._idle if cache is not own]
                 own.rewind(kept)
                 cache = own
@@ -49,11 +60,18 @@ class PrefixCache:
             self._busy[id(cache)] = cache, len(wanted)
         return cache
 
+    def save(self) -> None:
+        """Write the idle caches to where caches are saved, if anywhere; takes wait for it."""
+        with self._lock:
+            if self._saved is not None:
+                self._saved.save(self._idle)
+
     def missing(self, ids: Sequence[int]) -> int:
         """Return how many of `ids` would have to be evaluated."""
         wanted = list(ids[:-1])
         with self._lock:
-            return len(ids) - max((rows for _, rows in self._known(wanted)), default=0)
+            on_disk = self._saved.longest(wanted)[1] if self._saved else 0
+            return len(ids) - max(on_disk, *(rows for _, rows in self._known(wanted)), 0)
 
     def put(self, cache: KvCache) -> None:
         """Take a cache back, with whatever it holds now."""
