@@ -16,13 +16,14 @@ from ..cpu import cpu_summary
 from ..errors import BundleError, OptionError
 from ..load import load
 from .bandwidth import physical_cores
-from .figures import Replays, Throughput, typing_of
+from .figures import Keystrokes, Replays, Throughput, typing_of
+from .keystroke import LINES, ROUNDS, keystroke
 from .passes import plan_for
 from .plot import check_plot, write_plot
 from .replay import MAX_TOKENS, replay
 from .rounds import run_round, subject_of, summarize
 from .shapes import shaped
-from .table import throughput_lines, typing_lines
+from .table import keystroke_lines, throughput_lines, typing_lines
 from .traces import asks, read_trace, shipped_traces
 
 _PATH = click.Path(path_type=Path)
@@ -161,8 +162,54 @@ def typing(
     _show(shape, found, typing_lines(found), as_json)
 
 
+@bench.command("keystroke")
+@_common
+@click.option("--longest", type=int, metavar="LINES", help="Leave longer files out.")
+@click.option("--plot", type=_PATH, metavar="FILE", help="Draw into an .svg or .png.")
+def keystroke_command(
+    bundle: Path | None,
+    shape: str | None,
+    keep: Path | None,
+    variant: str | None,
+    threads: int | None,
+    as_json: bool,
+    longest: int | None,
+    plot: Path | None,
+) -> None:
+    """Measure a keystroke in files of 10 to 100,000 lines.
+
+    A name is typed in the middle of each, and a token asked for at every letter. Beyond the
+    context a longer file should take no longer.
+
+    \b
+    Examples:
+      refact-edge bench keystroke bundle
+      refact-edge bench keystroke bundle --longest 3000 --plot keystroke.svg
+    """
+    lengths = [lines for lines in LINES if longest is None or lines <= longest]
+    if not lengths:
+        raise OptionError(f"longest {longest}; expected {LINES[0]} or more")
+    if plot is not None:
+        check_plot(plot)
+    with _bundle(bundle, shape, keep, variant) as path:
+        model = load(path, variant=variant, device="cpu", threads=threads)
+        with progress_bar("typing", len(lengths) * (ROUNDS + 1)) as advance:
+            files = [keystroke(model, lines, advance=advance) for lines in lengths]
+    found = Keystrokes(
+        bundle=str(path),
+        variant=model.variant,
+        device=model.device,
+        threads=threads or physical_cores(),
+        cpu=cpu_summary(),
+        files=tuple(files),
+    )
+    if plot is not None:
+        write_plot(plot, found)
+    _show(shape, found, keystroke_lines(found), as_json)
+
+
 def _show(
-    shape: str | None, found: Throughput | Replays, lines: Iterator[str], as_json: bool
+    shape: str | None, found: Throughput | Replays | Keystrokes, lines: Iterator[str], as_json: bool
 ) -> None:
     if as_json:
         click.echo(json.dumps({"shape": shape, **asdict(found)}))

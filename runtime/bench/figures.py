@@ -139,6 +139,27 @@ class Replays:
     overall: Typing
 
 
+@dataclass(frozen=True)
+class Keystroke:
+    """A letter typed in the middle of a file, to the first token; the spread is over letters."""
+
+    lines: int
+    prompt_tokens: int
+    first_token_ms: Spread
+
+
+@dataclass(frozen=True)
+class Keystrokes:
+    """All that `bench keystroke` finds out."""
+
+    bundle: str
+    variant: str
+    device: str
+    threads: int
+    cpu: str
+    files: tuple[Keystroke, ...]
+
+
 def typing_of(name: str, replays: Sequence[Sequence[Served]]) -> Typing:
     """Sum up the requests of one trace or of several."""
     served = list(chain.from_iterable(replays))

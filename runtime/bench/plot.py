@@ -1,4 +1,4 @@
-"""Throughput as a plot: prompts by length, tokens by depth, and the limit of the latter."""
+"""Plots: throughput with its limit, and what a keystroke takes by file and prompt."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MissingExtraError, OptionError
-from .figures import Spread, Throughput
+from .figures import Keystrokes, Spread, Throughput
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMATS = (".svg", ".png")
 
@@ -36,7 +37,7 @@ def check_plot(file: Path) -> None:
         raise OptionError(f"plot {file} cannot be written: {error.strerror}") from error
 
 
-def write_plot(file: Path, found: Throughput) -> None:
+def write_plot(file: Path, found: Throughput | Keystrokes) -> None:
     """Draw into a file, whole or not at all; no date makes two of them differ.
 
     Raises:
@@ -49,6 +50,21 @@ def write_plot(file: Path, found: Throughput) -> None:
     except ImportError as error:
         raise MissingExtraError("matplotlib", "report") from error
     figure = Figure(figsize=(9, 4), layout="constrained")
+    if isinstance(found, Throughput):
+        _throughput(figure, found)
+    else:
+        _keystrokes(figure, found)
+    draft = file.with_name(f".{file.name}.partial{file.suffix}")
+    try:
+        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "refact-edge"}):
+            undated = {"Date": None} if file.suffix.lower() == ".svg" else None
+            figure.savefig(draft, metadata=undated)
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _throughput(figure: Figure, found: Throughput) -> None:
     left, right = figure.subplots(1, 2)
     figure.suptitle(f"{found.variant}, {found.threads} threads, {found.rounds} rounds")
     _draw(left, [one.tokens for one in found.prefill], [one.tokens_per_s for one in found.prefill])
@@ -64,19 +80,28 @@ def write_plot(file: Path, found: Throughput) -> None:
     right.legend()
     for axes in (left, right):
         axes.set_ylim(bottom=0)
-    draft = file.with_name(f".{file.name}.partial{file.suffix}")
-    try:
-        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "refact-edge"}):
-            undated = {"Date": None} if file.suffix.lower() == ".svg" else None
-            figure.savefig(draft, metadata=undated)
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
-def _draw(axes: Axes, places: Sequence[int], spreads: Sequence[Spread]) -> None:
+def _keystrokes(figure: Figure, found: Keystrokes) -> None:
+    left, right = figure.subplots(1, 2, sharey=True)
+    figure.suptitle(f"A keystroke to its first token: {found.variant}, {found.threads} threads")
+    _draw(left, [one.lines for one in found.files], [one.first_token_ms for one in found.files])
+    left.set(xlabel="lines of the file", ylabel="ms", xscale="log")
+    _draw(
+        right,
+        [one.prompt_tokens for one in found.files],
+        [one.first_token_ms for one in found.files],
+        joined=False,
+    )
+    right.set(xlabel="tokens of the prompt")
+    left.set_ylim(bottom=0)
+
+
+def _draw(
+    axes: Axes, places: Sequence[int], spreads: Sequence[Spread], *, joined: bool = True
+) -> None:
     medians = [spread.median for spread in spreads]
     below = [spread.median - spread.low for spread in spreads]
     above = [spread.high - spread.median for spread in spreads]
-    axes.errorbar(places, medians, yerr=(below, above), marker="o", capsize=4)
+    axes.errorbar(places, medians, yerr=(below, above), fmt="o-" if joined else "o", capsize=4)
     axes.grid(alpha=0.3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .figures import Percentiles, Replays, Spread, Throughput
+from .figures import Keystrokes, Percentiles, Replays, Spread, Throughput
 
 UNKNOWN = "not known on this system"
 
@@ -70,6 +70,17 @@ def typing_lines(found: Replays) -> Iterator[str]:
             f"{one.prompt_tokens:8} {one.evaluated_tokens:9} {one.reused_share:7.1%} "
             f"{f'{one.accepted} of {one.drafted}':>12}"
         )
+
+
+def keystroke_lines(found: Keystrokes) -> Iterator[str]:
+    """Yield what `refact-edge bench keystroke` prints."""
+    yield f"{found.bundle}: {found.variant} on {found.device}, {found.threads} threads"
+    yield f"{found.cpu}"
+    yield "a letter typed in the middle of a file, to the first token: median, lowest and highest"
+    yield ""
+    yield f"{'lines':>10} {'prompt':>10} {'ms':>10} {'low':>10} {'high':>10}"
+    for one in found.files:
+        yield f"{one.lines:10} {one.prompt_tokens:10} {_three(one.first_token_ms)}"
 
 
 def _three(spread: Spread, unit: float = 1.0) -> str:

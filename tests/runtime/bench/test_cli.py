@@ -103,6 +103,22 @@ def test_typing_prints_a_table_of_the_shipped_traces(
     assert names == ["function", "jumps", "middle", "all"]
 
 
+def test_keystroke_types_in_files_of_many_lengths(tiny_bundle: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "keystroke.svg"
+    done = _run("keystroke", tiny_bundle, "--longest", 1000, "--json", "--plot", plot)
+    assert done.returncode == 0, done.stderr
+    files = json.loads(done.stdout)["files"]
+    assert [one["lines"] for one in files] == [10, 30, 100, 300, 1000]
+    assert files[0]["prompt_tokens"] < files[-1]["prompt_tokens"]
+    for one in files:
+        spread = one["first_token_ms"]
+        assert 0 < spread["low"] <= spread["median"] <= spread["high"]
+    assert "tokens of the prompt" in plot.read_text()
+    table = _run("keystroke", tiny_bundle, "--longest", 10).stdout.splitlines()
+    assert table[-1].split()[0] == "10"
+    assert "longest 9; expected 10 or more" in _run("keystroke", "--longest", 9, tiny_bundle).stderr
+
+
 MISTAKES = [
     (["--rounds", "0"], "rounds 0; expected 1 or more"),
     (["--longest", "9999"], "longest 9999; expected 1 to 624"),
