@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from .bundle import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, Sizes, past_name, present_name
 from .cache import Allocation, KvCache
+from .cores import fast_cores
 from .errors import BundleError, DeviceError, MissingExtraError, OptionError, RefactEdgeWarning
 from .probe import bytes_multiply_exactly
 
@@ -56,7 +57,7 @@ class SessionOptions:
 
     Args:
         device: auto, cpu or cuda.
-        threads: None means one a physical core.
+        threads: None means one a fast physical core.
         saved_as: where to keep the graph as it was laid out for this machine, with its weights in
             `PREPACKED_WEIGHTS` beside it; see `prepack.py`.
 
@@ -217,7 +218,8 @@ class Session:
 
     def _settings(self, options: SessionOptions) -> Any:
         settings = self._ort.SessionOptions()
-        settings.intra_op_num_threads = options.threads or 0  # 0: one a physical core
+        # 0, where cores are not known, is onnxruntime's own count of physical ones.
+        settings.intra_op_num_threads = options.threads or fast_cores()
         settings.inter_op_num_threads = 1
         settings.log_severity_level = _ERRORS_ONLY
         if options.saved_as is not None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
 from ..bundle import Bundle, engine_graph
+from ..cores import fast_cores
 from ..graphcheck import summarize
 
 BUFFER_BYTES = 512 * 2**20  # much larger than any cache
 _PASSES = 4
-_TOPOLOGY = Path("/sys/devices/system/cpu")
 _FLOAT_BYTES = {"float32": 4, "float16": 2}
 
 
@@ -42,14 +41,9 @@ def read_bandwidth(
     return size / min(taken)
 
 
-def physical_cores() -> int:
-    """Return the cores that this process may use, which is how many threads a session takes."""
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-    siblings = set()
-    for cpu in usable:
-        file = _TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list"
-        siblings.add(file.read_text() if file.is_file() else str(cpu))
-    return len(siblings) or os.cpu_count() or 1
+def threads_taken() -> int:
+    """Return how many threads a session takes by itself."""
+    return fast_cores() or os.cpu_count() or 1
 
 
 def weights_read_bytes(bundle: Bundle, variant: str) -> int:

@@ -15,7 +15,7 @@ from ..cli import progress_bar
 from ..cpu import cpu_summary
 from ..errors import BundleError, OptionError
 from ..load import load
-from .bandwidth import physical_cores
+from .bandwidth import threads_taken
 from .figures import Keystrokes, Replays, Throughput, typing_of
 from .keystroke import LINES, ROUNDS, keystroke
 from .passes import plan_for
@@ -153,7 +153,7 @@ def typing(
         bundle=str(path),
         variant=model.variant,
         device=model.device,
-        threads=threads or physical_cores(),
+        threads=threads or threads_taken(),
         cpu=cpu_summary(),
         max_tokens=max_tokens,
         traces=tuple(typing_of(one.name, [its]) for one, its in zip(traces, served, strict=True)),
@@ -199,7 +199,7 @@ def keystroke_command(
         bundle=str(path),
         variant=model.variant,
         device=model.device,
-        threads=threads or physical_cores(),
+        threads=threads or threads_taken(),
         cpu=cpu_summary(),
         files=tuple(files),
     )

@@ -20,7 +20,7 @@ from ..bundle import Bundle, verify_variant
 from ..errors import DeviceError, RefactEdgeError
 from ..load import best_variant, required_variants
 from ..session import SessionOptions
-from .bandwidth import physical_cores, weights_read_bytes
+from .bandwidth import threads_taken, weights_read_bytes
 from .figures import Decode, MemoryUse, Prefill, Spread, Throughput
 from .memory import Memory
 from .passes import Advance, Plan
@@ -67,7 +67,7 @@ def subject_of(bundle: Bundle, variant: str | None, threads: int | None, cpu: st
     return Subject(
         bundle=bundle.path,
         variant=chosen,
-        threads=options.threads or physical_cores(),
+        threads=options.threads or threads_taken(),
         cpu=cpu,
         weights_read_bytes=weights_read_bytes(bundle, writer),
     )

@@ -9,8 +9,8 @@ import pytest
 from fakes import SIZES, CountingSession
 
 from refact_edge.runtime.bench.bandwidth import (
-    physical_cores,
     read_bandwidth,
+    threads_taken,
     weights_read_bytes,
 )
 from refact_edge.runtime.bench.figures import Spread, Throughput
@@ -60,7 +60,7 @@ def test_a_short_plan_decodes_behind_its_only_prompt() -> None:
 def test_bandwidth_is_bytes_over_the_shortest_pass() -> None:
     times = iter([0.0, 4.0, 10.0, 11.0, 20.0, 22.0, 30.0, 33.0])
     assert read_bandwidth(2, 800, clock=lambda: next(times)) == 800
-    assert physical_cores() >= 1
+    assert threads_taken() >= 1
 
 
 @pytest.mark.parametrize("variant", ["fp32", "fp16", "int8", "int4"])
@@ -161,7 +161,7 @@ def test_a_plot_that_cannot_be_written_is_refused_before_anything_is_measured(
 def test_a_subject_is_what_load_would_choose(tiny_bundle: Path) -> None:
     bundle = read_bundle(tiny_bundle)
     chosen = subject_of(bundle, None, None, "a CPU")
-    assert (chosen.variant, chosen.threads) == ("int4", physical_cores())
+    assert (chosen.variant, chosen.threads) == ("int4", threads_taken())
     both = subject_of(bundle, "hybrid", 3, "a CPU")
     assert both.weights_read_bytes == chosen.weights_read_bytes  # int4 writes
     with pytest.raises(OptionError, match="no variant 'int9'"):
