@@ -161,7 +161,8 @@ def _read(file: Path, *names: str) -> dict[str, npt.NDArray[Any]] | None:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
     except _DAMAGED as error:
-        _log.warning("%s is damaged and not used: %s", file, error)
+        # numpy's own words would advise to load it unsafely.
+        _log.warning("%s is damaged and not used (%s)", file, type(error).__name__)
         return None
 
 
