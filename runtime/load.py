@@ -23,7 +23,7 @@ from .bundle import (
 from .errors import BundleError, DeviceError, OptionError, RefactEdgeWarning
 from .model import Model
 from .openvino_session import OpenVinoSession
-from .saved import Saved, maker_of
+from .saved import Saved, make_folder, maker_of
 from .session import Session, SessionOptions, choose_device
 
 PREFILL = ("onnxruntime", "openvino")
@@ -66,13 +66,16 @@ def load(
 
     Raises:
         BundleError: when the bundle is missing, incomplete or altered.
-        OptionError: when the variant, the device or what reads is unknown, or do not go together.
+        OptionError: when the variant, the device or what reads is unknown, or do not go together,
+            or `caches` is no folder.
         DeviceError: when cuda is asked for and cannot be used, as hybrid and openvino cannot.
         MissingExtraError: when no onnxruntime is installed, or no openvino that was asked for.
 
     """
     opened = read_bundle(Path(bundle) if bundle is not None else _packaged_bundle())
     name = variant or best_variant(opened, choose_device(device))
+    if caches is not None:
+        make_folder(Path(caches))  # before opening takes its time
     how = _How(SessionOptions(device, threads), hashes, prepacked)
     session: Session | hybrid.Hybrid
     if prefill == "openvino":

@@ -38,6 +38,21 @@ def maker_of(bundle: Bundle, variants: Sequence[str]) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for caches, for the user alone, where there is none.
+
+    Raises:
+        OptionError: when it is no folder and cannot become one.
+
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(
+            f"caches {folder} cannot be a folder: {error.strerror}; name another"
+        ) from error
+
+
 class Saved:
     """The caches in a folder, known by their ids; rows are read only when they are wanted."""
 
@@ -49,12 +64,7 @@ class Saved:
 
         """
         self._folder, self._maker = folder, maker
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise OptionError(
-                f"caches {folder} cannot be a folder: {error.strerror}; name another"
-            ) from error
+        make_folder(folder)
         self._ids: dict[Path, list[int]] = {}
         for file in sorted(folder.glob("*.npz")):
             found = _read(file, "maker", "ids")
