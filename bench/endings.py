@@ -29,9 +29,9 @@ BEFORE, AFTER = 1500, 600  # characters shown
 MAX_TOKENS = 100
 RULES = {
     "none": NO_ENDINGS,
-    "block": Endings(repeat=False),
-    "repeat": Endings(block=False),
-    "both": Endings(),
+    "block": Endings(block=True, repeat=False),
+    "repeat": Endings(),
+    "both": Endings(block=True),
 }
 DRAWS = 2000  # of holes, for the interval of a difference
 

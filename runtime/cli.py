@@ -151,7 +151,7 @@ def _generation_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--order", help="spm (suffix first, the default) or psm.")
 @click.option("--no-empty", is_flag=True, help="Do not let the completion be empty.")
 @click.option("--heal/--no-heal", default=None, help="Write the word before the cursor anew.")
-@click.option("--block/--no-block", default=True, help="End with the indented block.")
+@click.option("--block/--no-block", default=False, help="End with the indented block.")
 @click.option("--prompt-ms", type=float, help="Most milliseconds for reading the text.")
 @click.option("--total-ms", type=float, help="Most milliseconds for all.")
 @click.option("--single-line", is_flag=True, help="Complete the cursor's line only.")

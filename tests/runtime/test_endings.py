@@ -8,7 +8,7 @@ import pytest
 from fakes import SIZES, CountingSession
 
 import refact_edge
-from refact_edge.runtime.endings import Endings
+from refact_edge.runtime.endings import NO_ENDINGS, Endings
 from refact_edge.runtime.engine import Generation, Request
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.prefix import PrefixCache
@@ -31,11 +31,13 @@ def _shown(text: str, prefix: str, suffix: str = "", size: int = 1, **rules: boo
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_a_block_ends_before_a_line_indented_less(size: int) -> None:
     text = "y = x\n    return y\n\n\ndef g():\n    pass"
-    assert _shown(text, BODY, size=size) == "y = x\n    return y\n\n"
-    assert _shown(text, BODY, size=size, block=False) == text
+    assert _shown(text, BODY, size=size, block=True) == "y = x\n    return y\n\n"
+    assert _shown(text, BODY, size=size) == text
     deeper = "if x:\n        return 1\n    return 0"
-    assert _shown(deeper, BODY, size=size) == deeper
-    assert _shown("a\nb", "", size=size) == "a\nb"  # nothing is indented less than nothing
+    assert _shown(deeper, BODY, size=size, block=True) == deeper
+    assert (
+        _shown("a\nb", "", size=size, block=True) == "a\nb"
+    )  # nothing is indented less than nothing
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
@@ -53,12 +55,13 @@ def test_a_text_ends_before_it_repeats_the_line_after_the_cursor(size: int) -> N
 
 def test_a_line_that_says_nothing_may_be_repeated() -> None:
     text = "    x\n    }\n  }"
-    assert _shown(text, "    {\n", "\n    }\n") == text
+    assert _shown(text, "    {\n", "\n    }\n", block=True) == text
 
 
 def test_what_is_shown_is_the_start_of_the_text_and_what_is_held_comes_out_in_the_end() -> None:
     for text in ("", "\n", "\n  ", "a\n    \n", "\n\n", "a\n    re"):
-        assert _shown(text, BODY, "\n    return total") == text
+        for block in (False, True):
+            assert _shown(text, BODY, "\n    return total", block=block) == text
 
 
 def test_the_rest_of_the_cursors_own_line_is_not_what_follows() -> None:
@@ -85,9 +88,9 @@ def test_a_completion_follows_the_rules(demo_bundle: Path) -> None:
     model = refact_edge.load(demo_bundle)
     before = "class A:\n    def f(self):\n        "
     options = {"max_tokens": 60, "stop": (), "sampling": GREEDY}
-    free = model.complete(before, "", endings=Endings(block=False, repeat=False), **options)  # type: ignore[arg-type]
+    free = model.complete(before, "", endings=NO_ENDINGS, **options)  # type: ignore[arg-type]
     text = "".join(free)
-    stream = model.complete(before, "", **options)  # type: ignore[arg-type]
+    stream = model.complete(before, "", endings=Endings(block=True), **options)  # type: ignore[arg-type]
     held = "".join(stream)
     outer = [line for line in text.split("\n")[1:] if line.strip() and not line.startswith(" " * 8)]
     assert outer, "the demo model is expected to go on with another method here"
