@@ -23,7 +23,12 @@ from ..runtime.engine import CHUNK_TOKENS, Generation, Request
 from ..runtime.errors import BundleError, MissingExtraError, OptionError
 from ..runtime.prefix import PrefixCache
 from ..runtime.sampling import GREEDY
-from ..runtime.session import Session, SessionOptions, import_onnxruntime
+from ..runtime.session import (
+    Session,
+    SessionOptions,
+    ask_for_exact_products,
+    import_onnxruntime,
+)
 from ..runtime.tokens import Tokens
 from .inspect import Inspected, inspect_checkpoint
 from .progress import SILENT, Track
@@ -269,7 +274,10 @@ def _compare_standard(
 ) -> None:
     """Run the other loaders' graph: whole, then in two parts with a past between them."""
     graph = str(bundle.path / layout.standard_graph(variant))
-    session = import_onnxruntime().InferenceSession(graph, providers=["CPUExecutionProvider"])
+    onnxruntime = import_onnxruntime()
+    settings = onnxruntime.SessionOptions()
+    ask_for_exact_products(settings)
+    session = onnxruntime.InferenceSession(graph, settings, providers=["CPUExecutionProvider"])
     sizes, half = bundle.sizes, len(ids) // 2
     kv_type = bundle.variants[variant].kv_type
     outputs = [output.name for output in session.get_outputs()]

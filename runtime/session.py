@@ -51,6 +51,12 @@ def import_onnxruntime() -> ModuleType:
     return module
 
 
+def ask_for_exact_products(settings: Any) -> None:
+    """Have bytes multiplied exactly by a session of onnxruntime, also where that is slower."""
+    if not bytes_multiply_exactly(import_onnxruntime()):
+        settings.add_session_config_entry("session.x64quantprecision", "1")
+
+
 @dataclass(frozen=True)
 class SessionOptions:
     """How a graph is run.
@@ -230,6 +236,5 @@ class Session:
                 ("optimized_model_external_initializers_min_size_in_bytes", "1024"),
             ):
                 settings.add_session_config_entry(f"session.{name}", value)
-        if not bytes_multiply_exactly(self._ort):
-            settings.add_session_config_entry("session.x64quantprecision", "1")  # slower, exact
+        ask_for_exact_products(settings)
         return settings

@@ -14,7 +14,7 @@ from refact_edge.export.weights import VariantWriter, form_of
 from refact_edge.quant.pack import pack, unpack
 from refact_edge.quant.schemes import SCHEMES, Blocks, Form, Rows
 from refact_edge.quant.turn import turn
-from refact_edge.runtime.session import import_onnxruntime
+from refact_edge.runtime.session import ask_for_exact_products, import_onnxruntime
 
 RANDOM = np.random.default_rng(0)
 WEIGHT = RANDOM.standard_normal((48, 200)).astype(np.float32)
@@ -30,8 +30,11 @@ def _product(variant: str, folder: Path, role: Role = "matrix") -> Any:
     y = linear(graph, x, Weights(stored, "float32"), "w")
     graph.output(y, "y", "float32", ["rows", 48])
     (folder / "g.onnx").write_bytes(graph.model().SerializeToString())
-    return import_onnxruntime().InferenceSession(
-        str(folder / "g.onnx"), providers=["CPUExecutionProvider"]
+    onnxruntime = import_onnxruntime()
+    settings = onnxruntime.SessionOptions()
+    ask_for_exact_products(settings)
+    return onnxruntime.InferenceSession(
+        str(folder / "g.onnx"), settings, providers=["CPUExecutionProvider"]
     )
 
 
