@@ -22,6 +22,18 @@ class Allocation:
     owner: object
 
 
+def shared_start(mine: list[int], ids: list[int]) -> int:
+    """Return how many leading ids two lists have in common."""
+    low, high = 0, min(len(mine), len(ids))
+    while low < high:  # comparing slices is much faster than comparing ids one by one
+        middle = (low + high + 1) // 2
+        if mine[low:middle] == ids[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 @dataclass
 class KvCache:
     """One buffer [1, G, context, D] a layer and part, filled up to row len(ids).
@@ -81,15 +93,7 @@ class KvCache:
 
     def shared(self, ids: list[int]) -> int:
         """Return how many leading ids the cache has in common with `ids`."""
-        mine = self.ids
-        low, high = 0, min(len(mine), len(ids))
-        while low < high:  # comparing slices is much faster than comparing ids one by one
-            middle = (low + high + 1) // 2
-            if mine[low:middle] == ids[low:middle]:
-                low = middle
-            else:
-                high = middle - 1
-        return low
+        return shared_start(self.ids, ids)
 
     def rewind(self, tokens: int) -> None:
         """Forget everything after the first `tokens` tokens."""

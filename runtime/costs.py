@@ -9,6 +9,7 @@ MOST_TOKENS = 16  # of a step that is looked at; a longer one is reading
 # int4 at the 1.6B shape on 2 cores with AVX-512 VNNI; without it what lies above 1 is more than
 # twice as much.
 _TOKENS, _COSTS = (1, 2, 4, 8, 16), (1.0, 1.06, 1.38, 2.19, 3.74)
+_ASSUMED = tuple(np.interp(range(MOST_TOKENS + 1), _TOKENS, _COSTS).tolist())
 _NEWEST = 0.2  # weight of the newest step
 _LEAST, _MOST = 0.25, 8.0  # times what is assumed; beyond, something else was measured
 
@@ -21,8 +22,8 @@ class StepCosts:
         self._stretch = 1.0
 
     def of(self, tokens: int) -> float:
-        """Return what a step of so many tokens costs, as a multiple of one."""
-        return 1 + self._stretch * (_assumed(tokens) - 1)
+        """Return what a step of so many tokens, at most MOST_TOKENS, costs as a multiple of one."""
+        return 1 + self._stretch * (_ASSUMED[tokens] - 1)
 
     def learn(self, tokens: int, seconds: float) -> None:
         """Take in how long a step took."""
@@ -30,9 +31,5 @@ class StepCosts:
             known = self._one_s
             self._one_s = seconds if known is None else known + _NEWEST * (seconds - known)
         elif tokens <= MOST_TOKENS and self._one_s:
-            seen = (seconds / self._one_s - 1) / (_assumed(tokens) - 1)
+            seen = (seconds / self._one_s - 1) / (_ASSUMED[tokens] - 1)
             self._stretch += _NEWEST * (min(max(seen, _LEAST), _MOST) - self._stretch)
-
-
-def _assumed(tokens: int) -> float:
-    return float(np.interp(tokens, _TOKENS, _COSTS))

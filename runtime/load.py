@@ -58,9 +58,8 @@ def load(
             sooner.
         prepacked: whether a copy made by `prepack` (the command `warm`) is opened, where there is
             one; it takes no time to hash or to lay out.
-        prefill: what reads prompts: onnxruntime, or openvino, which on CPUs with instructions for
-            products of bytes reads int4 faster, and holds the weights a second time. It takes
-            some seconds more to open.
+        prefill: what reads prompts: onnxruntime, or openvino, which is faster on some CPUs (see
+            bench/RESULTS.md), holds the weights a second time and takes longer to open.
         caches: a folder in which `Model.save_caches` keeps what was read, and where it is found
             by the next process. It holds your text: it is for you alone.
 
@@ -158,8 +157,9 @@ def _open_with_openvino(bundle: Bundle, variant: str, how: _How) -> hybrid.Hybri
         raise DeviceError("openvino reads on CPUs only; take device cpu, or no openvino")
     if variant != OPENVINO_VARIANT:
         raise OptionError(f"openvino reads {OPENVINO_VARIANT}, not {variant}")
-    writer = _open(bundle, variant, how.on_cpu())
+    # First, as a kept copy would let the writer pass by the files; and then not a second time.
     verify_variant(bundle, variant, hashes=how.hashes)
+    writer = _open(bundle, variant, replace(how.on_cpu(), hashes=False))
     graph = bundle.path / engine_graph(variant)
     return hybrid.Hybrid(OpenVinoSession(graph, bundle.sizes, how.options.threads), writer)
 

@@ -84,6 +84,11 @@ class OpenVinoSession:
             ) from error
         self._request = self._compiled.create_infer_request()
         self._lock = threading.Lock()
+        self._parts = [
+            (past_name(layer, part), present_name(layer, part))
+            for layer in range(sizes.layers)
+            for part in ("key", "value")
+        ]
 
     def step(
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
@@ -107,14 +112,6 @@ class OpenVinoSession:
             logits = np.array(self._request.get_tensor(LOGITS).data[0], np.float32)
         cache.ids.extend(ids.tolist())
         return logits
-
-    @property
-    def _parts(self) -> list[tuple[str, str]]:
-        return [
-            (past_name(layer, part), present_name(layer, part))
-            for layer in range(self.sizes.layers)
-            for part in ("key", "value")
-        ]
 
 
 def _looked_up(node: Any) -> list[Any]:

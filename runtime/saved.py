@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .bundle import Bundle, engine_graph, weights_file
-from .cache import KvCache
+from .cache import KvCache, shared_start
 from .errors import OptionError
 
 LIMIT_BYTES = 1 << 30  # of all files in a folder, as 64 files of the 1.6B shape at 1,000 tokens
@@ -79,27 +79,25 @@ class Saved:
         """Return the file that shares the most leading ids with `wanted`, and how many."""
         best: tuple[Path | None, int] = None, 0
         for file, ids in self._ids.items():
-            shared = KvCache(len(ids), 0, [], ids=ids).shared(wanted)
+            shared = shared_start(ids, wanted)
             if shared > best[1]:
                 best = file, shared
         return best
 
     def fill(self, cache: KvCache, file: Path, rows: int) -> None:
         """Put the first `rows` rows of a file into an empty cache; none where it is damaged."""
-        found = _read(file, "ids", "rows")
-        arrays = _arrays(cache)
-        ids = self._ids.pop(file) if found is None or not arrays else self._ids[file]
-        if found is None or not arrays:
-            return
-        kept = found["rows"]
-        wanted = (len(arrays), len(ids), arrays[0].shape[-1])
-        if kept.shape != wanted or kept.dtype != arrays[0].dtype:
+        found, arrays = _read(file, "rows"), _arrays(cache)
+        ids = self._ids[file]
+        if found is not None and arrays:
+            kept = found["rows"]
+            wanted = (len(arrays), len(ids), arrays[0].shape[-1])
+            if kept.shape == wanted and kept.dtype == arrays[0].dtype:
+                for array, one in zip(arrays, kept, strict=True):
+                    array[0, 0, :rows] = one[:rows]
+                cache.ids, cache.forgotten = ids[:rows], ids[rows:]
+                return
             _log.warning("%s holds rows of %s, not %s; not used", file, kept.shape, wanted)
-            del self._ids[file]
-            return
-        for array, one in zip(arrays, kept, strict=True):
-            array[0, 0, :rows] = one[:rows]
-        cache.ids, cache.forgotten = ids[:rows], ids[rows:]
+        del self._ids[file]  # so that it is not tried again
 
     def save(self, caches: Sequence[KvCache]) -> None:
         """Write the caches, each whole or not at all, in place of older ones of the same texts.
