@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .errors import OptionError
+from .stops import Scanner
 
 _TELLING = re.compile(r"\w.*\w.*\w", re.S)  # a line such as `})` says nothing by being repeated
 
@@ -20,6 +23,9 @@ class Endings:
     Args:
         block: before a line that is indented less than the cursor's.
         repeat: before a line that is the next one after the cursor.
+        least_indent: before a line that is indented by fewer characters; None for no such rule.
+        line_ms: once a line has ended and so many milliseconds have passed since the first text;
+            None for no such rule.
         least_probability: before the first token that the model holds for less likely; 0 never.
 
     Raises:
@@ -30,6 +36,8 @@ class Endings:
     block: bool = False
     repeat: bool = True
     least_probability: float = 0.0
+    least_indent: int | None = None
+    line_ms: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.least_probability < 1:
@@ -37,15 +45,20 @@ class Endings:
                 f"least_probability {self.least_probability}; expected 0 or more and under 1"
             )
 
+    def scanners(self, prefix: str, suffix: str) -> list[Scanner]:
+        """Return all that watch a completion between `prefix` and `suffix`."""
+        lines = self.scanner(prefix, suffix)
+        return [lines] if self.line_ms is None else [lines, LineClock(self.line_ms)]
+
     def scanner(self, prefix: str, suffix: str) -> LineScanner:
         """Return what watches the lines of a completion between `prefix` and `suffix`."""
         before = prefix[prefix.rfind("\n") + 1 :]
         after = (line.strip() for line in suffix.split("\n", 20)[1:20])
         following = next((line for line in after if line), "")
         telling = self.repeat and _TELLING.search(following)
-        return LineScanner(
-            before, _indent(before) if self.block else 0, following if telling else ""
-        )
+        indent = _indent(before) if self.block else 0
+        least = indent if self.least_indent is None else self.least_indent
+        return LineScanner(before, least, following if telling else "")
 
 
 NO_ENDINGS = Endings(repeat=False)
@@ -105,6 +118,31 @@ class LineScanner:
         so_far = (self._line_start + line).strip()
         blank = not line.strip() and not self._first and self._indent > 0
         return blank or (bool(self._following) and self._following.startswith(so_far))
+
+
+class LineClock:
+    """Ends a text at the first line end after so many milliseconds of writing."""
+
+    def __init__(self, limit_ms: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with the first piece; `clock` tells seconds."""
+        self._limit_s, self._clock = limit_ms / 1000, clock
+        self._start: float | None = None
+        self.stopped = False
+
+    def push(self, piece: str) -> str:
+        """Return the text up to the line end that came too late; sets `stopped` there."""
+        now = self._clock()
+        if self._start is None and piece:
+            self._start = now
+        end = piece.find("\n")
+        if end >= 0 and self._start is not None and now - self._start > self._limit_s:
+            self.stopped = True
+            return piece[:end]
+        return piece
+
+    def flush(self) -> str:
+        """Return nothing: nothing is held back."""
+        return ""
 
 
 def _indent(line: str) -> int:

@@ -16,6 +16,7 @@ from .bundle import Sizes
 from .cache import KvCache
 from .costs import StepCosts
 from .errors import PromptError
+from .logprobs import Scored, score, score_all
 from .lookup import LONGEST, NO_ID, Lookup
 from .prefix import PrefixCache
 from .sampling import Sampler, Sampling
@@ -63,6 +64,9 @@ class Request:
         least_probability: the text ends before the first token less likely than that.
         expired: asked like `cancelled`; the text ends when its time is over.
         chunk_tokens: of the prompt, read at once.
+        top_logprobs: keep how likely each new token was, beside so many of the likeliest; None
+            keeps nothing.
+        score_prompt: keep that of the prompt's tokens too, which has all of it read anew.
 
     """
 
@@ -78,6 +82,8 @@ class Request:
     least_probability: float = 0.0
     expired: Callable[[], bool] = bool
     chunk_tokens: int = CHUNK_TOKENS
+    top_logprobs: int | None = None
+    score_prompt: bool = False
 
 
 class Generation:
@@ -101,6 +107,8 @@ class Generation:
         self.request = request
         self.cached = self.drafted = self.accepted = 0
         self.new_ids: list[int] = []
+        self.scores: list[Scored] = []  # of the new ids, if asked for
+        self.prompt_scores: list[Scored] = []  # of the prompt's second id and those after it
         self.finish: Finish = ""
         self._free = False  # whether any token may come next, and one did
         self.closing = False  # set from outside to end it early
@@ -109,7 +117,8 @@ class Generation:
         self._sampler, self._history = Sampler(request.sampling), list(request.ids)
 
     def __iter__(self) -> Generator[int]:
-        cache = self._caches.take(self.request.ids)
+        start = self.request.ids[:1] if self.request.score_prompt else self.request.ids
+        cache = self._caches.take(start)
         try:
             self.cached = len(cache.ids)
             yield from self._run(cache)
@@ -155,6 +164,9 @@ class Generation:
             if picked in request.stop_ids or self._unsure(row, picked):
                 self.finish = "stop" if picked in request.stop_ids else "unsure"
                 break
+            if request.top_logprobs is not None:
+                real = row[: self._session.sizes.tokens]
+                self.scores.append(score(real, picked, request.top_logprobs))
             self.new_ids.append(picked)
             self._history.append(picked)
             lookup.add(picked)
@@ -213,5 +225,16 @@ class Generation:
         while (done := len(cache.ids)) < len(ids):
             if self._interrupted():
                 return None
-            logits = self._session.step(ids[done : done + self.request.chunk_tokens], cache)
-        return logits
+            chunk = ids[done : done + self.request.chunk_tokens]
+            if self.request.score_prompt:
+                logits = self._session.step(chunk, cache, len(chunk))
+                self._score_prompt(logits, done)
+            else:
+                logits = self._session.step(chunk, cache)
+        return None if logits is None else logits[-1:]
+
+    def _score_prompt(self, logits: npt.NDArray[np.float32], done: int) -> None:
+        """Keep what the logits behind the ids from `done` on say of the ids after them."""
+        following = self.request.ids[done + 1 : done + 1 + len(logits)]
+        rows = logits[: len(following), : self._session.sizes.tokens]
+        self.prompt_scores += score_all(rows, following, self.request.top_logprobs or 0)

@@ -9,6 +9,8 @@ RefactEdgeError
 ├── SandboxError        generated code cannot be run safely here
 ├── PromptError         a prompt does not fit, or a cursor is outside its file
 ├── OptionError         an option has a value that makes no sense (also a ValueError)
+├── BusyError           a server has as many requests as it takes
+├── ReplacedError       a newer request of the same client took this one's place
 └── MissingExtraError   a package is not installed; names the extra that brings it
 
 Each message says what was found, what was expected and what to do. Any other exception that
@@ -52,6 +54,14 @@ class PromptError(RefactEdgeError):
 
 class OptionError(RefactEdgeError, ValueError):
     """An option has a value that makes no sense."""
+
+
+class BusyError(RefactEdgeError):
+    """A server has as many requests as it takes."""
+
+
+class ReplacedError(RefactEdgeError):
+    """A newer request of the same client took this one's place."""
 
 
 class MissingExtraError(RefactEdgeError):

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from .bundle import Bundle
 from .completion import LINE_END, CursorPrompts, OpenFile, Place, place_of, plain
-from .endings import Endings, LineScanner
-from .engine import Generation, Request
+from .endings import Endings
+from .engine import Allowed, Generation, Request
 from .errors import BundleError, OptionError
 from .healing import Healing, Spellings
-from .hybrid import Hybrid
+from .hybrid import NAME as HYBRID
+from .hybrid import READER, WRITER, Hybrid
 from .pace import Paced
 from .prefix import PrefixCache
 from .prompts import Layouts, Message, clean_messages
@@ -72,6 +73,11 @@ class Model:
         return self.session.device
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """The bundle's variants that are open: hybrid's are two."""
+        return (READER, WRITER) if self.variant == HYBRID else (self.variant,)
+
+    @property
     def context_tokens(self) -> int:
         """Tokens that prompt and answer may have together."""
         return self.bundle.sizes.context
@@ -92,6 +98,7 @@ class Model:
         heal: bool | None = None,
         prompt_ms: float | None = None,
         total_ms: float | None = None,
+        top_logprobs: int | None = None,
         sampling: Sampling | None = None,
         cancel: CancelToken | None = None,
     ) -> Stream:
@@ -119,6 +126,8 @@ class Model:
             prompt_ms: how long reading the prompt may take; `usage` tells how many tokens it had.
             total_ms: how long all may take from now on; half of it is for the prompt, when
                 `prompt_ms` is None.
+            top_logprobs: keep how likely each new token was, in `Stream.scores`, beside so many
+                of the likeliest.
             sampling: None takes the model's default.
             cancel: ends the generation from another thread.
 
@@ -135,18 +144,19 @@ class Model:
             place, self.context_tokens - new, heal=heal, fits=self._fits(limit.prompt_ms)
         )
         ends = endings or Endings()
-        return self._stream(
-            prompt.ids,
-            new,
-            sampling,
-            _stops(stop, multiline=multiline),
-            cancel,
-            forbidden_first=() if allow_empty else (self.layouts.end_id,),
-            texts=prompt.texts,
-            typed=prompt.typed,
+        request = replace(
+            self._request(prompt.ids, new, sampling, cancel, allow_empty=allow_empty),
+            texts=prompt.texts if self._lookup else None,
+            allowed=self._healing(prompt.typed),
             least_probability=ends.least_probability,
-            lines=ends.scanner(place.prefix, place.suffix),
+            top_logprobs=top_logprobs,
             expired=limit.expired,
+        )
+        return self._stream(
+            request,
+            _stops(stop, multiline=multiline),
+            ends.scanners(place.prefix, place.suffix),
+            skip=len(prompt.typed),
             line_end=place.line_end,
         )
 
@@ -209,6 +219,7 @@ class Model:
         *,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
+        top_logprobs: int | None = None,
         sampling: Sampling | None = None,
         cancel: CancelToken | None = None,
     ) -> Stream:
@@ -229,31 +240,58 @@ class Model:
         while len(ids) + new > self.context_tokens and (shorter := _drop_oldest(turns)):
             turns = shorter
             ids = self.layouts.chat_ids(turns, self.tokens.encode)
-        return self._stream(ids, new, sampling, stop, cancel, trimmer=AnswerTrimmer())
+        request = self._request(ids, new, sampling, cancel)
+        request = replace(request, top_logprobs=top_logprobs)
+        return self._stream(request, stop, trimmer=AnswerTrimmer())
 
     def generate(
         self,
-        prompt: str,
+        prompt: str | Sequence[int],
         *,
         special: bool = False,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         allow_empty: bool = True,
+        top_logprobs: int | None = None,
+        score_prompt: bool = False,
         sampling: Sampling | None = None,
         cancel: CancelToken | None = None,
     ) -> Stream:
-        """Continue `prompt` as it is; `special` parses special tokens in it.
+        """Continue `prompt`, text or ids, as it is.
 
-        Without `allow_empty` the first new token is not the end of text.
+        Args:
+            prompt: a text or its ids.
+            special: parse special tokens in a text.
+            max_tokens: the most new tokens, with `score_prompt` also 0; None the model's default.
+            stop: strings that end the text.
+            allow_empty: False forbids the end of text as the first new token.
+            top_logprobs: keep how likely each new token was, in `Stream.scores`, beside so many
+                of the likeliest.
+            score_prompt: keep that of the prompt's tokens too; all of it is then read anew.
+            sampling: None takes the model's default.
+            cancel: ends the generation from another thread.
 
         Raises:
+            OptionError: when an option has no such value, or an id is none of the model's.
             PromptError: when the prompt is empty or does not fit the context.
 
         """
-        encode = self.tokens.encode_special if special else self.tokens.encode
-        new = self._new_tokens(max_tokens, self._max_tokens)
-        forbidden = () if allow_empty else (self.layouts.end_id,)
-        return self._stream(encode(prompt), new, sampling, stop, cancel, forbidden_first=forbidden)
+        ids = self._ids(prompt, special=special)
+        nothing = score_prompt and max_tokens == 0
+        new = 0 if nothing else self._new_tokens(max_tokens, self._max_tokens)
+        request = replace(
+            self._request(ids, new, sampling, cancel, allow_empty=allow_empty),
+            top_logprobs=top_logprobs,
+            score_prompt=score_prompt,
+        )
+        return self._stream(request, stop)
+
+    def _ids(self, prompt: str | Sequence[int], *, special: bool) -> list[int]:
+        if isinstance(prompt, str):
+            return (self.tokens.encode_special if special else self.tokens.encode)(prompt)
+        if unknown := [token for token in prompt if not 0 <= token < self.tokens.size]:
+            raise OptionError(f"token {unknown[0]}; expected ids from 0 to {self.tokens.size - 1}")
+        return list(prompt)
 
     def _place(
         self,
@@ -288,44 +326,49 @@ class Model:
         within = self._paced.tokens_within(prompt_ms)
         return lambda ids: self._caches.missing(ids) <= within
 
-    def _stream(
+    def _request(
         self,
         ids: list[int],
         max_new: int,
         sampling: Sampling | None,
-        stop: Sequence[str],
         cancel: CancelToken | None,
         *,
-        forbidden_first: tuple[int, ...] = (),
-        texts: Sequence[int] = (),
-        typed: bytes = b"",
-        least_probability: float = 0.0,
-        lines: LineScanner | None = None,
-        expired: Callable[[], bool] = bool,
-        trimmer: AnswerTrimmer | None = None,
-        line_end: str = LINE_END,
-    ) -> Stream:
-        _check_stops(stop)
-        if typed:
-            self._spellings.prepare()
+        allow_empty: bool = True,
+    ) -> Request:
         token = cancel or CancelToken()
-        request = Request(
+        return Request(
             ids=ids,
             sampling=sampling or self.sampling,
             max_new=max_new,
             stop_ids=self.layouts.special_ids,
-            forbidden_first=forbidden_first,
-            texts=(texts or ids) if self._lookup else None,
+            forbidden_first=() if allow_empty else (self.layouts.end_id,),
+            texts=ids if self._lookup else None,
             costs=self._paced.costs,
-            allowed=Healing(typed, self.tokens, self._spellings).allowed if typed else None,
-            least_probability=least_probability,
-            expired=expired,
             cancelled=lambda: token.cancelled,
         )
+
+    def _healing(self, typed: bytes) -> Allowed | None:
+        """Return what holds the first new tokens to the bytes `typed`, if there are any."""
+        if not typed:
+            return None
+        self._spellings.prepare()
+        return Healing(typed, self.tokens, self._spellings).allowed
+
+    def _stream(
+        self,
+        request: Request,
+        stop: Sequence[str],
+        scanners: Sequence[Scanner] = (),
+        *,
+        skip: int = 0,
+        trimmer: AnswerTrimmer | None = None,
+        line_end: str = LINE_END,
+    ) -> Stream:
+        _check_stops(stop)
         generation = Generation(self._paced, self._caches, request)
-        decoder = Utf8Stream(self.tokens, skip=len(typed))
-        scanners: list[Scanner] = [StopScanner(stop), *([lines] if lines else [])]
-        return Stream(generation, decoder, scanners, trimmer, line_end, self._turns.request())
+        decoder = Utf8Stream(self.tokens, skip)
+        watched = [StopScanner(stop), *scanners]
+        return Stream(generation, decoder, watched, trimmer, line_end, self._turns.request())
 
     def sampling_with(self, **changes: float | None) -> Sampling:
         """Return the model's default sampling with some values replaced; None leaves one."""

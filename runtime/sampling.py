@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ Scores = npt.NDArray[np.float64]
 class Sampling:
     """How the next token is drawn.
 
-    Filters apply in this order: repetition penalty, temperature, top_k, top_p, min_p. Below a
+    Filters apply in this order: penalties, temperature, top_k, top_p, min_p. Below a
     temperature of 0.05 the most likely token is taken and the other filters do not matter.
 
     Args:
@@ -30,6 +31,8 @@ class Sampling:
         min_p: drop tokens less likely than this share of the likeliest one; 0 drops none.
         repetition_penalty: over 1 makes tokens of the prompt and the answer less likely
             (Keskar et al. 2019); 1 changes nothing.
+        presence_penalty: taken off the logits of tokens that were drawn before.
+        frequency_penalty: taken off them as often as they were drawn.
         seed: the same seed gives the same text; None draws a new one each time.
 
     Raises:
@@ -42,6 +45,8 @@ class Sampling:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -51,6 +56,8 @@ class Sampling:
             ("top_p", 0 < self.top_p <= 1, "over 0 and at most 1"),
             ("min_p", 0 <= self.min_p < 1, "0 or more and under 1"),
             ("repetition_penalty", self.repetition_penalty > 0, "over 0"),
+            ("presence_penalty", abs(self.presence_penalty) <= 2, "-2 to 2"),
+            ("frequency_penalty", abs(self.frequency_penalty) <= 2, "-2 to 2"),
             ("seed", self.seed is None or self.seed >= 0, "0 or more"),
         )
         wrong = [
@@ -74,6 +81,7 @@ class Sampler:
     def __init__(self, sampling: Sampling) -> None:
         self.sampling = sampling
         self._random = np.random.default_rng(sampling.seed)
+        self._drawn: Counter[int] = Counter()
 
     def pick(
         self,
@@ -86,6 +94,17 @@ class Sampler:
 
         Ids that are forbidden, or not among those allowed, are never taken.
         """
+        picked = self._pick(logits, history, forbidden, allowed)
+        self._drawn[picked] += 1
+        return picked
+
+    def _pick(
+        self,
+        logits: Logits,
+        history: Sequence[int],
+        forbidden: Sequence[int],
+        allowed: npt.NDArray[np.int64] | None,
+    ) -> int:
         scores = logits.astype(np.float64)
         scores[list(forbidden)] = -np.inf
         if allowed is not None:
@@ -94,6 +113,11 @@ class Sampler:
             scores[others] = -np.inf
         if self.sampling.repetition_penalty != 1:
             scores = penalize(scores, history, self.sampling.repetition_penalty)
+        if self.sampling.presence_penalty or self.sampling.frequency_penalty:
+            before = np.fromiter(self._drawn, np.int64)
+            often = np.fromiter(self._drawn.values(), np.float64)
+            scores[before] -= self.sampling.presence_penalty
+            scores[before] -= self.sampling.frequency_penalty * often
         if self.sampling.greedy:
             return int(np.argmax(scores))
         ids, probabilities = candidates(scores, self.sampling)

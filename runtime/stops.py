@@ -25,6 +25,8 @@ class Scanner(Protocol):
 class StopScanner:
     """Finds the first stop string in a stream of pieces, also across their borders.
 
+    `found` is that string.
+
     Text that may still become a stop string is held back; text before one is passed on.
     """
 
@@ -39,15 +41,16 @@ class StopScanner:
             raise OptionError("a stop string is empty; expected at least one character")
         self._stops = tuple(stops)
         self._held = ""
-        self.stopped = False
+        self.stopped, self.found = False, ""
 
     def push(self, piece: str) -> str:
         """Return the text that is safe to show after `piece`; sets `stopped` at a stop string."""
         text = self._held + piece
-        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        found = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
+            at, self.found = min(found, key=lambda one: one[0])
             self.stopped, self._held = True, ""
-            return text[: min(found)]
+            return text[:at]
         keep = max((_overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from .engine import Finish, Generation
-from .stops import AnswerTrimmer, Scanner
+from .logprobs import Scored
+from .stops import AnswerTrimmer, Scanner, StopScanner
 from .tokens import Utf8Stream
 
 
@@ -81,6 +82,32 @@ class Stream:
     def finish(self) -> Finish:
         """Why it ended: stop, length or cancelled; empty while it has not."""
         return "stop" if self._stopped else self._generation.finish
+
+    @property
+    def scores(self) -> list[Scored]:
+        """How likely each of `ids` was, if that was asked for."""
+        return list(self._generation.scores)
+
+    @property
+    def prompt_ids(self) -> list[int]:
+        """The prompt as the model read it."""
+        return list(self._generation.request.ids)
+
+    @property
+    def prompt_scores(self) -> list[Scored]:
+        """How likely each id of the prompt but the first was, if that was asked for."""
+        return list(self._generation.prompt_scores)
+
+    @property
+    def stop_text(self) -> str:
+        """The stop string that ended it; empty when none did."""
+        found = (s.found for s in self._scanners if isinstance(s, StopScanner))
+        return next(filter(None, found), "")
+
+    @property
+    def cut(self) -> bool:
+        """Whether a stop string or another rule ended it, and not the model."""
+        return self._stopped
 
     @property
     def usage(self) -> Usage:

@@ -1,0 +1,1 @@
+"""The local server: HTTP in the dialects that clients already speak, and a language server."""

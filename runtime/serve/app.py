@@ -1,0 +1,120 @@
+"""The application: endpoints of all dialects behind one guard, over one service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from functools import cache
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..model import Model
+from . import llamacpp, ollama, openai, openapi, pages, refact
+from .guard import Guard
+from .http import KINDS, Dialect, Endpoint, Json
+from .metrics import Metrics
+from .service import Service
+from .settings import Settings
+
+
+def all_endpoints(settings: Settings) -> list[Endpoint]:
+    """Return every path that is served."""
+
+    @cache
+    def document() -> Json:
+        return openapi.document(found, settings)
+
+    found = [
+        *openai.endpoints(),
+        *llamacpp.endpoints(),
+        *refact.endpoints(),
+        *ollama.endpoints(),
+        *pages.endpoints(document),
+    ]
+    return found
+
+
+def create_app(
+    open_model: Callable[[], Model], settings: Settings, *, warm: bool = True
+) -> Starlette:
+    """Return the application.
+
+    Args:
+        open_model: opens the model, at the start and whenever it was let go.
+        settings: how requests are taken.
+        warm: open the model at the start, and not at the first request.
+
+    """
+    service = Service(open_model, settings)
+    metrics = Metrics(service)
+    endpoints = all_endpoints(settings)
+
+    def error(path: str, status: int, message: str) -> Json:
+        metrics.answered("refused", status)
+        kind = KINDS.get(status, "invalid_request_error")
+        return dialect_of(path).error(status, kind, message)
+
+    async def refused(request: Request, found: Exception) -> Response:
+        assert isinstance(found, HTTPException)
+        told = f"{request.method} {request.url.path[:80]}: {found.detail}; see /openapi.json"
+        content = error(request.url.path, found.status_code, told)
+        return JSONResponse(content, found.status_code, found.headers)
+
+    public = [row.path.partition("{")[0] for row in endpoints if row.public]
+    middleware = [Middleware(Guard, settings=settings, public=public, error=error)]
+    if settings.origins:
+        origins = sorted(settings.origins)
+        # Before the guard, as browsers ask first without a key.
+        middleware.insert(
+            0,
+            Middleware(
+                CORSMiddleware,
+                allow_origins=origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["authorization", "content-type", "x-client-id"],
+            ),
+        )
+    app = Starlette(
+        routes=[_route(row) for row in endpoints],
+        middleware=middleware,
+        exception_handlers={HTTPException: refused},
+        lifespan=_lifespan(service, warm=warm),
+    )
+    app.state.service, app.state.metrics = service, metrics
+    return app
+
+
+def dialect_of(path: str) -> Dialect:
+    """Return the dialect in which a path that nobody answers is told so."""
+    if path.startswith("/api/"):
+        return ollama.DIALECT
+    own = ("/infill", "/completion", "/tokenize", "/detokenize", "/props", "/apply-template")
+    return llamacpp.DIALECT if path.startswith(own) else openai.DIALECT
+
+
+def _route(row: Endpoint) -> Route:
+    return Route(row.path, row, methods=[row.method])
+
+
+def _lifespan(
+    service: Service, *, warm: bool
+) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        if warm:
+            await service.model()
+        watching = asyncio.create_task(service.watch_idle())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await service.close()
+
+    return lifespan

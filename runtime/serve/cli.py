@@ -1,0 +1,303 @@
+"""The command serve."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..bundle import default_bundle, read_bundle
+from ..errors import BundleError, MissingExtraError, OptionError
+from ..load import PREFILL, load
+from ..model import Model
+from .settings import LOOPBACK, Settings
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+PORT = 8012  # where llama.cpp's editor plugins look
+REFACT_SHAPE = (32, 2048)  # layers and width
+KEY_VARIABLE = "REFACT_EDGE_API_KEY"
+_PATH = click.Path(path_type=Path)
+
+
+_MODEL_OPTIONS = (
+    click.argument("bundle", type=_PATH, required=False),
+    click.option("--variant", help="As for complete; the best for the device by default."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
+    click.option("--prefill", default=PREFILL[0], help="What reads prompts."),
+    click.option("--caches", type=_PATH, help="A folder that keeps what was read for next time."),
+)
+
+
+def model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which model is opened, and how."""
+    for option in reversed(_MODEL_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@model_options
+@click.option("--port", default=PORT, show_default=True, help="On loopback; 0 for any free one.")
+@click.option("--unix-socket", type=_PATH, help="A socket's path, in place of a port.")
+@click.option("--name", help="The model's, as it is listed.")
+@click.option(
+    "--api-key", type=_PATH, help=f"A file with a key that requests must bring; or {KEY_VARIABLE}."
+)
+@click.option("--slots", default=Settings.slots, show_default=True, help="Requests at once.")
+@click.option("--queue", default=Settings.queue, show_default=True, help="Requests that may wait.")
+@click.option(
+    "--max-tokens", default=Settings.max_tokens, show_default=True, help="New ones, of a request."
+)
+@click.option(
+    "--max-seconds", default=Settings.max_seconds, show_default=True, help="Of a request."
+)
+@click.option(
+    "--max-body", default=Settings.max_body_bytes, show_default=True, help="Bytes, of a request."
+)
+@click.option("--idle-seconds", type=float, help="Then an unused model leaves memory.")
+@click.option("--honour-prompt-time", is_flag=True, help="Obey llama.cpp's t_max_prompt_ms.")
+@click.option("--no-special", is_flag=True, help="Special tokens in raw prompts stay text.")
+@click.option("--allow-host", multiple=True, help="Another name of this server; repeatable.")
+@click.option("--allow-origin", multiple=True, help="A web page's origin; repeatable.")
+@click.option("--log-text", is_flag=True, help="Put what users write in the log.")
+@click.option("--quiet", is_flag=True, help="Log problems only.")
+def serve(
+    bundle: Path | None,
+    port: int,
+    unix_socket: Path | None,
+    variant: str | None,
+    device: str,
+    threads: int | None,
+    prefill: str,
+    caches: Path | None,
+    name: str | None,
+    api_key: Path | None,
+    slots: int,
+    queue: int,
+    max_tokens: int,
+    max_seconds: float,
+    max_body: int,
+    idle_seconds: float | None,
+    honour_prompt_time: bool,
+    no_special: bool,
+    allow_host: tuple[str, ...],
+    allow_origin: tuple[str, ...],
+    log_text: bool,
+    quiet: bool,
+) -> None:
+    """Serve BUNDLE, or the demo's, to editors and clients on this machine.
+
+    Speaks the dialects of OpenAI, llama.cpp, Ollama and Refact. Ctrl-C ends it.
+
+    \b
+    Examples:
+      refact-edge serve bundle
+      refact-edge serve bundle --port 8080 --idle-seconds 600
+      refact-edge serve bundle --unix-socket /run/user/1000/refact.sock
+    """
+    require_extra("serve", "starlette", "uvicorn", "pydantic", "prometheus_client")
+    bundle = chosen_bundle(bundle)
+    settings = Settings(
+        name=name or name_of(bundle),
+        slots=slots,
+        queue=queue,
+        max_body_bytes=max_body,
+        max_tokens=max_tokens,
+        max_seconds=max_seconds,
+        idle_seconds=idle_seconds,
+        honour_prompt_time=honour_prompt_time,
+        parse_special=not no_special,
+        log_text=log_text,
+        api_key=_key(api_key),
+        hosts=frozenset(map(str.lower, allow_host)),
+        origins=frozenset(allow_origin),
+    )
+    open_model = opener(bundle, variant, device, threads, prefill, caches)
+    model = open_model()  # what is wrong with it shows before anything is bound
+    with _listening(port, unix_socket) as (listener, address):
+        _say(model, address, unix_socket, settings)
+        from .app import create_app
+
+        opened: list[Model] = [model]
+        del model
+        app = create_app(lambda: opened.pop() if opened else open_model(), settings)
+        _run(app, listener, quiet=quiet)
+    click.echo("ended", err=True)
+
+
+def require_extra(extra: str, *packages: str) -> None:
+    """Find out before anything is opened whether all is installed.
+
+    Raises:
+        MissingExtraError: when something is not.
+
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra)
+
+
+def chosen_bundle(bundle: Path | None) -> Path:
+    """Return the bundle that was named, or the demo's, and say so.
+
+    Raises:
+        BundleError: when none was named and there is no demo's.
+
+    """
+    if bundle is not None:
+        return bundle
+    if not default_bundle().exists():
+        raise BundleError("no bundle was named and there is no demo bundle; make it: make demo")
+    click.echo("using the demo bundle, a toy model; name another", err=True)
+    return default_bundle()
+
+
+def opener(
+    bundle: Path,
+    variant: str | None,
+    device: str,
+    threads: int | None,
+    prefill: str,
+    caches: Path | None,
+) -> Callable[[], Model]:
+    """Return what opens the model, as often as it is called."""
+
+    def open_model() -> Model:
+        return load(
+            bundle,
+            variant=variant,
+            device=device,
+            threads=threads,
+            prefill=prefill,
+            caches=caches,
+        )
+
+    return open_model
+
+
+def name_of(bundle: Path) -> str:
+    """Return the model's name: Refact's for its shape, else the folder's."""
+    sizes = read_bundle(bundle).sizes
+    if (sizes.layers, sizes.width) == REFACT_SHAPE:
+        return Settings.name
+    return "demo" if bundle == default_bundle() else bundle.resolve().name
+
+
+def _key(file: Path | None) -> str | None:
+    """Return the key from a file or the environment."""
+    if file is None:
+        return os.environ.get(KEY_VARIABLE) or None
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"--api-key {file} cannot be read as text: {error}") from error
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise OptionError(f"--api-key {file} holds no key; expected one word in ASCII")
+    return key
+
+
+@contextmanager
+def _listening(port: int, path: Path | None) -> Iterator[tuple[socket.socket, str]]:
+    """Bind to loopback or a socket's path, and yield what listens and its address."""
+    if path is not None:
+        with _listening_at(path) as listener:
+            yield listener, str(path)
+        return
+    if not 0 <= port < 2**16:
+        raise OptionError(f"--port {port}; expected 0 to 65535")
+    listener = socket.socket(socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((LOOPBACK, port))
+        except OSError as error:
+            raise OptionError(
+                f"port {port} cannot be taken ({error.strerror}); name another with --port"
+            ) from error
+        yield listener, f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+    finally:
+        listener.close()
+
+
+@contextmanager
+def _listening_at(path: Path) -> Iterator[socket.socket]:
+    """Listen at a path, for this user alone; remove it in the end."""
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        _remove_dead(path)
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise OptionError(f"--unix-socket {path}: {error.strerror or error}") from error
+    finally:
+        os.umask(before)
+    try:
+        yield listener
+    finally:
+        listener.close()
+        path.unlink(missing_ok=True)
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove a socket that nobody listens at any more."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as known:
+        try:
+            known.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+
+
+def _say(model: Model, address: str, path: Path | None, settings: Settings) -> None:
+    """Print the addresses, and one line to try."""
+    key = " -H 'Authorization: Bearer KEY'" if settings.api_key else ""
+    where = f"--unix-socket {path} http://localhost" if path else address
+    body = json.dumps({"prompt": "def add(a, b):\n    return ", "suffix": "\n", "max_tokens": 16})
+    click.echo(f"{settings.name}, {model.variant} on {model.device}, at {address}")
+    if path is None:
+        click.echo(f"  playground    {address}/")
+        click.echo(f"  OpenAI        {address}/v1")
+        click.echo(f"  llama.vim     {address}/infill")
+        click.echo(f"  Ollama        {address}")
+        click.echo(f"  Refact        {address}")
+    click.echo(f"try: curl {where}/v1/completions{key} -d '{body}'")
+    click.echo("Ctrl-C ends it.")
+    sys.stdout.flush()
+
+
+def _run(app: Starlette, listener: socket.socket, *, quiet: bool) -> None:
+    import uvicorn
+
+    from .log import JsonFormatter, logger
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    for each in (logger, logging.getLogger("uvicorn.error")):
+        each.handlers, each.propagate = [handler], False
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])

@@ -1,0 +1,367 @@
+"""From an HTTP request to an answer in its dialect's form.
+
+An endpoint reads its request into a shape, hands it to a function that says what to ask of the
+model and how to put the answer, and sends that whole or piece by piece. A dialect differs from
+another in shapes, in framing and in how it says that something is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from ..errors import BusyError, RefactEdgeError, ReplacedError
+from .log import log_request
+from .metrics import Metrics
+from .run import Piece, Run
+from .service import Ask, Service
+from .settings import Settings
+
+RETRY_AFTER_S = 1
+_WRONG_SHOWN = 3  # fields that an error tells of
+
+Json = Any  # what json.dumps takes
+ErrorForm = Callable[[int, str, str], Json]  # of a status, its kind in words, and a message
+
+
+class Shape(BaseModel):
+    """A request or an answer; unknown fields of requests are left aside."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    def as_json(self) -> Json:
+        """Return what was set, and nothing else."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class HttpError(Exception):
+    """A request that is answered with a status other than 200."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers or {}
+
+
+class Form(Protocol):
+    """How a dialect puts an answer."""
+
+    media_type: str
+
+    def piece(self, run: Run, piece: Piece) -> Iterable[Json]:
+        """Return what is sent of a piece."""
+        ...
+
+    def end(self, run: Run) -> Iterable[Json]:
+        """Return what is sent when all pieces were."""
+        ...
+
+    def whole(self, run: Run) -> Json:
+        """Return the answer in one piece, when all is written."""
+        ...
+
+    def frame(self, content: Json) -> bytes:
+        """Return one message of a stream."""
+        ...
+
+    def closing(self) -> bytes:
+        """Return what ends a stream."""
+        ...
+
+
+class ServerSentEvents:
+    """Framing as of OpenAI and llama.cpp: `data: {...}` and an empty line."""
+
+    media_type = "text/event-stream"
+    last = b""
+
+    def frame(self, content: Json) -> bytes:
+        """Return one event."""
+        return b"data: " + dumps(content) + b"\n\n"
+
+    def closing(self) -> bytes:
+        """Return what ends a stream."""
+        return self.last
+
+
+class JsonLines:
+    """Framing as of Ollama: an object a line."""
+
+    media_type = "application/x-ndjson"
+
+    def frame(self, content: Json) -> bytes:
+        """Return one line."""
+        return dumps(content) + b"\n"
+
+    def closing(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+def dumps(content: Json) -> bytes:
+    """Return compact JSON in UTF-8; lone surrogates are escaped."""
+    try:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to ask of the model, and how to put it.
+
+    A newer answer for the same `client` ends an older one; for an unnamed client none does.
+    """
+
+    asks: Sequence[Ask]
+    form: Form
+    stream: bool
+    client: str = ""
+
+
+@dataclass
+class Call:
+    """One request on its way through the server."""
+
+    service: Service
+    settings: Settings
+    metrics: Metrics
+    request: Request
+    asked_s: float = field(default_factory=time.monotonic)
+    text: str = ""  # its body, where that goes to the log
+
+    @property
+    def client(self) -> str:
+        """The name that the client gave itself, if any."""
+        return self.request.headers.get("x-client-id", "")
+
+
+Handler = Callable[[Call, Any], Awaitable[Answer | Response]]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A family of endpoints that report errors alike."""
+
+    name: str
+    error: ErrorForm
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One path: what it takes, who answers, and what comes back."""
+
+    method: str
+    path: str
+    dialect: Dialect
+    handle: Handler
+    summary: str
+    request: type[Shape] | None = None
+    response: type[Shape] | None = None
+    public: bool = False  # needs no key
+    media_type: str = "application/json"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as an ASGI application."""
+        call = _call(scope, receive)
+        sent = _Sent(send)
+        run: list[Run] = []
+        try:
+            asked = await self._read(call)
+            await _until_gone(receive, self._answer(call, asked, scope, sent, run))
+        except Exception as error:
+            await self._fail(error, scope, receive, sent)
+        finally:
+            call.metrics.answered(self.path, sent.status)
+            log_request(call, self.path, sent.status, run[0] if run else None)
+
+    async def _answer(
+        self, call: Call, asked: Shape | None, scope: Scope, send: _Sent, runs: list[Run]
+    ) -> None:
+        found = await self.handle(call, asked)
+        if isinstance(found, Response):
+            await found(scope, call.request.receive, send)
+            return
+        async with call.service.run(found.asks, found.client) as run:
+            runs.append(run)
+            try:
+                async with aclosing(aiter(run)) as pieces:
+                    if found.stream:
+                        await _send_pieces(run, pieces, found.form, self.dialect, send)
+                    else:
+                        await _send_whole(run, pieces, found.form, send)
+            finally:
+                await run.end()
+                call.metrics.ran(run)
+
+    async def _read(self, call: Call) -> Shape | None:
+        body = await read_body(call.request, call.settings.max_body_bytes)
+        if self.request is None:
+            return None
+        if call.settings.log_text:
+            call.text = body.decode("utf-8", "replace")
+        try:
+            return self.request.model_validate_json(body or b"{}")
+        except ValidationError as error:
+            raise HttpError(400, _what_is_wrong(error)) from error
+
+    async def _fail(self, error: Exception, scope: Scope, receive: Receive, send: _Sent) -> None:
+        """Say what is wrong in the dialect's form; a bug is told and goes on to the log."""
+        if isinstance(error, ClientDisconnect):
+            send.status = 499
+            return
+        status, message, headers = _told(error)
+        if not send.status:
+            content = self.dialect.error(status, KINDS.get(status, "server_error"), message)
+            await JSONResponse(content, status, headers)(scope, receive, send)
+        if status == 500:
+            raise error
+
+
+KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    409: "conflict_error",
+    413: "invalid_request_error",
+    501: "not_supported_error",
+    503: "unavailable_error",
+}
+
+
+class _Sent:
+    """Sends, and remembers the status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.status = send, 0
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+def _call(scope: Scope, receive: Receive) -> Call:
+    state = scope["app"].state
+    request = Request(scope, receive)
+    return Call(state.service, state.service.settings, state.metrics, request)
+
+
+async def _until_gone(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, but end it as soon as the client has closed the connection."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        await task
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the client is gone, whose request was read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        HttpError: when it is larger than the limit.
+
+    """
+    too_large = HttpError(
+        413,
+        f"the request is larger than {limit_bytes} bytes; send less text",
+        {"connection": "close"},
+    )
+    length = request.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > limit_bytes:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise too_large
+    return bytes(body)
+
+
+async def _send_whole(run: Run, pieces: AsyncGenerator[Piece], form: Form, send: _Sent) -> None:
+    async for _ in pieces:
+        pass
+    content = dumps(form.whole(run))
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _send_pieces(
+    run: Run, pieces: AsyncGenerator[Piece], form: Form, dialect: Dialect, send: _Sent
+) -> None:
+    headers = [
+        (b"content-type", form.media_type.encode()),
+        (b"cache-control", b"no-cache"),
+        (b"x-accel-buffering", b"no"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def put(contents: Iterable[Json]) -> None:
+        for content in contents:
+            frame = form.frame(content)
+            await send({"type": "http.response.body", "body": frame, "more_body": True})
+
+    try:
+        async for piece in pieces:
+            await put(form.piece(run, piece))
+        await put(form.end(run))
+    except Exception as error:
+        # The status is sent: a stream tells in its last message that it was cut short.
+        status, message, _ = _told(error)
+        await put([dialect.error(status, KINDS.get(status, "server_error"), message)])
+        raise
+    finally:
+        body = form.closing()
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _told(error: Exception) -> tuple[int, str, dict[str, str]]:
+    """Return status, message and headers that tell of an error."""
+    if isinstance(error, HttpError):
+        return error.status, str(error), error.headers
+    if isinstance(error, BusyError):
+        return 503, str(error), {"retry-after": str(RETRY_AFTER_S)}
+    if isinstance(error, ReplacedError):
+        return 409, str(error), {}
+    if isinstance(error, RefactEdgeError):
+        return 400, str(error), {}
+    return 500, "the server has a bug; its log tells more", {}
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    """Return one line: which fields are wrong, and what was expected of them."""
+    told = [
+        f"{'.'.join(map(str, wrong['loc'])) or 'the body'}: {wrong['msg']}"
+        for wrong in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    more = f"; and {len(told) - _WRONG_SHOWN} more" if len(told) > _WRONG_SHOWN else ""
+    return "; ".join(told[:_WRONG_SHOWN]) + more

@@ -1,0 +1,58 @@
+"""One line of JSON a request, without what users wrote unless that was asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from .run import Run
+
+if TYPE_CHECKING:
+    from .http import Call
+
+logger = logging.getLogger("refact_edge.serve")
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes a record as an object: time, level, what happened, and its fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        told: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(record.created)),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            told["error"] = self.formatException(record.exc_info)
+        return json.dumps(told, ensure_ascii=False)
+
+
+def log_request(call: Call, path: str, status: int, run: Run | None) -> None:
+    """Write what was asked and how it went."""
+    fields: dict[str, Any] = {
+        "path": path,
+        "status": status,
+        "ms": _ms(time.monotonic() - call.asked_s),
+    }
+    if run is not None:
+        usages = [stream.usage for stream in run.streams]
+        fields |= {
+            "first_ms": _ms(run.first_s - call.asked_s) if run.first_s else None,
+            "prompt": sum(usage.prompt for usage in usages),
+            "reused": sum(usage.cached for usage in usages),
+            "new": sum(usage.new for usage in usages),
+            "finish": [run.finish(index) for index in range(len(run.streams))],
+        }
+        if call.settings.log_text:
+            fields["answers"] = [stream.text for stream in run.streams]
+    if call.text:
+        fields["request"] = call.text
+    logger.info("request", extra={"fields": fields})
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 1)

@@ -1,0 +1,321 @@
+"""The language server: documents as an editor has them, completions at its cursor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from lsprotocol import types as lsp
+from pygls.lsp.server import LanguageServer
+from pygls.workspace import TextDocument
+
+from .... import __version__
+from ...errors import BusyError, OptionError, RefactEdgeError, ReplacedError
+from ...model import Model
+from ...stream import CancelToken, Stream, Usage
+from ..service import Service
+from ..settings import Settings
+from .lines import count_lines_as_the_protocol_does
+from .preferences import Preferences
+
+SECTION = "refactEdge"
+ACCEPTED = "refactEdge.accepted"  # the command that an accepted completion brings
+ACCEPTANCE = "refactEdge/acceptance"  # the notification, for editors that run no commands
+STATISTICS = "refactEdge/statistics"
+
+logger = logging.getLogger("refact_edge.lsp")
+
+
+@dataclass
+class Statistics:
+    """What was asked and what became of it, since the start."""
+
+    asked: int = 0
+    shown: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    new_tokens: int = 0
+
+    def add(self, usage: Usage) -> None:
+        """Count one answer."""
+        self.prompt_tokens += usage.prompt
+        self.reused_tokens += usage.cached
+        self.new_tokens += usage.new
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an editor asks: the text around, what is replaced, and what must come first."""
+
+    prefix: str
+    suffix: str
+    range: lsp.Range
+    chosen: str = ""  # of the editor's own list; the completion goes on from it
+
+    @property
+    def one_line(self) -> bool:
+        """Whether text follows on the cursor's line."""
+        return bool(self.suffix.partition("\n")[0].strip())
+
+
+class EdgeServer(LanguageServer):
+    """Completes at the cursor of the documents that are open."""
+
+    def __init__(self, open_model: Callable[[], Model], settings: Settings) -> None:
+        """Open the model once an editor is there."""
+        super().__init__("refact-edge", __version__)
+        count_lines_as_the_protocol_does()
+        self.preferences = Preferences()
+        self.statistics = Statistics()
+        self.given: Any = None  # settings that came with the first message
+        self.opened: OrderedDict[str, None] = OrderedDict()  # documents, latest last
+        self._make: Callable[[], Service] = lambda: Service(open_model, settings)
+        self._service: Service | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def service(self) -> Service:
+        """The service, made in the event loop that it belongs to."""
+        if self._service is None:
+            self._service = self._make()
+        return self._service
+
+    def prefer(self, given: Any) -> None:
+        """Take an editor's settings; what is wrong with them is shown, and changes nothing."""
+        try:
+            self.preferences = Preferences.from_json(given)
+        except OptionError as error:
+            self.tell(str(error))
+
+    def tell(self, message: str) -> None:
+        """Show the editor's user what is wrong."""
+        kind = lsp.MessageType.Error
+        self.window_show_message(lsp.ShowMessageParams(type=kind, message=message))
+
+    def later(self, work: Any) -> None:
+        """Do something beside; what goes wrong with it is logged."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s", error, exc_info=error)
+
+    def used(self, uri: str) -> None:
+        """Remember a document as the latest."""
+        self.opened[uri] = None
+        self.opened.move_to_end(uri)
+
+    def others(self, uri: str) -> list[tuple[str, str]]:
+        """Return name and text of other open documents, the latest first."""
+        others = [known for known in reversed(self.opened) if known != uri]
+        documents = map(self.workspace.get_text_document, others[: self.preferences.open_files])
+        return [(name_of(document.uri), document.source) for document in documents]
+
+    async def close(self) -> None:
+        """End what is computed."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._service is not None:
+            await self._service.close()
+
+
+def create_server(open_model: Callable[[], Model], settings: Settings) -> EdgeServer:
+    """Return a server with its features."""
+    server = EdgeServer(open_model, settings)
+    server.feature(lsp.INITIALIZE)(_initialize)
+    server.feature(lsp.INITIALIZED)(_initialized)
+    server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)(_configured)
+    server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)(_opened)
+    server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)(_changed)
+    server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)(_closed)
+    # Without options the capability is not announced, and clients see nothing.
+    options = lsp.InlineCompletionOptions()
+    server.feature(lsp.TEXT_DOCUMENT_INLINE_COMPLETION, options)(_complete)
+    server.feature(lsp.SHUTDOWN)(_shut_down)
+    server.feature(ACCEPTANCE)(_judged)
+    server.feature(STATISTICS)(_told)
+    server.command(ACCEPTED)(_accepted)
+    return server
+
+
+def _initialize(ls: EdgeServer, params: lsp.InitializeParams) -> None:
+    """Take the settings that came with the first message."""
+    ls.given = params.initialization_options
+
+
+def _initialized(ls: EdgeServer, _: lsp.InitializedParams) -> None:
+    """Open the model; only now may the editor be told of anything."""
+    ls.prefer(ls.given)
+    ls.later(_load(ls))
+
+
+async def _load(ls: EdgeServer) -> None:
+    """Open the model, with a progress where the editor shows one."""
+    window = ls.client_capabilities.window
+    shows = window is not None and bool(window.work_done_progress)
+    token, progress = "refact-edge-load", ls.work_done_progress
+    if shows:
+        await progress.create_async(token)
+        progress.begin(token, lsp.WorkDoneProgressBegin(title="refact-edge: loading the model"))
+    message = "failed"
+    try:
+        model = await ls.service.model()
+        message = f"{model.variant} on {model.device}"
+    except RefactEdgeError as error:
+        ls.tell(str(error))
+    finally:
+        if shows:
+            progress.end(token, lsp.WorkDoneProgressEnd(message=message))
+
+
+async def _configured(ls: EdgeServer, params: lsp.DidChangeConfigurationParams) -> None:
+    """Take settings that were pushed, or ask for them."""
+    workspace = ls.client_capabilities.workspace
+    if isinstance(params.settings, dict) and SECTION in params.settings:
+        ls.prefer(params.settings[SECTION])
+    elif workspace is not None and workspace.configuration:
+        item = lsp.ConfigurationItem(section=SECTION)
+        found = await ls.workspace_configuration_async(lsp.ConfigurationParams(items=[item]))
+        ls.prefer(found[0] if found else None)
+
+
+def _opened(ls: EdgeServer, params: lsp.DidOpenTextDocumentParams) -> None:
+    """Read a file ahead, as if its end were the cursor: that part of a prompt is the longest."""
+    ls.used(params.text_document.uri)
+    text = params.text_document.text
+    if ls.preferences.enabled and ls.preferences.read_ahead and text.strip():
+        ls.later(_read_ahead(ls, params.text_document.uri, text, ""))
+
+
+def _changed(ls: EdgeServer, params: lsp.DidChangeTextDocumentParams) -> None:
+    ls.used(params.text_document.uri)
+
+
+def _closed(ls: EdgeServer, params: lsp.DidCloseTextDocumentParams) -> None:
+    ls.opened.pop(params.text_document.uri, None)
+
+
+async def _complete(ls: EdgeServer, params: lsp.InlineCompletionParams) -> lsp.InlineCompletionList:
+    """Return one completion at the cursor, or none."""
+    none = lsp.InlineCompletionList(items=[])
+    if not ls.preferences.enabled:
+        return none
+    ls.statistics.asked += 1
+    uri = params.text_document.uri
+    place = place_of(ls.workspace.get_text_document(uri), params)
+    try:
+        stream = await _completed(ls, uri, place)
+    except (ReplacedError, BusyError):  # the editor has asked again, or will
+        return none
+    except RefactEdgeError as error:
+        ls.tell(str(error))
+        return none
+    ls.statistics.add(stream.usage)
+    text = place.chosen + stream.text
+    if not stream.text.strip():
+        return none
+    ls.statistics.shown += 1
+    if ls.preferences.read_ahead:
+        ls.later(_read_ahead(ls, uri, place.prefix + stream.text, place.suffix))
+    command = lsp.Command(title="accepted", command=ACCEPTED, arguments=[])
+    return lsp.InlineCompletionList(
+        items=[lsp.InlineCompletionItem(insert_text=text, range=place.range, command=command)]
+    )
+
+
+def place_of(document: TextDocument, params: lsp.InlineCompletionParams) -> Place:
+    """Return the place of a request in its document.
+
+    Where something is chosen in the editor's own list, the completion goes on from that.
+    """
+    source = document.source
+    info = params.context.selected_completion_info
+    if info is None:
+        at = document.offset_at_position(replace_position(params.position))
+        here = lsp.Range(start=params.position, end=params.position)
+        return Place(source[:at], source[at:], here)
+    start = document.offset_at_position(replace_position(info.range.start))
+    end = document.offset_at_position(replace_position(info.range.end))
+    return Place(source[:start] + info.text, source[end:], info.range, info.text)
+
+
+def replace_position(position: lsp.Position) -> lsp.Position:
+    """Return a copy: pygls moves positions behind a line's end in place."""
+    return lsp.Position(line=position.line, character=position.character)
+
+
+async def _completed(ls: EdgeServer, uri: str, place: Place) -> Stream:
+    preferences = ls.preferences
+    one_line = preferences.lines == "one" or (preferences.lines == "auto" and place.one_line)
+    others = ls.others(uri)
+
+    def ask(model: Model, cancel: CancelToken) -> Stream:
+        return model.complete(
+            place.prefix,
+            place.suffix,
+            extra=others,
+            filename=name_of(uri),
+            max_tokens=preferences.max_tokens,
+            stop=["\n"] if one_line else None,
+            total_ms=preferences.total_ms or None,
+            sampling=model.sampling_with(temperature=preferences.temperature),
+            cancel=cancel,
+        )
+
+    async with ls.service.run([ask], client=uri) as run, aclosing(aiter(run)) as pieces:
+        async for _ in pieces:
+            pass
+        return run.streams[0]
+
+
+async def _read_ahead(ls: EdgeServer, uri: str, prefix: str, suffix: str) -> None:
+    others, tokens = ls.others(uri), ls.preferences.max_tokens
+
+    def warm(model: Model, cancel: CancelToken) -> Usage:
+        return model.warm(
+            prefix,
+            suffix,
+            extra=others,
+            filename=name_of(uri),
+            max_tokens=tokens,
+            cancel=cancel,
+        )
+
+    await ls.service.warm(warm)
+
+
+def _judged(ls: EdgeServer, params: Any) -> None:
+    """Count what became of a shown completion: `{"accepted": true}`."""
+    if bool(getattr(params, "accepted", False)):
+        ls.statistics.accepted += 1
+    else:
+        ls.statistics.rejected += 1
+
+
+def _accepted(ls: EdgeServer, *_: Any) -> None:
+    ls.statistics.accepted += 1
+
+
+def _told(ls: EdgeServer, _: Any = None) -> dict[str, int]:
+    return asdict(ls.statistics)
+
+
+async def _shut_down(ls: EdgeServer, _: Any = None) -> None:
+    await ls.close()
+
+
+def name_of(uri: str) -> str:
+    """Return the name of a document's file."""
+    return PurePosixPath(unquote(urlsplit(uri).path)).name

@@ -1,0 +1,304 @@
+"""Ollama's interface."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from ... import __version__
+from ..model import Model
+from . import ollama_shapes as shapes
+from .asking import Hole, Wanted, fill, go_on, reply
+from .http import Answer, Call, Dialect, Endpoint, HttpError, Json, JsonLines
+from .run import Piece, Run
+from .service import Ask
+
+# Continue fills holes natively where a template names .Suffix.
+_TEMPLATE = (
+    "{{- if .Suffix }}<fim_suffix>{{ .Suffix }}<fim_prefix>{{ .Prompt }}<fim_middle>"
+    "{{- else }}{{ .Prompt }}{{- end }}"
+)
+_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"-?\d+(\.\d+)?(ms|s|m|h)?")
+
+
+def _error(_status: int, _kind: str, message: str) -> Json:
+    return {"error": message}
+
+
+DIALECT = Dialect("ollama", _error)
+
+
+@dataclass
+class OllamaForm(JsonLines):
+    """Texts, or with `chat` messages, in lines."""
+
+    name: str
+    chat: bool
+    opened_s: float = 0.0  # how long the model took to open for this request
+
+    def piece(self, run: Run, piece: Piece) -> Iterator[Json]:
+        """Return what is new; the end says how it went."""
+        if not piece.ended:
+            yield self._with(piece.text, done=False).as_json()
+
+    def end(self, run: Run) -> Iterator[Json]:
+        """Return the counts."""
+        yield self._counted(run, "").as_json()
+
+    def whole(self, run: Run) -> Json:
+        """Return text and counts."""
+        return self._counted(run, run.streams[0].text).as_json()
+
+    def _counted(self, run: Run, text: str) -> shapes.Counts:
+        usage = run.streams[0].usage
+        begun, first, ended = run.times(0)
+        found = self._with(text, done=True)
+        found.done_reason = "length" if run.finish(0) in ("length", "time") else "stop"
+        found.total_duration = _nanoseconds(ended - run.asked_s + self.opened_s)
+        found.load_duration = _nanoseconds(self.opened_s)
+        found.prompt_eval_count = usage.prompt
+        found.prompt_eval_duration = _nanoseconds(first - begun)
+        found.eval_count = usage.new
+        found.eval_duration = _nanoseconds(ended - first)
+        return found
+
+    def _with(self, text: str, *, done: bool) -> shapes.GenerateResponse | shapes.ChatResponse:
+        if not self.chat:
+            return shapes.GenerateResponse(
+                model=self.name, created_at=_now(), response=text, done=done
+            )
+        message = shapes.Message(role="assistant", content=text)
+        return shapes.ChatResponse(model=self.name, created_at=_now(), message=message, done=done)
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(1e9 * seconds)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def seconds(keep_alive: str | float) -> float | None:
+    """Return how long an idle model is kept; None for ever, which is any negative time.
+
+    Raises:
+        HttpError: when it is no duration.
+
+    """
+    text = str(keep_alive).strip()
+    if not _DURATION.fullmatch(text):
+        raise HttpError(400, f"keep_alive {text!r:.40}; expected seconds, or a time such as 5m")
+    number = text.rstrip("msh")
+    kept = float(number) * _UNITS_S[text[len(number) :] or "s"]
+    return None if kept < 0 else kept
+
+
+def _wanted(asked: shapes.Common) -> Wanted:
+    if asked.format:
+        raise HttpError(400, "format is not supported: this model writes plain text")
+    options = asked.options or shapes.Options()
+    return Wanted(
+        max_tokens=options.num_predict,
+        stop=options.stop,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        min_p=options.min_p,
+        repetition_penalty=options.repeat_penalty,
+        presence_penalty=options.presence_penalty,
+        frequency_penalty=options.frequency_penalty,
+        seed=options.seed,
+    )
+
+
+async def generate(call: Call, asked: shapes.GenerateRequest) -> Answer | Response:
+    """Fill a hole, or continue a prompt; with neither, load the model or let it go."""
+    wanted, settings = _wanted(asked), call.settings
+    if not asked.prompt and not asked.suffix:
+        return await _kept(call, asked, chat=False)
+    if asked.suffix:
+        ask = fill(Hole(asked.prompt, asked.suffix), wanted, settings)
+    elif asked.system and not asked.raw:
+        turns = [
+            {"role": "system", "content": asked.system},
+            {"role": "user", "content": asked.prompt},
+        ]
+        ask = reply(turns, wanted, settings)
+    else:
+        ask = go_on(asked.prompt, wanted, settings)
+    return await _answer(call, asked, ask, chat=False)
+
+
+async def chat(call: Call, asked: shapes.ChatRequest) -> Answer | Response:
+    """Answer the last message; with none, load the model or let it go."""
+    wanted = _wanted(asked)
+    if not asked.messages:
+        return await _kept(call, asked, chat=True)
+    turns = [{"role": one.role, "content": one.content} for one in asked.messages]
+    return await _answer(call, asked, reply(turns, wanted, call.settings), chat=True)
+
+
+async def _answer(call: Call, asked: shapes.Common, ask: Ask, *, chat: bool) -> Answer:
+    _keep(call, asked)
+    opened_s = await _open(call)
+    form = OllamaForm(asked.model or call.settings.name, chat, opened_s)
+    return Answer([ask], form, asked.stream is not False, call.client)
+
+
+def _keep(call: Call, asked: shapes.Common) -> None:
+    """Keep the model in memory for as long as a client says, from its last use on."""
+    if asked.keep_alive is not None:
+        call.service.idle_seconds = seconds(asked.keep_alive)
+
+
+async def _open(call: Call) -> float:
+    loaded = call.service.loaded
+    await call.service.model()
+    return 0.0 if loaded else call.service.opened_s
+
+
+async def _kept(call: Call, asked: shapes.Common, *, chat: bool) -> Response:
+    _keep(call, asked)
+    if asked.keep_alive is not None and seconds(asked.keep_alive) == 0:
+        await call.service.release()
+        call.service.idle_seconds = call.settings.idle_seconds
+        reason = "unload"
+    else:
+        await _open(call)
+        reason = "load"
+    name = asked.model or call.settings.name
+    found: dict[str, Any] = {
+        "model": name,
+        "created_at": _now(),
+        "done": True,
+        "done_reason": reason,
+    }
+    found |= {"message": {"role": "assistant", "content": ""}} if chat else {"response": ""}
+    return JSONResponse(found)
+
+
+def _details(model: Model) -> dict[str, Any]:
+    part = model.bundle.variants[model.parts[-1]]
+    bits = part.report.get("bits_per_weight", 0)
+    weights = 8 * part.bytes / bits if bits else 0
+    return {
+        "parent_model": "",
+        "format": "onnx",
+        "family": model.bundle.architecture,
+        "families": [model.bundle.architecture],
+        "parameter_size": f"{weights / 1e9:.1f}B" if weights >= 5e7 else f"{weights / 1e6:.1f}M",
+        "quantization_level": model.variant,
+    }
+
+
+def _listed(call: Call, model: Model) -> dict[str, Any]:
+    name = call.settings.name
+    told = json.dumps([name, model.variant, model.bundle.provenance], sort_keys=True, default=str)
+    return {
+        "name": name,
+        "model": name,
+        "modified_at": _modified(model),
+        "size": sum(model.bundle.variants[part].bytes for part in model.parts),
+        "digest": sha256(told.encode()).hexdigest(),
+        "details": _details(model),
+    }
+
+
+def _modified(model: Model) -> str:
+    written = (model.bundle.path / "config.json").stat().st_mtime
+    return datetime.fromtimestamp(written, UTC).isoformat().replace("+00:00", "Z")
+
+
+async def tags(call: Call, _: None) -> Response:
+    """List the one model."""
+    return JSONResponse({"models": [_listed(call, await call.service.model())]})
+
+
+async def running(call: Call, _: None) -> Response:
+    """List the model if it is in memory."""
+    if not call.service.loaded:
+        return JSONResponse({"models": []})
+    listed = _listed(call, await call.service.model())
+    kept = call.service.idle_seconds
+    listed |= {"expires_at": _expiry(kept), "size_vram": 0}
+    return JSONResponse({"models": [listed]})
+
+
+def _expiry(kept_s: float | None) -> str:
+    if kept_s is None:
+        return "9999-12-31T23:59:59Z"
+    now = datetime.now(UTC).timestamp()
+    return datetime.fromtimestamp(now + kept_s, UTC).isoformat().replace("+00:00", "Z")
+
+
+async def show(call: Call, _: shapes.ShowRequest) -> Response:
+    """Tell what the model is; its template names .Suffix, which tells that it fills holes."""
+    model = await call.service.model()
+    sizes, sampling = model.bundle.sizes, model.sampling
+    return JSONResponse(
+        {
+            "modelfile": "",
+            "parameters": f"num_ctx {sizes.context}\ntemperature {sampling.temperature}",
+            "template": _TEMPLATE,
+            "details": _details(model),
+            "model_info": {
+                "general.architecture": "refact",
+                "refact.context_length": sizes.context,
+                "refact.embedding_length": sizes.width,
+                "refact.block_count": sizes.layers,
+            },
+            "capabilities": ["completion", "insert"],
+            "modified_at": _modified(model),
+        }
+    )
+
+
+async def version(_: Call, __: None) -> Response:
+    """Tell the version."""
+    return JSONResponse({"version": __version__})
+
+
+def endpoints() -> Iterable[Endpoint]:
+    """Return Ollama's paths."""
+    yield Endpoint(
+        "POST",
+        "/api/generate",
+        DIALECT,
+        generate,
+        "Fill a hole (with a suffix) or continue a prompt",
+        shapes.GenerateRequest,
+        shapes.GenerateResponse,
+    )
+    yield Endpoint(
+        "POST",
+        "/api/chat",
+        DIALECT,
+        chat,
+        "Answer the last message",
+        shapes.ChatRequest,
+        shapes.ChatResponse,
+    )
+    yield Endpoint(
+        "POST",
+        "/api/show",
+        DIALECT,
+        show,
+        "What the model is",
+        shapes.ShowRequest,
+        shapes.ShowResponse,
+    )
+    for path, handle, summary, response in (
+        ("/api/tags", tags, "List the model", shapes.TagsResponse),
+        ("/api/ps", running, "List the model if it is in memory", shapes.TagsResponse),
+        ("/api/version", version, "The version", shapes.VersionResponse),
+    ):
+        yield Endpoint("GET", path, DIALECT, handle, summary, None, response)

@@ -1,0 +1,161 @@
+"""OpenAI's completions and chat, and Mistral's form of a hole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from starlette.responses import JSONResponse, Response
+
+from . import openai_shapes as shapes
+from .asking import Hole, Wanted, fill, go_on, reply
+from .http import Answer, Call, Dialect, Endpoint, Json
+from .openai_forms import ChatForm, CompletionForm
+
+
+def _error(status: int, kind: str, message: str) -> Json:
+    return {"error": {"message": message, "type": kind, "param": None, "code": status}}
+
+
+DIALECT = Dialect("openai", _error)
+
+
+def _drawn(
+    asked: shapes.Drawing, most: int | None, stop: shapes.Stop, logprobs: int | None = None
+) -> Wanted:
+    return Wanted(
+        max_tokens=most,
+        stop=stop,
+        top_logprobs=logprobs,
+        temperature=asked.temperature,
+        top_k=asked.top_k,
+        top_p=asked.top_p,
+        min_p=asked.min_p,
+        repetition_penalty=asked.repetition_penalty,
+        presence_penalty=asked.presence_penalty,
+        frequency_penalty=asked.frequency_penalty,
+        seed=asked.seed,
+    )
+
+
+def _most(asked: shapes.CompletionRequest | shapes.ChatRequest) -> int | None:
+    """Return how many new tokens were asked for; the newer of the two names counts."""
+    newer = asked.max_completion_tokens
+    return asked.max_tokens if newer is None else newer
+
+
+def _told_usage(options: shapes.StreamOptions | None) -> bool:
+    return options is not None and options.include_usage
+
+
+async def completions(call: Call, asked: shapes.CompletionRequest) -> Answer:
+    """Fill a hole, where there is a suffix, or continue prompts."""
+    model, settings = await call.service.model(), call.settings
+    wanted = _drawn(asked, _most(asked), asked.stop, asked.logprobs)
+    scored = bool(asked.echo) and asked.logprobs is not None
+    asks, echoed = [], []
+    for prompt in _prompts(asked.prompt):
+        for index in range(asked.n or 1):
+            if asked.suffix and isinstance(prompt, str):
+                asks.append(fill(Hole(prompt, asked.suffix), wanted, settings, index))
+            else:
+                asks.append(go_on(prompt, wanted, settings, index, score_prompt=scored))
+            echoed.append(prompt if isinstance(prompt, str) else model.tokens.decode(prompt))
+    form = CompletionForm(
+        model,
+        asked.model or settings.name,
+        usage=_told_usage(asked.stream_options),
+        logprobs=asked.logprobs is not None,
+        echoed=echoed if asked.echo else (),
+    )
+    return Answer(asks, form, bool(asked.stream), call.client or asked.user or "")
+
+
+def _prompts(prompt: shapes.Prompt) -> Sequence[str | list[int]]:
+    """Return the prompts: one text, one list of ids, or a list of such."""
+    if isinstance(prompt, str):
+        return [prompt]
+    ids = [token for token in prompt if isinstance(token, int)]
+    return [ids] if len(ids) == len(prompt) else [p for p in prompt if not isinstance(p, int)]
+
+
+async def fim(call: Call, asked: shapes.FimRequest) -> Answer:
+    """Fill a hole and answer as a chat does."""
+    wanted = _drawn(asked, asked.max_tokens, asked.stop)
+    if asked.random_seed is not None:
+        wanted = replace(wanted, seed=asked.random_seed)
+    ask = fill(Hole(asked.prompt, asked.suffix or ""), wanted, call.settings)
+    form = ChatForm(await call.service.model(), asked.model or call.settings.name)
+    return Answer([ask], form, bool(asked.stream), call.client)
+
+
+async def chat(call: Call, asked: shapes.ChatRequest) -> Answer:
+    """Answer the last message."""
+    most = _most(asked)
+    if most is None and asked.n_predict is not None:
+        most = asked.n_predict or 1  # 0 is for reading the prompt ahead
+    logprobs = (asked.top_logprobs or 0) if asked.logprobs else None
+    wanted = _drawn(asked, most, asked.stop, logprobs)
+    turns = [message.turn() for message in asked.messages]
+    form = ChatForm(
+        await call.service.model(),
+        asked.model or call.settings.name,
+        usage=_told_usage(asked.stream_options),
+        logprobs=logprobs is not None,
+    )
+    asks = [reply(turns, wanted, call.settings, index) for index in range(asked.n or 1)]
+    return Answer(asks, form, bool(asked.stream))
+
+
+async def models(call: Call, _: None) -> Response:
+    """List the one model."""
+    model = await call.service.model()
+    sizes = model.bundle.sizes
+    card = shapes.ModelCard(
+        id=call.settings.name,
+        object="model",
+        created=0,
+        owned_by="refact-edge",
+        meta={
+            "n_ctx": sizes.context,
+            "n_ctx_train": sizes.context,
+            "n_embd": sizes.width,
+            "n_vocab": sizes.tokens,
+            "size": sum(model.bundle.variants[name].bytes for name in model.parts),
+            "variant": model.variant,
+            "device": model.device,
+        },
+    )
+    return JSONResponse(shapes.ModelList(object="list", data=[card]).as_json())
+
+
+def endpoints() -> Iterable[Endpoint]:
+    """Return OpenAI's paths."""
+    yield Endpoint(
+        "POST",
+        "/v1/completions",
+        DIALECT,
+        completions,
+        "Fill a hole (with a suffix) or continue prompts",
+        shapes.CompletionRequest,
+        shapes.CompletionResponse,
+    )
+    yield Endpoint(
+        "POST",
+        "/v1/chat/completions",
+        DIALECT,
+        chat,
+        "Answer the last message of a conversation",
+        shapes.ChatRequest,
+        shapes.ChatResponse,
+    )
+    yield Endpoint(
+        "POST",
+        "/v1/fim/completions",
+        DIALECT,
+        fim,
+        "Fill a hole, in Mistral's form",
+        shapes.FimRequest,
+        shapes.ChatResponse,
+    )
+    yield Endpoint("GET", "/v1/models", DIALECT, models, "List the model", None, shapes.ModelList)

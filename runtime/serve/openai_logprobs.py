@@ -1,0 +1,73 @@
+"""Log-probabilities as OpenAI's two interfaces put them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..logprobs import Scored
+from ..stream import Stream
+from ..tokens import Tokens, Utf8Stream
+from .openai_shapes import TokenLogprobs
+
+
+def completion_logprobs(
+    tokens: Tokens, stream: Stream, start: int, end: int | None, *, echo: bool
+) -> TokenLogprobs:
+    """Return those of the new tokens from `start` to `end`, behind the prompt's when `echo`."""
+    before = stream.prompt_ids if echo else []
+    known: list[Scored | None] = [None, *stream.prompt_scores] if echo else []
+    ids = [*before, *stream.ids]
+    known = [*known, *stream.scores]
+    shown = slice(start, None if end is None else len(before) + end)
+    offsets = _offsets(tokens, ids)
+    if end is None:  # whole: what was cut off behind a stop string is left out
+        length = len(stream.text) + len(tokens.decode(before))
+        shown = slice(start, sum(offset < length for offset in offsets))
+    return TokenLogprobs(
+        tokens=[spelled(tokens, token) for token in ids[shown]],
+        token_logprobs=[None if one is None else one.logprob for one in known[shown]],
+        top_logprobs=[None if one is None else _by_text(tokens, one.top) for one in known[shown]],
+        text_offset=offsets[shown],
+    )
+
+
+def chat_logprobs(tokens: Tokens, stream: Stream, start: int, end: int | None) -> dict[str, Any]:
+    """Return those of the new tokens from `start` to `end`."""
+
+    def told(token: int, logprob: float) -> dict[str, Any]:
+        spelling = tokens.to_bytes(token)
+        text = spelling.decode("utf-8", "replace")
+        return {"token": text, "logprob": logprob, "bytes": list(spelling)}
+
+    return {
+        "content": [
+            {
+                **told(one.id, one.logprob),
+                "top_logprobs": [told(token, logprob) for token, logprob in one.top],
+            }
+            for one in stream.scores[start:end]
+        ]
+    }
+
+
+def _by_text(tokens: Tokens, top: Iterable[tuple[int, float]]) -> dict[str, float]:
+    return {spelled(tokens, token): logprob for token, logprob in top}
+
+
+def spelled(tokens: Tokens, token: int) -> str:
+    r"""Return a token's text; a piece of a character as OpenAI writes it, `bytes:\xe2\x80`."""
+    spelling = tokens.to_bytes(token)
+    try:
+        return spelling.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelling)
+
+
+def _offsets(tokens: Tokens, ids: Sequence[int]) -> list[int]:
+    """Return where in the text each token starts, in characters."""
+    decoder, at, offsets = Utf8Stream(tokens), 0, []
+    for token in ids:
+        offsets.append(at)
+        at += len(decoder.push(token))
+    return offsets

@@ -1,0 +1,197 @@
+"""Requests and answers of OpenAI's completion and chat interfaces, and of Mistral's FIM."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from .http import Shape
+
+Count = Annotated[int, Field(ge=0, le=2**31)]
+Many = Annotated[int, Field(ge=1, le=16)]
+Stop = str | Annotated[list[str], Field(max_length=32)] | None
+Id = Annotated[int, Field(ge=0)]
+Prompt = str | list[Id] | Annotated[list[str | list[Id]], Field(max_length=64)]
+
+
+class Drawing(Shape):
+    """How tokens are drawn; what is not given is the model's default."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+
+
+class StreamOptions(Shape):
+    """What a stream tells besides text."""
+
+    include_usage: bool = False
+
+
+class CompletionRequest(Drawing):
+    """POST /v1/completions: a hole when there is a suffix, else a text that goes on."""
+
+    model: str = ""
+    prompt: Prompt
+    suffix: str | None = None
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    n: Many | None = None
+    stop: Stop = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: Annotated[int, Field(ge=0, le=100)] | None = None
+    echo: bool | None = None
+    user: str | None = None
+
+
+class FimRequest(Drawing):
+    """POST /v1/fim/completions, Mistral's form of a hole."""
+
+    model: str = ""
+    prompt: str
+    suffix: str | None = None
+    max_tokens: Count | None = None
+    stop: Stop = None
+    stream: bool | None = None
+    random_seed: int | None = None
+
+
+class TextPart(Shape):
+    """A part of a message; only text can be read."""
+
+    type: Literal["text", "input_text"]
+    text: str
+
+
+class ChatMessage(Shape):
+    """One turn."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart] | None = None
+
+    def turn(self) -> dict[str, str]:
+        """Return it as the model's own roles know it."""
+        role = "system" if self.role == "developer" else self.role
+        if isinstance(self.content, list):
+            return {"role": role, "content": "\n".join(part.text for part in self.content)}
+        return {"role": role, "content": self.content or ""}
+
+
+class ResponseFormat(Shape):
+    """Text is all that there is."""
+
+    type: Literal["text"] = "text"
+
+
+class ChatRequest(Drawing):
+    """POST /v1/chat/completions."""
+
+    model: str = ""
+    messages: list[ChatMessage]
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    n_predict: int | None = None  # llama.vim warms the chat up with 0
+    n: Many | None = None
+    stop: Stop = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=100)] | None = None
+    response_format: ResponseFormat | None = None
+    user: str | None = None
+
+
+class CachedTokens(Shape):
+    """Of the prompt."""
+
+    cached_tokens: int
+
+
+class UsageShape(Shape):
+    """Token counts."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+
+
+class TokenLogprobs(Shape):
+    """Log-probabilities token by token, in the older form."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class CompletionChoice(Shape):
+    """One text."""
+
+    index: int
+    text: str
+    logprobs: TokenLogprobs | None
+    finish_reason: str | None
+
+
+class CompletionResponse(Shape):
+    """A completion, or a part of one in a stream."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: UsageShape | None = None
+
+
+class ChatAnswer(Shape):
+    """The message that answers, or in a stream what is new of it."""
+
+    role: str | None = None
+    content: str | None = None
+
+
+class ChatChoice(Shape):
+    """One answer: whole as `message`, in a stream as `delta`s."""
+
+    index: int
+    message: ChatAnswer | None = None
+    delta: ChatAnswer | None = None
+    logprobs: dict[str, Any] | None = None
+    finish_reason: str | None
+
+
+class ChatResponse(Shape):
+    """An answer, or a part of one in a stream."""
+
+    id: str
+    object: Literal["chat.completion", "chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: UsageShape | None = None
+
+
+class ModelCard(Shape):
+    """One model."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    meta: dict[str, Any]
+
+
+class ModelList(Shape):
+    """GET /v1/models."""
+
+    object: Literal["list"]
+    data: list[ModelCard]

@@ -1,0 +1,61 @@
+"""What is not the model's: the playground's files, the figures, the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+
+from .http import Call, Endpoint, HttpError
+from .metrics import CONTENT_TYPE
+from .openai import DIALECT
+
+PAGE = Path(__file__).parent / "page"
+_TYPES = {".js": "text/javascript", ".css": "text/css"}
+_FILES = {file.name for file in PAGE.iterdir() if file.suffix in _TYPES}
+# Nothing from elsewhere, and no other page may show this one.
+_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src data:; "
+    "frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+
+
+async def front(call: Call, _: None) -> Response:
+    """Show the page to browsers, and to Ollama's clients that somebody is there."""
+    if "text/html" in call.request.headers.get("accept", ""):
+        return FileResponse(PAGE / "index.html", media_type="text/html", headers=_HEADERS)
+    return PlainTextResponse("Ollama is running")
+
+
+async def page_file(call: Call, _: None) -> Response:
+    """Return one of the page's files."""
+    name = call.request.path_params["name"]
+    if name not in _FILES:
+        raise HttpError(404, f"no file {name!r:.40} here")
+    return FileResponse(PAGE / name, media_type=_TYPES[Path(name).suffix], headers=_HEADERS)
+
+
+async def metrics(call: Call, _: None) -> Response:
+    """Return the figures."""
+    return Response(call.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def endpoints(document: Callable[[], dict[str, Any]]) -> Iterable[Endpoint]:
+    """Return the paths; `document` makes the OpenAPI document."""
+
+    async def openapi(_: Call, __: None) -> Response:
+        """Return the document."""
+        return JSONResponse(document())
+
+    html, plain = "text/html", "text/plain"
+    yield Endpoint("GET", "/", DIALECT, front, "The playground", public=True, media_type=html)
+    yield Endpoint(
+        "GET", "/page/{name}", DIALECT, page_file, "Its files", public=True, media_type=plain
+    )
+    yield Endpoint("GET", "/metrics", DIALECT, metrics, "Figures", media_type=plain)
+    yield Endpoint("GET", "/openapi.json", DIALECT, openapi, "This document")

@@ -1,0 +1,79 @@
+"""What the Refact plugins' engine asks of a custom server, besides OpenAI's completions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from ..bundle import TOKENIZER
+from .http import Call, Endpoint, Shape
+from .openai import DIALECT
+
+
+class Caps(Shape):
+    """GET /refact-caps: where everything is."""
+
+    cloud_name: str
+    completion: dict[str, Any]
+    chat: dict[str, Any]
+    embedding: dict[str, Any]
+    telemetry_endpoints: dict[str, str]
+    tokenizer_endpoints: dict[str, str]
+    caps_version: int
+
+
+async def caps(call: Call, _: None) -> Response:
+    """Return where everything is."""
+    name = call.settings.name
+    context = (await call.service.model()).context_tokens
+    found = Caps(
+        cloud_name="Refact Self-Hosted",
+        completion={
+            "endpoint": "/v1/completions",
+            "default_model": name,
+            "models": {
+                name: {
+                    "n_ctx": context,
+                    "supports_scratchpads": {"FIM-SPM": {"context_format": "", "rag_ratio": 0.0}},
+                }
+            },
+        },
+        chat={
+            "endpoint": "/v1/chat/completions",
+            "default_model": name,
+            "models": {name: {"n_ctx": context, "supports_scratchpads": {"PASSTHROUGH": {}}}},
+        },
+        embedding={"endpoint": "/v1/embeddings", "default_model": "", "models": {}},
+        telemetry_endpoints={
+            "telemetry_basic_endpoint": "/stats/telemetry-basic",
+            "telemetry_basic_retrieve_my_own_endpoint": "/stats/rh-stats",
+        },
+        tokenizer_endpoints={name: f"/tokenizer/{name.replace('/', '--')}"},
+        caps_version=1,
+    )
+    return JSONResponse(found.as_json())
+
+
+async def tokenizer(call: Call, _: None) -> Response:
+    """Return tokenizer.json, whatever the model is called."""
+    model = await call.service.model()
+    return FileResponse(model.bundle.path / TOKENIZER, media_type="application/json")
+
+
+async def nothing_kept(_: Call, __: None) -> Response:
+    """Take what clients tell of themselves, and drop it."""
+    return JSONResponse({"retcode": "OK"})
+
+
+def endpoints() -> Iterable[Endpoint]:
+    """Return Refact's paths."""
+    for path in ("/refact-caps", "/coding_assistant_caps.json"):
+        yield Endpoint("GET", path, DIALECT, caps, "Where everything is", None, Caps)
+    # Its client sends no key there.
+    yield Endpoint(
+        "GET", "/tokenizer/{name}", DIALECT, tokenizer, "The tokenizer's file", public=True
+    )
+    yield Endpoint("POST", "/stats/telemetry-basic", DIALECT, nothing_kept, "Taken and dropped")
+    yield Endpoint("GET", "/stats/rh-stats", DIALECT, nothing_kept, "Nothing is kept")

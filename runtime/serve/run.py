@@ -1,0 +1,167 @@
+"""One request on its way: it waits for a slot and computes in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ..errors import ReplacedError
+from ..stream import CancelToken, Stream
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some text of one of the streams, with the new tokens that it had by then.
+
+    The last piece of a stream has no text, and `ended`.
+    """
+
+    index: int
+    text: str
+    tokens: int
+    at_s: float  # of the clock
+    ended: bool = False
+
+
+class Slots:
+    """So many may compute at once; those who wait get their turn in order."""
+
+    def __init__(self, number: int) -> None:
+        """Have `number` slots, and a thread for each."""
+        self.taken = 0
+        self._free = asyncio.Semaphore(number)
+        self._threads = ThreadPoolExecutor(number, "generate")
+
+    def queue(self) -> asyncio.Future[bool]:
+        """Return what is done when a slot is free for its caller."""
+        return asyncio.ensure_future(self._free.acquire())
+
+    async def take(self, place: asyncio.Future[bool]) -> None:
+        """Wait for a slot from a place in the queue; when cancelled, leave it."""
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not place.cancel() and not place.cancelled():
+                self._free.release()  # got it at the same time
+            raise
+        self.taken += 1
+
+    def give(self) -> None:
+        """Give a taken slot back."""
+        self.taken -= 1
+        self._free.release()
+
+    @property
+    def threads(self) -> ThreadPoolExecutor:
+        """As many threads as slots."""
+        return self._threads
+
+
+class Run:
+    """Streams of one request, computed one after the other. Iterate once, for their pieces."""
+
+    def __init__(
+        self, streams: Sequence[Stream], token: CancelToken, slots: Slots, limit_s: float
+    ) -> None:
+        """Compute nothing yet; `limit_s` is counted from when it is computed."""
+        self.streams = tuple(streams)
+        self.expired = self.replaced = False
+        self.asked_s = time.monotonic()  # these are readings of the clock
+        self.begun_s = self.first_s = self.ended_s = 0.0
+        self._first: dict[int, float] = {}
+        self._ended: dict[int, float] = {}
+        self._token, self._slots, self._limit_s = token, slots, limit_s
+        self._pieces: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue()
+        self._waiting: asyncio.Future[bool] | None = None
+        self._iterator: AsyncGenerator[Piece] | None = None
+
+    def finish(self, index: int) -> str:
+        """Return why a stream ended: as `Stream.finish`, but for the time limit of all."""
+        finish = self.streams[index].finish
+        return "time" if finish == "cancelled" and self.expired else finish
+
+    def times(self, index: int) -> tuple[float, float, float]:
+        """Return when a stream's computing began, wrote its first text and ended, in seconds."""
+        begun = self._ended.get(index - 1, self.begun_s)
+        now = time.monotonic()
+        ended = self._ended.get(index, now)
+        return begun, self._first.get(index, ended), ended
+
+    def cancel(self) -> None:
+        """End it with the next chunk of a prompt or the next token."""
+        self._token.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def replace(self) -> None:
+        """End it, as a newer one takes its place."""
+        self.replaced = True
+        self.cancel()
+
+    async def end(self) -> None:
+        """End it, and wait until nothing of it is computed any more."""
+        self.cancel()
+        if self._iterator is not None:
+            await self._iterator.aclose()
+
+    def __aiter__(self) -> AsyncGenerator[Piece]:
+        self._iterator = self._iterate()
+        return self._iterator
+
+    async def _iterate(self) -> AsyncGenerator[Piece]:
+        await self._take_slot()
+        loop = asyncio.get_running_loop()
+        self.begun_s = time.monotonic()
+        limit = loop.call_later(self._limit_s, self._expire)
+        done = loop.run_in_executor(self._slots.threads, self._compute, loop)
+        try:
+            while (piece := await self._pieces.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                if self.replaced:
+                    raise ReplacedError("replaced by a newer request of the same client")
+                self.first_s = self.first_s or piece.at_s
+                self._first.setdefault(piece.index, piece.at_s)
+                if piece.ended:
+                    self._ended[piece.index] = piece.at_s
+                yield piece
+        finally:
+            limit.cancel()
+            self._token.cancel()
+            await asyncio.shield(done)
+            self.ended_s = time.monotonic()
+            self._slots.give()
+
+    async def _take_slot(self) -> None:
+        self._waiting = self._slots.queue()
+        try:
+            await self._slots.take(self._waiting)
+        except asyncio.CancelledError:
+            if self.replaced:
+                raise ReplacedError("replaced by a newer request of the same client") from None
+            raise
+        finally:
+            self._waiting = None
+
+    def _expire(self) -> None:
+        self.expired = True
+        self._token.cancel()
+
+    def _compute(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the streams, in a thread of its own."""
+
+        def put(piece: Piece | BaseException | None) -> None:
+            loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
+
+        try:
+            for index, stream in enumerate(self.streams):
+                with stream:
+                    for text in stream:
+                        put(Piece(index, text, stream.usage.new, time.monotonic()))
+                put(Piece(index, "", stream.usage.new, time.monotonic(), ended=True))
+        except BaseException as error:  # goes on in the event loop's thread
+            put(error)
+        put(None)

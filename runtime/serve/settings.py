@@ -1,0 +1,59 @@
+"""What the server's user decides once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import OptionError
+
+LOOPBACK = "127.0.0.1"
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How requests are taken, and from whom.
+
+    Args:
+        name: of the model, as it is listed; requests may say any.
+        slots: requests that are computed at once, in turns on the same cores.
+        queue: requests that may wait; one more is answered 503.
+        max_body_bytes: of a request.
+        max_tokens: new ones, of a request that asks for more or sets no end.
+        max_seconds: of a request, waiting not counted; what was written by then is its answer.
+        idle_seconds: after which an unused model leaves memory; None for never.
+        honour_prompt_time: obey llama.cpp's `t_max_prompt_ms`. Plugins send 500, which leaves a
+            slow machine almost no context.
+        parse_special: parse special tokens in raw prompts, as clients that write them expect.
+        log_text: put what users wrote, and what was answered, in the log.
+        api_key: which requests must bring, if any.
+        hosts: names besides loopback's by which the server may be called.
+        origins: web pages of other origins that may call it.
+
+    Raises:
+        OptionError: when a number is not above 0; lists all that are not.
+
+    """
+
+    name: str = "Refact/1.6B"
+    slots: int = 2
+    queue: int = 64
+    max_body_bytes: int = 8 * 2**20
+    max_tokens: int = 2048
+    max_seconds: float = 300
+    idle_seconds: float | None = None
+    honour_prompt_time: bool = False
+    parse_special: bool = True
+    log_text: bool = False
+    api_key: str | None = None
+    hosts: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        names = ("slots", "max_body_bytes", "max_tokens", "max_seconds", "idle_seconds")
+        given = {name: getattr(self, name) for name in names}
+        wrong = [f"{name} {n}" for name, n in given.items() if n is not None and not n > 0]
+        if self.queue < 0:
+            wrong.append(f"queue {self.queue}")
+        if wrong:
+            raise OptionError(f"{', '.join(wrong)}; expected a number above 0")

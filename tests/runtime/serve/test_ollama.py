@@ -1,0 +1,123 @@
+"""Ollama's interface."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from served import Serve, Served
+
+from refact_edge.runtime.sampling import GREEDY
+from refact_edge.runtime.serve.http import HttpError
+from refact_edge.runtime.serve.ollama import seconds
+
+PREFIX, SUFFIX = "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"
+OPTIONS = {"temperature": 0, "num_predict": 8}
+
+
+def _lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_suffix_makes_a_hole(server: Served) -> None:
+    body = {"prompt": PREFIX, "suffix": SUFFIX, "options": OPTIONS}
+    found = server.post("/api/generate", **body, stream=False).json()
+    text = "".join(server.model.complete(PREFIX, SUFFIX, max_tokens=8, stop=[], sampling=GREEDY))
+    assert found["response"] == text
+    assert found["done"] is True
+    assert found["done_reason"] in ("stop", "length")
+    assert found["total_duration"] >= found["eval_duration"] > 0
+
+
+def test_answers_come_in_lines_unless_one_is_asked_for(server: Served) -> None:
+    body = {"model": "mine", "prompt": PREFIX, "options": OPTIONS}
+    reply = server.post("/api/generate", **body)
+    assert reply.headers["content-type"] == "application/x-ndjson"
+    *parts, last = _lines(reply.text)
+    assert all(part["done"] is False and part["model"] == "mine" for part in parts)
+    assert last["done"] is True
+    assert last["eval_count"] == 8
+    whole = server.post("/api/generate", **body, stream=False).json()
+    assert "".join(part["response"] for part in parts) == whole["response"]
+
+
+def test_a_ready_made_prompt_is_read_with_its_special_tokens(server: Served) -> None:
+    """As twinny sends it, raw or not."""
+    raw = "<fim_prefix>a<fim_suffix>b<fim_middle>"
+    for more in ({}, {"raw": True}):
+        found = server.post(
+            "/api/generate", prompt=raw, stream=False, options=OPTIONS, **more
+        ).json()
+        assert found["prompt_eval_count"] == 5
+
+
+def test_a_chat_is_answered(server: Served) -> None:
+    messages = [{"role": "user", "content": "hi"}]
+    *parts, last = _lines(server.post("/api/chat", messages=messages, options=OPTIONS).text)
+    text = "".join(part["message"]["content"] for part in parts)
+    assert text == "".join(server.model.chat(messages, max_tokens=8, sampling=GREEDY))
+    assert last["message"] == {"role": "assistant", "content": ""}
+
+
+def test_continue_finds_out_that_it_fills_holes(server: Served) -> None:
+    found = server.post("/api/show", name="whatever").json()
+    assert ".Suffix" in found["template"]
+    assert f"num_ctx {server.model.context_tokens}" in found["parameters"]
+    assert "insert" in found["capabilities"]
+
+
+def test_the_model_is_listed(server: Served) -> None:
+    server.post("/api/generate", prompt="a", stream=False, options={"num_predict": 1})
+    (model,) = server.http.get("/api/tags").json()["models"]
+    assert model["name"] == "tiny"
+    assert len(model["digest"]) == 64
+    assert server.http.get("/api/ps").json()["models"][0]["name"] == "tiny"
+    assert server.http.get("/api/version").json()["version"]
+    assert server.http.get("/").text == "Ollama is running"
+
+
+def test_an_empty_prompt_loads_the_model_or_lets_it_go(serve: Serve) -> None:
+    with serve() as served:
+        gone = served.post("/api/generate", model="m", keep_alive=0).json()
+        assert gone["done_reason"] == "unload"
+        assert not served.service.loaded
+        assert served.http.get("/api/ps").json() == {"models": []}
+        there = served.post("/api/chat", model="m").json()
+        assert there["done_reason"] == "load"
+        assert served.service.loaded
+
+
+def test_a_model_is_kept_as_long_as_a_client_says(serve: Serve) -> None:
+    with serve() as served:
+        served.post(
+            "/api/generate",
+            prompt="a",
+            stream=False,
+            keep_alive="200ms",
+            options={"num_predict": 1},
+        )
+        deadline = time.monotonic() + 10
+        while served.service.loaded and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not served.service.loaded
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(1800, 1800), ("5m", 300), ("1.5h", 5400), ("30s", 30), ("10", 10), (-1, None), ("-1m", None)],
+)
+def test_times_are_read_as_ollama_writes_them(given: str | float, expected: float | None) -> None:
+    assert seconds(given) == expected
+
+
+def test_what_is_no_time_is_told() -> None:
+    with pytest.raises(HttpError, match="soon"):
+        seconds("soon")
+
+
+@pytest.mark.parametrize("body", [{"format": "json"}, {"prompt": 3}, {"keep_alive": "soon"}])
+def test_mistakes_are_told_in_ollamas_form(server: Served, body: dict) -> None:
+    reply = server.post("/api/generate", **{"prompt": "a", **body})
+    assert reply.status_code == 400
+    assert isinstance(reply.json()["error"], str)

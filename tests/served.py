@@ -1,0 +1,63 @@
+"""A real server on a free port, with the tiny model in full precision."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+import refact_edge
+from refact_edge.runtime.serve.app import create_app
+from refact_edge.runtime.serve.service import Service
+from refact_edge.runtime.serve.settings import Settings
+
+
+@dataclass
+class Served:
+    """A running server: where it is, what serves, and the model for comparing."""
+
+    url: str
+    service: Service
+    model: refact_edge.Model
+    http: httpx.Client
+
+    def post(self, path: str, **body: object) -> httpx.Response:
+        return self.http.post(path, json=body)
+
+
+Serve = Callable[..., AbstractContextManager[Served]]
+
+
+@contextmanager
+def serving(bundle: Path, variant: str = "fp32", **chosen: object) -> Iterator[Served]:
+    """Serve a bundle; `chosen` are the server's settings."""
+    settings = Settings(**{"name": "tiny", **chosen})  # type: ignore[arg-type]
+    app = create_app(lambda: refact_edge.load(bundle, variant=variant, hashes=False), settings)
+    config = uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=2, ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.01)
+    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    with httpx.Client(base_url=url, timeout=60) as http:
+        model = refact_edge.load(bundle, variant=variant, hashes=False)
+        yield Served(url, app.state.service, model, http)
+    server.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive(), "the server did not end"
+
+
+def events(text: str) -> list[str]:
+    """Return the data of server-sent events, whose framing is checked."""
+    assert text.endswith("\n\n")
+    found = text.removesuffix("\n\n").split("\n\n")
+    assert all(event.startswith("data: ") and "\n" not in event for event in found)
+    return [event.removeprefix("data: ") for event in found]
