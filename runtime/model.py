@@ -289,8 +289,7 @@ class Model:
     def _ids(self, prompt: str | Sequence[int], *, special: bool) -> list[int]:
         if isinstance(prompt, str):
             return (self.tokens.encode_special if special else self.tokens.encode)(prompt)
-        if unknown := [token for token in prompt if not 0 <= token < self.tokens.size]:
-            raise OptionError(f"token {unknown[0]}; expected ids from 0 to {self.tokens.size - 1}")
+        self.tokens.check_ids(prompt)
         return list(prompt)
 
     def _place(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from .errors import BundleError
+from .errors import BundleError, OptionError
 from .lines import Lines, cuts_at_line_ends
 
 
@@ -48,7 +48,7 @@ class Tokens:
         lines = Lines(self._encode)
         self._by_line = lines.encode if cuts_at_line_ends(self._plain) else self._encode
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of ids, special ones included."""
         return int(self._plain.get_vocab_size(with_added_tokens=True))
@@ -83,6 +83,17 @@ class Tokens:
                     f"tokenizer.json: token {special} ({name}) is not a special token that text "
                     "cannot spell; export the model again"
                 )
+
+    def check_ids(self, ids: Iterable[int]) -> None:
+        """Make sure that these are ids.
+
+        Raises:
+            OptionError: when one is not.
+
+        """
+        for token in ids:
+            if not 0 <= token < self.size:
+                raise OptionError(f"token {token}; expected ids from 0 to {self.size - 1}")
 
     def id_of(self, token: str) -> int | None:
         """Return the id of one token, or None."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import uvicorn
@@ -39,7 +42,9 @@ def serving(bundle: Path, variant: str = "fp32", **chosen: object) -> Iterator[S
     """Serve a bundle; `chosen` are the server's settings."""
     settings = Settings(**{"name": "tiny", **chosen})  # type: ignore[arg-type]
     app = create_app(lambda: refact_edge.load(bundle, variant=variant, hashes=False), settings)
-    config = uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=2, ws="none")
+    config = uvicorn.Config(
+        app, port=0, log_level="error", http="h11", timeout_graceful_shutdown=2, ws="none"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -61,3 +66,17 @@ def events(text: str) -> list[str]:
     found = text.removesuffix("\n\n").split("\n\n")
     assert all(event.startswith("data: ") and "\n" not in event for event in found)
     return [event.removeprefix("data: ") for event in found]
+
+
+def raw(url: str, request: bytes) -> bytes:
+    """Send bytes as they are and return all that comes back until the server closes."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        answer = b""
+        with contextlib.suppress(ConnectionError):  # it may have heard enough
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(65536):
+                answer += part
+        return answer

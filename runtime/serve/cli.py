@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -226,6 +227,7 @@ def _listening(port: int, path: Path | None) -> Iterator[tuple[socket.socket, st
             raise OptionError(
                 f"port {port} cannot be taken ({error.strerror}); name another with --port"
             ) from error
+        listener.listen()  # who reads the address may connect, and waits for us
         yield listener, f"http://{LOOPBACK}:{listener.getsockname()[1]}"
     finally:
         listener.close()
@@ -245,6 +247,7 @@ def _listening_at(path: Path) -> Iterator[socket.socket]:
     finally:
         os.umask(before)
     try:
+        listener.listen()
         yield listener
     finally:
         listener.close()
@@ -290,14 +293,17 @@ def _run(app: Starlette, listener: socket.socket, *, quiet: bool) -> None:
         each.handlers, each.propagate = [handler], False
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of clients that are gone
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http="h11",  # whatever else is installed: it refuses what is not quite HTTP
         ws="none",
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
-    server.run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):  # it raises anew what it was ended by
+        server.run(sockets=[listener])

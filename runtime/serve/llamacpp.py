@@ -249,8 +249,7 @@ async def tokenize(call: Call, asked: shapes.TokenizeRequest) -> Response:
 async def detokenize(call: Call, asked: shapes.DetokenizeRequest) -> Response:
     """Return the text of ids."""
     tokens = (await call.service.model()).tokens
-    if unknown := [token for token in asked.tokens if token >= tokens.size]:
-        raise HttpError(400, f"token {unknown[0]}; expected ids from 0 to {tokens.size - 1}")
+    tokens.check_ids(asked.tokens)
     return JSONResponse({"content": tokens.decode(asked.tokens)})
 
 

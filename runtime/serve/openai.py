@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from starlette.responses import JSONResponse, Response
 
+from ..model import Model
 from . import openai_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on, reply
 from .http import Answer, Call, Dialect, Endpoint, Json
@@ -55,12 +56,13 @@ async def completions(call: Call, asked: shapes.CompletionRequest) -> Answer:
     scored = bool(asked.echo) and asked.logprobs is not None
     asks, echoed = [], []
     for prompt in _prompts(asked.prompt):
+        text = prompt if isinstance(prompt, str) else _text_of(model, prompt)
         for index in range(asked.n or 1):
             if asked.suffix and isinstance(prompt, str):
                 asks.append(fill(Hole(prompt, asked.suffix), wanted, settings, index))
             else:
                 asks.append(go_on(prompt, wanted, settings, index, score_prompt=scored))
-            echoed.append(prompt if isinstance(prompt, str) else model.tokens.decode(prompt))
+            echoed.append(text)
     form = CompletionForm(
         model,
         asked.model or settings.name,
@@ -69,6 +71,11 @@ async def completions(call: Call, asked: shapes.CompletionRequest) -> Answer:
         echoed=echoed if asked.echo else (),
     )
     return Answer(asks, form, bool(asked.stream), call.client or asked.user or "")
+
+
+def _text_of(model: Model, ids: list[int]) -> str:
+    model.tokens.check_ids(ids)
+    return model.tokens.decode(ids)
 
 
 def _prompts(prompt: shapes.Prompt) -> Sequence[str | list[int]]:

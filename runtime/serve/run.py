@@ -117,6 +117,8 @@ class Run:
         self.begun_s = time.monotonic()
         limit = loop.call_later(self._limit_s, self._expire)
         done = loop.run_in_executor(self._slots.threads, self._compute, loop)
+        # Not in the block below, where a second cancelling may come while it waits.
+        done.add_done_callback(self._free)
         try:
             while (piece := await self._pieces.get()) is not None:
                 if isinstance(piece, BaseException):
@@ -132,8 +134,10 @@ class Run:
             limit.cancel()
             self._token.cancel()
             await asyncio.shield(done)
-            self.ended_s = time.monotonic()
-            self._slots.give()
+
+    def _free(self, _: object) -> None:
+        self.ended_s = time.monotonic()
+        self._slots.give()
 
     async def _take_slot(self) -> None:
         self._waiting = self._slots.queue()

@@ -1,0 +1,136 @@
+"""Requests that mean harm, or mean nothing: each gets its 4xx, and the server goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from served import Served, raw
+
+PATHS = (
+    "/v1/completions",
+    "/v1/chat/completions",
+    "/v1/fim/completions",
+    "/infill",
+    "/completion",
+    "/tokenize",
+    "/detokenize",
+    "/apply-template",
+    "/api/generate",
+    "/api/chat",
+    "/api/show",
+)
+
+
+@pytest.fixture(autouse=True)
+def _goes_on(server: Served) -> Iterator[None]:
+    yield
+    found = server.post("/v1/completions", prompt="def", max_tokens=2, temperature=0)
+    assert found.status_code == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"nonsense",
+        b"[]",
+        b"null",
+        b"3",
+        b'{"prompt": ',
+        b'{"prompt": "\xff\xfe"}',
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"prompt": {"a": 1}, "messages": 3, "input_prefix": [], "input_suffix": 1, '
+        b'"content": 5, "tokens": "x", "model": []}',
+    ],
+    ids=["empty", "text", "list", "null", "number", "cut", "bytes", "deep", "deeper", "types"],
+)
+def test_what_is_no_request_is_refused(server: Served, path: str, body: bytes) -> None:
+    reply = server.http.post(path, content=body)
+    allowed = body == b"" and path in ("/api/generate", "/api/chat", "/api/show")
+    assert reply.status_code == (200 if allowed else 400)
+    assert allowed or reply.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"max_tokens": -1},
+        {"max_tokens": 10**30},
+        {"max_tokens": "many"},
+        {"temperature": -0.5},
+        {"temperature": "NaN"},
+        {"top_p": 2},
+        {"n": 0},
+        {"n": 10**6},
+        {"stop": [1]},
+        {"stop": ["a"] * 1000},
+        {"logprobs": -1},
+        {"seed": "x"},
+        {"prompt": [-1]},
+        {"prompt": [[1], "a", 3]},
+        {"prompt": ["a"] * 1000},
+        {"stream": "perhaps"},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused(server: Served, more: dict) -> None:
+    reply = server.post("/v1/completions", **{"prompt": "a", "max_tokens": 1, **more})
+    assert reply.status_code == 400, reply.text
+    assert len(reply.json()["error"]["message"]) < 500
+
+
+def test_not_a_number_is_refused(server: Served) -> None:
+    for value in ("NaN", "Infinity", "1e999"):
+        body = f'{{"prompt": "a", "max_tokens": 1, "temperature": {value}}}'
+        assert server.http.post("/v1/completions", content=body).status_code in (200, 400)
+
+
+def test_a_large_body_is_refused_before_it_is_read(server: Served) -> None:
+    start = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+    told = raw(server.url, start + b"Content-Length: 104857600\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 413")
+    assert b"larger than 8388608 bytes" in told
+    chunk = b"100000\r\n" + b"a" * 2**20 + b"\r\n"
+    told = raw(server.url, start + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 100)
+    assert told.startswith(b"HTTP/1.1 413")
+
+
+def test_strange_text_goes_through(server: Served) -> None:
+    for text in ("\x00", "\ud800", "\u2028\u202e", "e\u0301" * 50, "\U0001f600", "<|endoftext|>"):
+        body = json.dumps({"prompt": text, "suffix": text, "max_tokens": 2})
+        reply = server.http.post("/v1/completions", content=body)
+        assert reply.status_code in (200, 400), (text, reply.text)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 5\r\nContent-Length: 6\r\n",
+        b"Content-Length: -1\r\n",
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Content-Length : 5\r\n",
+        b"X: a\r\n b\x00\r\n",
+        b"A: " + b"x" * 200_000 + b"\r\n",
+    ],
+    ids=["two lengths", "negative", "both", "encodings", "blank", "null", "long"],
+)
+def test_smuggled_headers_reach_nobody(server: Served, headers: bytes) -> None:
+    start = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+    second = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    reply = raw(server.url, start + headers + b"\r\n" + second)
+    status = reply.split(b" ")[1] if reply else b"closed"
+    assert status.startswith(b"4") or status == b"closed"
+    assert reply.count(b'"status"') == 0  # the second request was not answered
+
+
+def test_unknown_paths_and_methods_are_told(server: Served) -> None:
+    assert server.http.get("/nothing").status_code == 404
+    assert server.http.get("/v1/completions").status_code == 405
+    assert server.http.get("/page/..%2f..%2fcli.py").status_code == 404
+    assert server.http.get("/page/%2e%2e/index.html").status_code == 404
+    assert server.http.request("TRACE", "/").status_code == 405
