@@ -126,14 +126,16 @@ def serve(
         origins=frozenset(allow_origin),
     )
     open_model = opener(bundle, variant, device, threads, prefill, caches)
-    model = open_model()  # what is wrong with it shows before anything is bound
-    with _listening(port, unix_socket) as (listener, address):
-        _say(model, address, unix_socket, settings)
-        from .app import create_app
+    opened = [open_model()]  # what is wrong with it shows before anything is bound
+    from .app import create_app
 
-        opened: list[Model] = [model]
-        del model
-        app = create_app(lambda: opened.pop() if opened else open_model(), settings)
+    app = create_app(lambda: opened.pop() if opened else open_model(), settings)
+    with (
+        _listening(port, unix_socket) as (listener, address),
+        # Ctrl-C is how it is meant to end; uvicorn raises that anew when it has ended.
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        _say(opened[0], address, unix_socket, settings)
         _run(app, listener, quiet=quiet)
     click.echo("ended", err=True)
 
@@ -305,5 +307,4 @@ def _run(app: Starlette, listener: socket.socket, *, quiet: bool) -> None:
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
-    with contextlib.suppress(KeyboardInterrupt):  # it raises anew what it was ended by
-        server.run(sockets=[listener])
+    server.run(sockets=[listener])

@@ -118,7 +118,7 @@ class Run:
         limit = loop.call_later(self._limit_s, self._expire)
         done = loop.run_in_executor(self._slots.threads, self._compute, loop)
         # Not in the block below, where a second cancelling may come while it waits.
-        done.add_done_callback(self._free)
+        done.add_done_callback(lambda _: self._slots.give())
         try:
             while (piece := await self._pieces.get()) is not None:
                 if isinstance(piece, BaseException):
@@ -133,11 +133,8 @@ class Run:
         finally:
             limit.cancel()
             self._token.cancel()
+            self.ended_s = time.monotonic()
             await asyncio.shield(done)
-
-    def _free(self, _: object) -> None:
-        self.ended_s = time.monotonic()
-        self._slots.give()
 
     async def _take_slot(self) -> None:
         self._waiting = self._slots.queue()

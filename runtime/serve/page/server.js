@@ -19,13 +19,22 @@ export async function ask(path, body, signal) {
   if (key) headers.authorization = `Bearer ${key}`;
   if (body) headers["content-type"] = "application/json";
   const method = body ? "POST" : "GET";
-  const reply = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal });
+  const reply = await sent(path, { method, headers, body: body && JSON.stringify(body), signal });
   if (!reply.ok) throw new Refused(reply.status, await wordsOf(reply));
   return reply;
 }
 
 // Each open page is a client of its own: its newer completion ends its older one.
 const CLIENT = `page-${Math.random().toString(36).slice(2)}`;
+
+async function sent(path, request) {
+  try {
+    return await fetch(path, request);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(0, "No answer from where this page came from; is the server running?");
+  }
+}
 
 async function wordsOf(reply) {
   try {

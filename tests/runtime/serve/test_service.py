@@ -230,6 +230,7 @@ def test_the_figures_count_what_was_done(serve: Serve) -> None:
     assert 'refact_edge_requests_total{path="/v1/completions",status="400"} 1.0' in text
     assert 'refact_edge_tokens_total{kind="new"} 10.0' in text
     assert "refact_edge_first_token_seconds_count 2.0" in text
+    assert "refact_edge_request_seconds_count 2.0" in text
     assert "refact_edge_waiting 0.0" in text
 
 
