@@ -17,7 +17,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers
+.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -80,6 +80,14 @@ $(PEERS)/.ready-openvino: $(PEERS)/.ready
 
 bench-peers: $(READY) $(PEERS)/.ready $(PEERS)/.ready-openvino ## Speed and memory beside llama.cpp and OpenVINO (21 GB of disk, 11 GB of memory, ARGS=--quick)
 	@$(BIN)/python -m bench.peers $(PEERS_DIR) $(PEERS)/bin/python --json $(PEERS_DIR)/results.json $(ARGS)
+
+bench-serve: $(READY) ## What HTTP costs a lone user beside the library, at the full shape (1 GB of disk, 5 minutes)
+	@$(BIN)/python -m bench.serve $(ARGS)
+
+test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need Debian's packages: chromium for the playground, vim with llama.vim's requests
+	@command -v chromium >/dev/null || apt-get install -y -q chromium || echo "no chromium to be had: its tests are skipped"
+	@$(INSTALL) playwright
+	$(BIN)/python -m pytest tests/runtime/serve/test_playground.py tests/runtime/serve/test_clients.py
 
 bench-fidelity: $(READY) $(PEERS)/.ready ## What int4 and int8 lose beside llama.cpp's formats, on the demo's held-out modules (after train-data)
 	@$(BIN)/python -m bench.fidelity demo/checkpoint $(PEERS)/bin/python --data $(DATA_DIR) --plot build/frontier.svg

@@ -131,7 +131,7 @@ def serve(
 
     app = create_app(lambda: opened.pop() if opened else open_model(), settings)
     with (
-        _listening(port, unix_socket) as (listener, address),
+        listening(port, unix_socket) as (listener, address),
         # Ctrl-C is how it is meant to end; uvicorn raises that anew when it has ended.
         contextlib.suppress(KeyboardInterrupt),
     ):
@@ -212,7 +212,7 @@ def _key(file: Path | None) -> str | None:
 
 
 @contextmanager
-def _listening(port: int, path: Path | None) -> Iterator[tuple[socket.socket, str]]:
+def listening(port: int, path: Path | None) -> Iterator[tuple[socket.socket, str]]:
     """Bind to loopback or a socket's path, and yield what listens and its address."""
     if path is not None:
         with _listening_at(path) as listener:
@@ -220,7 +220,8 @@ def _listening(port: int, path: Path | None) -> Iterator[tuple[socket.socket, st
         return
     if not 0 <= port < 2**16:
         raise OptionError(f"--port {port}; expected 0 to 65535")
-    listener = socket.socket(socket.AF_INET)
+    # The protocol is named, as asyncio sends small pieces at once only where it is.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -304,6 +305,7 @@ def _run(app: Starlette, listener: socket.socket, *, quiet: bool) -> None:
         proxy_headers=False,
         http="h11",  # whatever else is installed: it refuses what is not quite HTTP
         ws="none",
+        timeout_keep_alive=75,  # as long as one may think between two keystrokes
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)

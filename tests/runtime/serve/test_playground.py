@@ -80,8 +80,7 @@ def test_grey_text_comes_at_the_cursor_and_tab_takes_it(page: Any) -> None:
     assert page.input_value("#text") == before + ghost
     assert page.text_content("#first").endswith(" ms")
     assert re.fullmatch(r"\d+%", page.text_content("#reused"))
-    _until(page, lambda: page.text_content("#requests").isdigit())
-    assert page.text_content("#requests") != "0"
+    _until(page, lambda: page.text_content("#requests") in ("1", "2", "3", "4", "5"))
     assert page.complaints == []
 
 

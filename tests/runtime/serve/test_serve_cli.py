@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -18,6 +19,8 @@ from pathlib import Path
 import httpx
 import pytest
 from served import events
+
+from refact_edge.runtime.serve.cli import listening
 
 
 @contextmanager
@@ -129,6 +132,26 @@ def test_a_taken_port_is_told(tiny_bundle: Path) -> None:
         told = _refusal(tiny_bundle, "--port", port)
     assert told.startswith(f"error: port {port} cannot be taken")
     assert "--port" in told
+
+
+def test_pieces_are_sent_at_once() -> None:
+    """Without TCP_NODELAY each would wait up to 40 ms for the last one's acknowledgement."""
+
+    async def nodelay() -> int:
+        with listening(0, None) as (listener, address):
+            accepted = asyncio.get_running_loop().create_future()
+            server = await asyncio.start_server(
+                lambda _, writer: accepted.set_result(writer), sock=listener
+            )
+            port = int(address.rpartition(":")[2])
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            peer = (await accepted).get_extra_info("socket")
+            found = int(peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            for one in (writer, await accepted, server):
+                one.close()
+            return found
+
+    assert asyncio.run(nodelay()) == 1
 
 
 def test_mistakes_are_one_line(tiny_bundle: Path, tmp_path: Path) -> None:
