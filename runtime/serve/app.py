@@ -17,8 +17,9 @@ from starlette.routing import Route
 
 from ..model import Model
 from . import llamacpp, ollama, openai, openapi, pages, refact
+from .framing import Json
 from .guard import Guard
-from .http import KINDS, Dialect, Endpoint, Json
+from .http import KINDS, Dialect, Endpoint
 from .metrics import Metrics
 from .service import Service
 from .settings import Settings

@@ -8,19 +8,19 @@ another in shapes, in framing and in how it says that something is wrong.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..errors import BusyError, RefactEdgeError, ReplacedError
+from .framing import Form, Json, Shape, dumps
 from .log import log_request
 from .metrics import Metrics
 from .run import Piece, Run
@@ -30,18 +30,7 @@ from .settings import Settings
 RETRY_AFTER_S = 1
 _WRONG_SHOWN = 3  # fields that an error tells of
 
-Json = Any  # what json.dumps takes
 ErrorForm = Callable[[int, str, str], Json]  # of a status, its kind in words, and a message
-
-
-class Shape(BaseModel):
-    """A request or an answer; unknown fields of requests are left aside."""
-
-    model_config = ConfigDict(extra="ignore", protected_namespaces=())
-
-    def as_json(self) -> Json:
-        """Return what was set, and nothing else."""
-        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class HttpError(Exception):
@@ -50,69 +39,6 @@ class HttpError(Exception):
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.status, self.headers = status, headers or {}
-
-
-class Form(Protocol):
-    """How a dialect puts an answer."""
-
-    media_type: str
-
-    def piece(self, run: Run, piece: Piece) -> Iterable[Json]:
-        """Return what is sent of a piece."""
-        ...
-
-    def end(self, run: Run) -> Iterable[Json]:
-        """Return what is sent when all pieces were."""
-        ...
-
-    def whole(self, run: Run) -> Json:
-        """Return the answer in one piece, when all is written."""
-        ...
-
-    def frame(self, content: Json) -> bytes:
-        """Return one message of a stream."""
-        ...
-
-    def closing(self) -> bytes:
-        """Return what ends a stream."""
-        ...
-
-
-class ServerSentEvents:
-    """Framing as of OpenAI and llama.cpp: `data: {...}` and an empty line."""
-
-    media_type = "text/event-stream"
-    last = b""
-
-    def frame(self, content: Json) -> bytes:
-        """Return one event."""
-        return b"data: " + dumps(content) + b"\n\n"
-
-    def closing(self) -> bytes:
-        """Return what ends a stream."""
-        return self.last
-
-
-class JsonLines:
-    """Framing as of Ollama: an object a line."""
-
-    media_type = "application/x-ndjson"
-
-    def frame(self, content: Json) -> bytes:
-        """Return one line."""
-        return dumps(content) + b"\n"
-
-    def closing(self) -> bytes:
-        """Return nothing."""
-        return b""
-
-
-def dumps(content: Json) -> bytes:
-    """Return compact JSON in UTF-8; lone surrogates are escaped."""
-    try:
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        return json.dumps(content, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from .http import Shape
+from .framing import Shape
 from .openai_shapes import ChatMessage, Id, Stop
 
 Count = Annotated[int, Field(ge=-1, le=2**31)]

@@ -13,12 +13,13 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from ... import __version__
-from ..model import Model
 from . import ollama_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on, reply
-from .http import Answer, Call, Dialect, Endpoint, HttpError, Json, JsonLines
+from .framing import Json, JsonLines
+from .http import Answer, Call, Dialect, Endpoint, HttpError
+from .openai_forms import finish_reason
 from .run import Piece, Run
-from .service import Ask
+from .service import About, Ask
 
 # Continue fills holes natively where a template names .Suffix.
 _TEMPLATE = (
@@ -61,7 +62,7 @@ class OllamaForm(JsonLines):
         usage = run.streams[0].usage
         begun, first, ended = run.times(0)
         found = self._with(text, done=True)
-        found.done_reason = "length" if run.finish(0) in ("length", "time") else "stop"
+        found.done_reason = finish_reason(run, 0)
         found.total_duration = _nanoseconds(ended - run.asked_s + self.opened_s)
         found.load_duration = _nanoseconds(self.opened_s)
         found.prompt_eval_count = usage.prompt
@@ -186,48 +187,48 @@ async def _kept(call: Call, asked: shapes.Common, *, chat: bool) -> Response:
     return JSONResponse(found)
 
 
-def _details(model: Model) -> dict[str, Any]:
-    part = model.bundle.variants[model.parts[-1]]
+def _details(about: About) -> dict[str, Any]:
+    part = about.bundle.variants[about.parts[-1]]
     bits = part.report.get("bits_per_weight", 0)
     weights = 8 * part.bytes / bits if bits else 0
     return {
         "parent_model": "",
         "format": "onnx",
-        "family": model.bundle.architecture,
-        "families": [model.bundle.architecture],
+        "family": about.bundle.architecture,
+        "families": [about.bundle.architecture],
         "parameter_size": f"{weights / 1e9:.1f}B" if weights >= 5e7 else f"{weights / 1e6:.1f}M",
-        "quantization_level": model.variant,
+        "quantization_level": about.variant,
     }
 
 
-def _listed(call: Call, model: Model) -> dict[str, Any]:
+def _listed(call: Call, about: About) -> dict[str, Any]:
     name = call.settings.name
-    told = json.dumps([name, model.variant, model.bundle.provenance], sort_keys=True, default=str)
+    told = json.dumps([name, about.variant, about.bundle.provenance], sort_keys=True, default=str)
     return {
         "name": name,
         "model": name,
-        "modified_at": _modified(model),
-        "size": sum(model.bundle.variants[part].bytes for part in model.parts),
+        "modified_at": _modified(about),
+        "size": about.bytes,
         "digest": sha256(told.encode()).hexdigest(),
-        "details": _details(model),
+        "details": _details(about),
     }
 
 
-def _modified(model: Model) -> str:
-    written = (model.bundle.path / "config.json").stat().st_mtime
+def _modified(about: About) -> str:
+    written = (about.bundle.path / "config.json").stat().st_mtime
     return datetime.fromtimestamp(written, UTC).isoformat().replace("+00:00", "Z")
 
 
 async def tags(call: Call, _: None) -> Response:
     """List the one model."""
-    return JSONResponse({"models": [_listed(call, await call.service.model())]})
+    return JSONResponse({"models": [_listed(call, await call.service.about())]})
 
 
 async def running(call: Call, _: None) -> Response:
     """List the model if it is in memory."""
     if not call.service.loaded:
         return JSONResponse({"models": []})
-    listed = _listed(call, await call.service.model())
+    listed = _listed(call, await call.service.about())
     kept = call.service.idle_seconds
     listed |= {"expires_at": _expiry(kept), "size_vram": 0}
     return JSONResponse({"models": [listed]})
@@ -242,14 +243,14 @@ def _expiry(kept_s: float | None) -> str:
 
 async def show(call: Call, _: shapes.ShowRequest) -> Response:
     """Tell what the model is; its template names .Suffix, which tells that it fills holes."""
-    model = await call.service.model()
-    sizes, sampling = model.bundle.sizes, model.sampling
+    about = await call.service.about()
+    sizes, sampling = about.bundle.sizes, about.sampling
     return JSONResponse(
         {
             "modelfile": "",
             "parameters": f"num_ctx {sizes.context}\ntemperature {sampling.temperature}",
             "template": _TEMPLATE,
-            "details": _details(model),
+            "details": _details(about),
             "model_info": {
                 "general.architecture": "refact",
                 "refact.context_length": sizes.context,
@@ -257,7 +258,7 @@ async def show(call: Call, _: shapes.ShowRequest) -> Response:
                 "refact.block_count": sizes.layers,
             },
             "capabilities": ["completion", "insert"],
-            "modified_at": _modified(model),
+            "modified_at": _modified(about),
         }
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .http import Shape
+from .framing import Shape
 
 KeepAlive = Annotated[float, Field(allow_inf_nan=False)] | str | None
 

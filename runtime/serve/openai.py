@@ -10,7 +10,8 @@ from starlette.responses import JSONResponse, Response
 from ..model import Model
 from . import openai_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on, reply
-from .http import Answer, Call, Dialect, Endpoint, Json
+from .framing import Json
+from .http import Answer, Call, Dialect, Endpoint
 from .openai_forms import ChatForm, CompletionForm
 
 
@@ -70,7 +71,7 @@ async def completions(call: Call, asked: shapes.CompletionRequest) -> Answer:
         logprobs=asked.logprobs is not None,
         echoed=echoed if asked.echo else (),
     )
-    return Answer(asks, form, bool(asked.stream), call.client or asked.user or "")
+    return Answer(asks, form, bool(asked.stream), call.client)
 
 
 def _text_of(model: Model, ids: list[int]) -> str:
@@ -116,8 +117,8 @@ async def chat(call: Call, asked: shapes.ChatRequest) -> Answer:
 
 async def models(call: Call, _: None) -> Response:
     """List the one model."""
-    model = await call.service.model()
-    sizes = model.bundle.sizes
+    about = await call.service.about()
+    sizes = about.bundle.sizes
     card = shapes.ModelCard(
         id=call.settings.name,
         object="model",
@@ -128,9 +129,9 @@ async def models(call: Call, _: None) -> Response:
             "n_ctx_train": sizes.context,
             "n_embd": sizes.width,
             "n_vocab": sizes.tokens,
-            "size": sum(model.bundle.variants[name].bytes for name in model.parts),
-            "variant": model.variant,
-            "device": model.device,
+            "size": about.bytes,
+            "variant": about.variant,
+            "device": about.device,
         },
     )
     return JSONResponse(shapes.ModelList(object="list", data=[card]).as_json())

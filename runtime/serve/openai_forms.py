@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from ..model import Model
 from . import openai_shapes as shapes
-from .http import Json, ServerSentEvents
+from .framing import Json, ServerSentEvents
 from .openai_logprobs import chat_logprobs, completion_logprobs
 from .run import Piece, Run
 
-_REASONS = {"length": "length", "time": "length"}  # all else is a stop
+# All else is a stop. Cancelled is what a stream tells when the server ends.
+_REASONS = {"length": "length", "time": "length", "cancelled": "length"}
 
 
 def finish_reason(run: Run, index: int) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .http import Shape
+from .framing import Shape
 
 Count = Annotated[int, Field(ge=0, le=2**31)]
 Many = Annotated[int, Field(ge=1, le=16)]

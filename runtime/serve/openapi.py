@@ -9,7 +9,8 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from ... import __version__
-from .http import Endpoint, Shape
+from .framing import Shape
+from .http import Endpoint
 from .settings import Settings
 
 _REF = "#/components/schemas/{model}"

@@ -8,7 +8,8 @@ from typing import Any
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from ..bundle import TOKENIZER
-from .http import Call, Endpoint, Shape
+from .framing import Shape
+from .http import Call, Endpoint
 from .openai import DIALECT
 
 
@@ -27,7 +28,7 @@ class Caps(Shape):
 async def caps(call: Call, _: None) -> Response:
     """Return where everything is."""
     name = call.settings.name
-    context = (await call.service.model()).context_tokens
+    context = (await call.service.about()).bundle.sizes.context
     found = Caps(
         cloud_name="Refact Self-Hosted",
         completion={
@@ -58,8 +59,8 @@ async def caps(call: Call, _: None) -> Response:
 
 async def tokenizer(call: Call, _: None) -> Response:
     """Return tokenizer.json, whatever the model is called."""
-    model = await call.service.model()
-    return FileResponse(model.bundle.path / TOKENIZER, media_type="application/json")
+    about = await call.service.about()
+    return FileResponse(about.bundle.path / TOKENIZER, media_type="application/json")
 
 
 async def nothing_kept(_: Call, __: None) -> Response:

@@ -10,15 +10,34 @@ import gc
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+from ..bundle import Bundle
 from ..errors import BusyError
 from ..model import Model
+from ..sampling import Sampling
 from ..stream import CancelToken, Stream, Usage
 from .run import Run, Slots
 from .settings import Settings
 
 Ask = Callable[[Model, CancelToken], Stream]
 Warm = Callable[[Model, CancelToken], Usage]
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of the model, in memory or not."""
+
+    bundle: Bundle
+    variant: str
+    parts: tuple[str, ...]
+    device: str
+    sampling: Sampling
+
+    @property
+    def bytes(self) -> int:
+        """Of the weights."""
+        return sum(self.bundle.variants[part].bytes for part in self.parts)
 
 
 class Service:
@@ -31,6 +50,7 @@ class Service:
         self.opened_s = 0.0  # how long the last opening took
         self._open = open_model
         self._model: Model | None = None
+        self._about: About | None = None
         self._opening = asyncio.Lock()
         self._slots = Slots(settings.slots)
         self._asked = 0
@@ -60,9 +80,20 @@ class Service:
         async with self._opening:
             if self._model is None:
                 start = time.monotonic()
-                self._model = await asyncio.to_thread(self._open)
+                model = await asyncio.to_thread(self._open)
                 self.opened_s = time.monotonic() - start
+                self._about = About(
+                    model.bundle, model.variant, model.parts, model.device, model.sampling
+                )
+                self._model = model
             return self._model
+
+    async def about(self) -> About:
+        """Return what is known of the model; opens it only if it never was."""
+        if self._about is None:
+            await self.model()
+        assert self._about is not None
+        return self._about
 
     @asynccontextmanager
     async def run(self, asks: Sequence[Ask], client: str = "") -> AsyncGenerator[Run]:

@@ -8,7 +8,7 @@ import pytest
 from fakes import SIZES, CountingSession
 
 import refact_edge
-from refact_edge.runtime.endings import NO_ENDINGS, Endings
+from refact_edge.runtime.endings import NO_ENDINGS, Endings, LineClock
 from refact_edge.runtime.engine import Generation, Request
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.prefix import PrefixCache
@@ -17,7 +17,7 @@ from refact_edge.runtime.sampling import GREEDY
 BODY = "def f(x):\n    "
 
 
-def _shown(text: str, prefix: str, suffix: str = "", size: int = 1, **rules: bool) -> str:
+def _shown(text: str, prefix: str, suffix: str = "", size: int = 1, **rules: object) -> str:
     """Send a text through the rules in pieces of `size` characters."""
     scanner = Endings(**rules).scanner(prefix, suffix)  # type: ignore[arg-type]
     shown = ""
@@ -96,3 +96,26 @@ def test_a_completion_follows_the_rules(demo_bundle: Path) -> None:
     assert outer, "the demo model is expected to go on with another method here"
     assert held == text[: text.index("\n" + outer[0])]
     assert stream.finish == "stop"
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_least_indent_counts_in_place_of_the_cursors(size: int) -> None:
+    text = "y = x\n  z = 1\nw = 2"
+    shown = "y = x\n  z = 1"
+    assert _shown(text, BODY, size=size, least_indent=1) == shown
+    assert _shown(text, BODY, size=size, least_indent=0) == text
+    assert _shown(text, BODY, size=size, least_indent=4) == "y = x"
+
+
+def test_late_lines_are_left_out_and_the_first_is_always_whole() -> None:
+    now = [0.0]
+    clock = LineClock(100, lambda: now[0])
+    shown = clock.push("a = ")
+    now[0] = 0.2
+    shown += clock.push("b")
+    assert not clock.stopped
+    shown += clock.push(" + c\nd = 1")
+    assert (shown + clock.flush(), clock.stopped) == ("a = b + c", True)
+    early = LineClock(100, lambda: 5.0)
+    assert early.push("a\nb\n") == "a\nb\n"
+    assert not early.stopped

@@ -96,3 +96,36 @@ def test_history_counts_the_prompt_for_the_repetition_penalty() -> None:
     # 4 would follow 3, but it stands in the prompt; 5 is the next best.
     assert next(iter(_generation(CountingSession(), [4, 3], sampling=penalty))) == 5
     assert np.array_equal(list(_generation(CountingSession(), [4, 3], max_new=1)), [4])
+
+
+def test_scores_are_of_the_new_ids_and_the_likeliest_beside_them() -> None:
+    generation = _generation(CountingSession(), [3], top_logprobs=2)
+    new = list(generation)
+    assert [scored.id for scored in generation.scores] == new
+    first = generation.scores[0]
+    assert [token for token, _ in first.top] == [4, 5]  # and no padding id
+    total = np.exp(5) + np.exp(4) + SIZES.tokens - 2
+    assert np.isclose(first.logprob, 5 - np.log(total))
+    assert _generation(CountingSession(), [3]).scores == []
+
+
+def test_scores_come_with_guesses_that_hold_too() -> None:
+    ids = [3, 4, 5, 6, 7, 8, 9, 3, 4]
+    generation = _generation(CountingSession(), ids, top_logprobs=0, texts=ids, max_new=8)
+    new = list(generation)
+    assert [scored.id for scored in generation.scores] == new
+    assert generation.accepted > 0
+
+
+def test_a_prompt_is_scored_whole_even_where_it_was_read_before() -> None:
+    session = CountingSession()
+    caches = PrefixCache(session.new_cache)
+    ids = [*range(CHUNK_TOKENS // 8)] * 9  # more than a chunk
+    for _ in range(2):
+        request = Request(ids, GREEDY, 0, frozenset(), top_logprobs=1, score_prompt=True)
+        generation = Generation(session, caches, request)
+        assert list(generation) == []
+        assert [scored.id for scored in generation.prompt_scores] == ids[1:]
+        assert generation.cached == 0
+    likely = np.log(np.exp(5) / (np.exp(5) + np.exp(4) + SIZES.tokens - 2))
+    assert np.isclose(generation.prompt_scores[0].logprob, likely)

@@ -343,3 +343,28 @@ def test_every_variant_answers(tiny_bundle: Path) -> None:
         stream = model.generate("def f(", max_tokens=8, sampling=free, allow_empty=False)
         assert "".join(stream) == stream.text
         assert stream.usage.new > 0
+
+
+def test_ids_are_continued_as_their_text_is(model: Model) -> None:
+    text = "def f(x):\n"
+    asked = {"max_tokens": 6, "sampling": GREEDY}
+    stream = model.generate(model.tokens.encode(text), **asked)  # type: ignore[arg-type]
+    assert "".join(stream) == "".join(model.generate(text, **asked))  # type: ignore[arg-type]
+    assert stream.prompt_ids == model.tokens.encode(text)
+    with pytest.raises(OptionError, match="token 100000; expected ids from 0 to"):
+        model.generate([1, 100_000])
+
+
+def test_a_prompt_can_be_scored_without_new_tokens(model: Model) -> None:
+    stream = model.generate("def f(x):\n", max_tokens=0, top_logprobs=1, score_prompt=True)
+    assert "".join(stream) == ""
+    assert len(stream.prompt_scores) == len(stream.prompt_ids) - 1
+    assert all(scored.logprob <= scored.top[0][1] <= 0 for scored in stream.prompt_scores)
+
+
+def test_a_stream_knows_the_string_that_ended_it(model: Model) -> None:
+    text = "".join(model.generate("def f(x):\n", max_tokens=20, sampling=GREEDY))
+    stop = text[3:5]
+    stream = model.generate("def f(x):\n", max_tokens=20, sampling=GREEDY, stop=[stop])
+    assert "".join(stream) == text[: text.index(stop)]
+    assert (stream.cut, stream.stop_text) == (True, stop)

@@ -77,3 +77,14 @@ def test_every_value_out_of_range_is_listed() -> None:
         Sampling(temperature=-1, top_p=0)
     with pytest.raises(OptionError, match="min_p 1"):
         Sampling(min_p=1)
+
+
+def test_penalties_count_what_was_drawn_and_not_the_prompt() -> None:
+    logits = np.array([3.0, 2.9, 2.0, 0.0], np.float32)
+    once = Sampler(Sampling(temperature=0, presence_penalty=0.2))
+    # Taken once and then as good as never: what is drawn again is not lowered further.
+    assert [once.pick(logits, [0, 0, 0]) for _ in range(4)] == [0, 1, 0, 0]
+    each = Sampler(Sampling(temperature=0, frequency_penalty=0.2))
+    assert [each.pick(logits, []) for _ in range(6)] == [0, 1, 0, 1, 0, 1]
+    favoured = Sampler(Sampling(temperature=0, presence_penalty=-2))
+    assert [favoured.pick(logits, []) for _ in range(3)] == [0, 0, 0]

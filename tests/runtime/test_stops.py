@@ -57,3 +57,10 @@ def test_an_empty_stop_string_is_refused() -> None:
 def test_an_answer_loses_its_first_space_and_its_last_line_ends() -> None:
     trimmer = AnswerTrimmer()
     assert [trimmer.push(piece) for piece in (" ", " yes\n", "\nno\n")] == ["", " yes", "\n\nno"]
+
+
+def test_the_string_that_was_found_is_known() -> None:
+    scanner = StopScanner(["]]", "\n\n"])
+    assert scanner.push("a]") + scanner.push("]b") == "a"
+    assert scanner.found == "]]"
+    assert StopScanner(["x"]).found == ""

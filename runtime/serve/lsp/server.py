@@ -8,13 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
-from pygls.workspace import TextDocument
 
 from .... import __version__
 from ...errors import BusyError, OptionError, RefactEdgeError, ReplacedError
@@ -23,6 +20,7 @@ from ...stream import CancelToken, Stream, Usage
 from ..service import Service
 from ..settings import Settings
 from .lines import count_lines_as_the_protocol_does
+from .places import Place, name_of, place_of
 from .preferences import Preferences
 
 SECTION = "refactEdge"
@@ -52,21 +50,6 @@ class Statistics:
         self.new_tokens += usage.new
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where an editor asks: the text around, what is replaced, and what must come first."""
-
-    prefix: str
-    suffix: str
-    range: lsp.Range
-    chosen: str = ""  # of the editor's own list; the completion goes on from it
-
-    @property
-    def one_line(self) -> bool:
-        """Whether text follows on the cursor's line."""
-        return bool(self.suffix.partition("\n")[0].strip())
-
-
 class EdgeServer(LanguageServer):
     """Completes at the cursor of the documents that are open."""
 
@@ -76,6 +59,7 @@ class EdgeServer(LanguageServer):
         count_lines_as_the_protocol_does()
         self.preferences = Preferences()
         self.statistics = Statistics()
+        self._told = ""
         self.given: Any = None  # settings that came with the first message
         self.opened: OrderedDict[str, None] = OrderedDict()  # documents, latest last
         self._make: Callable[[], Service] = lambda: Service(open_model, settings)
@@ -97,7 +81,10 @@ class EdgeServer(LanguageServer):
             self.tell(str(error))
 
     def tell(self, message: str) -> None:
-        """Show the editor's user what is wrong."""
+        """Show the editor's user what is wrong, unless that was the last thing shown."""
+        if message == self._told:
+            return
+        self._told = message
         kind = lsp.MessageType.Error
         self.window_show_message(lsp.ShowMessageParams(type=kind, message=message))
 
@@ -235,27 +222,6 @@ async def _complete(ls: EdgeServer, params: lsp.InlineCompletionParams) -> lsp.I
     )
 
 
-def place_of(document: TextDocument, params: lsp.InlineCompletionParams) -> Place:
-    """Return the place of a request in its document.
-
-    Where something is chosen in the editor's own list, the completion goes on from that.
-    """
-    source = document.source
-    info = params.context.selected_completion_info
-    if info is None:
-        at = document.offset_at_position(replace_position(params.position))
-        here = lsp.Range(start=params.position, end=params.position)
-        return Place(source[:at], source[at:], here)
-    start = document.offset_at_position(replace_position(info.range.start))
-    end = document.offset_at_position(replace_position(info.range.end))
-    return Place(source[:start] + info.text, source[end:], info.range, info.text)
-
-
-def replace_position(position: lsp.Position) -> lsp.Position:
-    """Return a copy: pygls moves positions behind a line's end in place."""
-    return lsp.Position(line=position.line, character=position.character)
-
-
 async def _completed(ls: EdgeServer, uri: str, place: Place) -> Stream:
     preferences = ls.preferences
     one_line = preferences.lines == "one" or (preferences.lines == "auto" and place.one_line)
@@ -293,7 +259,10 @@ async def _read_ahead(ls: EdgeServer, uri: str, prefix: str, suffix: str) -> Non
             cancel=cancel,
         )
 
-    await ls.service.warm(warm)
+    try:
+        await ls.service.warm(warm)
+    except RefactEdgeError as error:  # a request, or the opening, tells its user
+        logger.info("not read ahead: %s", error)
 
 
 def _judged(ls: EdgeServer, params: Any) -> None:
@@ -314,8 +283,3 @@ def _told(ls: EdgeServer, _: Any = None) -> dict[str, int]:
 
 async def _shut_down(ls: EdgeServer, _: Any = None) -> None:
     await ls.close()
-
-
-def name_of(uri: str) -> str:
-    """Return the name of a document's file."""
-    return PurePosixPath(unquote(urlsplit(uri).path)).name

@@ -20,7 +20,8 @@ CLIENTS, REQUESTS, WARM_UP, LEAVE = 8, 1000, 400, 0.15
 FILES = [f"def step_{i}(value):\n    total = {i}\n" * (1 + i % 5) for i in range(12)]
 
 
-def _bodies(random_state: random.Random) -> dict[str, object]:
+def _body(seed: int) -> dict[str, object]:
+    random_state = random.Random(seed)
     text = random_state.choice(FILES)
     cut = random_state.randrange(len(text) // 2, len(text))
     body: dict[str, object] = {
@@ -31,6 +32,10 @@ def _bodies(random_state: random.Random) -> dict[str, object]:
     }
     drawn = {"temperature": 0.9, "seed": random_state.randrange(5)}
     return body | (drawn if random_state.random() < 0.3 else {"temperature": 0})
+
+
+# So few that all have been asked, and are kept, when memory is looked at.
+BODIES = [_body(seed) for seed in range(100)]
 
 
 def _text(reply: httpx.Response, stream: bool) -> str:
@@ -56,10 +61,10 @@ def _client(
     answers: list[tuple[dict[str, object], str]],
     failed: list[str],
 ) -> None:
-    random_state = random.Random(number)
+    random_state = random.Random(number + requests)
     with httpx.Client(base_url=url, timeout=120) as http:
         for _ in range(requests):
-            body = _bodies(random_state)
+            body = random_state.choice(BODIES)
             try:
                 if random_state.random() < LEAVE:
                     _leave(http, body)

@@ -20,7 +20,7 @@ import httpx
 import pytest
 from served import events
 
-from refact_edge.runtime.serve.cli import listening
+from refact_edge.runtime.serve.listening import listening
 
 
 @contextmanager

@@ -238,3 +238,12 @@ def test_each_bundle_is_served_by_its_own_variant(tiny_bundle: Path) -> None:
     with serving(tiny_bundle, "int8") as served:
         meta = served.http.get("/v1/models").json()["data"][0]["meta"]
     assert meta["variant"] == "int8"
+
+
+def test_asking_about_a_model_that_was_let_go_does_not_open_it(serve: Serve) -> None:
+    with serve() as served:
+        served.post("/api/generate", keep_alive=0)
+        for path in ("/v1/models", "/api/tags", "/props", "/refact-caps", "/api/ps", "/health"):
+            assert served.http.get(path).status_code == 200
+        assert served.post("/api/show", model="m").status_code == 200
+        assert not served.service.loaded

@@ -1,0 +1,86 @@
+"""Shapes of requests and answers, and how answers are cut into messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from .run import Piece, Run
+
+Json = Any  # what json.dumps takes
+
+
+class Shape(BaseModel):
+    """A request or an answer; unknown fields of requests are left aside."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    def as_json(self) -> Json:
+        """Return what was set, and nothing else."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Form(Protocol):
+    """How a dialect puts an answer."""
+
+    media_type: str
+
+    def piece(self, run: Run, piece: Piece) -> Iterable[Json]:
+        """Return what is sent of a piece."""
+        ...
+
+    def end(self, run: Run) -> Iterable[Json]:
+        """Return what is sent when all pieces were."""
+        ...
+
+    def whole(self, run: Run) -> Json:
+        """Return the answer in one piece, when all is written."""
+        ...
+
+    def frame(self, content: Json) -> bytes:
+        """Return one message of a stream."""
+        ...
+
+    def closing(self) -> bytes:
+        """Return what ends a stream."""
+        ...
+
+
+class ServerSentEvents:
+    """Framing as of OpenAI and llama.cpp: `data: {...}` and an empty line."""
+
+    media_type = "text/event-stream"
+    last = b""
+
+    def frame(self, content: Json) -> bytes:
+        """Return one event."""
+        return b"data: " + dumps(content) + b"\n\n"
+
+    def closing(self) -> bytes:
+        """Return what ends a stream."""
+        return self.last
+
+
+class JsonLines:
+    """Framing as of Ollama: an object a line."""
+
+    media_type = "application/x-ndjson"
+
+    def frame(self, content: Json) -> bytes:
+        """Return one line."""
+        return dumps(content) + b"\n"
+
+    def closing(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+def dumps(content: Json) -> bytes:
+    """Return compact JSON in UTF-8; lone surrogates are escaped."""
+    try:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, separators=(",", ":")).encode()
