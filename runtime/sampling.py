@@ -51,11 +51,11 @@ class Sampling:
 
     def __post_init__(self) -> None:
         rules = (
-            ("temperature", self.temperature >= 0, "0 or more"),
+            ("temperature", 0 <= self.temperature <= 100, "0 to 100"),
             ("top_k", self.top_k >= 0, "0 or more"),
             ("top_p", 0 < self.top_p <= 1, "over 0 and at most 1"),
             ("min_p", 0 <= self.min_p < 1, "0 or more and under 1"),
-            ("repetition_penalty", self.repetition_penalty > 0, "over 0"),
+            ("repetition_penalty", 0.01 <= self.repetition_penalty <= 100, "0.01 to 100"),
             ("presence_penalty", abs(self.presence_penalty) <= 2, "-2 to 2"),
             ("frequency_penalty", abs(self.frequency_penalty) <= 2, "-2 to 2"),
             ("seed", self.seed is None or self.seed >= 0, "0 or more"),

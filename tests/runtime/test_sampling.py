@@ -73,7 +73,7 @@ def test_repetition_penalty_lowers_scores_of_either_sign() -> None:
 
 
 def test_every_value_out_of_range_is_listed() -> None:
-    with pytest.raises(OptionError, match="temperature -1; expected 0 or more; top_p 0; expected"):
+    with pytest.raises(OptionError, match="temperature -1; expected 0 to 100; top_p 0; expected"):
         Sampling(temperature=-1, top_p=0)
     with pytest.raises(OptionError, match="min_p 1"):
         Sampling(min_p=1)
@@ -88,3 +88,11 @@ def test_penalties_count_what_was_drawn_and_not_the_prompt() -> None:
     assert [each.pick(logits, []) for _ in range(6)] == [0, 1, 0, 1, 0, 1]
     favoured = Sampler(Sampling(temperature=0, presence_penalty=-2))
     assert [favoured.pick(logits, []) for _ in range(3)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("value", [float("inf"), 1e300, float("nan")])
+def test_numbers_that_would_overflow_are_refused(value: float) -> None:
+    with pytest.raises(OptionError, match="temperature"):
+        Sampling(temperature=value)
+    with pytest.raises(OptionError, match="repetition_penalty"):
+        Sampling(repetition_penalty=value)
