@@ -262,7 +262,7 @@ class Model:
         Args:
             prompt: a text or its ids.
             special: parse special tokens in a text.
-            max_tokens: the most new tokens, with `score_prompt` also 0; None the model's default.
+            max_tokens: the most new tokens; 0 only reads the prompt, None is the model's default.
             stop: strings that end the text.
             allow_empty: False forbids the end of text as the first new token.
             top_logprobs: keep how likely each new token was, in `Stream.scores`, beside so many
@@ -277,8 +277,7 @@ class Model:
 
         """
         ids = self._ids(prompt, special=special)
-        nothing = score_prompt and max_tokens == 0
-        new = 0 if nothing else self._new_tokens(max_tokens, self._max_tokens)
+        new = 0 if max_tokens == 0 else self._new_tokens(max_tokens, self._max_tokens)
         request = replace(
             self._request(ids, new, sampling, cancel, allow_empty=allow_empty),
             top_logprobs=top_logprobs,

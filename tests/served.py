@@ -71,12 +71,11 @@ def events(text: str) -> list[str]:
 def raw(url: str, request: bytes) -> bytes:
     """Send bytes as they are and return all that comes back until the server closes."""
     parts = urlsplit(url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+    with socket.create_connection((parts.hostname, parts.port), timeout=5) as connection:
         answer = b""
         with contextlib.suppress(ConnectionError):  # it may have heard enough
             connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, TimeoutError):
             while part := connection.recv(65536):
                 answer += part
         return answer

@@ -20,6 +20,7 @@ from . import llamacpp, ollama, openai, openapi, pages, refact
 from .framing import Json
 from .guard import Guard
 from .http import KINDS, Dialect, Endpoint
+from .log import logger
 from .metrics import Metrics
 from .service import Service
 from .settings import Settings
@@ -59,6 +60,8 @@ def create_app(
 
     def error(path: str, status: int, message: str) -> Json:
         metrics.answered("refused", status)
+        fields = {"path": path[:200], "status": status, "why": message}
+        logger.info("refused", extra={"fields": fields})
         kind = KINDS.get(status, "invalid_request_error")
         return dialect_of(path).error(status, kind, message)
 

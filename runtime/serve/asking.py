@@ -63,12 +63,12 @@ class Wanted:
         given = [self.stop] if isinstance(self.stop, str) else self.stop or ()
         return tuple(filter(None, given))
 
-    def new_tokens(self, settings: Settings, most: int) -> int | None:
+    def new_tokens(self, settings: Settings, most: int, least: int = 1) -> int | None:
         """Return how many new tokens there may be, of `most` that there is room for."""
         if self.max_tokens is None:
             return None
         limit = max(1, min(settings.max_tokens, most))
-        return limit if self.max_tokens < 0 else min(self.max_tokens, limit)
+        return limit if self.max_tokens < 0 else max(least, min(self.max_tokens, limit))
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def go_on(
         return model.generate(
             prompt,
             special=special and settings.parse_special,
-            max_tokens=wanted.new_tokens(settings, model.context_tokens - 1),
+            max_tokens=wanted.new_tokens(settings, model.context_tokens - 1, least=0),
             stop=wanted.stops(),
             top_logprobs=wanted.top_logprobs,
             score_prompt=score_prompt,

@@ -199,15 +199,20 @@ def name_of(bundle: Path) -> str:
 
 
 def _key(file: Path | None) -> str | None:
-    """Return the key from a file or the environment."""
+    """Return the key from a file or the environment; None when neither was given."""
+    where, given = f"--api-key {file}", os.environ.get(KEY_VARIABLE, "")
+    if file is None and not given:
+        return None
     if file is None:
-        return os.environ.get(KEY_VARIABLE) or None
-    try:
-        key = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"--api-key {file} cannot be read as text: {error}") from error
+        where = KEY_VARIABLE
+    else:
+        try:
+            given = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionError(f"{where} cannot be read as text: {error}") from error
+    key = given.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise OptionError(f"--api-key {file} holds no key; expected one word in ASCII")
+        raise OptionError(f"{where} holds no key; expected one word in ASCII")
     return key
 
 

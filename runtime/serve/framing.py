@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from .run import Piece, Run
 
@@ -14,13 +14,34 @@ Json = Any  # what json.dumps takes
 
 
 class Shape(BaseModel):
-    """A request or an answer; unknown fields of requests are left aside."""
+    """A part of a request or an answer; unknown fields are left aside."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
     def as_json(self) -> Json:
         """Return what was set, and nothing else."""
         return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Asked(Shape):
+    """A part of a request. Null is taken for not given, as some clients write it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        if isinstance(given, dict) and None in given.values():
+            return {name: value for name, value in given.items() if value is not None}
+        return given
+
+
+def refused(value: Any) -> Any:
+    """Refuse what the model cannot do, when it is asked for in earnest."""
+    if value in (None, [], {}, "", "none", False):
+        return None
+    raise ValueError("not supported by this model; leave it out")
+
+
+Unsupported = Annotated[Any, AfterValidator(refused)]
 
 
 class Form(Protocol):

@@ -19,16 +19,24 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from ..errors import BusyError, RefactEdgeError, ReplacedError
+from ..errors import (
+    BundleError,
+    BusyError,
+    DeviceError,
+    MissingExtraError,
+    RefactEdgeError,
+    ReplacedError,
+)
 from .framing import Form, Json, Shape, dumps
-from .log import log_request
+from .log import log_request, logger
 from .metrics import Metrics
 from .run import Piece, Run
-from .service import Ask, Service
+from .service import UNSAID, Ask, Service
 from .settings import Settings
 
 RETRY_AFTER_S = 1
 _WRONG_SHOWN = 3  # fields that an error tells of
+_LARGE_BYTES = 2**16  # of a body that others should not wait for
 
 ErrorForm = Callable[[int, str, str], Json]  # of a status, its kind in words, and a message
 
@@ -45,13 +53,15 @@ class HttpError(Exception):
 class Answer:
     """What to ask of the model, and how to put it.
 
-    A newer answer for the same `client` ends an older one; for an unnamed client none does.
+    A newer answer for the same `client` ends an older one; for an unnamed client none does. The
+    model stays in memory for `kept_s` after it.
     """
 
     asks: Sequence[Ask]
     form: Form
     stream: bool
     client: str = ""
+    kept_s: float | None = UNSAID
 
 
 @dataclass
@@ -117,7 +127,7 @@ class Endpoint:
         if isinstance(found, Response):
             await found(scope, call.request.receive, send)
             return
-        async with call.service.run(found.asks, found.client) as run:
+        async with call.service.run(found.asks, found.client, found.kept_s) as run:
             runs.append(run)
             try:
                 async with aclosing(aiter(run)) as pieces:
@@ -127,7 +137,7 @@ class Endpoint:
                         await _send_whole(run, pieces, found.form, send)
             finally:
                 await run.end()
-                call.metrics.ran(run)
+                call.metrics.ran(run, call.asked_s)
 
     async def _read(self, call: Call) -> Shape | None:
         body = await read_body(call.request, call.settings.max_body_bytes)
@@ -135,10 +145,9 @@ class Endpoint:
             return None
         if call.settings.log_text:
             call.text = body.decode("utf-8", "replace")
-        try:
-            return self.request.model_validate_json(body or b"{}")
-        except ValidationError as error:
-            raise HttpError(400, _what_is_wrong(error)) from error
+        if len(body) < _LARGE_BYTES:
+            return _shaped(self.request, body)
+        return await asyncio.to_thread(_shaped, self.request, body)
 
     async def _fail(self, error: Exception, scope: Scope, receive: Receive, send: _Sent) -> None:
         """Say what is wrong in the dialect's form; a bug is told and goes on to the log."""
@@ -146,11 +155,20 @@ class Endpoint:
             send.status = 499
             return
         status, message, headers = _told(error)
+        if status == 503 and not isinstance(error, BusyError):
+            logger.error("%s", error)
         if not send.status:
             content = self.dialect.error(status, KINDS.get(status, "server_error"), message)
             await JSONResponse(content, status, headers)(scope, receive, send)
         if status == 500:
             raise error
+
+
+def _shaped(shape: type[Shape], body: bytes) -> Shape:
+    try:
+        return shape.model_validate_json(body or b"{}")
+    except ValidationError as error:
+        raise HttpError(400, _what_is_wrong(error)) from error
 
 
 KINDS = {
@@ -278,6 +296,8 @@ def _told(error: Exception) -> tuple[int, str, dict[str, str]]:
         return 503, str(error), {"retry-after": str(RETRY_AFTER_S)}
     if isinstance(error, ReplacedError):
         return 409, str(error), {}
+    if isinstance(error, (BundleError, DeviceError, MissingExtraError)):
+        return 503, "the model cannot be opened; the server's log tells why", {}
     if isinstance(error, RefactEdgeError):
         return 400, str(error), {}
     return 500, "the server has a bug; its log tells more", {}

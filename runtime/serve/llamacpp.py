@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
 from .. import endings as rules
+from ..model import Model
 from ..prompts import clean_messages
+from ..stream import CancelToken, Usage
 from . import llamacpp_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on
 from .framing import Json
@@ -17,6 +20,7 @@ from .llamacpp_form import LlamaForm, chosen
 
 # Without a filter named in `samplers`, the value that turns it off. What "infill" does there, to
 # end early and drop unlikely tokens, the model's own default temperature does here.
+_LETTERS = {"k": "top_k", "p": "top_p", "m": "min_p", "t": "temperature"}
 _OFF: dict[str, float] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}
 
 
@@ -31,6 +35,8 @@ def _wanted(asked: shapes.Common) -> Wanted:
     if asked.grammar or asked.json_schema:
         raise HttpError(501, "grammars are not supported; leave grammar and json_schema out")
     used = asked.samplers
+    if isinstance(used, str):
+        used = [_LETTERS.get(letter, letter) for letter in used]
     off = {} if used is None else {name: _OFF[name] for name in _OFF if name not in used}
     values = {name: getattr(asked, name) for name in _OFF} | off
     hot = asked.temperature if used is None or "temperature" in used else None
@@ -59,6 +65,7 @@ async def infill(call: Call, asked: shapes.InfillRequest) -> Answer | Response:
     extra = tuple((one.filename, one.text) for one in asked.input_extra or ())
     if asked.n_predict == 0:
         return await _warmed(call, asked, extra)
+    call.service.last_new_tokens = asked.n_predict or call.service.last_new_tokens
     hole = Hole(
         asked.input_prefix + asked.prompt,
         asked.input_suffix,
@@ -75,10 +82,25 @@ async def infill(call: Call, asked: shapes.InfillRequest) -> Answer | Response:
 async def _warmed(
     call: Call, asked: shapes.InfillRequest, extra: tuple[tuple[str, str], ...]
 ) -> Response:
-    prefix = asked.input_prefix + asked.prompt
-    usage = await call.service.warm(
-        lambda model, cancel: model.warm(prefix, asked.input_suffix, extra=extra, cancel=cancel)
-    )
+    """Read what stands around a hole ahead, cut as for the last real request's new tokens.
+
+    llama.vim sends files alone, which stand behind the suffix in this model's prompts: without one
+    there is nothing to read ahead.
+    """
+    prefix, usage = asked.input_prefix + asked.prompt, Usage(0, 0, 0)
+    if prefix or asked.input_suffix:
+        most = Wanted(max_tokens=call.service.last_new_tokens)
+
+        def warm(model: Model, cancel: CancelToken) -> Usage:
+            return model.warm(
+                prefix,
+                asked.input_suffix,
+                extra=extra,
+                max_tokens=most.new_tokens(call.settings, model.context_tokens // 2),
+                cancel=cancel,
+            )
+
+        usage = await call.service.warm(warm)
     found = shapes.CompletionResponse(
         index=0,
         content="",
@@ -100,12 +122,18 @@ async def completion(call: Call, asked: shapes.CompletionRequest) -> Answer:
     model = await call.service.model()
     prompt = asked.prompt
     if isinstance(prompt, list):
-        encode = model.tokens.encode_special if call.settings.parse_special else model.tokens.encode
-        parts = [[part] if isinstance(part, int) else encode(part) for part in prompt]
-        prompt = [token for part in parts for token in part]
+        special = call.settings.parse_special
+        prompt = await asyncio.to_thread(_joined, model, prompt, special=special)
     number = range(asked.n_cmpl or 1)
     asks = [go_on(prompt, wanted, call.settings, index) for index in number]
     return await _answer(call, asked, asks, wanted)
+
+
+def _joined(model: Model, parts: Sequence[str | int], *, special: bool) -> list[int]:
+    """Return the ids of parts that are ids or texts."""
+    encode = model.tokens.encode_special if special else model.tokens.encode
+    found = [[part] if isinstance(part, int) else encode(part) for part in parts]
+    return [token for ids in found for token in ids]
 
 
 async def _answer(call: Call, asked: shapes.Common, asks: list[Any], wanted: Wanted) -> Answer:
@@ -123,7 +151,8 @@ async def tokenize(call: Call, asked: shapes.TokenizeRequest) -> Response:
     """Return the ids of a text."""
     tokens = (await call.service.model()).tokens
     special = asked.parse_special and call.settings.parse_special
-    ids = (tokens.encode_special if special else tokens.encode)(asked.content)
+    encode = tokens.encode_special if special else tokens.encode
+    ids = await asyncio.to_thread(encode, asked.content)
     found: list[Any] = list(ids)
     if asked.with_pieces:
         found = [{"id": token, "piece": tokens.decode([token])} for token in ids]
@@ -133,8 +162,8 @@ async def tokenize(call: Call, asked: shapes.TokenizeRequest) -> Response:
 async def detokenize(call: Call, asked: shapes.DetokenizeRequest) -> Response:
     """Return the text of ids."""
     tokens = (await call.service.model()).tokens
-    tokens.check_ids(asked.tokens)
-    return JSONResponse({"content": tokens.decode(asked.tokens)})
+    await asyncio.to_thread(tokens.check_ids, asked.tokens)
+    return JSONResponse({"content": await asyncio.to_thread(tokens.decode, asked.tokens)})
 
 
 async def apply_template(call: Call, asked: shapes.TemplateRequest) -> Response:
@@ -144,7 +173,7 @@ async def apply_template(call: Call, asked: shapes.TemplateRequest) -> Response:
         {"role": role, "content": content}
         for role, content in clean_messages([message.turn() for message in asked.messages])
     ]
-    ids = model.layouts.chat_ids(turns, model.tokens.encode)
+    ids = await asyncio.to_thread(model.layouts.chat_ids, turns, model.tokens.encode)
     return JSONResponse({"prompt": model.tokens.decode(ids)})
 
 

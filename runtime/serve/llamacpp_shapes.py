@@ -6,15 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from .framing import Shape
-from .openai_shapes import ChatMessage, Id, Stop
+from .framing import Asked, Shape, Unsupported
+from .openai_shapes import ChatMessage, Id, Ids, Stop
 
 Count = Annotated[int, Field(ge=-1, le=2**31)]
 Probs = Annotated[int, Field(ge=0, le=100)]
 Milliseconds = Annotated[float, Field(ge=-1)]
 
 
-class Common(Shape):
+class Common(Asked):
     """What /infill and /completion share.
 
     `samplers` names the filters that are used; `cache_prompt`, `id_slot` and `lora` change nothing
@@ -25,7 +25,7 @@ class Common(Shape):
     n_predict: Count | None = None
     stop: Stop = None
     stream: bool | None = None
-    samplers: list[str] | None = None
+    samplers: Annotated[list[str], Field(fail_fast=True)] | str | None = None
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
@@ -41,12 +41,13 @@ class Common(Shape):
     id_slot: int | None = None
     lora: list[dict[str, Any]] | None = None
     return_tokens: bool | None = None
-    response_fields: list[str] | None = None
+    response_fields: Annotated[list[str], Field(max_length=64, fail_fast=True)] | None = None
     grammar: str | None = None
     json_schema: dict[str, Any] | None = None
+    logit_bias: Unsupported = None
 
 
-class ExtraFile(Shape):
+class ExtraFile(Asked):
     """Another open file, or a part of one."""
 
     text: str
@@ -58,7 +59,7 @@ class InfillRequest(Common):
 
     input_prefix: str
     input_suffix: str
-    input_extra: list[ExtraFile] | None = None
+    input_extra: Annotated[list[ExtraFile], Field(fail_fast=True)] | None = None
     prompt: str = ""
     n_indent: Annotated[int, Field(ge=0, le=10000)] | None = None
     t_max_prompt_ms: Milliseconds | None = None
@@ -67,7 +68,7 @@ class InfillRequest(Common):
 class CompletionRequest(Common):
     """POST /completion: a prompt goes on."""
 
-    prompt: str | list[Id] | list[str | Id]
+    prompt: str | Ids | Annotated[list[str | Id], Field(fail_fast=True)]
 
 
 class Timings(Shape):
@@ -108,7 +109,7 @@ class CompletionResponse(Shape):
     completion_probabilities: list[dict[str, Any]] | None = None
 
 
-class TokenizeRequest(Shape):
+class TokenizeRequest(Asked):
     """POST /tokenize."""
 
     content: str
@@ -123,10 +124,10 @@ class TokenizeResponse(Shape):
     tokens: list[Any]
 
 
-class DetokenizeRequest(Shape):
+class DetokenizeRequest(Asked):
     """POST /detokenize."""
 
-    tokens: list[Id]
+    tokens: Ids
 
 
 class DetokenizeResponse(Shape):
@@ -135,10 +136,10 @@ class DetokenizeResponse(Shape):
     content: str
 
 
-class TemplateRequest(Shape):
+class TemplateRequest(Asked):
     """POST /apply-template."""
 
-    messages: list[ChatMessage]
+    messages: Annotated[list[ChatMessage], Field(fail_fast=True)]
 
 
 class TemplateResponse(Shape):

@@ -63,12 +63,12 @@ class Metrics:
         """Count a request."""
         self._requests.labels(path, str(status)).inc()
 
-    def ran(self, run: Run) -> None:
-        """Count what a run took and wrote."""
+    def ran(self, run: Run, asked_s: float) -> None:
+        """Count what a run took and wrote, whose request came at `asked_s` of the clock."""
         if run.first_s:
-            self._first.observe(run.first_s - run.asked_s)
+            self._first.observe(run.first_s - asked_s)
         if run.ended_s:
-            self._total.observe(run.ended_s - run.asked_s)
+            self._total.observe(run.ended_s - asked_s)
         for usage in (stream.usage for stream in run.streams):
             self._tokens.labels("prompt").inc(usage.prompt)
             self._tokens.labels("reused").inc(usage.cached)

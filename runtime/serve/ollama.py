@@ -19,15 +19,18 @@ from .framing import Json, JsonLines
 from .http import Answer, Call, Dialect, Endpoint, HttpError
 from .openai_forms import finish_reason
 from .run import Piece, Run
-from .service import About, Ask
+from .service import UNSAID, About, Ask
 
 # Continue fills holes natively where a template names .Suffix.
 _TEMPLATE = (
     "{{- if .Suffix }}<fim_suffix>{{ .Suffix }}<fim_prefix>{{ .Prompt }}<fim_middle>"
     "{{- else }}{{ .Prompt }}{{- end }}"
 )
-_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-_DURATION = re.compile(r"-?\d+(\.\d+)?(ms|s|m|h)?")
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "ms": 0.001, "s": 1, "m": 60, "h": 3600}
+_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,3})?")
+_PART = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(ns|us|ms|s|m|h)")
+_DURATION = re.compile(f"-?(?:{_PART.pattern}){{1,6}}")
+_FOR_EVER_S = 3e9  # a century
 
 
 def _error(_status: int, _kind: str, message: str) -> Json:
@@ -92,15 +95,19 @@ def seconds(keep_alive: str | float) -> float | None:
     """Return how long an idle model is kept; None for ever, which is any negative time.
 
     Raises:
-        HttpError: when it is no duration.
+        HttpError: when it is no number of seconds and no duration such as 5m or 1h30m.
 
     """
     text = str(keep_alive).strip()
-    if not _DURATION.fullmatch(text):
+    if _NUMBER.fullmatch(text):
+        kept = float(text)
+    elif _DURATION.fullmatch(text):
+        parts = _PART.findall(text)
+        kept = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+        kept = -kept if text.startswith("-") else kept
+    else:
         raise HttpError(400, f"keep_alive {text!r:.40}; expected seconds, or a time such as 5m")
-    number = text.rstrip("msh")
-    kept = float(number) * _UNITS_S[text[len(number) :] or "s"]
-    return None if kept < 0 else kept
+    return None if kept < 0 or kept > _FOR_EVER_S else kept
 
 
 def _wanted(asked: shapes.Common) -> Wanted:
@@ -149,16 +156,16 @@ async def chat(call: Call, asked: shapes.ChatRequest) -> Answer | Response:
 
 
 async def _answer(call: Call, asked: shapes.Common, ask: Ask, *, chat: bool) -> Answer:
-    _keep(call, asked)
+    kept_s = _kept_s(asked)
     opened_s = await _open(call)
     form = OllamaForm(asked.model or call.settings.name, chat, opened_s)
-    return Answer([ask], form, asked.stream is not False, call.client)
+    client = "" if chat else call.client
+    return Answer([ask], form, asked.stream is not False, client, kept_s)
 
 
-def _keep(call: Call, asked: shapes.Common) -> None:
-    """Keep the model in memory for as long as a client says, from its last use on."""
-    if asked.keep_alive is not None:
-        call.service.idle_seconds = seconds(asked.keep_alive)
+def _kept_s(asked: shapes.Common) -> float | None:
+    """Return how long a client wants the model kept after its request."""
+    return UNSAID if asked.keep_alive is None else seconds(asked.keep_alive)
 
 
 async def _open(call: Call) -> float:
@@ -168,13 +175,14 @@ async def _open(call: Call) -> float:
 
 
 async def _kept(call: Call, asked: shapes.Common, *, chat: bool) -> Response:
-    _keep(call, asked)
-    if asked.keep_alive is not None and seconds(asked.keep_alive) == 0:
+    kept_s = _kept_s(asked)
+    if kept_s == 0:
         await call.service.release()
-        call.service.idle_seconds = call.settings.idle_seconds
         reason = "unload"
     else:
         await _open(call)
+        if kept_s != UNSAID:
+            call.service.kept_s = kept_s
         reason = "load"
     name = asked.model or call.settings.name
     found: dict[str, Any] = {
@@ -229,7 +237,7 @@ async def running(call: Call, _: None) -> Response:
     if not call.service.loaded:
         return JSONResponse({"models": []})
     listed = _listed(call, await call.service.about())
-    kept = call.service.idle_seconds
+    kept = call.service.kept_s
     listed |= {"expires_at": _expiry(kept), "size_vram": 0}
     return JSONResponse({"models": [listed]})
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .framing import Shape
+from .framing import Asked, Shape, Unsupported
 
 KeepAlive = Annotated[float, Field(allow_inf_nan=False)] | str | None
 
 
-class Options(Shape):
+class Options(Asked):
     """How tokens are drawn. `num_ctx` changes nothing: the context is the model's."""
 
     temperature: float | None = None
@@ -27,7 +27,7 @@ class Options(Shape):
     frequency_penalty: float | None = None
 
 
-class Common(Shape):
+class Common(Asked):
     """What both requests share."""
 
     model: str = ""
@@ -44,23 +44,26 @@ class GenerateRequest(Common):
     suffix: str = ""
     system: str = ""
     raw: bool | None = None
+    images: Unsupported = None
     template: str | None = None
 
 
-class Message(Shape):
+class Message(Asked):
     """One turn."""
 
     role: Literal["system", "user", "assistant"]
     content: str = ""
+    images: Unsupported = None
 
 
 class ChatRequest(Common):
     """POST /api/chat."""
 
-    messages: list[Message] | None = None
+    messages: Annotated[list[Message], Field(fail_fast=True)] | None = None
+    tools: Unsupported = None
 
 
-class ShowRequest(Shape):
+class ShowRequest(Asked):
     """POST /api/show; older clients say `name`."""
 
     model: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -11,8 +12,9 @@ from ..model import Model
 from . import openai_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on, reply
 from .framing import Json
-from .http import Answer, Call, Dialect, Endpoint
+from .http import Answer, Call, Dialect, Endpoint, HttpError
 from .openai_forms import ChatForm, CompletionForm
+from .service import About
 
 
 def _error(status: int, kind: str, message: str) -> Json:
@@ -57,9 +59,11 @@ async def completions(call: Call, asked: shapes.CompletionRequest) -> Answer:
     scored = bool(asked.echo) and asked.logprobs is not None
     asks, echoed = [], []
     for prompt in _prompts(asked.prompt):
-        text = prompt if isinstance(prompt, str) else _text_of(model, prompt)
+        if asked.suffix is not None and not isinstance(prompt, str):
+            raise HttpError(400, "a suffix needs a prompt as text; this one is a list of ids")
+        text = await asyncio.to_thread(_text_of, model, prompt)
         for index in range(asked.n or 1):
-            if asked.suffix and isinstance(prompt, str):
+            if asked.suffix is not None and isinstance(prompt, str):
                 asks.append(fill(Hole(prompt, asked.suffix), wanted, settings, index))
             else:
                 asks.append(go_on(prompt, wanted, settings, index, score_prompt=scored))
@@ -70,13 +74,16 @@ async def completions(call: Call, asked: shapes.CompletionRequest) -> Answer:
         usage=_told_usage(asked.stream_options),
         logprobs=asked.logprobs is not None,
         echoed=echoed if asked.echo else (),
+        scored=scored and asked.suffix is None,
     )
     return Answer(asks, form, bool(asked.stream), call.client)
 
 
-def _text_of(model: Model, ids: list[int]) -> str:
-    model.tokens.check_ids(ids)
-    return model.tokens.decode(ids)
+def _text_of(model: Model, prompt: str | list[int]) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    model.tokens.check_ids(prompt)
+    return model.tokens.decode(prompt)
 
 
 def _prompts(prompt: shapes.Prompt) -> Sequence[str | list[int]]:
@@ -117,10 +124,20 @@ async def chat(call: Call, asked: shapes.ChatRequest) -> Answer:
 
 async def models(call: Call, _: None) -> Response:
     """List the one model."""
-    about = await call.service.about()
+    card = _card(await call.service.about(), call.settings.name)
+    return JSONResponse(shapes.ModelList(object="list", data=[card]).as_json())
+
+
+async def one_model(call: Call, _: None) -> Response:
+    """Return the model's card, by any name."""
+    card = _card(await call.service.about(), call.request.path_params["name"])
+    return JSONResponse(card.as_json())
+
+
+def _card(about: About, name: str) -> shapes.ModelCard:
     sizes = about.bundle.sizes
-    card = shapes.ModelCard(
-        id=call.settings.name,
+    return shapes.ModelCard(
+        id=name,
         object="model",
         created=0,
         owned_by="refact-edge",
@@ -134,7 +151,6 @@ async def models(call: Call, _: None) -> Response:
             "device": about.device,
         },
     )
-    return JSONResponse(shapes.ModelList(object="list", data=[card]).as_json())
 
 
 def endpoints() -> Iterable[Endpoint]:
@@ -167,3 +183,12 @@ def endpoints() -> Iterable[Endpoint]:
         shapes.ChatResponse,
     )
     yield Endpoint("GET", "/v1/models", DIALECT, models, "List the model", None, shapes.ModelList)
+    yield Endpoint(
+        "GET",
+        "/v1/models/{name:path}",
+        DIALECT,
+        one_model,
+        "The model, by any name",
+        None,
+        shapes.ModelCard,
+    )

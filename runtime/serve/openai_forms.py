@@ -57,6 +57,7 @@ class CompletionForm(_Events):
     usage: bool = False  # in a stream
     logprobs: bool = False
     echoed: Sequence[str] = ()  # the prompts, where they stand before the answers
+    scored: bool = False  # whether what was echoed has log-probabilities too
     id: str = field(default_factory=lambda: _new_id("cmpl"))
     created: int = field(default_factory=_now)
     _told: dict[int, int] = field(default_factory=dict)  # tokens told of, by stream
@@ -103,7 +104,12 @@ class CompletionForm(_Events):
         if self.logprobs:
             stream = run.streams[index]
             known = completion_logprobs(
-                self.model.tokens, stream, start, end, echo=bool(self.echoed) and start == 0
+                self.model.tokens,
+                stream,
+                start,
+                end,
+                echo=self.scored and start == 0,
+                before=len(self.echoed[index]) if self.echoed else 0,
             )
         return shapes.CompletionChoice(index=index, text=text, logprobs=known, finish_reason=reason)
 

@@ -12,23 +12,29 @@ from .openai_shapes import TokenLogprobs
 
 
 def completion_logprobs(
-    tokens: Tokens, stream: Stream, start: int, end: int | None, *, echo: bool
+    tokens: Tokens, stream: Stream, start: int, end: int | None, *, echo: bool, before: int
 ) -> TokenLogprobs:
-    """Return those of the new tokens from `start` to `end`, behind the prompt's when `echo`."""
-    before = stream.prompt_ids if echo else []
-    known: list[Scored | None] = [None, *stream.prompt_scores] if echo else []
-    ids = [*before, *stream.ids]
-    known = [*known, *stream.scores]
-    shown = slice(start, None if end is None else len(before) + end)
-    offsets = _offsets(tokens, ids)
-    if end is None:  # whole: what was cut off behind a stop string is left out
-        length = len(stream.text) + len(tokens.decode(before))
-        shown = slice(start, sum(offset < length for offset in offsets))
+    """Return those of the new tokens from `start` to `end`, behind the prompt's when `echo`.
+
+    Offsets are in a text whose first `before` characters are an echoed prompt. Without an `end`
+    tokens are left out that only a stop string cut off was made of.
+    """
+    new = slice(start, end)
+    ids, known = stream.ids[new], list[Scored | None](stream.scores[new])
+    offsets = [before + at for at in _offsets(tokens, stream.ids)[new]]
+    if end is None:
+        shown = sum(at < before + len(stream.text) for at in offsets)
+        ids, known, offsets = ids[:shown], known[:shown], offsets[:shown]
+    if echo:
+        prompt = stream.prompt_ids
+        ids = [*prompt, *ids]
+        known = [None, *stream.prompt_scores, *known]
+        offsets = [*_offsets(tokens, prompt), *offsets]
     return TokenLogprobs(
-        tokens=[spelled(tokens, token) for token in ids[shown]],
-        token_logprobs=[None if one is None else one.logprob for one in known[shown]],
-        top_logprobs=[None if one is None else _by_text(tokens, one.top) for one in known[shown]],
-        text_offset=offsets[shown],
+        tokens=[spelled(tokens, token) for token in ids],
+        token_logprobs=[None if one is None else one.logprob for one in known],
+        top_logprobs=[None if one is None else _by_text(tokens, one.top) for one in known],
+        text_offset=offsets,
     )
 
 

@@ -6,16 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .framing import Shape
+from .framing import Asked, Shape, Unsupported
 
 Count = Annotated[int, Field(ge=0, le=2**31)]
 Many = Annotated[int, Field(ge=1, le=16)]
-Stop = str | Annotated[list[str], Field(max_length=32)] | None
+Stop = str | Annotated[list[str], Field(max_length=32, fail_fast=True)] | None
 Id = Annotated[int, Field(ge=0)]
-Prompt = str | list[Id] | Annotated[list[str | list[Id]], Field(max_length=64)]
+# Of a long list the first mistake is told, and no more are looked for.
+Ids = Annotated[list[Id], Field(fail_fast=True)]
+Prompt = str | Ids | Annotated[list[str | Ids], Field(max_length=64, fail_fast=True)]
 
 
-class Drawing(Shape):
+class Drawing(Asked):
     """How tokens are drawn; what is not given is the model's default."""
 
     temperature: float | None = None
@@ -26,9 +28,10 @@ class Drawing(Shape):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     seed: int | None = None
+    logit_bias: Unsupported = None
 
 
-class StreamOptions(Shape):
+class StreamOptions(Asked):
     """What a stream tells besides text."""
 
     include_usage: bool = False
@@ -63,18 +66,18 @@ class FimRequest(Drawing):
     random_seed: int | None = None
 
 
-class TextPart(Shape):
+class TextPart(Asked):
     """A part of a message; only text can be read."""
 
     type: Literal["text", "input_text"]
     text: str
 
 
-class ChatMessage(Shape):
+class ChatMessage(Asked):
     """One turn."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart] | None = None
+    content: str | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
 
     def turn(self) -> dict[str, str]:
         """Return it as the model's own roles know it."""
@@ -84,7 +87,7 @@ class ChatMessage(Shape):
         return {"role": role, "content": self.content or ""}
 
 
-class ResponseFormat(Shape):
+class ResponseFormat(Asked):
     """Text is all that there is."""
 
     type: Literal["text"] = "text"
@@ -94,7 +97,7 @@ class ChatRequest(Drawing):
     """POST /v1/chat/completions."""
 
     model: str = ""
-    messages: list[ChatMessage]
+    messages: Annotated[list[ChatMessage], Field(fail_fast=True)]
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     n_predict: int | None = None  # llama.vim warms the chat up with 0
@@ -105,6 +108,8 @@ class ChatRequest(Drawing):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=100)] | None = None
     response_format: ResponseFormat | None = None
+    tools: Unsupported = None
+    functions: Unsupported = None
     user: str | None = None
 
 

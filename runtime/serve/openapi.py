@@ -31,7 +31,7 @@ def document(endpoints: Iterable[Endpoint], settings: Settings) -> dict[str, Any
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
         operation = _operation(row, refs, secured=settings.api_key is not None)
-        paths.setdefault(row.path, {})[row.method.lower()] = operation
+        paths.setdefault(written(row.path), {})[row.method.lower()] = operation
     schemes = {"key": {"type": "http", "scheme": "bearer"}}
     return {
         "openapi": "3.1.0",
@@ -39,6 +39,11 @@ def document(endpoints: Iterable[Endpoint], settings: Settings) -> dict[str, Any
         "paths": paths,
         "components": {"schemas": schemas.get("$defs", {}), "securitySchemes": schemes},
     }
+
+
+def written(path: str) -> str:
+    """Return a route's path as the document writes it."""
+    return path.replace(":path}", "}")
 
 
 def _name(shape: type[Shape]) -> str:
@@ -60,7 +65,7 @@ def _operation(row: Endpoint, refs: Any, *, secured: bool) -> dict[str, Any]:
         schema = refs[row.request, "validation"]
         content = {"application/json": {"schema": schema}}
         operation["requestBody"] = {"required": True, "content": content}
-    if names := re.findall(r"{(\w+)}", row.path):
+    if names := re.findall(r"{(\w+)}", written(row.path)):
         operation["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in names

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..bundle import Bundle
-from ..errors import BusyError
+from ..errors import BusyError, RefactEdgeError
 from ..model import Model
 from ..sampling import Sampling
 from ..stream import CancelToken, Stream, Usage
@@ -22,6 +23,9 @@ from .settings import Settings
 
 Ask = Callable[[Model, CancelToken], Stream]
 Warm = Callable[[Model, CancelToken], Usage]
+UNSAID = -1.0  # a time to keep the model that a request does not say
+
+logger = logging.getLogger("refact_edge.serve")
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,15 @@ class Service:
     def __init__(self, open_model: Callable[[], Model], settings: Settings) -> None:
         """Open the model with `open_model` at the first request, and anew when it was let go."""
         self.settings = settings
-        self.idle_seconds = settings.idle_seconds
+        self.kept_s = settings.idle_seconds  # how long after the last use; None for ever
+        self.last_new_tokens = 128  # that a hole was filled with, for reading ahead alike
         self.opened_s = 0.0  # how long the last opening took
         self._open = open_model
         self._model: Model | None = None
         self._about: About | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
         self._slots = Slots(settings.slots)
-        self._asked = 0
+        self._asked = self._warms = 0
         self._runs: set[Run] = set()
         self._latest: dict[str, Run] = {}
         self._warming: CancelToken | None = None
@@ -75,18 +80,27 @@ class Service:
         return self._asked - self.running
 
     async def model(self) -> Model:
-        """Return the model; opens it when it is not in memory."""
+        """Return the model; opens it when it is not in memory.
+
+        Callers may be cancelled while it opens; the opening goes on, for the next one.
+        """
         self._used_s = time.monotonic()
-        async with self._opening:
-            if self._model is None:
-                start = time.monotonic()
-                model = await asyncio.to_thread(self._open)
-                self.opened_s = time.monotonic() - start
-                self._about = About(
-                    model.bundle, model.variant, model.parts, model.device, model.sampling
-                )
-                self._model = model
-            return self._model
+        while self._model is None:
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._open_model())
+            await asyncio.shield(self._opening)
+        return self._model
+
+    async def _open_model(self) -> None:
+        start = time.monotonic()
+        try:
+            model = await asyncio.to_thread(self._open)
+        finally:
+            self._opening = None
+        self.opened_s = time.monotonic() - start
+        self._about = About(model.bundle, model.variant, model.parts, model.device, model.sampling)
+        self._model = model
+        self._used_s = time.monotonic()
 
     async def about(self) -> About:
         """Return what is known of the model; opens it only if it never was."""
@@ -96,11 +110,14 @@ class Service:
         return self._about
 
     @asynccontextmanager
-    async def run(self, asks: Sequence[Ask], client: str = "") -> AsyncGenerator[Run]:
+    async def run(
+        self, asks: Sequence[Ask], client: str = "", kept_s: float | None = UNSAID
+    ) -> AsyncGenerator[Run]:
         """Begin to answer `asks`, one after the other; hold while the answer is read.
 
         What is wrong with a request shows here, before anything was computed. Leaving the block
-        ends what is still computed. A newer run of the same named client ends its older one.
+        ends what is still computed. A newer run of the same named client ends its older one. The
+        model is kept in memory for `kept_s` after it, or as the settings say.
 
         Raises:
             BusyError: when too many wait already.
@@ -113,6 +130,7 @@ class Service:
                 "are allowed; try again in a moment"
             )
         self._asked += 1
+        self.kept_s = self.settings.idle_seconds if kept_s == UNSAID else kept_s
         run = None
         try:
             run = await self._new_run(asks, client)
@@ -142,28 +160,30 @@ class Service:
         if self._warming is not None:
             self._warming.cancel()
         token = self._warming = CancelToken()
-        model = await self.model()
+        self._warms += 1
         try:
+            model = await self.model()
             return await asyncio.to_thread(warm, model, token)
         finally:
             token.cancel()
+            self._warms -= 1
             self._used_s = time.monotonic()
 
     async def release(self) -> bool:
-        """Let the model go, unless something is computed; returns whether it is gone."""
-        async with self._opening:
-            if self._model is not None and not self._asked:
-                await asyncio.to_thread(self._model.save_caches)
-                self._model = None
-                gc.collect()
-            return self._model is None
+        """Let the model go, unless it is in use; returns whether it is gone."""
+        if self._model is not None and not self._asked and not self._warms:
+            model, self._model = self._model, None
+            await asyncio.to_thread(_save, model)
+            del model
+            gc.collect()
+        return self._model is None
 
     async def watch_idle(self) -> None:
         """Let the model go whenever it was idle for long enough; runs until it is cancelled."""
         while True:
-            await asyncio.sleep(min(1.0, self.idle_seconds or 1.0) / 2)
+            await asyncio.sleep(min(1.0, self.kept_s or 1.0) / 2)
             idle = time.monotonic() - self._used_s
-            if self.idle_seconds is not None and self.loaded and idle > self.idle_seconds:
+            if self.kept_s is not None and self.loaded and idle > self.kept_s:
                 await self.release()
 
     async def close(self) -> None:
@@ -173,5 +193,15 @@ class Service:
         if self._warming is not None:
             self._warming.cancel()
         await asyncio.to_thread(self._slots.threads.shutdown)
+        if self._opening is not None:
+            await asyncio.wait({self._opening})
         if self._model is not None:
-            await asyncio.to_thread(self._model.save_caches)
+            await asyncio.to_thread(_save, self._model)
+
+
+def _save(model: Model) -> None:
+    """Keep what was read, where that is wanted; the server goes on without."""
+    try:
+        model.save_caches()
+    except RefactEdgeError as error:
+        logger.error("what was read is not kept: %s", error)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..errors import OptionError
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/*?#\s]+")
+_HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:]+\]")
 
 LOOPBACK = "127.0.0.1"
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -31,7 +35,7 @@ class Settings:
         origins: web pages of other origins that may call it.
 
     Raises:
-        OptionError: when a number is not above 0; lists all that are not.
+        OptionError: when a number is not above 0, or an origin or host is none.
 
     """
 
@@ -57,3 +61,9 @@ class Settings:
             wrong.append(f"queue {self.queue}")
         if wrong:
             raise OptionError(f"{', '.join(wrong)}; expected a number above 0")
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise OptionError(f"origin {origin!r}; expected one such as http://localhost:3000")
+        for host in self.hosts:
+            if not _HOST.fullmatch(host):
+                raise OptionError(f"host {host!r}; expected a name without a port")

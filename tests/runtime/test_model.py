@@ -254,7 +254,7 @@ def test_a_long_talk_loses_its_oldest_exchanges(model: Model) -> None:
 @pytest.mark.parametrize("tokens", [0, -1, 640])
 def test_max_tokens_must_leave_room(model: Model, tokens: int) -> None:
     with pytest.raises(OptionError, match=f"max_tokens {tokens}; expected 1 to 639"):
-        model.generate("a", max_tokens=tokens)
+        model.complete("a", max_tokens=tokens)
     with pytest.raises(PromptError, match="2 tokens, which leaves no room for text"):
         model.complete("a", max_tokens=638)
 

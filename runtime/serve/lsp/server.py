@@ -199,8 +199,10 @@ async def _complete(ls: EdgeServer, params: lsp.InlineCompletionParams) -> lsp.I
     none = lsp.InlineCompletionList(items=[])
     if not ls.preferences.enabled:
         return none
-    ls.statistics.asked += 1
     uri = params.text_document.uri
+    if uri not in ls.opened:  # pygls would read the file
+        return none
+    ls.statistics.asked += 1
     place = place_of(ls.workspace.get_text_document(uri), params)
     try:
         stream = await _completed(ls, uri, place)

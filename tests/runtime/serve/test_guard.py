@@ -9,6 +9,9 @@ import httpx
 import pytest
 from served import Serve, Served, raw
 
+from refact_edge.runtime.errors import OptionError
+from refact_edge.runtime.serve.settings import Settings
+
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:80", "LOCALHOST:9999", "[::1]:8012"])
 def test_local_names_are_answered(server: Served, host: str) -> None:
@@ -81,3 +84,18 @@ def test_nothing_listens_on_other_addresses(server: Served) -> None:
     for address in addresses - {"127.0.0.1", "::1"}:
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"http://{address}:{port}/health", timeout=2)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"origins": frozenset({"*"})},
+        {"origins": frozenset({"https://*"})},
+        {"hosts": frozenset({"box:8012"})},
+        {"hosts": frozenset({"*"})},
+    ],
+    ids=str,
+)
+def test_no_wildcard_is_taken(chosen: dict) -> None:
+    with pytest.raises(OptionError, match="expected"):
+        Settings(**chosen)

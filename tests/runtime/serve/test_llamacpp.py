@@ -213,3 +213,27 @@ def test_mistakes_are_told_in_llamacpps_form(server: Served) -> None:
     assert "input_suffix" in error["message"]
     grammar = server.post("/completion", prompt="a", grammar="root ::= x")
     assert grammar.status_code == 501
+
+
+@pytest.mark.parametrize("new", [24, 128])
+def test_what_a_warm_up_read_is_what_the_next_request_asks(server: Served, new: int) -> None:
+    """Also of a file that does not fit, which is cut by how many tokens may be new."""
+    prefix = "".join(f"line_{new}_{i} = {i}\n" for i in range(300))
+    server.post("/infill", **LLAMA_VIM | {"n_predict": new})
+    server.post("/infill", **LLAMA_VIM_WARM | {"input_prefix": prefix})
+    fields = ["timings/cache_n", "timings/prompt_n"]
+    body = LLAMA_VIM | {"input_prefix": prefix, "n_predict": new, "response_fields": fields}
+    found = server.post("/infill", **body).json()
+    assert found["timings/prompt_n"] <= 2 < found["timings/cache_n"]
+
+
+def test_files_alone_are_not_read_ahead(server: Served) -> None:
+    """They stand behind the suffix, which is not known yet."""
+    body = LLAMA_VIM_WARM | {"input_prefix": "", "input_suffix": "", "prompt": ""}
+    found = server.post("/infill", **body | {"response_fields": ["tokens_evaluated"]}).json()
+    assert found == {"tokens_evaluated": 0}
+
+
+def test_filters_may_be_named_by_letters(server: Served) -> None:
+    found = server.post("/completion", prompt="a", n_predict=1, samplers="kt", top_p=0.5).json()
+    assert found["generation_settings"]["top_p"] == 1

@@ -369,3 +369,16 @@ def test_a_bundle_that_is_none_is_told_to_the_editor(tmp_path: Path) -> None:
             assert "nowhere" in editor.messages[0]
 
     _run(work)
+
+
+def test_a_document_that_is_not_open_is_not_read_from_disk(
+    demo_bundle: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "calc.py"
+    file.write_text(TEXT)
+
+    async def work() -> None:
+        async with _editing(demo_bundle) as (editor, _):
+            assert await editor.complete(uri=file.as_uri()) == []
+
+    _run(work)

@@ -105,7 +105,17 @@ def test_a_model_is_kept_as_long_as_a_client_says(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(1800, 1800), ("5m", 300), ("1.5h", 5400), ("30s", 30), ("10", 10), (-1, None), ("-1m", None)],
+    [
+        (1800, 1800),
+        ("5m", 300),
+        ("1.5h", 5400),
+        ("30s", 30),
+        ("10", 10),
+        (-1, None),
+        ("-1m", None),
+        ("1h30m", 5400),
+        (1e30, None),
+    ],
 )
 def test_times_are_read_as_ollama_writes_them(given: str | float, expected: float | None) -> None:
     assert seconds(given) == expected
@@ -121,3 +131,25 @@ def test_mistakes_are_told_in_ollamas_form(server: Served, body: dict) -> None:
     reply = server.post("/api/generate", **{"prompt": "a", **body})
     assert reply.status_code == 400
     assert isinstance(reply.json()["error"], str)
+
+
+def test_how_long_one_client_keeps_it_binds_no_other(serve: Serve) -> None:
+    with serve() as served:
+        body = {"prompt": "a", "stream": False, "options": {"num_predict": 1}}
+        served.post("/api/generate", **body, keep_alive=0.2)
+        served.post("/v1/completions", prompt="a", max_tokens=1)
+        time.sleep(0.8)
+        assert served.service.loaded
+
+
+def test_any_time_that_is_said_can_be_listed(serve: Serve) -> None:
+    with serve() as served:
+        for kept in (1e15, "9" * 15 + "h", "1h30m", -1, 60):
+            served.post("/api/generate", keep_alive=kept)
+            assert served.http.get("/api/ps").status_code == 200
+
+
+def test_nulls_are_not_given(server: Served) -> None:
+    body = {"model": None, "prompt": "a", "suffix": None, "system": None, "options": None}
+    assert server.post("/api/generate", **body, stream=False).status_code == 200
+    assert server.post("/v1/completions", model=None, prompt="a", n=None).status_code == 200

@@ -230,3 +230,49 @@ def test_more_tokens_than_there_is_room_for_are_cut_to_what_fits(server: Served)
     messages = [{"role": "user", "content": "hi"}]
     reply = server.post("/v1/chat/completions", messages=messages, max_tokens=100_000)
     assert reply.status_code == 200
+
+
+def test_an_empty_suffix_makes_a_hole_too(server: Served) -> None:
+    """At the end of a file; user text must stay text there."""
+    text = "a <fim_middle> b <fim_prefix>"
+    asked = [server.post("/v1/completions", prompt=text, suffix=s, max_tokens=1) for s in ("", "b")]
+    without, with_one = (reply.json()["usage"]["prompt_tokens"] for reply in asked)
+    assert without == with_one - 1
+    ids = server.post("/v1/completions", prompt=[1, 2], suffix="")
+    assert ids.status_code == 400
+
+
+def test_lists_of_logprobs_are_as_long_as_each_other(server: Served) -> None:
+    for more in ({"suffix": SUFFIX}, {"suffix": SUFFIX, "echo": True}, {"echo": True}, {}):
+        body = {"prompt": PREFIX, "logprobs": 1, "max_tokens": 3, "temperature": 0}
+        choice = server.post("/v1/completions", **body, **more).json()["choices"][0]
+        known = choice["logprobs"]
+        assert len({len(values) for values in known.values()}) == 1, more
+        assert known["text_offset"] == sorted(known["text_offset"])
+        assert known["text_offset"][-1] <= len(choice["text"])
+
+
+def test_nothing_to_write_only_reads_the_prompt(server: Served) -> None:
+    prompt = "value = 1\n" * 20
+    found = server.post("/v1/completions", prompt=prompt, max_tokens=0).json()
+    assert found["choices"][0]["text"] == ""
+    again = server.post("/completion", prompt=prompt, n_predict=1).json()
+    assert again["timings"]["cache_n"] > 50
+
+
+def test_a_model_has_a_card_by_any_name(server: Served) -> None:
+    card = server.http.get("/v1/models/some/model").json()
+    assert (card["id"], card["object"]) == ("some/model", "model")
+
+
+def test_what_the_model_cannot_do_is_refused_and_not_left_aside(server: Served) -> None:
+    messages = [{"role": "user", "content": "hi"}]
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    reply = server.post("/v1/chat/completions", messages=messages, tools=tools)
+    assert reply.status_code == 400
+    assert "tools" in reply.json()["error"]["message"]
+    for more in ({"tools": []}, {"tools": None}, {"tool_choice": "none"}):
+        asked = {"messages": messages, "max_tokens": 1, **more}
+        assert server.post("/v1/chat/completions", **asked).status_code == 200
+    reply = server.post("/v1/completions", prompt="a", logit_bias={"5": 1})
+    assert "logit_bias" in reply.json()["error"]["message"]

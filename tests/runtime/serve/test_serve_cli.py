@@ -170,7 +170,7 @@ def test_a_key_is_taken_and_never_shown(tiny_bundle: Path, tmp_path: Path, place
     file = tmp_path / "key"
     file.write_text("open-sesame\n")
     more = ["--api-key", file] if place == "file" else []
-    environment = {} if place == "file" else {"REFACT_EDGE_API_KEY": "open-sesame"}
+    environment = {} if place == "file" else {"REFACT_EDGE_API_KEY": "open-sesame\n"}
     with _serve(tiny_bundle, "--port", 0, *more, **environment) as process:
         lines = _greeting(process)
         url = _url(lines)

@@ -13,9 +13,12 @@ import pytest
 from served import Serve, Served, serving
 
 import refact_edge
+from refact_edge.runtime.errors import BundleError, OptionError
+from refact_edge.runtime.model import Model
 from refact_edge.runtime.serve.asking import Wanted, go_on
 from refact_edge.runtime.serve.service import Service
 from refact_edge.runtime.serve.settings import Settings
+from refact_edge.runtime.stream import CancelToken, Usage
 
 LONG = {"prompt": "def add(a, b):\n" * 20, "max_tokens": 500, "temperature": 0}
 
@@ -247,3 +250,75 @@ def test_asking_about_a_model_that_was_let_go_does_not_open_it(serve: Serve) -> 
             assert served.http.get(path).status_code == 200
         assert served.post("/api/show", model="m").status_code == 200
         assert not served.service.loaded
+
+
+def _slowly_opened(bundle: Path, opened: list[int], seconds: float) -> Callable[[], Model]:
+    def open_model() -> Model:
+        opened.append(1)
+        time.sleep(seconds)
+        return refact_edge.load(bundle, variant="fp32", hashes=False)
+
+    return open_model
+
+
+def test_clients_that_leave_while_the_model_opens_do_not_open_it_again(tiny_bundle: Path) -> None:
+    opened: list[int] = []
+
+    async def work() -> None:
+        service = Service(_slowly_opened(tiny_bundle, opened, 0.5), Settings())
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(service.model(), 0.05)
+        assert (await service.model()).variant == "fp32"
+        await service.close()
+
+    asyncio.run(work())
+    assert opened == [1]
+
+
+def test_a_model_that_cannot_be_opened_is_tried_again_and_is_no_ones_mistake(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(idle_seconds=0.1) as served:
+        _wait(lambda: not served.service.loaded)
+        right = served.service._open
+
+        def wrong() -> Model:
+            raise BundleError("/secret/place is gone")
+
+        monkeypatch.setattr(served.service, "_open", wrong)
+        reply = served.post("/v1/completions", prompt="a")
+        assert reply.status_code == 503
+        assert "secret" not in reply.text
+        monkeypatch.setattr(served.service, "_open", right)
+        assert served.post("/v1/completions", prompt="a", max_tokens=1).status_code == 200
+
+
+def test_a_model_that_reads_ahead_is_not_let_go(tiny_bundle: Path) -> None:
+    async def work() -> None:
+        service = Service(_slowly_opened(tiny_bundle, [], 0), Settings())
+
+        def warm(model: Model, cancel: CancelToken) -> Usage:
+            time.sleep(0.3)
+            return model.warm("a", "b", cancel=cancel)
+
+        reading = asyncio.ensure_future(service.warm(warm))
+        await asyncio.sleep(0.2)
+        assert not await service.release()
+        await reading
+        assert await service.release()
+
+    asyncio.run(work())
+
+
+def test_caches_that_cannot_be_kept_do_not_end_the_server(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise OptionError("no space left")
+
+    monkeypatch.setattr(Model, "save_caches", full)
+    with serve(idle_seconds=0.1) as served:
+        for _ in range(2):
+            _wait(lambda: not served.service.loaded)
+            assert served.post("/v1/completions", prompt="a", max_tokens=1).status_code == 200

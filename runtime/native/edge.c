@@ -1,0 +1,249 @@
+/* The step: what is done in which order, and which parts of it threads share. */
+#include "edge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "rows.h"
+
+enum { ROWS_AT_ONCE = 32 };
+
+struct Edge {
+  Model model;
+  const Cpu *cpu;
+  Pool *pool;
+  int room; /* tokens that the memory below is for */
+  float *x, *normed, *q, *kv, *attended, *gate_up, *gated, *scratch;
+  Rounded rounded;
+};
+
+static const Cpu *const CPUS[] = {&cpu_avx2, &cpu_portable};
+
+static const Cpu *find_cpu(const char *name) {
+  for (size_t i = 0; i < sizeof CPUS / sizeof *CPUS; i++)
+    if (CPUS[i]->here() && (!name || !strcmp(name, CPUS[i]->name))) return CPUS[i];
+  return NULL;
+}
+
+static int widest(const Model *m) { return m->hidden > m->width ? m->hidden : m->width; }
+
+static int padded_heads(const Model *m) {
+  return (m->heads + HEADS_AT_ONCE - 1) / HEADS_AT_ONCE * HEADS_AT_ONCE;
+}
+
+static void forget_memory(Edge *e) {
+  float **all[] = {&e->x, &e->normed, &e->q, &e->kv, &e->attended, &e->gate_up, &e->gated};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    free(*all[i]);
+    *all[i] = NULL;
+  }
+  free(e->rounded.plain), free(e->rounded.halves), free(e->rounded.scales), free(e->rounded.sums);
+  e->rounded = (Rounded){0};
+  e->room = 0;
+}
+
+static int make_room(Edge *e, int tokens) {
+  if (tokens <= e->room) return 1;
+  forget_memory(e);
+  const Model *m = &e->model;
+  const size_t t = (size_t)tokens, size = sizeof(float), wide = (size_t)widest(m);
+  const size_t heads = (size_t)padded_heads(m) * (size_t)m->head_size;
+  e->x = malloc(t * (size_t)m->width * size);
+  e->normed = malloc(t * (size_t)m->width * size);
+  e->q = malloc(t * heads * size);
+  e->kv = malloc(t * 2 * (size_t)m->head_size * size);
+  e->attended = malloc(t * heads * size);
+  e->gate_up = malloc(t * 2 * (size_t)m->hidden * size);
+  e->gated = malloc(t * (size_t)m->hidden * size);
+  e->rounded.plain = malloc(t * wide);
+  e->rounded.halves = malloc(t * wide);
+  e->rounded.scales = malloc(t * (wide / BLOCK) * size);
+  e->rounded.sums = malloc(t * (wide / BLOCK) * sizeof(int32_t));
+  if (!e->x || !e->normed || !e->q || !e->kv || !e->attended || !e->gate_up || !e->gated ||
+      !e->rounded.plain || !e->rounded.halves || !e->rounded.scales || !e->rounded.sums)
+    return 0;
+  e->room = tokens;
+  return 1;
+}
+
+Edge *edge_open(const Model *model, int threads, const char *cpu) {
+  Edge *e = calloc(1, sizeof *e);
+  if (!e) return NULL;
+  e->model = *model;
+  e->cpu = find_cpu(cpu);
+  e->pool = e->cpu ? pool_open(threads) : NULL;
+  const size_t scratch = (size_t)HEADS_AT_ONCE * (size_t)(model->context + model->head_size + 8);
+  if (e->pool) e->scratch = malloc(sizeof(float) * scratch * (size_t)pool_threads(e->pool));
+  if (!e->scratch) {
+    edge_close(e);
+    return NULL;
+  }
+  return e;
+}
+
+const char *edge_cpu(const Edge *edge) { return edge->cpu->name; }
+
+void edge_close(Edge *e) {
+  if (!e) return;
+  if (e->pool) pool_close(e->pool);
+  forget_memory(e);
+  free(e->scratch);
+  free(e);
+}
+
+/* Work that is shared out. */
+
+typedef struct {
+  Edge *e;
+  const Layer *layer;
+  const float *weight; /* of a norm, or NULL to round what is there */
+  const float *from;
+  int tokens, past, cols;
+  const float *keys, *values;
+} Part;
+
+static void round_token(void *what, int t, int thread) {
+  (void)thread;
+  const Part *p = what;
+  Edge *e = p->e;
+  const float *row = p->from + (long)t * p->cols;
+  if (p->weight) {
+    float *to = e->normed + (long)t * p->cols;
+    e->cpu->norm(row, p->weight, e->model.epsilon, p->cols, to);
+    row = to;
+  }
+  const long at = (long)t * p->cols;
+  e->cpu->round(row, p->cols, e->rounded.plain + at, e->rounded.halves + at,
+                e->rounded.scales + at / BLOCK, e->rounded.sums + at / BLOCK);
+}
+
+static void round_all(Edge *e, const float *from, const float *weight, int cols, int tokens) {
+  Part part = {.e = e, .from = from, .weight = weight, .cols = cols};
+  pool_run(e->pool, round_token, &part, tokens);
+}
+
+typedef struct {
+  const Matrix *matrices[2];
+  float *outs[2];
+  Edge *e;
+  int tokens, first_items, add;
+} Products;
+
+static int items_of(const Matrix *w) { return (w->rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE; }
+
+static void multiply(void *what, int item, int thread) {
+  (void)thread;
+  const Products *p = what;
+  const int which = item >= p->first_items;
+  const Matrix *w = p->matrices[which];
+  const int n0 = (which ? item - p->first_items : item) * ROWS_AT_ONCE;
+  const int n1 = n0 + ROWS_AT_ONCE < w->rows ? n0 + ROWS_AT_ONCE : w->rows;
+  p->e->cpu->product(w, &p->e->rounded, p->tokens, n0, n1, p->outs[which], w->rows, p->add);
+}
+
+static void products(Edge *e, const Matrix *w, float *out, const Matrix *w2, float *out2, int tokens,
+                     int add) {
+  Products p = {{w, w2}, {out, out2}, e, tokens, items_of(w), add};
+  pool_run(e->pool, multiply, &p, items_of(w) + (w2 ? items_of(w2) : 0));
+}
+
+static void attend(void *what, int item, int thread) {
+  const Part *p = what;
+  Edge *e = p->e;
+  const Model *m = &e->model;
+  const int groups = padded_heads(m) / HEADS_AT_ONCE, t = item / groups;
+  const int first = item % groups * HEADS_AT_ONCE;
+  const int heads = m->heads - first < HEADS_AT_ONCE ? m->heads - first : HEADS_AT_ONCE;
+  const long at = ((long)t * m->heads + first) * m->head_size;
+  const long scratch = (long)HEADS_AT_ONCE * (m->context + m->head_size + 8);
+  e->cpu->attend(e->q + at, p->keys, p->values, m->slopes + first, heads, m->head_size, p->past + t,
+                 e->scratch + thread * scratch, e->attended + at);
+}
+
+static void gate(void *what, int item, int thread) {
+  (void)thread;
+  const Part *p = what;
+  Edge *e = p->e;
+  const Model *m = &e->model;
+  const int pieces = m->hidden / p->cols, t = item / pieces, at = item % pieces * p->cols;
+  const float *row = e->gate_up + (long)t * 2 * m->hidden;
+  e->cpu->gate(row + at, row + m->hidden + at, m->turn, m->turn_size, p->cols,
+               e->gated + (long)t * m->hidden + at);
+}
+
+/* Scale the queries, and put the new keys and values behind the old ones. */
+static void place(Edge *e, int tokens, int past, float *keys, float *values) {
+  const Model *m = &e->model;
+  const int size = m->head_size;
+  const float scale = 1.0f / sqrtf((float)size);
+  for (long i = 0; i < (long)tokens * m->heads * size; i++) e->q[i] *= scale;
+  for (int t = 0; t < tokens; t++) {
+    const float *row = e->kv + (long)t * 2 * size;
+    memcpy(keys + (long)(past + t) * size, row, sizeof(float) * (size_t)size);
+    memcpy(values + (long)(past + t) * size, row + size, sizeof(float) * (size_t)size);
+  }
+}
+
+static void run_layer(Edge *e, const Layer *layer, int tokens, int past, float *keys, float *values) {
+  const Model *m = &e->model;
+  round_all(e, e->x, layer->norm1, m->width, tokens);
+  products(e, &layer->q, e->q, &layer->kv, e->kv, tokens, 0);
+  place(e, tokens, past, keys, values);
+  Part part = {.e = e, .past = past, .keys = keys, .values = values};
+  pool_run(e->pool, attend, &part, tokens * padded_heads(m) / HEADS_AT_ONCE);
+  round_all(e, e->attended, NULL, m->heads * m->head_size, tokens);
+  products(e, &layer->out, e->x, NULL, NULL, tokens, 1);
+  round_all(e, e->x, layer->norm2, m->width, tokens);
+  products(e, &layer->gate_up, e->gate_up, NULL, NULL, tokens, 0);
+  const int piece = m->turn && m->turn_size > BLOCK ? m->turn_size : BLOCK;
+  Part gating = {.e = e, .cols = m->hidden % piece ? m->hidden : piece};
+  pool_run(e->pool, gate, &gating, tokens * (m->hidden / gating.cols));
+  round_all(e, e->gated, NULL, m->hidden, tokens);
+  products(e, &layer->down, e->x, NULL, NULL, tokens, 1);
+}
+
+static void embed(Edge *e, const int64_t *ids, int tokens) {
+  const Matrix *w = &e->model.embedding;
+  const int blocks = w->cols / BLOCK, bytes = BLOCK * w->bits / 8;
+  for (int t = 0; t < tokens; t++)
+    for (int b = 0; b < blocks; b++) {
+      const long row = (long)ids[t] * blocks + b;
+      const uint8_t *codes = w->codes + row * bytes;
+      const float scale = half_to_float(w->scales[row]);
+      float *to = e->x + (long)t * w->cols + b * BLOCK;
+      for (int i = 0; i < BLOCK; i++) {
+        const int code = w->bits == 8 ? codes[i] - 128 : ((codes[i / 2] >> 4 * (i & 1)) & 15) - 8;
+        to[i] = (float)code * scale;
+      }
+    }
+}
+
+/* Run `tokens` ids behind `past` rows of the buffers (key then value, layer by layer), which get the
+   new rows, and write the last `keep` logits. Returns 0 when memory ran out. */
+int edge_step(Edge *e, const int64_t *ids, int tokens, int past, float *const *buffers, int keep,
+              float *logits) {
+  const Model *m = &e->model;
+  if (!make_room(e, tokens)) return 0;
+  embed(e, ids, tokens);
+  for (int i = 0; i < m->layers; i++)
+    run_layer(e, &m->blocks[i], tokens, past, buffers[2 * i], buffers[2 * i + 1]);
+  round_all(e, e->x + (long)(tokens - keep) * m->width, m->norm, m->width, keep);
+  products(e, &m->head, logits, NULL, NULL, keep, 0);
+  return 1;
+}
+
+int edge_product(const char *name, const Matrix *w, const float *x, int tokens, float *out) {
+  const Cpu *cpu = find_cpu(name);
+  const size_t t = (size_t)tokens, cols = (size_t)w->cols;
+  if (!cpu) return 0;
+  Rounded r = {malloc(t * cols), malloc(t * cols), malloc(t * cols / BLOCK * sizeof(float)),
+               malloc(t * cols / BLOCK * sizeof(int32_t))};
+  for (int i = 0; i < tokens; i++) {
+    const size_t at = (size_t)i * cols;
+    cpu->round(x + at, w->cols, r.plain + at, r.halves + at, r.scales + at / BLOCK,
+               r.sums + at / BLOCK);
+  }
+  cpu->product(w, &r, tokens, 0, w->rows, out, w->rows, 0);
+  free(r.plain), free(r.halves), free(r.scales), free(r.sums);
+  return 1;
+}

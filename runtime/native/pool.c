@@ -1,0 +1,119 @@
+/* Threads that work on one thing at a time, item by item.
+
+   A thread that finds nothing spins for some microseconds and then sleeps, so that a core which is
+   busy with other work is not fought over. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "edge.h"
+
+enum { SPINS = 2000 };
+
+struct Pool {
+  int threads;
+  pthread_t *others;
+  pthread_mutex_t lock;
+  pthread_cond_t wake;
+  atomic_uint round;    /* grows with each piece of work */
+  atomic_int next, left; /* items not begun; threads that are not done with this round */
+  atomic_int closing, sleeping;
+  Work work;
+  void *what;
+  int items;
+};
+
+typedef struct {
+  Pool *pool;
+  int number;
+} Worker;
+
+static inline void pause_a_little(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+static void do_items(Pool *pool, int thread) {
+  for (int item; (item = atomic_fetch_add(&pool->next, 1)) < pool->items;)
+    pool->work(pool->what, item, thread);
+}
+
+static void wait_for_round(Pool *pool, unsigned seen) {
+  for (int i = 0; i < SPINS; i++) {
+    if (atomic_load(&pool->round) != seen) return;
+    pause_a_little();
+  }
+  pthread_mutex_lock(&pool->lock);
+  atomic_fetch_add(&pool->sleeping, 1);
+  while (atomic_load(&pool->round) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
+  atomic_fetch_sub(&pool->sleeping, 1);
+  pthread_mutex_unlock(&pool->lock);
+}
+
+static void *live(void *given) {
+  Worker worker = *(Worker *)given;
+  free(given);
+  Pool *pool = worker.pool;
+  for (unsigned seen = 0;; ) {
+    wait_for_round(pool, seen);
+    seen++;
+    if (atomic_load(&pool->closing)) return NULL;
+    do_items(pool, worker.number);
+    atomic_fetch_sub(&pool->left, 1);
+  }
+}
+
+Pool *pool_open(int threads) {
+  Pool *pool = calloc(1, sizeof *pool);
+  if (!pool) return NULL;
+  pool->others = calloc((size_t)threads, sizeof *pool->others);
+  pthread_mutex_init(&pool->lock, NULL);
+  pthread_cond_init(&pool->wake, NULL);
+  pool->threads = 1;
+  for (int i = 1; pool->others && i < threads; i++) {
+    Worker *worker = malloc(sizeof *worker);
+    if (!worker) break;
+    *worker = (Worker){pool, i};
+    if (pthread_create(&pool->others[i], NULL, live, worker)) {
+      free(worker);
+      break;
+    }
+    pool->threads++;
+  }
+  return pool;
+}
+
+int pool_threads(const Pool *pool) { return pool->threads; }
+
+static void begin_round(Pool *pool) {
+  atomic_fetch_add(&pool->round, 1);
+  pthread_mutex_lock(&pool->lock); /* none may fall asleep between looking and waiting */
+  if (atomic_load(&pool->sleeping)) pthread_cond_broadcast(&pool->wake);
+  pthread_mutex_unlock(&pool->lock);
+}
+
+void pool_run(Pool *pool, Work work, void *what, int items) {
+  if (pool->threads == 1 || items == 1) {
+    for (int item = 0; item < items; item++) work(what, item, 0);
+    return;
+  }
+  pool->work = work;
+  pool->what = what;
+  pool->items = items;
+  atomic_store(&pool->next, 0);
+  atomic_store(&pool->left, pool->threads - 1);
+  begin_round(pool);
+  do_items(pool, 0);
+  while (atomic_load(&pool->left)) pause_a_little();
+}
+
+void pool_close(Pool *pool) {
+  atomic_store(&pool->closing, 1);
+  begin_round(pool);
+  for (int i = 1; i < pool->threads; i++) pthread_join(pool->others[i], NULL);
+  pthread_mutex_destroy(&pool->lock);
+  pthread_cond_destroy(&pool->wake);
+  free(pool->others);
+  free(pool);
+}
