@@ -39,7 +39,8 @@ def _run() -> int:
     try:
         # Not standalone, click returns the code that a command exits with.
         code = cli.main(prog_name="refact-edge", standalone_mode=False)
-        sys.stdout.flush()
+        if not sys.stdout.closed:  # the language server closes what it talks through
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -11,6 +11,7 @@ RefactEdgeError
 ├── OptionError         an option has a value that makes no sense (also a ValueError)
 ├── BusyError           a server has as many requests as it takes
 ├── ReplacedError       a newer request of the same client took this one's place
+├── EndingError         a server ends while it answers
 └── MissingExtraError   a package is not installed; names the extra that brings it
 
 Each message says what was found, what was expected and what to do. Any other exception that
@@ -62,6 +63,10 @@ class BusyError(RefactEdgeError):
 
 class ReplacedError(RefactEdgeError):
     """A newer request of the same client took this one's place."""
+
+
+class EndingError(RefactEdgeError):
+    """A server ends while it answers."""
 
 
 class MissingExtraError(RefactEdgeError):

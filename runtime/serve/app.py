@@ -111,7 +111,8 @@ def _lifespan(
     service: Service, *, warm: bool
 ) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        app.state.loop = asyncio.get_running_loop()
         if warm:
             await service.model()
         watching = asyncio.create_task(service.watch_idle())

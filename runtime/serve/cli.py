@@ -6,11 +6,13 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -33,10 +35,12 @@ _PATH = click.Path(path_type=Path)
 
 _MODEL_OPTIONS = (
     click.argument("bundle", type=_PATH, required=False),
-    click.option("--variant", help="As for complete; the best for the device by default."),
+    click.option("--variant", help="int4, int8, fp32, fp16 or hybrid; the best for the device."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
-    click.option("--prefill", default=PREFILL[0], help="What reads prompts."),
+    click.option(
+        "--prefill", default=PREFILL[0], help="What reads prompts: onnxruntime or openvino (int4)."
+    ),
     click.option("--caches", type=_PATH, help="A folder that keeps what was read for next time."),
 )
 
@@ -135,7 +139,7 @@ def serve(
         # Ctrl-C is how it is meant to end; uvicorn raises that anew when it has ended.
         contextlib.suppress(KeyboardInterrupt),
     ):
-        _say(opened[0], address, unix_socket, settings)
+        _say(opened[0], address, unix_socket, settings, api_key)
         _run(app, listener, quiet=quiet)
     click.echo("ended", err=True)
 
@@ -209,18 +213,22 @@ def _key(file: Path | None) -> str | None:
         try:
             given = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise OptionError(f"{where} cannot be read as text: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise OptionError(f"{where} cannot be read: {reason}") from error
     key = given.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise OptionError(f"{where} holds no key; expected one word in ASCII")
+        raise OptionError(f"{where}: expected one word in ASCII, the key")
     return key
 
 
-def _say(model: Model, address: str, path: Path | None, settings: Settings) -> None:
+def _say(
+    model: Model, address: str, path: Path | None, settings: Settings, key_file: Path | None
+) -> None:
     """Print the addresses, and one line to try."""
-    key = " -H 'Authorization: Bearer KEY'" if settings.api_key else ""
+    given = f"$(cat {shlex.quote(str(key_file))})" if key_file else f"${KEY_VARIABLE}"
+    key = f' -H "Authorization: Bearer {given}"' if settings.api_key else ""
     where = f"--unix-socket {path} http://localhost" if path else address
-    body = json.dumps({"prompt": "def add(a, b):\n    return ", "suffix": "\n", "max_tokens": 16})
+    body = json.dumps({"prompt": "import os, ", "suffix": "\n", "max_tokens": 16, "temperature": 0})
     click.echo(f"{settings.name}, {model.variant} on {model.device}, at {address}")
     if path is None:
         click.echo(f"  playground    {address}/")
@@ -245,6 +253,13 @@ def _run(app: Starlette, listener: socket.socket, *, quiet: bool) -> None:
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of clients that are gone
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """Cut requests off before uvicorn waits for them to end by themselves."""
+            super().handle_exit(sig, frame)
+            app.state.loop.call_soon_threadsafe(app.state.service.end_all)
+
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -254,7 +269,6 @@ def _run(app: Starlette, listener: socket.socket, *, quiet: bool) -> None:
         http="h11",  # whatever else is installed: it refuses what is not quite HTTP
         ws="none",
         timeout_keep_alive=75,  # as long as one may think between two keystrokes
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=10,  # a chunk of a prompt is read to its end
     )
-    server = uvicorn.Server(config)
-    server.run(sockets=[listener])
+    Server(config).run(sockets=[listener])

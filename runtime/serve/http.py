@@ -23,6 +23,7 @@ from ..errors import (
     BundleError,
     BusyError,
     DeviceError,
+    EndingError,
     MissingExtraError,
     RefactEdgeError,
     ReplacedError,
@@ -155,7 +156,7 @@ class Endpoint:
             send.status = 499
             return
         status, message, headers = _told(error)
-        if status == 503 and not isinstance(error, BusyError):
+        if status == 503 and not isinstance(error, (BusyError, EndingError)):
             logger.error("%s", error)
         if not send.status:
             content = self.dialect.error(status, KINDS.get(status, "server_error"), message)
@@ -278,14 +279,15 @@ async def _send_pieces(
         async for piece in pieces:
             await put(form.piece(run, piece))
         await put(form.end(run))
+        await send({"type": "http.response.body", "body": form.closing(), "more_body": True})
     except Exception as error:
-        # The status is sent: a stream tells in its last message that it was cut short.
+        # The status is sent: a stream tells in its last message that it was cut short, and lacks
+        # what closes whole ones.
         status, message, _ = _told(error)
         await put([dialect.error(status, KINDS.get(status, "server_error"), message)])
         raise
     finally:
-        body = form.closing()
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _told(error: Exception) -> tuple[int, str, dict[str, str]]:
@@ -296,6 +298,8 @@ def _told(error: Exception) -> tuple[int, str, dict[str, str]]:
         return 503, str(error), {"retry-after": str(RETRY_AFTER_S)}
     if isinstance(error, ReplacedError):
         return 409, str(error), {}
+    if isinstance(error, EndingError):
+        return 503, str(error), {"connection": "close"}
     if isinstance(error, (BundleError, DeviceError, MissingExtraError)):
         return 503, "the model cannot be opened; the server's log tells why", {}
     if isinstance(error, RefactEdgeError):

@@ -13,7 +13,9 @@ from .settings import LOOPBACK
 
 
 @contextmanager
-def listening(port: int, path: Path | None) -> Iterator[tuple[socket.socket, str]]:
+def listening(
+    port: int, path: Path | None, option: str = "--port"
+) -> Iterator[tuple[socket.socket, str]]:
     """Bind to loopback or a socket's path, and yield what listens and its address.
 
     Raises:
@@ -25,7 +27,7 @@ def listening(port: int, path: Path | None) -> Iterator[tuple[socket.socket, str
             yield listener, str(path)
         return
     if not 0 <= port < 2**16:
-        raise OptionError(f"--port {port}; expected 0 to 65535")
+        raise OptionError(f"{option} {port}; expected 0 to 65535")
     # The protocol is named, as asyncio sends small pieces at once only where it is.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
@@ -34,7 +36,7 @@ def listening(port: int, path: Path | None) -> Iterator[tuple[socket.socket, str
             listener.bind((LOOPBACK, port))
         except OSError as error:
             raise OptionError(
-                f"port {port} cannot be taken ({error.strerror}); name another with --port"
+                f"port {port} cannot be taken ({error.strerror}); name another with {option}"
             ) from error
         listener.listen()  # who reads the address may connect, and waits for us
         yield listener, f"http://{LOOPBACK}:{listener.getsockname()[1]}"
@@ -65,6 +67,8 @@ def _listening_at(path: Path) -> Iterator[socket.socket]:
 
 def _remove_dead(path: Path) -> None:
     """Remove a socket that nobody listens at any more."""
+    if path.exists() and not path.is_socket():
+        raise OptionError(f"--unix-socket {path} is there and no socket; name another path")
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX) as known:

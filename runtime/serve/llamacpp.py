@@ -258,7 +258,7 @@ def endpoints() -> Iterator[Endpoint]:
         shapes.TemplateRequest,
         shapes.TemplateResponse,
     )
-    for path in ("/v1/embeddings", "/embeddings", "/embedding"):
+    for path in ("/v1/embeddings", "/embeddings", "/embedding", "/api/embed", "/api/embeddings"):
         yield post(path, no_embeddings, "Not supported")
     yield Endpoint("GET", "/props", DIALECT, props, "The server", None, shapes.PropsResponse)
     for path in ("/health", "/v1/health"):

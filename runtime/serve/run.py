@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ..errors import ReplacedError
 from ..stream import CancelToken, Stream
 
 
@@ -68,7 +67,8 @@ class Run:
     ) -> None:
         """Compute nothing yet; `limit_s` is counted from when it is computed."""
         self.streams = tuple(streams)
-        self.expired = self.replaced = False
+        self.expired = False
+        self._why: Exception | None = None  # it was ended from outside
         self.asked_s = time.monotonic()  # these are readings of the clock
         self.begun_s = self.first_s = self.ended_s = 0.0
         self._first: dict[int, float] = {}
@@ -96,9 +96,9 @@ class Run:
         if self._waiting is not None:
             self._waiting.cancel()
 
-    def replace(self) -> None:
-        """End it, as a newer one takes its place."""
-        self.replaced = True
+    def refuse(self, why: Exception) -> None:
+        """End it; who reads it gets to know why."""
+        self._why = why
         self.cancel()
 
     async def end(self) -> None:
@@ -123,8 +123,8 @@ class Run:
             while (piece := await self._pieces.get()) is not None:
                 if isinstance(piece, BaseException):
                     raise piece
-                if self.replaced:
-                    raise ReplacedError("replaced by a newer request of the same client")
+                if self._why is not None:
+                    raise self._why
                 self.first_s = self.first_s or piece.at_s
                 self._first.setdefault(piece.index, piece.at_s)
                 if piece.ended:
@@ -141,8 +141,8 @@ class Run:
         try:
             await self._slots.take(self._waiting)
         except asyncio.CancelledError:
-            if self.replaced:
-                raise ReplacedError("replaced by a newer request of the same client") from None
+            if self._why is not None:
+                raise self._why from None
             raise
         finally:
             self._waiting = None

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..bundle import Bundle
-from ..errors import BusyError, RefactEdgeError
+from ..errors import BusyError, EndingError, RefactEdgeError, ReplacedError
 from ..model import Model
 from ..sampling import Sampling
 from ..stream import CancelToken, Stream, Usage
@@ -126,8 +126,8 @@ class Service:
         """
         if self._asked >= self.settings.slots + self.settings.queue:
             raise BusyError(
-                f"{self.running} requests are being answered and {self.waiting} wait, as many as "
-                "are allowed; try again in a moment"
+                f"{self._asked} requests are being answered or wait, as many as are allowed; "
+                "try again in a moment"
             )
         self._asked += 1
         self.kept_s = self.settings.idle_seconds if kept_s == UNSAID else kept_s
@@ -150,7 +150,7 @@ class Service:
         run = Run(streams, token, self._slots, self.settings.max_seconds)
         if client:
             if (older := self._latest.get(client)) is not None:
-                older.replace()
+                older.refuse(ReplacedError("replaced by a newer request of the same client"))
             self._latest[client] = run
         self._runs.add(run)
         return run
@@ -186,17 +186,27 @@ class Service:
             if self.kept_s is not None and self.loaded and idle > self.kept_s:
                 await self.release()
 
-    async def close(self) -> None:
-        """End all that is computed, and keep what was read where that is wanted."""
-        for run in list(self._runs):
-            run.cancel()
+    def end_all(self) -> int:
+        """End all that is computed, as the server ends; returns how many were cut off."""
+        cut_off = list(self._runs)
+        for run in cut_off:
+            run.refuse(EndingError("the server ends; ask again when it is back"))
         if self._warming is not None:
             self._warming.cancel()
+        return len(cut_off)
+
+    async def close(self) -> None:
+        """End all that is computed, and keep what was read where that is wanted."""
+        self.end_all()
         await asyncio.to_thread(self._slots.threads.shutdown)
         if self._opening is not None:
             await asyncio.wait({self._opening})
+        await asyncio.to_thread(self.keep_caches)
+
+    def keep_caches(self) -> None:
+        """Keep what was read, where that is wanted."""
         if self._model is not None:
-            await asyncio.to_thread(_save, self._model)
+            _save(self._model)
 
 
 def _save(model: Model) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..errors import OptionError
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/*?#\s]+")
+_OPTIONS = {"max_body_bytes": "max-body", "max_tokens": "max-tokens"}  # as they are typed
 _HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:]+\]")
 
 LOOPBACK = "127.0.0.1"
@@ -54,13 +55,17 @@ class Settings:
     origins: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        names = ("slots", "max_body_bytes", "max_tokens", "max_seconds", "idle_seconds")
-        given = {name: getattr(self, name) for name in names}
-        wrong = [f"{name} {n}" for name, n in given.items() if n is not None and not n > 0]
+        above = ("slots", "max_body_bytes", "max_tokens", "max_seconds", "idle_seconds")
+        given = {name: getattr(self, name) for name in above}
+        wrong = [
+            f"{_OPTIONS.get(name, name)} {n}; expected a number above 0"
+            for name, n in given.items()
+            if n is not None and not n > 0
+        ]
         if self.queue < 0:
-            wrong.append(f"queue {self.queue}")
+            wrong.append(f"queue {self.queue}; expected 0 or more")
         if wrong:
-            raise OptionError(f"{', '.join(wrong)}; expected a number above 0")
+            raise OptionError(", ".join(wrong))
         for origin in self.origins:
             if not _ORIGIN.fullmatch(origin):
                 raise OptionError(f"origin {origin!r}; expected one such as http://localhost:3000")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
 import click
 
+from ...bundle import read_bundle
+from ...errors import OptionError
 from ..cli import chosen_bundle, model_options, opener, require_extra
-from ..settings import LOOPBACK, Settings
+from ..listening import listening
+from ..settings import Settings
 
 
 @click.command()
 @model_options
-@click.option("--tcp", type=click.IntRange(1, 2**16 - 1), help="A port, in place of the pipes.")
+@click.option("--tcp", type=int, help="A port on loopback, in place of the pipes.")
+@click.option("--stdio", is_flag=True, help="The pipes; there is no need to say so.")
 def lsp(
     bundle: Path | None,
     variant: str | None,
@@ -23,11 +28,12 @@ def lsp(
     prefill: str,
     caches: Path | None,
     tcp: int | None,
+    stdio: bool,
 ) -> None:
     """Complete at the cursor for editors that speak LSP 3.18.
 
     Editors start it themselves and talk to it through its standard input and output. Settings are
-    read from the section refactEdge; see the README.
+    read from the section refactEdge; runtime/serve/README.md lists them.
 
     \b
     Examples:
@@ -35,15 +41,34 @@ def lsp(
       refact-edge lsp bundle --tcp 2087
     """
     require_extra("lsp", "pygls", "lsprotocol")
+    if stdio and tcp is not None:
+        raise OptionError("--stdio and --tcp exclude each other; give one")
+    if tcp is None and sys.stdin is None:
+        raise OptionError("standard input is closed; an editor talks through it")
     bundle = chosen_bundle(bundle)
+    by_hand = tcp is not None or sys.stdin.isatty()
+    if by_hand:  # an editor shows what is wrong to its user, later
+        read_bundle(bundle)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
     from .server import create_server
 
     server = create_server(
         opener(bundle, variant, device, threads, prefill, caches), Settings(slots=1)
     )
-    if tcp is None:
-        server.start_io()
+    if tcp is not None:
+        with listening(tcp, None, "--tcp") as (listener, address):
+            place = address.removeprefix("http://")
+            click.echo(f"waiting for one editor at {place}; Ctrl-C ends it", err=True)
+            server.run_tcp(listener)
     else:
-        click.echo(f"waiting for one editor at {LOOPBACK}:{tcp}; Ctrl-C ends it", err=True)
-        server.start_tcp(LOOPBACK, tcp)
+        if by_hand:
+            click.echo("speaks LSP on its standard input, to an editor; Ctrl-C ends it", err=True)
+        server.start_io()
+    server.keep_caches()
+    _leave(0 if server.ended or by_hand else 1)
+
+
+def _leave(code: int) -> None:
+    """End at once: a thread may wait for standard input, and Python would wait for the thread."""
+    sys.stderr.flush()
+    os._exit(code)

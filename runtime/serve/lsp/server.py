@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import aclosing
@@ -11,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lsprotocol import types as lsp
+from pygls.io_ import run_async
 from pygls.lsp.server import LanguageServer
 
 from .... import __version__
@@ -60,6 +64,7 @@ class EdgeServer(LanguageServer):
         self.preferences = Preferences()
         self.statistics = Statistics()
         self._told = ""
+        self.ended = False  # as an editor asks for it
         self.given: Any = None  # settings that came with the first message
         self.opened: OrderedDict[str, None] = OrderedDict()  # documents, latest last
         self._make: Callable[[], Service] = lambda: Service(open_model, settings)
@@ -110,12 +115,49 @@ class EdgeServer(LanguageServer):
         documents = map(self.workspace.get_text_document, others[: self.preferences.open_files])
         return [(name_of(document.uri), document.source) for document in documents]
 
-    async def close(self) -> None:
-        """End what is computed."""
+    def end_all(self) -> None:
+        """End what is computed, as an editor asked for the end."""
+        self.ended = True
         for task in list(self._tasks):
             task.cancel()
         if self._service is not None:
-            await self._service.close()
+            self._service.end_all()
+
+    def keep_caches(self) -> None:
+        """Keep what was read, where that is wanted."""
+        if self._service is not None:
+            self._service.keep_caches()
+
+    def shutdown(self) -> None:
+        """Stop without waiting for who reads standard input, which may never say any more."""
+        if self._stop_event is not None:
+            self._stop_event.set()
+        if self._thread_pool is not None:
+            self._thread_pool.shutdown(wait=False, cancel_futures=True)
+
+    def run_tcp(self, listener: socket.socket) -> None:
+        """Talk to the first editor that connects to a socket, and to no other."""
+        self._stop_event = stop = threading.Event()
+
+        async def talk() -> None:
+            first: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+            first = asyncio.get_running_loop().create_future()
+
+            def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                if first.done():
+                    writer.close()
+                else:
+                    first.set_result((reader, writer))
+
+            waiting = await asyncio.start_server(connected, sock=listener)
+            reader, writer = await first
+            waiting.close()
+            self.protocol.set_writer(writer)
+            with contextlib.suppress(ConnectionError):  # an editor may just leave
+                await run_async(stop, reader, self.protocol, logger, self.report_server_error)
+
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            asyncio.run(talk())
 
 
 def create_server(open_model: Callable[[], Model], settings: Settings) -> EdgeServer:
@@ -283,5 +325,5 @@ def _told(ls: EdgeServer, _: Any = None) -> dict[str, int]:
     return asdict(ls.statistics)
 
 
-async def _shut_down(ls: EdgeServer, _: Any = None) -> None:
-    await ls.close()
+def _shut_down(ls: EdgeServer, _: Any = None) -> None:
+    ls.end_all()
