@@ -17,7 +17,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients
+.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native bench-native
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -83,6 +83,18 @@ bench-peers: $(READY) $(PEERS)/.ready $(PEERS)/.ready-openvino ## Speed and memo
 
 bench-serve: $(READY) ## What HTTP costs a lone user beside the library, at the full shape (1 GB of disk, 5 minutes)
 	@$(BIN)/python -m bench.serve $(ARGS)
+
+NATIVE := runtime/native
+CC ?= cc
+NATIVE_FLAGS := -O3 -std=c11 -Wall -Wextra -fPIC -fno-math-errno -fno-trapping-math -ffp-contract=fast
+
+native: $(NATIVE)/_edge.so ## Build the native step, an experiment (needs a C compiler)
+
+$(NATIVE)/_edge.so: $(wildcard $(NATIVE)/*.c $(NATIVE)/*.h)
+	$(CC) $(NATIVE_FLAGS) -shared -o $@.new $(NATIVE)/*.c -lm -lpthread && mv $@.new $@
+
+bench-native: $(READY) native ## The native step beside onnxruntime's on BUNDLE
+	@$(BIN)/python -m bench.native $(BUNDLE)
 
 test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need Debian's packages: chromium for the playground, vim with llama.vim's requests
 	@command -v chromium >/dev/null || apt-get install -y -q chromium || echo "no chromium to be had: its tests are skipped"

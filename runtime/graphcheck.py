@@ -82,7 +82,13 @@ def check_graph(path: Path, data: Path) -> None:
             raise BundleError(f"{path} asks for bytes beyond the end of {data.name}; export again")
 
 
-def _fields(buffer: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(buffer: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Yield number and value of each field of a message.
+
+    Raises:
+        ValueError: when it is no message.
+
+    """
     at = 0
     while at < len(buffer):
         key, at = _varint(buffer, at)
@@ -119,33 +125,34 @@ def _varint(buffer: memoryview, at: int) -> tuple[int, int]:
             raise ValueError("number too long")
 
 
-def _messages(buffer: memoryview, number: int) -> Iterator[memoryview]:
-    for found, value in _fields(buffer):
+def messages(buffer: memoryview, number: int) -> Iterator[memoryview]:
+    """Yield the values of one field that are messages, texts or bytes."""
+    for found, value in fields(buffer):
         if found == number and isinstance(value, memoryview):
             yield value
 
 
 def _refuse(buffer: memoryview, numbers: dict[int, str]) -> None:
-    for number, _ in _fields(buffer):
+    for number, _ in fields(buffer):
         if number in numbers:
             raise ValueError(f"holds {numbers[number]}")
 
 
 def _read_model(model: memoryview, summary: GraphSummary) -> None:
     _refuse(model, {20: "training information", 25: "functions"})
-    graphs = list(_messages(model, 7))
+    graphs = list(messages(model, 7))
     if len(graphs) != 1:
         raise ValueError("no graph")
     _refuse(graphs[0], {15: "sparse tensors"})
-    for node in _messages(graphs[0], 1):
+    for node in messages(graphs[0], 1):
         _read_node(node, summary)
-    for tensor in _messages(graphs[0], 5):
+    for tensor in messages(graphs[0], 5):
         _read_tensor(tensor, summary)
 
 
 def _read_node(node: memoryview, summary: GraphSummary) -> None:
     operator = domain = ""
-    for number, value in _fields(node):
+    for number, value in fields(node):
         if not isinstance(value, memoryview):
             continue
         if number == 4:
@@ -154,16 +161,16 @@ def _read_node(node: memoryview, summary: GraphSummary) -> None:
             domain = str(value, "utf-8")
         elif number == 5:
             _refuse(value, {6: "a subgraph", 11: "subgraphs", 22: "sparse", 23: "sparse"})
-            for tensor in (*_messages(value, 5), *_messages(value, 10)):
+            for tensor in (*messages(value, 5), *messages(value, 10)):
                 _read_tensor(tensor, summary)
     summary.operators.add((domain, operator))
 
 
 def _read_tensor(tensor: memoryview, summary: GraphSummary) -> None:
     entries = {}
-    for entry in _messages(tensor, 13):
+    for entry in messages(tensor, 13):
         pair = {
-            number: bytes(value) for number, value in _fields(entry) if not isinstance(value, int)
+            number: bytes(value) for number, value in fields(entry) if not isinstance(value, int)
         }
         entries[str(pair.get(1, b""), "utf-8")] = str(pair.get(2, b""), "utf-8")
     if strange := entries.keys() - {"location", "offset", "length", "checksum"}:

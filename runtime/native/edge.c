@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rows.h"
+#include "rows.h" /* for half_to_float; each CPU's file has the rest */
 
 enum { ROWS_AT_ONCE = 32 };
 

@@ -43,7 +43,7 @@ static inline float exponential(float x) {
 }
 
 /* Layer norm without bias: (x - mean) / sqrt(variance + epsilon) * weight. */
-static void rows_norm(const float *x, const float *weight, float epsilon, int width, float *out) {
+static inline void rows_norm(const float *x, const float *weight, float epsilon, int width, float *out) {
   float sums[16] = {0}, squares[16] = {0};
   for (int i = 0; i + 16 <= width; i += 16)
     for (int l = 0; l < 16; l++) sums[l] += x[i + l];
@@ -61,7 +61,7 @@ static void rows_norm(const float *x, const float *weight, float epsilon, int wi
 }
 
 /* Round blocks to 8 bits by their largest value, to the nearest, halves to even. */
-static void rows_round(const float *x, int cols, int8_t *plain, int8_t *halves, float *scales,
+static inline void rows_round(const float *x, int cols, int8_t *plain, int8_t *halves, float *scales,
                        int32_t *sums) {
   for (int b = 0; b * BLOCK < cols; b++, x += BLOCK, plain += BLOCK, halves += BLOCK) {
     float tops[16] = {0}, top = 0;
@@ -97,7 +97,7 @@ static void rows_round(const float *x, int cols, int8_t *plain, int8_t *halves, 
 
    q [8][head_size] is scaled; scratch holds 8 * (position + 1 + head_size) floats; out [8][head_size].
    Heads are the vector: a key's number meets the same number of 8 queries. `heads` of them are real. */
-static void rows_attend(const float *q, const float *keys, const float *values, const float *slopes,
+static inline void rows_attend(const float *q, const float *keys, const float *values, const float *slopes,
                         int heads, int head_size, int position, float *scratch, float *out) {
   enum { H = HEADS_AT_ONCE, J = 4 };
   float *across = scratch, *scores = scratch + (long)H * head_size;
@@ -152,7 +152,7 @@ static void rows_attend(const float *q, const float *keys, const float *values, 
 }
 
 /* out = (silu(gate) * up) turned in pieces of turn_size; count is a multiple of that. */
-static void rows_gate(const float *gate, const float *up, const float *turn, int turn_size, int count,
+static inline void rows_gate(const float *gate, const float *up, const float *turn, int turn_size, int count,
                       float *out) {
   if (!turn) {
     for (int i = 0; i < count; i++) out[i] = gate[i] / (1.0f + exponential(-gate[i])) * up[i];

@@ -1,0 +1,251 @@
+"""A session without onnxruntime: int4's step in C, over the weights as they lie in the bundle.
+
+Nothing is laid out or copied: the file is mapped, and read as the step goes. Results do not depend
+on which tokens are evaluated together, to the last bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bundle import Bundle, engine_graph, weights_file
+from ..cache import Allocation, KvCache
+from ..cores import fast_cores
+from ..errors import BundleError, OptionError
+from ..graphcheck import check_graph
+from . import weights
+
+VARIANT = "int4"
+LIBRARY = Path(__file__).parent / "_edge.so"
+
+
+class CMatrix(ctypes.Structure):
+    """As `Matrix` in edge.h."""
+
+    _fields_ = (
+        ("codes", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        ("rows", ctypes.c_int32),
+        ("cols", ctypes.c_int32),
+        ("bits", ctypes.c_int32),
+    )
+
+
+class CLayer(ctypes.Structure):
+    """As `Layer` in edge.h."""
+
+    _fields_ = (
+        ("norm1", ctypes.c_void_p),
+        ("norm2", ctypes.c_void_p),
+        ("q", CMatrix),
+        ("kv", CMatrix),
+        ("out", CMatrix),
+        ("gate_up", CMatrix),
+        ("down", CMatrix),
+    )
+
+
+class CModel(ctypes.Structure):
+    """As `Model` in edge.h."""
+
+    _fields_ = (
+        ("layers", ctypes.c_int32),
+        ("heads", ctypes.c_int32),
+        ("head_size", ctypes.c_int32),
+        ("width", ctypes.c_int32),
+        ("hidden", ctypes.c_int32),
+        ("vocabulary", ctypes.c_int32),
+        ("context", ctypes.c_int32),
+        ("turn_size", ctypes.c_int32),
+        ("epsilon", ctypes.c_float),
+        ("slopes", ctypes.c_void_p),
+        ("turn", ctypes.c_void_p),
+        ("norm", ctypes.c_void_p),
+        ("embedding", CMatrix),
+        ("head", CMatrix),
+        ("blocks", ctypes.POINTER(CLayer)),
+    )
+
+
+def open_library(path: Path = LIBRARY) -> ctypes.CDLL:
+    """Load the library and say what its functions take.
+
+    Raises:
+        OptionError: when it is not there; says how to make it.
+
+    """
+    if not path.is_file():
+        raise OptionError(f"{path} is not there; build it in a checkout with: make native")
+    library = ctypes.CDLL(str(path))
+    pointer, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
+    library.edge_open.restype = pointer
+    library.edge_open.argtypes = [ctypes.POINTER(CModel), number, text]
+    library.edge_cpu.restype, library.edge_cpu.argtypes = text, [pointer]
+    library.edge_step.restype = number
+    library.edge_step.argtypes = [pointer, pointer, number, number, pointer, number, pointer]
+    library.edge_close.argtypes = [pointer]
+    library.edge_product.restype = number
+    library.edge_product.argtypes = [text, ctypes.POINTER(CMatrix), pointer, number, pointer]
+    return library
+
+
+class NativeSession:
+    """As `session.Session`, for int4 on a CPU. Several threads may use it, and take turns."""
+
+    device = "cpu"
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        threads: int | None = None,
+        cpu: str | None = None,
+        library: Path = LIBRARY,
+    ) -> None:
+        """Map a bundle that was verified; `cpu` names one of the ways to compute.
+
+        Raises:
+            BundleError: when its graph is not the step that the library takes.
+            OptionError: when there is no library, or this CPU cannot do what `cpu` names.
+
+        """
+        self.sizes = bundle.sizes
+        self._library = open_library(library)
+        graph_path = bundle.path / engine_graph(VARIANT)
+        data_path = bundle.path / weights_file(VARIANT)
+        check_graph(graph_path, data_path)
+        self._data = np.memmap(data_path, np.uint8, mode="r")
+        self._held: list[object] = []  # what the library points at
+        self._lock = threading.Lock()
+        self._model = self._describe(weights.read_graph(graph_path))
+        name = None if cpu is None else cpu.encode()
+        self._edge = self._library.edge_open(
+            ctypes.byref(self._model), threads or fast_cores() or 1, name
+        )
+        if not self._edge:
+            raise OptionError(f"this CPU cannot compute as {cpu!r}, or memory ran out")
+
+    @property
+    def cpu(self) -> str:
+        """The way in which it computes."""
+        return str(self._library.edge_cpu(self._edge), "ascii")
+
+    def close(self) -> None:
+        """End its threads and give back its memory."""
+        edge, self._edge = self._edge, None
+        if edge:
+            self._library.edge_close(edge)
+
+    def new_cache(self) -> KvCache:
+        """Return an empty cache."""
+
+        def allocate(shape: tuple[int, ...]) -> Allocation:
+            array = np.zeros(shape, np.float32)  # untouched pages cost no memory
+            return Allocation(array.ctypes.data, array)
+
+        return KvCache.allocate(self.sizes, np.dtype(np.float32), allocate, lazy=True)
+
+    def step(
+        self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
+    ) -> npt.NDArray[np.float32]:
+        """Run `ids` [T] after the tokens in `cache` and return the last `keep` logits [keep, V]."""
+        cache.check_room(len(ids))
+        ids = np.ascontiguousarray(ids, np.int64)
+        if not 0 < keep <= len(ids):
+            raise ValueError(f"keep {keep} of {len(ids)} tokens")
+        if int(ids.min()) < 0 or int(ids.max()) >= self.sizes.vocabulary:
+            raise ValueError(f"ids {ids}; expected some from 0 to {self.sizes.vocabulary - 1}")
+        logits = np.empty((keep, self.sizes.vocabulary), np.float32)
+        buffers = (ctypes.c_void_p * len(cache.pointers))(*cache.pointers)
+        with self._lock:
+            done = self._library.edge_step(
+                self._edge,
+                ids.ctypes.data,
+                len(ids),
+                len(cache.ids),
+                buffers,
+                keep,
+                logits.ctypes.data,
+            )
+        if not done:
+            raise MemoryError("the native step")
+        cache.ids.extend(ids.tolist())
+        return logits
+
+    def _describe(self, graph: weights.Graph) -> CModel:
+        """Return the model as the library sees it: pointers into the mapped file."""
+        sizes, turn = self.sizes, weights.turn(graph)
+        weights.check_operators(graph, sizes, turned=turn is not None)
+        layers = (CLayer * sizes.layers)(*(self._layer(graph, i) for i in range(sizes.layers)))
+        turned = np.frombuffer(turn.raw if turn else b"", np.float32)
+        slopes = np.array(alibi_slopes(sizes.heads), np.float32)
+        self._held += [turned, slopes, layers]
+        hidden = layers[0].down.cols
+        turn_size = turn.dims[0] if turn else 0
+        if turn_size > BIGGEST_TURN or (turn_size and hidden % turn_size) or hidden % weights.BLOCK:
+            raise BundleError(f"{hidden} values turned by {turn_size}; runs on onnxruntime only")
+        return CModel(
+            layers=sizes.layers,
+            heads=sizes.heads,
+            head_size=sizes.head_size,
+            width=sizes.width,
+            hidden=hidden,
+            vocabulary=sizes.vocabulary,
+            context=sizes.context,
+            turn_size=turn_size,
+            epsilon=next(iter(graph.epsilons)),
+            slopes=slopes.ctypes.data,
+            turn=turned.ctypes.data if turn else None,
+            norm=self._vector(graph, "ln_f.weight"),
+            embedding=self._matrix(graph, "transformer.wte.weight", sizes.vocabulary, sizes.width),
+            head=self._matrix(graph, "lm_head.weight", sizes.vocabulary, sizes.width),
+            blocks=layers,
+        )
+
+    def _layer(self, graph: weights.Graph, index: int) -> CLayer:
+        sizes, at = self.sizes, f"transformer.h.{index}"
+        inside = sizes.heads * sizes.head_size
+        down = weights.matrix(graph, f"{at}.mlp.c_proj.weight")
+        return CLayer(
+            norm1=self._vector(graph, f"{at}.ln_1.weight"),
+            norm2=self._vector(graph, f"{at}.ln_2.weight"),
+            q=self._matrix(graph, f"{at}.attn.q.weight", inside, sizes.width),
+            kv=self._matrix(graph, f"{at}.attn.kv.weight", 2 * sizes.head_size, sizes.width),
+            out=self._matrix(graph, f"{at}.attn.c_proj.weight", sizes.width, inside),
+            gate_up=self._matrix(
+                graph, f"{at}.mlp.gate_up_proj.weight", 2 * down.cols, sizes.width
+            ),
+            down=self._matrix(graph, f"{at}.mlp.c_proj.weight", sizes.width, down.cols),
+        )
+
+    def _matrix(self, graph: weights.Graph, name: str, rows: int, cols: int) -> CMatrix:
+        found = weights.matrix(graph, name)
+        if (found.rows, found.cols) != (rows, cols):
+            raise BundleError(
+                f"{name} is {found.rows} x {found.cols}, the native step takes {rows} x {cols}; "
+                "it runs on onnxruntime only"
+            )
+        start = self._data.ctypes.data
+        return CMatrix(
+            start + found.codes.offset, start + found.scales.offset, rows, cols, found.bits
+        )
+
+    def _vector(self, graph: weights.Graph, name: str) -> int:
+        start: int = self._data.ctypes.data
+        return start + weights.vector(graph, name, self.sizes.width).offset
+
+
+BIGGEST_TURN = 1024  # of which rows.h has room for one
+
+
+def alibi_slopes(heads: int) -> list[float]:
+    """Return ALiBi's slopes (Press et al. 2022), also for heads that are no power of two."""
+    whole = 2 ** (heads.bit_length() - 1)
+    slopes = [2 ** (-8 * (h + 1) / whole) for h in range(whole)]
+    between = [2 ** (-4 * (h + 1) / whole) for h in range(0, 2 * whole, 2)]
+    return [*slopes, *between][:heads]

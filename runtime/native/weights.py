@@ -1,0 +1,174 @@
+"""What the native step needs of a graph: its tensors by name, and proof that it is that step.
+
+The library knows one model. A graph is refused when its operators are not as often there as that
+model has them, or a weight has another name, shape or form.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+
+from ..bundle import Sizes
+from ..errors import BundleError
+from ..graphcheck import fields, messages
+
+BLOCK = 128
+_FLOAT, _HALF, _BYTES = 1, 10, 2  # element types of onnx.proto
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where a tensor lies: in the data file from `offset` on, or in the graph as `raw`."""
+
+    name: str
+    type: int
+    dims: tuple[int, ...]
+    offset: int
+    size: int  # bytes in the data file
+    raw: bytes
+
+    def holds(self, item_bytes: int) -> bool:
+        """Whether there are as many bytes as its dimensions say, of so many an item."""
+        return prod(self.dims) * item_bytes == (len(self.raw) or self.size)
+
+
+@dataclass
+class Graph:
+    """Tensors by name, how often each operator is there, and the norms' epsilon."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    operators: Counter[str] = field(default_factory=Counter)
+    epsilons: set[float] = field(default_factory=set)
+
+
+def read_graph(path: Path) -> Graph:
+    """Read a graph that was checked before (`graphcheck.check_graph`)."""
+    graph = Graph()
+    (found,) = messages(memoryview(path.read_bytes()), 7)
+    for node in messages(found, 1):
+        _read_node(node, graph)
+    for message in messages(found, 5):
+        tensor = _tensor(message)
+        graph.tensors[tensor.name] = tensor
+    return graph
+
+
+def _read_node(node: memoryview, graph: Graph) -> None:
+    for number, value in fields(node):
+        if isinstance(value, int):
+            continue
+        if number == 4:
+            graph.operators[str(value, "utf-8")] += 1
+        elif number == 5:
+            parts = dict(fields(value))
+            name, number_bits = parts.get(1), parts.get(2)
+            if isinstance(name, memoryview) and bytes(name) == b"epsilon":
+                assert isinstance(number_bits, memoryview)
+                graph.epsilons.add(struct.unpack("<f", number_bits)[0])
+
+
+def _tensor(message: memoryview) -> Tensor:
+    dims: list[int] = []
+    name, raw, kind, places = "", b"", 0, {}
+    for number, value in fields(message):
+        if number == 1 and isinstance(value, int):
+            dims.append(value)
+        elif number == 2 and isinstance(value, int):
+            kind = value
+        elif number == 8 and isinstance(value, memoryview):
+            name = str(value, "utf-8")
+        elif number == 9 and isinstance(value, memoryview):
+            raw = bytes(value)
+        elif number == 13 and isinstance(value, memoryview):
+            pair = dict(fields(value))
+            key, text = pair.get(1), pair.get(2)
+            if isinstance(key, memoryview) and isinstance(text, memoryview):
+                places[bytes(key)] = bytes(text)
+    offset, size = int(places.get(b"offset", b"0")), int(places.get(b"length", b"0"))
+    return Tensor(name, kind, tuple(dims), offset, size, raw)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A matrix of codes and scales: rows, columns and bits of a value."""
+
+    codes: Tensor
+    scales: Tensor
+    rows: int
+    cols: int
+    bits: int
+
+
+def check_operators(graph: Graph, sizes: Sizes, turned: bool) -> None:
+    """Make sure that the graph is the step that the library takes.
+
+    Raises:
+        BundleError: when it is another one.
+
+    """
+    layers = sizes.layers
+    expected = {
+        "MatMulNBits": 5 * layers + 1,
+        "LayerNormalization": 2 * layers + 1,
+        "FusedMatMul": 2 * layers,
+        "MatMul": (3 if turned else 2) * layers,
+        "Softmax": layers,
+        "Sigmoid": layers,
+        "GatherBlockQuantized": 1,
+    }
+    for name, number in expected.items():
+        if graph.operators[name] != number:
+            raise BundleError(
+                f"the graph has {graph.operators[name]} {name}, the native step {number}; "
+                "it runs on onnxruntime only"
+            )
+    if len(graph.epsilons) != 1:
+        raise BundleError("the graph's norms differ; it runs on onnxruntime only")
+
+
+def matrix(graph: Graph, name: str) -> Found:
+    """Return a quantized matrix.
+
+    Raises:
+        BundleError: when it is not there, or not of 4 or 8 bits in blocks of 128.
+
+    """
+    codes = graph.tensors.get(f"{name}.codes")
+    scales = graph.tensors.get(f"{name}.scales")
+    if codes is None or scales is None or (codes.type, scales.type) != (_BYTES, _HALF):
+        raise BundleError(f"the graph has no quantized {name}; it runs on onnxruntime only")
+    rows, blocks = scales.dims if len(scales.dims) == 2 else (0, 0)
+    values = rows * blocks * BLOCK
+    bits, rest = divmod(8 * prod(codes.dims), values) if values else (0, 0)
+    if rest or bits not in (4, 8) or not (codes.holds(1) and scales.holds(2)):
+        raise BundleError(f"{name} is in other blocks than of 128; it runs on onnxruntime only")
+    return Found(codes, scales, rows, blocks * BLOCK, bits)
+
+
+def vector(graph: Graph, name: str, length: int) -> Tensor:
+    """Return a vector of floats.
+
+    Raises:
+        BundleError: when it is not there or has another length.
+
+    """
+    found = graph.tensors.get(name)
+    whole = found is not None and found.holds(4) and not found.raw
+    if found is None or (found.type, found.dims) != (_FLOAT, (length,)) or not whole:
+        raise BundleError(f"the graph has no {name} of {length}; it runs on onnxruntime only")
+    return found
+
+
+def turn(graph: Graph) -> Tensor | None:
+    """Return the square matrix in the graph that values are turned by, if there is one."""
+    square = [
+        tensor
+        for tensor in graph.tensors.values()
+        if tensor.raw and tensor.type == _FLOAT and len(tensor.dims) == 2
+        and tensor.dims[0] == tensor.dims[1] > 1 and tensor.holds(4)
+    ]  # fmt: skip
+    return square[0] if len(square) == 1 else None
