@@ -199,6 +199,8 @@ class _Judging:
         """Run it with a model's samples."""
         preset, seed = self.preset, self.asked.seed
         sampling = Sampling(preset.temperature, preset.top_k, preset.top_p)
+        if self.asked.max_tokens < 1:
+            raise OptionError(f"max_tokens {self.asked.max_tokens}; expected 1 or more")
         most = min(self.asked.max_tokens, model.context_tokens // 2)
         drawn = {name: getattr(sampling, name) for name in _DRAWN}
         settings = {**_identity(model), "form": preset.form, **drawn, "seed": seed}

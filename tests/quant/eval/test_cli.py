@@ -214,7 +214,7 @@ MISTAKES: list[tuple[tuple[object, ...], str]] = [
     (("humaneval", "FILE", "--form", "fim"), "form 'fim'; expected one of: ltr, spm, psm, chat"),
     (("humaneval", "FILE", "--max-tokens", 0), "max_tokens 0; expected 1"),
     (("humaneval", "FILE", "--timeout", 0), "timeout 0; expected over 0"),
-    (("humaneval", "FILE", "--temperature", -1), "temperature -1.0; expected 0 or more"),
+    (("humaneval", "FILE", "--temperature", -1), "temperature -1.0; expected 0 to 100"),
     (("humaneval", "FILE", "--variant", "int9"), "no variant 'int9'; it has: "),
     (("humaneval", "FILE", "--compare", "int4", "int9"), "no variant 'int9'; it has: "),
     (("humaneval", "FILE", "--compare", "int4", "int4"), "names int4 twice"),
