@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from .run import Run
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from .http import Call
 
 logger = logging.getLogger("refact_edge.serve")
+
+
+_POLLED = ("/health", "/v1/health", "/metrics")
 
 
 class JsonFormatter(logging.Formatter):
@@ -32,7 +36,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_request(call: Call, path: str, status: int, run: Run | None) -> None:
-    """Write what was asked and how it went."""
+    """Write what was asked and how it went; not of who looks every second whether all is well."""
+    if path in _POLLED and status == HTTPStatus.OK:
+        return
     fields: dict[str, Any] = {
         "path": path,
         "status": status,

@@ -211,6 +211,7 @@ def test_the_log_is_json_without_text_unless_asked_for(tiny_bundle: Path) -> Non
         with _serve(tiny_bundle, "--port", 0, *more) as process:
             url = _url(_greeting(process))
             body = {"prompt": secret, "max_tokens": 2, "temperature": 0}
+            assert httpx.get(f"{url}/health").status_code == 200  # which is not worth a line
             new = httpx.post(f"{url}/v1/completions", json=body).json()["usage"]
             process.send_signal(signal.SIGINT)
             _, logs[" ".join(more)] = process.communicate(timeout=20)
