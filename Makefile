@@ -96,7 +96,7 @@ $(NATIVE)/_edge.so: $(wildcard $(NATIVE)/*.c $(NATIVE)/*.h)
 bench-native: $(READY) native ## The native step beside onnxruntime's on BUNDLE
 	@$(BIN)/python -m bench.native $(BUNDLE)
 
-test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need Debian's packages: chromium for the playground, vim with llama.vim's requests
+test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need Debian's packages: chromium for the playground, beside the other clients' tests
 	@command -v chromium >/dev/null || apt-get install -y -q chromium || echo "no chromium to be had: its tests are skipped"
 	@$(INSTALL) playwright
 	$(BIN)/python -m pytest tests/runtime/serve/test_playground.py tests/runtime/serve/test_clients.py

@@ -77,7 +77,7 @@ class Asked:
         """Open the bundle that was named, or the demo's, and say so."""
         bundle = self.bundle
         if bundle is None:
-            bundle = _demo_bundle()
+            bundle = demo_bundle()
             click.echo("using the demo bundle, a toy model; name another with --bundle", err=True)
         return load(
             bundle,
@@ -278,7 +278,7 @@ def info(bundle: Path | None, as_json: bool) -> None:
       refact-edge info bundle
       refact-edge info --json
     """
-    path = bundle or _demo_bundle()
+    path = bundle or demo_bundle()
     opened = read_bundle(path)
     if as_json:
         click.echo(json.dumps({**asdict(opened), "path": str(path)}, indent=2))
@@ -307,7 +307,7 @@ def warm(bundle: Path | None, variant: str | None, clear: bool) -> None:
         freed = prepack.clear()
         click.echo(f"{prepack.cache_folder()}: {freed / 1e6:.0f} MB freed")
         return
-    opened = read_bundle(bundle or _demo_bundle())
+    opened = read_bundle(bundle or demo_bundle())
     for name in required_variants(opened, variant or best_variant(opened, "cpu")):
         folder = prepack.make(opened, name)
         size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
@@ -375,7 +375,13 @@ def _read(path: Path) -> str:
         raise PromptError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _demo_bundle() -> Path:
+def demo_bundle() -> Path:
+    """Return the bundle that is used when none is named.
+
+    Raises:
+        BundleError: when it is not there.
+
+    """
     if not default_bundle().exists():
         raise BundleError("no bundle was named and there is no demo bundle; make it: make demo")
     return default_bundle()

@@ -52,8 +52,9 @@ def import_onnxruntime() -> ModuleType:
 
 
 # How long a thread spins before it sleeps; onnxruntime's own second of it takes a busy core's time
-# from whoever has work. Steps of the 1.6B shape take as long as with it on idle cores and three
-# quarters as long beside a busy one. Versions that do not know the setting leave it aside.
+# from whoever has work. Steps of the 1.6B shape take about as long as with it on idle cores and 0.6
+# to 0.75 as long beside a busy one (`python -m bench.busy`). Versions that do not know the setting
+# leave it aside.
 SPIN_US = "10"
 
 

@@ -1,6 +1,6 @@
 /* Threads that work on one thing at a time, item by item.
 
-   A thread that finds nothing spins for some microseconds and then sleeps, so that a core which is
+   A thread that finds nothing looks some thousand times more and then sleeps, so that a core which is
    busy with other work is not fought over. */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..bundle import default_bundle, read_bundle
-from ..errors import BundleError, MissingExtraError, OptionError
+from ..cli import demo_bundle
+from ..errors import MissingExtraError, OptionError
 from ..load import PREFILL, load
 from ..model import Model
 from .listening import listening
@@ -165,10 +166,9 @@ def chosen_bundle(bundle: Path | None) -> Path:
     """
     if bundle is not None:
         return bundle
-    if not default_bundle().exists():
-        raise BundleError("no bundle was named and there is no demo bundle; make it: make demo")
+    found = demo_bundle()
     click.echo("using the demo bundle, a toy model; name another", err=True)
-    return default_bundle()
+    return found
 
 
 def opener(

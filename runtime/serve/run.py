@@ -31,8 +31,8 @@ class Slots:
     def __init__(self, number: int) -> None:
         """Have `number` slots, and a thread for each."""
         self.taken = 0
+        self.threads = ThreadPoolExecutor(number, "generate")
         self._free = asyncio.Semaphore(number)
-        self._threads = ThreadPoolExecutor(number, "generate")
 
     def queue(self) -> asyncio.Future[bool]:
         """Return what is done when a slot is free for its caller."""
@@ -53,11 +53,6 @@ class Slots:
         self.taken -= 1
         self._free.release()
 
-    @property
-    def threads(self) -> ThreadPoolExecutor:
-        """As many threads as slots."""
-        return self._threads
-
 
 class Run:
     """Streams of one request, computed one after the other. Iterate once, for their pieces."""
@@ -70,13 +65,18 @@ class Run:
         self.expired = False
         self._why: Exception | None = None  # it was ended from outside
         self.asked_s = time.monotonic()  # these are readings of the clock
-        self.begun_s = self.first_s = self.ended_s = 0.0
+        self.begun_s = self.ended_s = 0.0
         self._first: dict[int, float] = {}
         self._ended: dict[int, float] = {}
         self._token, self._slots, self._limit_s = token, slots, limit_s
         self._pieces: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue()
         self._waiting: asyncio.Future[bool] | None = None
         self._iterator: AsyncGenerator[Piece] | None = None
+
+    @property
+    def first_s(self) -> float:
+        """When the first text of all was there; 0 while there was none."""
+        return self._first.get(0, 0.0)
 
     def finish(self, index: int) -> str:
         """Return why a stream ended: as `Stream.finish`, but for the time limit of all."""
@@ -125,7 +125,6 @@ class Run:
                     raise piece
                 if self._why is not None:
                     raise self._why
-                self.first_s = self.first_s or piece.at_s
                 self._first.setdefault(piece.index, piece.at_s)
                 if piece.ended:
                     self._ended[piece.index] = piece.at_s

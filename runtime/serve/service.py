@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -60,7 +61,8 @@ class Service:
         self._slots = Slots(settings.slots)
         self._asked = self._warms = 0
         self._runs: set[Run] = set()
-        self._latest: dict[str, Run] = {}
+        self._latest: dict[str, tuple[int, Run]] = {}  # of each named client, by arrival
+        self._arrivals = itertools.count()
         self._warming: CancelToken | None = None
         self._used_s = time.monotonic()
 
@@ -133,27 +135,35 @@ class Service:
         self.kept_s = self.settings.idle_seconds if kept_s == UNSAID else kept_s
         run = None
         try:
-            run = await self._new_run(asks, client)
+            run = await self._new_run(asks, client, next(self._arrivals))
             yield run
         finally:
             if run is not None:
                 await run.end()
                 self._runs.discard(run)
-                if self._latest.get(client) is run:
+                if client in self._latest and self._latest[client][1] is run:
                     del self._latest[client]
             self._asked -= 1
             self._used_s = time.monotonic()
 
-    async def _new_run(self, asks: Sequence[Ask], client: str) -> Run:
+    async def _new_run(self, asks: Sequence[Ask], client: str, arrival: int) -> Run:
         model, token = await self.model(), CancelToken()
         streams = await asyncio.to_thread(lambda: [ask(model, token) for ask in asks])
         run = Run(streams, token, self._slots, self.settings.max_seconds)
         if client:
-            if (older := self._latest.get(client)) is not None:
-                older.refuse(ReplacedError("replaced by a newer request of the same client"))
-            self._latest[client] = run
+            self._replace(client, arrival, run)
         self._runs.add(run)
         return run
+
+    def _replace(self, client: str, arrival: int, run: Run) -> None:
+        """End the client's older run; that is this one, when a newer one was quicker to begin."""
+        why = ReplacedError("replaced by a newer request of the same client")
+        latest, other = self._latest.get(client, (-1, None))
+        if latest > arrival:
+            raise why
+        if other is not None:
+            other.refuse(why)
+        self._latest[client] = arrival, run
 
     async def warm(self, warm: Warm) -> Usage:
         """Read ahead, in place of what else is read ahead; gives way to any request."""

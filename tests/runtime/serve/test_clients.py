@@ -24,6 +24,12 @@ def client(server: Served) -> Iterator[openai.OpenAI]:
         yield found
 
 
+@pytest.fixture
+def ollama_client(server: Served) -> Iterator[ollama.Client]:
+    with ollama.Client(host=server.url) as found:
+        yield found
+
+
 def test_openai_completes_and_fills(server: Served, client: openai.OpenAI) -> None:
     asked = {"model": "tiny", "max_tokens": 8, "temperature": 0}
     found = client.completions.create(prompt=PREFIX, suffix=SUFFIX, **asked)  # type: ignore[call-overload]
@@ -67,12 +73,10 @@ def test_openai_understands_mistakes(client: openai.OpenAI) -> None:
         client.files.list()
 
 
-def test_ollama_generates_chats_and_looks_around(server: Served) -> None:
-    with ollama.Client(host=server.url) as client:
-        _look_around(server, client)
-
-
-def _look_around(server: Served, client: ollama.Client) -> None:
+def test_ollama_generates_chats_and_looks_around(
+    server: Served, ollama_client: ollama.Client
+) -> None:
+    client = ollama_client
     options = {"temperature": 0, "num_predict": 8}
     found = client.generate("tiny", PREFIX, suffix=SUFFIX, options=options)
     text = "".join(server.model.complete(PREFIX, SUFFIX, max_tokens=8, stop=[], sampling=GREEDY))

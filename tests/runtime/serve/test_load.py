@@ -16,7 +16,7 @@ import httpx
 import pytest
 from served import events
 
-CLIENTS, REQUESTS, WARM_UP, LEAVE = 8, 1000, 400, 0.15
+CLIENTS, REQUESTS, WARM_UP, LEAVE = 8, 1000, 1000, 0.15
 FILES = [f"def step_{i}(value):\n    total = {i}\n" * (1 + i % 5) for i in range(12)]
 
 

@@ -13,12 +13,12 @@ import pytest
 from served import Serve, Served, serving
 
 import refact_edge
-from refact_edge.runtime.errors import BundleError, OptionError
+from refact_edge.runtime.errors import BundleError, OptionError, ReplacedError
 from refact_edge.runtime.model import Model
 from refact_edge.runtime.serve.asking import Wanted, go_on
-from refact_edge.runtime.serve.service import Service
+from refact_edge.runtime.serve.service import Ask, Service
 from refact_edge.runtime.serve.settings import Settings
-from refact_edge.runtime.stream import CancelToken, Usage
+from refact_edge.runtime.stream import CancelToken, Stream, Usage
 
 LONG = {"prompt": "def add(a, b):\n" * 20, "max_tokens": 500, "temperature": 0}
 
@@ -322,3 +322,30 @@ def test_caches_that_cannot_be_kept_do_not_end_the_server(
         for _ in range(2):
             _wait(lambda: not served.service.loaded)
             assert served.post("/v1/completions", prompt="a", max_tokens=1).status_code == 200
+
+
+def test_the_one_that_came_later_wins_also_when_it_begins_sooner(tiny_bundle: Path) -> None:
+    settings = Settings()
+
+    def slow(model: Model, cancel: CancelToken) -> Stream:
+        time.sleep(0.3)
+        return model.generate("a", max_tokens=1, cancel=cancel)
+
+    async def work() -> None:
+        service = Service(_slowly_opened(tiny_bundle, [], 0), settings)
+        await service.model()
+
+        async def ask_and_read(ask: Ask) -> None:
+            async with service.run([ask], "me") as run:
+                async for _ in run:
+                    pass
+
+        older = asyncio.ensure_future(ask_and_read(slow))
+        await asyncio.sleep(0.05)
+        async with service.run([go_on("a", Wanted(max_tokens=1), settings)], "me") as newer:
+            with pytest.raises(ReplacedError):
+                await older
+            assert [piece.ended async for piece in newer][-1]
+        await service.close()
+
+    asyncio.run(work())
