@@ -90,12 +90,12 @@ def test_a_newer_request_of_a_client_takes_the_place_of_its_older_one(
             threads.append(_post(served, answers, "other"))
             _wait(lambda: served.service.running == 1)
         threads.append(_post(served, answers, "older", client="me"))
-        _wait(lambda: served.service.running + served.service.waiting == len(threads))
+        _wait(lambda: len(served.service._runs) == len(threads))
         threads.append(_post(served, answers, "newer", client="me"))
         if waiting:
             _wait(lambda: answers.get("older") == 409)
         else:
-            _wait(lambda: served.service.waiting == 1)
+            _wait(lambda: len(served.service._runs) == 2)
         slow.go_on.set()
         for thread in threads:
             thread.join()
