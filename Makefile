@@ -24,7 +24,7 @@ help: ## Print this list
 
 setup: $(READY) ## Make .venv with all that development needs (torch included, about 1.5 GB)
 
-$(LIGHT): pyproject.toml constraints.txt
+$(LIGHT): pyproject.toml setup.py constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; name one: make PYTHON=..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (a minute the first time) ..."
@@ -84,16 +84,10 @@ bench-peers: $(READY) $(PEERS)/.ready $(PEERS)/.ready-openvino ## Speed and memo
 bench-serve: $(READY) ## What HTTP costs a lone user beside the library, at the full shape (1 GB of disk, 5 minutes)
 	@$(BIN)/python -m bench.serve $(ARGS)
 
-NATIVE := runtime/native
-CC ?= cc
-NATIVE_FLAGS := -O3 -std=c11 -Wall -Wextra -fPIC -fno-math-errno -fno-trapping-math -ffp-contract=fast
+native: $(LIGHT) ## Build the native kernels anew, after a change to them (needs a C compiler)
+	@$(INSTALL) --no-deps -e . && touch $(LIGHT) $(READY)
 
-native: $(NATIVE)/_edge.so ## Build the native step, an experiment (needs a C compiler)
-
-$(NATIVE)/_edge.so: $(wildcard $(NATIVE)/*.c $(NATIVE)/*.h)
-	$(CC) $(NATIVE_FLAGS) -shared -o $@.new $(NATIVE)/*.c -lm -lpthread && mv $@.new $@
-
-bench-native: $(READY) native ## The native step beside onnxruntime's on BUNDLE
+bench-native: $(READY) ## The native step beside onnxruntime's on BUNDLE
 	@$(BIN)/python -m bench.native $(BUNDLE)
 
 test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need Debian's packages: chromium for the playground, beside the other clients' tests

@@ -217,17 +217,21 @@ def verify_files(bundle: Bundle, names: Iterable[str], *, hashes: bool = True) -
         raise BundleError(f"{bundle.path}: {'; '.join(wrong)}; copy or export the bundle again")
 
 
-def verify_variant(bundle: Bundle, variant: str, *, hashes: bool = True) -> None:
+def verify_variant(
+    bundle: Bundle, variant: str, *, hashes: bool = True, hash_weights: bool = True
+) -> None:
     """Check all that running `variant` will read: files, operators, external data.
 
-    The standard graph is not among it; see `verify_standard`.
+    The standard graph is not among it; see `verify_standard`. Without `hash_weights` the large file
+    alone is not hashed.
 
     Raises:
         BundleError: see `verify_files` and `graphcheck.check_graph`.
 
     """
     weights = weights_file(variant)
-    verify_files(bundle, [TOKENIZER, engine_graph(variant), weights], hashes=hashes)
+    verify_files(bundle, [TOKENIZER, engine_graph(variant)], hashes=hashes)
+    verify_files(bundle, [weights], hashes=hashes and hash_weights)
     check_graph(bundle.path / engine_graph(variant), bundle.path / weights)
 
 

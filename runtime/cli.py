@@ -15,15 +15,17 @@ from typing import Any
 
 import click
 
-from . import prepack
+from . import checked, prepack
 from .bundle import default_bundle, read_bundle
 from .cursor import decode_text, split_at, split_marker
 from .describe import describe
 from .doctor import examine
 from .endings import Endings
 from .errors import BundleError, OptionError, PromptError, RefactEdgeError
-from .load import PREFILL, best_variant, load, required_variants
+from .load import ENGINES, PREFILL, best_variant, load, required_variants
 from .model import Model
+from .native.library import why_not
+from .native.session import VARIANT as NATIVE_VARIANT
 from .sampling import Sampling
 from .stream import Stream
 
@@ -61,6 +63,7 @@ class Asked:
     variant: str | None
     device: str
     threads: int | None
+    engine: str
     prefill: str
     caches: Path | None
     max_tokens: int | None
@@ -84,6 +87,7 @@ class Asked:
             variant=self.variant,
             device=self.device,
             threads=self.threads,
+            engine=self.engine,
             prefill=self.prefill,
             caches=self.caches,
         )
@@ -100,6 +104,9 @@ class Asked:
         )
 
 
+engine_option = click.option(
+    "--engine", default=ENGINES[0], help="What computes int4 on a CPU: native, onnxruntime or auto."
+)
 _OPTIONS = (
     click.option("--bundle", type=_PATH, help="The bundle's folder; the demo's by default."),
     click.option(
@@ -108,8 +115,9 @@ _OPTIONS = (
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
+    engine_option,
     click.option(
-        "--prefill", default=PREFILL[0], help="What reads prompts: onnxruntime or openvino (int4)."
+        "--prefill", default=PREFILL[0], help="What reads prompts: the same or openvino (int4)."
     ),
     click.option(
         "--caches", type=_PATH, help="A folder that keeps what was read (your text) for next time."
@@ -290,12 +298,14 @@ def info(bundle: Path | None, as_json: bool) -> None:
 @cli.command()
 @click.argument("bundle", type=_PATH, required=False)
 @click.option("--variant", help="The best for a CPU by default; hybrid for int8 and int4.")
-@click.option("--clear", is_flag=True, help="Remove all copies, of whatever bundle.")
-def warm(bundle: Path | None, variant: str | None, clear: bool) -> None:
-    """Keep a copy of BUNDLE that opens at once, in your cache folder.
+@engine_option
+@click.option("--clear", is_flag=True, help="Remove all that it left, of whatever bundle.")
+def warm(bundle: Path | None, variant: str | None, engine: str, clear: bool) -> None:
+    """Have BUNDLE open at once from now on, by what is kept in your cache folder.
 
-    It is laid out for this CPU and this onnxruntime, takes twice the space of the weights, and is
-    found by itself. REFACT_EDGE_CACHE names another folder.
+    For the native kernels that is a note that its files were hashed. For onnxruntime it is a copy
+    that is laid out for this CPU and this onnxruntime, and takes twice the space of the weights.
+    Either is found by itself. REFACT_EDGE_CACHE names another folder.
 
     \b
     Examples:
@@ -309,6 +319,9 @@ def warm(bundle: Path | None, variant: str | None, clear: bool) -> None:
         return
     opened = read_bundle(bundle or demo_bundle())
     for name in required_variants(opened, variant or best_variant(opened, "cpu")):
+        if name == NATIVE_VARIANT and engine != "onnxruntime" and not why_not():
+            click.echo(f"{name}: hashed, as is noted in {checked.note(opened, name).parent}")
+            continue
         folder = prepack.make(opened, name)
         size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
         click.echo(f"{name}: {size:.0f} MB in {folder}")

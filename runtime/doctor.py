@@ -12,6 +12,7 @@ from pathlib import Path
 from .bundle import read_bundle, verify_files, verify_standard, verify_variant
 from .cpu import cpu_summary
 from .errors import MissingExtraError, RefactEdgeError
+from .native.library import FAILED, opened, why_not
 from .session import import_onnxruntime
 
 _WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
@@ -37,6 +38,7 @@ def examine(bundle: Path | None) -> list[Finding]:
         _wheels(),
         Finding("openvino, optional", _version("openvino")),
         Finding("cpu", cpu_summary()),
+        _int4(),
     ]
     try:
         onnxruntime = import_onnxruntime()
@@ -69,6 +71,15 @@ def _wheels() -> Finding:
             "then install one"
         )
     return Finding("onnxruntime wheels", ", ".join(found) or "none", problem)
+
+
+def _int4() -> Finding:
+    """Say what computes int4 on this CPU, and why it is not the native kernels."""
+    reason = why_not()
+    if not reason:
+        return Finding("int4 on this cpu", f"native kernels ({opened().best})")
+    problem = reason if FAILED in reason else ""
+    return Finding("int4 on this cpu", f"onnxruntime: {reason}", problem)
 
 
 def _telemetry(imported_before: bool, value_before: str | None) -> Finding:

@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .bundle import Sizes
 from .cache import KvCache
-from .session import Session
 
 NAME = "hybrid"
 READER, WRITER = "int8", "int4"
@@ -27,6 +27,11 @@ READ_TOKENS = 24
 class Reader(Protocol):
     """What is needed of the session that reads."""
 
+    @property
+    def engine(self) -> str:
+        """What computes, in words."""
+        ...
+
     def step(
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
     ) -> npt.NDArray[np.float32]:
@@ -34,10 +39,25 @@ class Reader(Protocol):
         ...
 
 
+class Writer(Reader, Protocol):
+    """What is needed of the one that writes."""
+
+    sizes: Sizes
+
+    @property
+    def device(self) -> str:
+        """What it runs on: cpu or cuda."""
+        ...
+
+    def new_cache(self) -> KvCache:
+        """Return an empty cache."""
+        ...
+
+
 class Hybrid:
     """Runs long steps on one session and short ones on another; see `engine.Steps`."""
 
-    def __init__(self, reader: Reader, writer: Session) -> None:
+    def __init__(self, reader: Reader, writer: Writer) -> None:
         self.sizes = writer.sizes
         self._reader, self._writer = reader, writer
 
@@ -45,6 +65,11 @@ class Hybrid:
     def device(self) -> str:
         """The device both run on."""
         return self._writer.device
+
+    @property
+    def engine(self) -> str:
+        """What computes, in words."""
+        return f"{self._reader.engine} reads, {self._writer.engine} writes"
 
     def new_cache(self) -> KvCache:
         """Return an empty cache for one sequence, which both sessions fill."""

@@ -10,7 +10,7 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import hybrid, prepack
+from . import checked, hybrid, prepack
 from .bundle import (
     TOKENIZER,
     Bundle,
@@ -22,12 +22,19 @@ from .bundle import (
 )
 from .errors import BundleError, DeviceError, OptionError, RefactEdgeWarning
 from .model import Model
+from .native import library as native
+from .native.session import VARIANT as NATIVE_VARIANT
+from .native.session import NativeSession
+from .native.weights import OtherGraphError
 from .openvino_session import OpenVinoSession
 from .saved import Saved, make_folder, maker_of
 from .session import Session, SessionOptions, choose_device
 
-PREFILL = ("onnxruntime", "openvino")
+ENGINES = ("auto", "native", "onnxruntime")
+PREFILL = ("same", "openvino")
 OPENVINO_VARIANT = "int4"  # int8's operators are slow there
+
+OneSession = Session | NativeSession
 
 # What is taken when no variant is named. fp16 has no kernels on a CPU, int8 none on a GPU.
 PREFERENCE = {"cpu": ("int4", "int8", "fp32"), "cuda": ("fp16", "int4", "fp32", "int8")}
@@ -42,6 +49,7 @@ def load(
     hashes: bool = True,
     lookup: bool = True,
     prepacked: bool = True,
+    engine: str = ENGINES[0],
     prefill: str = PREFILL[0],
     caches: str | Path | None = None,
 ) -> Model:
@@ -56,17 +64,20 @@ def load(
         hashes: False skips the sha256 of the files (about a second a gigabyte), not their sizes.
         lookup: whether ids that followed the last ones before are tried as guesses: the same text,
             sooner.
-        prepacked: whether a copy made by `prepack` (the command `warm`) is opened, where there is
-            one; it takes no time to hash or to lay out.
-        prefill: what reads prompts: onnxruntime, or openvino, which is faster on some CPUs (see
-            bench/RESULTS.md), holds the weights a second time and takes longer to open.
+        prepacked: whether what the command `warm` left is used, where there is something: files
+            that it hashed are not hashed again, and a copy for onnxruntime is opened.
+        engine: what computes int4 on a CPU: native, which is this package's own kernels, or
+            onnxruntime, which computes all else. auto takes native where it is the faster one and
+            passes its self-test; `doctor` says which and why.
+        prefill: what reads prompts: the same engine, or openvino, which holds the weights a second
+            time and takes longer to open.
         caches: a folder in which `Model.save_caches` keeps what was read, and where it is found
             by the next process. It holds your text: it is for you alone.
 
     Raises:
         BundleError: when the bundle is missing, incomplete or altered.
-        OptionError: when the variant, the device or what reads is unknown, or do not go together,
-            or `caches` is no folder.
+        OptionError: when the variant, the device, the engine or what reads is unknown, or do not go
+            together, or `caches` is no folder.
         DeviceError: when cuda is asked for and cannot be used, as hybrid and openvino cannot.
         MissingExtraError: when no onnxruntime is installed, or no openvino that was asked for.
 
@@ -75,8 +86,12 @@ def load(
     name = variant or best_variant(opened, choose_device(device))
     if caches is not None:
         make_folder(Path(caches))  # before opening takes its time
-    how = _How(SessionOptions(device, threads), hashes, prepacked)
-    session: Session | hybrid.Hybrid
+    if engine not in ENGINES:
+        raise OptionError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")
+    how = _How(SessionOptions(device, threads), hashes, prepacked, engine)
+    if engine == "native" and name not in (NATIVE_VARIANT, hybrid.NAME):
+        raise OptionError(f"native kernels compute {NATIVE_VARIANT}, not {name}")
+    session: OneSession | hybrid.Hybrid
     if prefill == "openvino":
         name = variant or OPENVINO_VARIANT
         session = _open_with_openvino(opened, name, how)
@@ -97,7 +112,9 @@ def load(
         )
     saved = None
     if caches is not None:
-        saved = Saved(Path(caches), maker_of(opened, required_variants(opened, name)))
+        saved = Saved(
+            Path(caches), maker_of(opened, required_variants(opened, name), session.engine)
+        )
     return Model(opened, name, session, lookup=lookup, saved=saved)
 
 
@@ -126,13 +143,18 @@ class _How:
     options: SessionOptions
     hashes: bool
     prepacked: bool
+    engine: str
 
     def on_cpu(self) -> _How:
         return replace(self, options=replace(self.options, device="cpu"))
 
 
-def _open(bundle: Bundle, variant: str, how: _How) -> Session:
+def _open(bundle: Bundle, variant: str, how: _How) -> OneSession:
     kv_type = bundle.require_variant(variant).kv_type
+    if variant == NATIVE_VARIANT and how.engine != "onnxruntime":
+        session = _open_native(bundle, how)
+        if session is not None:
+            return session
     if how.prepacked and choose_device(how.options.device) == "cpu":
         copy = prepack.find(bundle, variant)
         if copy is not None:
@@ -143,6 +165,29 @@ def _open(bundle: Bundle, variant: str, how: _How) -> Session:
                 warnings.warn(f"not using a prepacked copy: {error}", RefactEdgeWarning, 3)
     verify_variant(bundle, variant, hashes=how.hashes)
     return Session(bundle.path / engine_graph(variant), bundle.sizes, kv_type, how.options)
+
+
+def _open_native(bundle: Bundle, how: _How) -> NativeSession | None:
+    """Return a session of our own kernels; None where onnxruntime is to be taken."""
+    must = how.engine == "native"
+    if choose_device(how.options.device) != "cpu":
+        if must:
+            raise OptionError("native kernels are for CPUs; take device cpu, or engine onnxruntime")
+        return None
+    if reason := native.why_not(slow=must):
+        if must:
+            raise OptionError(f"engine native cannot be had: {reason}")
+        if native.FAILED in reason:
+            warnings.warn(f"onnxruntime computes: {reason}", RefactEdgeWarning, stacklevel=4)
+        return None
+    noted = how.prepacked and checked.is_noted(bundle, NATIVE_VARIANT)
+    verify_variant(bundle, NATIVE_VARIANT, hashes=how.hashes, hash_weights=not noted)
+    try:
+        return NativeSession(bundle, threads=how.options.threads)
+    except OtherGraphError:
+        if must:
+            raise
+        return None
 
 
 def _open_hybrid(bundle: Bundle, how: _How) -> hybrid.Hybrid:

@@ -13,6 +13,7 @@ from .errors import BundleError, OptionError
 from .healing import Healing, Spellings
 from .hybrid import NAME as HYBRID
 from .hybrid import READER, WRITER, Hybrid
+from .native.session import NativeSession
 from .pace import Paced
 from .prefix import PrefixCache
 from .prompts import Layouts, Message, clean_messages
@@ -38,7 +39,7 @@ class Model:
         self,
         bundle: Bundle,
         variant: str,
-        session: Session | Hybrid,
+        session: Session | NativeSession | Hybrid,
         *,
         lookup: bool = True,
         saved: Saved | None = None,
@@ -71,6 +72,11 @@ class Model:
     def device(self) -> str:
         """The device it truly runs on: cpu or cuda."""
         return self.session.device
+
+    @property
+    def engine(self) -> str:
+        """What computes: native kernels or onnxruntime, and of which kind or version."""
+        return self.session.engine
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -90,6 +90,11 @@ class OpenVinoSession:
             for part in ("key", "value")
         ]
 
+    @property
+    def engine(self) -> str:
+        """What computes, in words."""
+        return f"openvino {self._openvino.__version__}"
+
     def step(
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
     ) -> npt.NDArray[np.float32]:

@@ -105,7 +105,7 @@ def clear() -> int:
 def _is_whole(bundle: Bundle, variant: str, folder: Path) -> bool:
     try:
         record = json.loads((folder / RECORD).read_text())
-        return _private(folder) and record == _expected(bundle, variant) | _found(folder)
+        return is_private(folder) and record == _expected(bundle, variant) | _found(folder)
     except (OSError, ValueError):
         return False
 
@@ -159,7 +159,7 @@ def _found(folder: Path) -> dict[str, Any]:
     }
 
 
-def _private(folder: Path) -> bool:
+def is_private(folder: Path) -> bool:
     """Whether nobody else can have put something into the folder."""
     if not hasattr(os, "getuid"):
         return True

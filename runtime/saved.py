@@ -31,10 +31,10 @@ _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.er
 _log = logging.getLogger(__name__)
 
 
-def maker_of(bundle: Bundle, variants: Sequence[str]) -> str:
-    """Return what tells rows of one model and its variants from all others."""
+def maker_of(bundle: Bundle, variants: Sequence[str], engine: str) -> str:
+    """Return what tells rows of one model, its variants and an engine from all others."""
     names = [name for one in variants for name in (engine_graph(one), weights_file(one))]
-    parts = [str(_FORMAT), *variants, *(bundle.files[name]["sha256"] for name in names)]
+    parts = [str(_FORMAT), engine, *variants, *(bundle.files[name]["sha256"] for name in names)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

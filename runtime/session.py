@@ -7,6 +7,7 @@ here, before the import, prevents it.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import warnings
 from collections.abc import Callable
@@ -87,6 +88,15 @@ class SessionOptions:
             raise OptionError(f"threads {self.threads}; expected 1 or more")
 
 
+def _has_cuda_library() -> bool:
+    """Whether the installed onnxruntime, if there is one, comes with its CUDA provider."""
+    found = importlib.util.find_spec("onnxruntime")
+    folders = (found.submodule_search_locations if found else None) or ()
+    return any(
+        next(Path(folder, "capi").glob("*onnxruntime_providers_cuda*"), None) for folder in folders
+    )
+
+
 def choose_device(device: str) -> str:
     """Turn auto, cpu or cuda into the device to try: cpu or cuda.
 
@@ -94,6 +104,8 @@ def choose_device(device: str) -> str:
         DeviceError: when cuda is asked for and the installed onnxruntime cannot offer it.
 
     """
+    if device != "cuda" and not _has_cuda_library():
+        return "cpu"  # without importing onnxruntime, which takes its time and may not be there
     providers = import_onnxruntime().get_available_providers()
     if device == "cuda" and _CUDA not in providers:
         raise DeviceError(
@@ -126,6 +138,11 @@ class Session:
             for part in ("key", "value")
         ]
         self._check_sizes()
+
+    @property
+    def engine(self) -> str:
+        """What computes, in words."""
+        return f"onnxruntime {self._ort.__version__}"
 
     @property
     def providers(self) -> list[str]:

@@ -41,7 +41,7 @@ INLINE void row4(const int count, const uint8_t *codes, const float *scales, int
     const __m256i c3 = _mm256_and_si256(_mm256_srli_epi16(w, 4), low);
     const __m256 scale = _mm256_broadcast_ss(scales + b);
     for (int c = 0; c < count; c++) {
-      const long at = (t + c) * blocks + b;
+      const long at = (long)b * x->apart + t + c;
       const __m256i *a = (const __m256i *)(x->halves + at * BLOCK);
       __m256i p = _mm256_maddubs_epi16(c0, _mm256_loadu_si256(a));
       __m256i q = _mm256_maddubs_epi16(c1, _mm256_loadu_si256(a + 1));
@@ -68,13 +68,13 @@ INLINE void row8(const int count, const uint8_t *codes, const float *scales, int
       __m256i w = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(codes + i)));
       w = _mm256_sub_epi16(w, high);
       for (int c = 0; c < count; c++) {
-        const int8_t *a = x->plain + ((t + c) * blocks + b) * BLOCK + i;
+        const int8_t *a = x->plain + ((long)b * x->apart + t + c) * BLOCK + i;
         const __m256i v = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)a));
         whole[c] = _mm256_add_epi32(whole[c], _mm256_madd_epi16(w, v));
       }
     }
     for (int c = 0; c < count; c++) {
-      const __m256 both = _mm256_set1_ps(scales[b] * x->scales[(t + c) * blocks + b]);
+      const __m256 both = _mm256_set1_ps(scales[b] * x->scales[(long)b * x->apart + t + c]);
       acc[c] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole[c]), both, acc[c]);
     }
   }
@@ -97,6 +97,10 @@ typedef void (*Row)(const uint8_t *, const float *, int, const Rounded *, long, 
   }
 ROW(4, 1) ROW(4, 2) ROW(4, 4) ROW(4, 8) ROW(8, 1) ROW(8, 2) ROW(8, 4)
 
+static void round32(const float *x, int cols, const Rounded *to, int t) {
+  rows_round(32, x, cols, to, t);
+}
+
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                     long stride, int add) {
   static const Row fours[] = {row4_8, row4_4, row4_2, row4_1};
@@ -104,7 +108,7 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
   static const int four_sizes[] = {8, 4, 2, 1}, eight_sizes[] = {4, 4, 2, 1};
   const Row *rows = w->bits == 4 ? fours : eights;
   const int *sizes = w->bits == 4 ? four_sizes : eight_sizes;
-  const int blocks = w->cols / BLOCK;
+  const int blocks = blocks_of(w->cols);
   const long bytes = (long)blocks * BLOCK * w->bits / 8;
   float scales[MOST_BLOCKS], sums[8];
   for (int n = n0; n < n1; n++) {
@@ -120,9 +124,9 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
   }
 }
 
-const Cpu cpu_avx2 = {"avx2", here, product, rows_norm, rows_round, rows_attend, rows_gate};
+const Cpu cpu_avx2 = {"avx2", 8, here, product, rows_norm, round32, rows_attend, rows_gate};
 #else
 #include "edge.h"
 static int here(void) { return 0; }
-const Cpu cpu_avx2 = {"avx2", here, 0, 0, 0, 0, 0};
+const Cpu cpu_avx2 = {"avx2", 1, here, 0, 0, 0, 0, 0};
 #endif

@@ -3,14 +3,18 @@
 
 static int anywhere(void) { return 1; }
 
+static void round_plain(const float *x, int cols, const Rounded *to, int t) {
+  rows_round(1, x, cols, to, t);
+}
+
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                     long stride, int add) {
-  const int blocks = w->cols / BLOCK, bytes = BLOCK * w->bits / 8;
+  const int blocks = blocks_of(w->cols), bytes = BLOCK * w->bits / 8;
   for (int n = n0; n < n1; n++)
     for (int t = 0; t < tokens; t++) {
       float sum = 0;
       for (int b = 0; b < blocks; b++) {
-        const long at = (long)t * blocks + b, row = (long)n * blocks + b;
+        const long at = (long)b * x->apart + t, row = (long)n * blocks + b;
         const uint8_t *codes = w->codes + row * bytes;
         const int8_t *values = x->plain + at * BLOCK;
         int32_t whole = 0;
@@ -26,5 +30,5 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
     }
 }
 
-const Cpu cpu_portable = {"portable", anywhere,   product,    rows_norm,
-                          rows_round, rows_attend, rows_gate};
+const Cpu cpu_portable = {"portable", 8,          anywhere,    product,
+                          rows_norm,  round_plain, rows_attend, rows_gate};

@@ -6,7 +6,7 @@
 
 #include "rows.h" /* for half_to_float; each CPU's file has the rest */
 
-enum { ROWS_AT_ONCE = 32 };
+enum { ROWS_AT_ONCE = 64 };
 
 struct Edge {
   Model model;
@@ -17,18 +17,40 @@ struct Edge {
   Rounded rounded;
 };
 
-static const Cpu *const CPUS[] = {&cpu_avx2, &cpu_portable};
+static const Cpu *const CPUS[] = {&cpu_amx, &cpu_avx512vnni, &cpu_avx2, &cpu_portable};
 
 static const Cpu *find_cpu(const char *name) {
   for (size_t i = 0; i < sizeof CPUS / sizeof *CPUS; i++)
-    if (CPUS[i]->here() && (!name || !strcmp(name, CPUS[i]->name))) return CPUS[i];
+    if (!strcmp(name, CPUS[i]->name) && CPUS[i]->here()) return CPUS[i];
   return NULL;
 }
 
 static int widest(const Model *m) { return m->hidden > m->width ? m->hidden : m->width; }
 
-static int padded_heads(const Model *m) {
-  return (m->heads + HEADS_AT_ONCE - 1) / HEADS_AT_ONCE * HEADS_AT_ONCE;
+static int head_groups(const Edge *e) {
+  return (e->model.heads + e->cpu->heads_at_once - 1) / e->cpu->heads_at_once;
+}
+
+/* Floats that attention needs beside each thread: a group's queries, and scores with all keys. */
+static long scratch_of(const Edge *e) {
+  return (long)e->cpu->heads_at_once * (e->model.context + e->model.head_size + 8);
+}
+
+static int32_t apart_of(int tokens) {
+  return (tokens + TOKENS_OF_ROOM - 1) / TOKENS_OF_ROOM * TOKENS_OF_ROOM;
+}
+
+static int make_rounded(Rounded *r, int tokens, int cols) {
+  const int32_t apart = apart_of(tokens);
+  const size_t blocks = (size_t)apart * (size_t)blocks_of(cols);
+  *r = (Rounded){apart, calloc(blocks, BLOCK), calloc(blocks, BLOCK), calloc(blocks, sizeof(float)),
+                 calloc(blocks, sizeof(int32_t))};
+  return r->plain && r->halves && r->scales && r->sums;
+}
+
+static void forget_rounded(Rounded *r) {
+  free(r->plain), free(r->halves), free(r->scales), free(r->sums);
+  *r = (Rounded){0};
 }
 
 static void forget_memory(Edge *e) {
@@ -37,8 +59,7 @@ static void forget_memory(Edge *e) {
     free(*all[i]);
     *all[i] = NULL;
   }
-  free(e->rounded.plain), free(e->rounded.halves), free(e->rounded.scales), free(e->rounded.sums);
-  e->rounded = (Rounded){0};
+  forget_rounded(&e->rounded);
   e->room = 0;
 }
 
@@ -46,8 +67,8 @@ static int make_room(Edge *e, int tokens) {
   if (tokens <= e->room) return 1;
   forget_memory(e);
   const Model *m = &e->model;
-  const size_t t = (size_t)tokens, size = sizeof(float), wide = (size_t)widest(m);
-  const size_t heads = (size_t)padded_heads(m) * (size_t)m->head_size;
+  const size_t t = (size_t)tokens, size = sizeof(float);
+  const size_t heads = (size_t)m->heads * (size_t)m->head_size;
   e->x = malloc(t * (size_t)m->width * size);
   e->normed = malloc(t * (size_t)m->width * size);
   e->q = malloc(t * heads * size);
@@ -55,12 +76,8 @@ static int make_room(Edge *e, int tokens) {
   e->attended = malloc(t * heads * size);
   e->gate_up = malloc(t * 2 * (size_t)m->hidden * size);
   e->gated = malloc(t * (size_t)m->hidden * size);
-  e->rounded.plain = malloc(t * wide);
-  e->rounded.halves = malloc(t * wide);
-  e->rounded.scales = malloc(t * (wide / BLOCK) * size);
-  e->rounded.sums = malloc(t * (wide / BLOCK) * sizeof(int32_t));
   if (!e->x || !e->normed || !e->q || !e->kv || !e->attended || !e->gate_up || !e->gated ||
-      !e->rounded.plain || !e->rounded.halves || !e->rounded.scales || !e->rounded.sums)
+      !make_rounded(&e->rounded, tokens, widest(m)))
     return 0;
   e->room = tokens;
   return 1;
@@ -72,8 +89,8 @@ Edge *edge_open(const Model *model, int threads, const char *cpu) {
   e->model = *model;
   e->cpu = find_cpu(cpu);
   e->pool = e->cpu ? pool_open(threads) : NULL;
-  const size_t scratch = (size_t)HEADS_AT_ONCE * (size_t)(model->context + model->head_size + 8);
-  if (e->pool) e->scratch = malloc(sizeof(float) * scratch * (size_t)pool_threads(e->pool));
+  if (e->pool)
+    e->scratch = malloc(sizeof(float) * (size_t)scratch_of(e) * (size_t)pool_threads(e->pool));
   if (!e->scratch) {
     edge_close(e);
     return NULL;
@@ -81,7 +98,11 @@ Edge *edge_open(const Model *model, int threads, const char *cpu) {
   return e;
 }
 
-const char *edge_cpu(const Edge *edge) { return edge->cpu->name; }
+const char *edge_cpu(int number) {
+  for (size_t i = 0; i < sizeof CPUS / sizeof *CPUS; i++)
+    if (CPUS[i]->here() && !number--) return CPUS[i]->name;
+  return NULL;
+}
 
 void edge_close(Edge *e) {
   if (!e) return;
@@ -112,9 +133,7 @@ static void round_token(void *what, int t, int thread) {
     e->cpu->norm(row, p->weight, e->model.epsilon, p->cols, to);
     row = to;
   }
-  const long at = (long)t * p->cols;
-  e->cpu->round(row, p->cols, e->rounded.plain + at, e->rounded.halves + at,
-                e->rounded.scales + at / BLOCK, e->rounded.sums + at / BLOCK);
+  e->cpu->round(row, p->cols, &e->rounded, t);
 }
 
 static void round_all(Edge *e, const float *from, const float *weight, int cols, int tokens) {
@@ -151,13 +170,12 @@ static void attend(void *what, int item, int thread) {
   const Part *p = what;
   Edge *e = p->e;
   const Model *m = &e->model;
-  const int groups = padded_heads(m) / HEADS_AT_ONCE, t = item / groups;
-  const int first = item % groups * HEADS_AT_ONCE;
-  const int heads = m->heads - first < HEADS_AT_ONCE ? m->heads - first : HEADS_AT_ONCE;
+  const int groups = head_groups(e), most = e->cpu->heads_at_once, t = item / groups;
+  const int first = item % groups * most;
+  const int heads = m->heads - first < most ? m->heads - first : most;
   const long at = ((long)t * m->heads + first) * m->head_size;
-  const long scratch = (long)HEADS_AT_ONCE * (m->context + m->head_size + 8);
   e->cpu->attend(e->q + at, p->keys, p->values, m->slopes + first, heads, m->head_size, p->past + t,
-                 e->scratch + thread * scratch, e->attended + at);
+                 e->scratch + thread * scratch_of(e), e->attended + at);
 }
 
 static void gate(void *what, int item, int thread) {
@@ -190,7 +208,7 @@ static void run_layer(Edge *e, const Layer *layer, int tokens, int past, float *
   products(e, &layer->q, e->q, &layer->kv, e->kv, tokens, 0);
   place(e, tokens, past, keys, values);
   Part part = {.e = e, .past = past, .keys = keys, .values = values};
-  pool_run(e->pool, attend, &part, tokens * padded_heads(m) / HEADS_AT_ONCE);
+  pool_run(e->pool, attend, &part, tokens * head_groups(e));
   round_all(e, e->attended, NULL, m->heads * m->head_size, tokens);
   products(e, &layer->out, e->x, NULL, NULL, tokens, 1);
   round_all(e, e->x, layer->norm2, m->width, tokens);
@@ -204,18 +222,15 @@ static void run_layer(Edge *e, const Layer *layer, int tokens, int past, float *
 
 static void embed(Edge *e, const int64_t *ids, int tokens) {
   const Matrix *w = &e->model.embedding;
-  const int blocks = w->cols / BLOCK, bytes = BLOCK * w->bits / 8;
-  for (int t = 0; t < tokens; t++)
-    for (int b = 0; b < blocks; b++) {
-      const long row = (long)ids[t] * blocks + b;
-      const uint8_t *codes = w->codes + row * bytes;
-      const float scale = half_to_float(w->scales[row]);
-      float *to = e->x + (long)t * w->cols + b * BLOCK;
-      for (int i = 0; i < BLOCK; i++) {
-        const int code = w->bits == 8 ? codes[i] - 128 : ((codes[i / 2] >> 4 * (i & 1)) & 15) - 8;
-        to[i] = (float)code * scale;
-      }
+  for (int t = 0; t < tokens; t++) {
+    const uint8_t *codes = w->codes + ids[t] * (w->cols * w->bits / 8); /* these rows end as they end */
+    const uint16_t *scales = w->scales + ids[t] * blocks_of(w->cols);
+    float *to = e->x + (long)t * w->cols;
+    for (int i = 0; i < w->cols; i++) {
+      const int code = w->bits == 8 ? codes[i] - 128 : ((codes[i / 2] >> 4 * (i & 1)) & 15) - 8;
+      to[i] = (float)code * half_to_float(scales[i / BLOCK]);
     }
+  }
 }
 
 /* Run `tokens` ids behind `past` rows of the buffers (key then value, layer by layer), which get the
@@ -224,6 +239,7 @@ int edge_step(Edge *e, const int64_t *ids, int tokens, int past, float *const *b
               float *logits) {
   const Model *m = &e->model;
   if (!make_room(e, tokens)) return 0;
+  e->rounded.apart = apart_of(tokens);
   embed(e, ids, tokens);
   for (int i = 0; i < m->layers; i++)
     run_layer(e, &m->blocks[i], tokens, past, buffers[2 * i], buffers[2 * i + 1]);
@@ -234,16 +250,14 @@ int edge_step(Edge *e, const int64_t *ids, int tokens, int past, float *const *b
 
 int edge_product(const char *name, const Matrix *w, const float *x, int tokens, float *out) {
   const Cpu *cpu = find_cpu(name);
-  const size_t t = (size_t)tokens, cols = (size_t)w->cols;
+  Rounded r;
   if (!cpu) return 0;
-  Rounded r = {malloc(t * cols), malloc(t * cols), malloc(t * cols / BLOCK * sizeof(float)),
-               malloc(t * cols / BLOCK * sizeof(int32_t))};
-  for (int i = 0; i < tokens; i++) {
-    const size_t at = (size_t)i * cols;
-    cpu->round(x + at, w->cols, r.plain + at, r.halves + at, r.scales + at / BLOCK,
-               r.sums + at / BLOCK);
+  if (!make_rounded(&r, tokens, w->cols)) {
+    forget_rounded(&r);
+    return 0;
   }
+  for (int t = 0; t < tokens; t++) cpu->round(x + (long)t * w->cols, w->cols, &r, t);
   cpu->product(w, &r, tokens, 0, w->rows, out, w->rows, 0);
-  free(r.plain), free(r.halves), free(r.scales), free(r.sums);
+  forget_rounded(&r);
   return 1;
 }

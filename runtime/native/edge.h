@@ -2,10 +2,11 @@
 
    Weights are 4 or 8 bits in blocks of 128 along a row, each with a scale in fp16:
 
-     codes  [rows][cols / 128][64 or 128 bytes]   4 bits: value 2i in the low, 2i + 1 in the high half
-     scales [rows][cols / 128]                    value = (code - 8 or 128) * scale
+     codes  [rows][blocks][64 or 128 bytes]   4 bits: value 2i in the low, 2i + 1 in the high half
+     scales [rows][blocks]                    value = (code - 8 or 128) * scale
 
-   so a row is read from front to end and nothing is laid out anew: the file is mapped and used.
+   so a row is read from front to end and nothing is laid out anew: the file is mapped and used. A row
+ends with a whole block, of which the last codes may mean nothing: the values they meet are zeros.
    Activations are rounded to 8 bits with a scale a token and block, as onnxruntime's MatMulNBits
    does at accuracy level 4. Products within a block are exact integers; see each CPU's file. */
 #ifndef EDGE_H
@@ -13,7 +14,7 @@
 
 #include <stdint.h>
 
-enum { BLOCK = 128, HEADS_AT_ONCE = 8 };
+enum { BLOCK = 128, MOST_TURNED = 1024 };
 
 typedef struct {
   const uint8_t *codes;
@@ -36,31 +37,36 @@ typedef struct {
   const Layer *blocks;
 } Model;
 
-/* Tokens of one step, rounded to 8 bits for the products. */
+static inline int blocks_of(int cols) { return (cols + BLOCK - 1) / BLOCK; }
+
+/* Tokens of one step, rounded to 8 bits for the products. All tokens' numbers of one block lie together,
+   as products take them; there is room for whole sixteens of tokens. */
+enum { TOKENS_OF_ROOM = 16 };
 typedef struct {
-  int8_t *plain;   /* [tokens][cols], for 8-bit weights */
-  int8_t *halves;  /* the same, in the order in which 4-bit codes come out of their bytes */
-  float *scales;   /* [tokens][cols / 128] */
-  int32_t *sums;   /* [tokens][cols / 128], of the rounded values */
+  int32_t apart;   /* tokens from one block to the next */
+  int8_t *plain;   /* [blocks][apart][128], for 8-bit weights; 0 behind a row's end */
+  int8_t *halves;  /* the same, in the order in which this CPU takes 4-bit codes out of their bytes */
+  float *scales;   /* [blocks][apart] */
+  int32_t *sums;   /* [blocks][apart], of the rounded values */
 } Rounded;
 
 /* What each kind of CPU does in its own way: rows n0 to n1 of weights times all tokens. With `add`
    the result is added to `out` [tokens][stride], else it replaces it. */
 typedef struct {
   const char *name;
+  int heads_at_once; /* of attention: as many as a vector has lanes */
   int (*here)(void); /* whether this CPU can */
   void (*product)(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                   long stride, int add);
   void (*norm)(const float *x, const float *weight, float epsilon, int width, float *out);
-  void (*round)(const float *x, int cols, int8_t *plain, int8_t *halves, float *scales,
-                int32_t *sums);
+  void (*round)(const float *x, int cols, const Rounded *to, int t);
   void (*attend)(const float *q, const float *keys, const float *values, const float *slopes,
                  int heads, int head_size, int position, float *scratch, float *out);
   void (*gate)(const float *gate, const float *up, const float *turn, int turn_size, int count,
                float *out);
 } Cpu;
 
-extern const Cpu cpu_portable, cpu_avx2;
+extern const Cpu cpu_portable, cpu_avx2, cpu_avx512vnni, cpu_amx;
 
 typedef struct Pool Pool;
 typedef void (*Work)(void *what, int item, int thread);
@@ -72,7 +78,7 @@ void pool_close(Pool *pool);
 typedef struct Edge Edge;
 /* The functions below are the library's; all memory that they are given stays the caller's. */
 Edge *edge_open(const Model *model, int threads, const char *cpu);
-const char *edge_cpu(const Edge *edge);
+const char *edge_cpu(int number); /* the names of what this CPU can, the fastest first; then NULL */
 int edge_step(Edge *edge, const int64_t *ids, int tokens, int past, float *const *buffers, int keep,
               float *logits);
 void edge_close(Edge *edge);

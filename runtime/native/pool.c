@@ -10,17 +10,23 @@
 
 enum { SPINS = 2000 };
 
+/* A thread's part of the items: one run of them, so that memory is read in a row. */
+typedef struct {
+  _Alignas(64) atomic_int next; /* alone in its line of the cache */
+  int end;
+} Share;
+
 struct Pool {
   int threads;
   pthread_t *others;
   pthread_mutex_t lock;
   pthread_cond_t wake;
   atomic_uint round;    /* grows with each piece of work */
-  atomic_int next, left; /* items not begun; threads that are not done with this round */
+  atomic_int left;      /* threads that are not done with this round */
+  Share *shares;        /* one a thread */
   atomic_int closing, sleeping;
   Work work;
   void *what;
-  int items;
 };
 
 typedef struct {
@@ -35,8 +41,11 @@ static inline void pause_a_little(void) {
 }
 
 static void do_items(Pool *pool, int thread) {
-  for (int item; (item = atomic_fetch_add(&pool->next, 1)) < pool->items;)
-    pool->work(pool->what, item, thread);
+  for (int i = 0; i < pool->threads; i++) { /* its own share first, then what others have left */
+    Share *share = &pool->shares[(thread + i) % pool->threads];
+    for (int item; (item = atomic_fetch_add(&share->next, 1)) < share->end;)
+      pool->work(pool->what, item, thread);
+  }
 }
 
 static void wait_for_round(Pool *pool, unsigned seen) {
@@ -68,10 +77,11 @@ Pool *pool_open(int threads) {
   Pool *pool = calloc(1, sizeof *pool);
   if (!pool) return NULL;
   pool->others = calloc((size_t)threads, sizeof *pool->others);
+  pool->shares = aligned_alloc(sizeof(Share), (size_t)threads * sizeof(Share));
   pthread_mutex_init(&pool->lock, NULL);
   pthread_cond_init(&pool->wake, NULL);
   pool->threads = 1;
-  for (int i = 1; pool->others && i < threads; i++) {
+  for (int i = 1; pool->others && pool->shares && i < threads; i++) {
     Worker *worker = malloc(sizeof *worker);
     if (!worker) break;
     *worker = (Worker){pool, i};
@@ -100,8 +110,10 @@ void pool_run(Pool *pool, Work work, void *what, int items) {
   }
   pool->work = work;
   pool->what = what;
-  pool->items = items;
-  atomic_store(&pool->next, 0);
+  for (int i = 0; i < pool->threads; i++) {
+    pool->shares[i].end = (int)((long)items * (i + 1) / pool->threads);
+    atomic_store(&pool->shares[i].next, (int)((long)items * i / pool->threads));
+  }
   atomic_store(&pool->left, pool->threads - 1);
   begin_round(pool);
   do_items(pool, 0);
@@ -115,5 +127,6 @@ void pool_close(Pool *pool) {
   pthread_mutex_destroy(&pool->lock);
   pthread_cond_destroy(&pool->wake);
   free(pool->others);
+  free(pool->shares);
   free(pool);
 }

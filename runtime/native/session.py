@@ -16,82 +16,12 @@ import numpy.typing as npt
 from ..bundle import Bundle, engine_graph, weights_file
 from ..cache import Allocation, KvCache
 from ..cores import fast_cores
-from ..errors import BundleError, OptionError
+from ..errors import OptionError
 from ..graphcheck import check_graph
 from . import weights
+from .library import CLayer, CMatrix, CModel, Native, opened
 
 VARIANT = "int4"
-LIBRARY = Path(__file__).parent / "_edge.so"
-
-
-class CMatrix(ctypes.Structure):
-    """As `Matrix` in edge.h."""
-
-    _fields_ = (
-        ("codes", ctypes.c_void_p),
-        ("scales", ctypes.c_void_p),
-        ("rows", ctypes.c_int32),
-        ("cols", ctypes.c_int32),
-        ("bits", ctypes.c_int32),
-    )
-
-
-class CLayer(ctypes.Structure):
-    """As `Layer` in edge.h."""
-
-    _fields_ = (
-        ("norm1", ctypes.c_void_p),
-        ("norm2", ctypes.c_void_p),
-        ("q", CMatrix),
-        ("kv", CMatrix),
-        ("out", CMatrix),
-        ("gate_up", CMatrix),
-        ("down", CMatrix),
-    )
-
-
-class CModel(ctypes.Structure):
-    """As `Model` in edge.h."""
-
-    _fields_ = (
-        ("layers", ctypes.c_int32),
-        ("heads", ctypes.c_int32),
-        ("head_size", ctypes.c_int32),
-        ("width", ctypes.c_int32),
-        ("hidden", ctypes.c_int32),
-        ("vocabulary", ctypes.c_int32),
-        ("context", ctypes.c_int32),
-        ("turn_size", ctypes.c_int32),
-        ("epsilon", ctypes.c_float),
-        ("slopes", ctypes.c_void_p),
-        ("turn", ctypes.c_void_p),
-        ("norm", ctypes.c_void_p),
-        ("embedding", CMatrix),
-        ("head", CMatrix),
-        ("blocks", ctypes.POINTER(CLayer)),
-    )
-
-
-def open_library(path: Path = LIBRARY) -> ctypes.CDLL:
-    """Load the library and say what its functions take.
-
-    Raises:
-        OptionError: when it is not there; says how to make it.
-
-    """
-    if not path.is_file():
-        raise OptionError(f"{path} is not there; build it in a checkout with: make native")
-    library = ctypes.CDLL(str(path))
-    pointer, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
-    library.edge_open.restype = pointer
-    library.edge_open.argtypes = [ctypes.POINTER(CModel), number, text]
-    library.edge_cpu.restype, library.edge_cpu.argtypes = text, [pointer]
-    library.edge_step.restype = number
-    library.edge_step.argtypes = [pointer, pointer, number, number, pointer, number, pointer]
-    library.edge_close.argtypes = [pointer]
-    library.edge_product.restype = number
-    library.edge_product.argtypes = [text, ctypes.POINTER(CMatrix), pointer, number, pointer]
-    return library
 
 
 class NativeSession:
@@ -105,17 +35,19 @@ class NativeSession:
         *,
         threads: int | None = None,
         cpu: str | None = None,
-        library: Path = LIBRARY,
+        native: Native | None = None,
     ) -> None:
         """Map a bundle that was verified; `cpu` names one of the ways to compute.
 
         Raises:
-            BundleError: when its graph is not the step that the library takes.
+            OtherGraphError: when its graph is not the step that the library takes.
             OptionError: when there is no library, or this CPU cannot do what `cpu` names.
 
         """
         self.sizes = bundle.sizes
-        self._library = open_library(library)
+        self._edge = None  # as `close` may come before it is there
+        self._library = (native or opened()).functions
+        self.cpu = cpu or (native or opened()).best
         graph_path = bundle.path / engine_graph(VARIANT)
         data_path = bundle.path / weights_file(VARIANT)
         check_graph(graph_path, data_path)
@@ -123,17 +55,19 @@ class NativeSession:
         self._held: list[object] = []  # what the library points at
         self._lock = threading.Lock()
         self._model = self._describe(weights.read_graph(graph_path))
-        name = None if cpu is None else cpu.encode()
         self._edge = self._library.edge_open(
-            ctypes.byref(self._model), threads or fast_cores() or 1, name
+            ctypes.byref(self._model), threads or fast_cores() or 1, self.cpu.encode()
         )
         if not self._edge:
             raise OptionError(f"this CPU cannot compute as {cpu!r}, or memory ran out")
 
     @property
-    def cpu(self) -> str:
-        """The way in which it computes."""
-        return str(self._library.edge_cpu(self._edge), "ascii")
+    def engine(self) -> str:
+        """What computes, in words."""
+        return f"native kernels ({self.cpu})"
+
+    def __del__(self) -> None:
+        self.close()
 
     def close(self) -> None:
         """End its threads and give back its memory."""
@@ -185,10 +119,11 @@ class NativeSession:
         turned = np.frombuffer(turn.raw if turn else b"", np.float32)
         slopes = np.array(alibi_slopes(sizes.heads), np.float32)
         self._held += [turned, slopes, layers]
-        hidden = layers[0].down.cols
-        turn_size = turn.dims[0] if turn else 0
-        if turn_size > BIGGEST_TURN or (turn_size and hidden % turn_size) or hidden % weights.BLOCK:
-            raise BundleError(f"{hidden} values turned by {turn_size}; runs on onnxruntime only")
+        hidden, turn_size = layers[0].down.cols, turn.dims[0] if turn else 0
+        if turn_size > BIGGEST_TURN or (turn_size and hidden % turn_size):
+            raise weights.OtherGraphError(
+                f"{hidden} values turned by {turn_size}; runs on onnxruntime only"
+            )
         return CModel(
             layers=sizes.layers,
             heads=sizes.heads,
@@ -202,7 +137,9 @@ class NativeSession:
             slopes=slopes.ctypes.data,
             turn=turned.ctypes.data if turn else None,
             norm=self._vector(graph, "ln_f.weight"),
-            embedding=self._matrix(graph, "transformer.wte.weight", sizes.vocabulary, sizes.width),
+            embedding=self._matrix(
+                graph, "transformer.wte.weight", sizes.vocabulary, sizes.width, whole_blocks=False
+            ),
             head=self._matrix(graph, "lm_head.weight", sizes.vocabulary, sizes.width),
             blocks=layers,
         )
@@ -210,30 +147,24 @@ class NativeSession:
     def _layer(self, graph: weights.Graph, index: int) -> CLayer:
         sizes, at = self.sizes, f"transformer.h.{index}"
         inside = sizes.heads * sizes.head_size
-        down = weights.matrix(graph, f"{at}.mlp.c_proj.weight")
+        hidden = weights.rows_of(graph, f"{at}.mlp.gate_up_proj.weight") // 2
         return CLayer(
             norm1=self._vector(graph, f"{at}.ln_1.weight"),
             norm2=self._vector(graph, f"{at}.ln_2.weight"),
             q=self._matrix(graph, f"{at}.attn.q.weight", inside, sizes.width),
             kv=self._matrix(graph, f"{at}.attn.kv.weight", 2 * sizes.head_size, sizes.width),
             out=self._matrix(graph, f"{at}.attn.c_proj.weight", sizes.width, inside),
-            gate_up=self._matrix(
-                graph, f"{at}.mlp.gate_up_proj.weight", 2 * down.cols, sizes.width
-            ),
-            down=self._matrix(graph, f"{at}.mlp.c_proj.weight", sizes.width, down.cols),
+            gate_up=self._matrix(graph, f"{at}.mlp.gate_up_proj.weight", 2 * hidden, sizes.width),
+            down=self._matrix(graph, f"{at}.mlp.c_proj.weight", sizes.width, hidden),
         )
 
-    def _matrix(self, graph: weights.Graph, name: str, rows: int, cols: int) -> CMatrix:
-        found = weights.matrix(graph, name)
-        if (found.rows, found.cols) != (rows, cols):
-            raise BundleError(
-                f"{name} is {found.rows} x {found.cols}, the native step takes {rows} x {cols}; "
-                "it runs on onnxruntime only"
-            )
-        start = self._data.ctypes.data
-        return CMatrix(
-            start + found.codes.offset, start + found.scales.offset, rows, cols, found.bits
-        )
+    def _matrix(
+        self, graph: weights.Graph, name: str, rows: int, cols: int, *, whole_blocks: bool = True
+    ) -> CMatrix:
+        found = weights.matrix(graph, name, rows, cols, whole_blocks=whole_blocks)
+        start: int = self._data.ctypes.data
+        codes, scales = start + found.codes.offset, start + found.scales.offset
+        return CMatrix(codes, scales, rows, cols, found.bits)
 
     def _vector(self, graph: weights.Graph, name: str) -> int:
         start: int = self._data.ctypes.data

@@ -17,6 +17,11 @@ from ..errors import BundleError
 from ..graphcheck import fields, messages
 
 BLOCK = 128
+
+
+class OtherGraphError(BundleError):
+    """The graph is not the step that the library takes; onnxruntime runs it."""
+
 _FLOAT, _HALF, _BYTES = 1, 10, 2  # element types of onnx.proto
 
 
@@ -94,12 +99,10 @@ def _tensor(message: memoryview) -> Tensor:
 
 @dataclass(frozen=True)
 class Found:
-    """A matrix of codes and scales: rows, columns and bits of a value."""
+    """Where a matrix of codes and scales lies, and how many bits a code has."""
 
     codes: Tensor
     scales: Tensor
-    rows: int
-    cols: int
     bits: int
 
 
@@ -107,7 +110,7 @@ def check_operators(graph: Graph, sizes: Sizes, turned: bool) -> None:
     """Make sure that the graph is the step that the library takes.
 
     Raises:
-        BundleError: when it is another one.
+        OtherGraphError: when it is another one.
 
     """
     layers = sizes.layers
@@ -122,44 +125,60 @@ def check_operators(graph: Graph, sizes: Sizes, turned: bool) -> None:
     }
     for name, number in expected.items():
         if graph.operators[name] != number:
-            raise BundleError(
+            raise OtherGraphError(
                 f"the graph has {graph.operators[name]} {name}, the native step {number}; "
                 "it runs on onnxruntime only"
             )
     if len(graph.epsilons) != 1:
-        raise BundleError("the graph's norms differ; it runs on onnxruntime only")
+        raise OtherGraphError("the graph's norms differ; it runs on onnxruntime only")
 
 
-def matrix(graph: Graph, name: str) -> Found:
+def rows_of(graph: Graph, name: str) -> int:
+    """Return how many rows a quantized matrix has; 0 where it is not there."""
+    scales = graph.tensors.get(f"{name}.scales")
+    return scales.dims[0] if scales is not None and scales.dims else 0
+
+
+def matrix(graph: Graph, name: str, rows: int, cols: int, *, whole_blocks: bool = True) -> Found:
     """Return a quantized matrix.
 
+    Args:
+        graph: where it is.
+        name: what it is called.
+        rows: that it must have.
+        cols: that it must have, in blocks of 128.
+        whole_blocks: whether its rows are filled up to a whole block.
+
     Raises:
-        BundleError: when it is not there, or not of 4 or 8 bits in blocks of 128.
+        OtherGraphError: when it is not there, or not of that size, or not of 4 or 8 bits.
 
     """
     codes = graph.tensors.get(f"{name}.codes")
     scales = graph.tensors.get(f"{name}.scales")
     if codes is None or scales is None or (codes.type, scales.type) != (_BYTES, _HALF):
-        raise BundleError(f"the graph has no quantized {name}; it runs on onnxruntime only")
-    rows, blocks = scales.dims if len(scales.dims) == 2 else (0, 0)
-    values = rows * blocks * BLOCK
+        raise OtherGraphError(f"the graph has no quantized {name}; it runs on onnxruntime only")
+    blocks = -(-cols // BLOCK)
+    values = rows * (blocks * BLOCK if whole_blocks else cols)
     bits, rest = divmod(8 * prod(codes.dims), values) if values else (0, 0)
-    if rest or bits not in (4, 8) or not (codes.holds(1) and scales.holds(2)):
-        raise BundleError(f"{name} is in other blocks than of 128; it runs on onnxruntime only")
-    return Found(codes, scales, rows, blocks * BLOCK, bits)
+    fits = scales.dims == (rows, blocks) and codes.holds(1) and scales.holds(2)
+    if rest or bits not in (4, 8) or not fits:
+        raise OtherGraphError(
+            f"{name} is not {rows} x {cols} in blocks of {BLOCK}; it runs on onnxruntime only"
+        )
+    return Found(codes, scales, bits)
 
 
 def vector(graph: Graph, name: str, length: int) -> Tensor:
     """Return a vector of floats.
 
     Raises:
-        BundleError: when it is not there or has another length.
+        OtherGraphError: when it is not there or has another length.
 
     """
     found = graph.tensors.get(name)
     whole = found is not None and found.holds(4) and not found.raw
     if found is None or (found.type, found.dims) != (_FLOAT, (length,)) or not whole:
-        raise BundleError(f"the graph has no {name} of {length}; it runs on onnxruntime only")
+        raise OtherGraphError(f"the graph has no {name} of {length}; it runs on onnxruntime only")
     return found
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..bundle import default_bundle, read_bundle
-from ..cli import demo_bundle
+from ..cli import demo_bundle, engine_option
 from ..errors import MissingExtraError, OptionError
 from ..load import PREFILL, load
 from ..model import Model
@@ -39,8 +39,9 @@ _MODEL_OPTIONS = (
     click.option("--variant", help="int4, int8, fp32, fp16 or hybrid; the best for the device."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
+    engine_option,
     click.option(
-        "--prefill", default=PREFILL[0], help="What reads prompts: onnxruntime or openvino (int4)."
+        "--prefill", default=PREFILL[0], help="What reads prompts: the same or openvino (int4)."
     ),
     click.option("--caches", type=_PATH, help="A folder that keeps what was read for next time."),
 )
@@ -86,6 +87,7 @@ def serve(
     variant: str | None,
     device: str,
     threads: int | None,
+    engine: str,
     prefill: str,
     caches: Path | None,
     name: str | None,
@@ -130,7 +132,7 @@ def serve(
         hosts=frozenset(map(str.lower, allow_host)),
         origins=frozenset(allow_origin),
     )
-    open_model = opener(bundle, variant, device, threads, prefill, caches)
+    open_model = opener(bundle, variant, device, threads, engine, prefill, caches)
     opened = [open_model()]  # what is wrong with it shows before anything is bound
     from .app import create_app
 
@@ -176,6 +178,7 @@ def opener(
     variant: str | None,
     device: str,
     threads: int | None,
+    engine: str,
     prefill: str,
     caches: Path | None,
 ) -> Callable[[], Model]:
@@ -187,6 +190,7 @@ def opener(
             variant=variant,
             device=device,
             threads=threads,
+            engine=engine,
             prefill=prefill,
             caches=caches,
         )

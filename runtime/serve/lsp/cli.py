@@ -25,6 +25,7 @@ def lsp(
     variant: str | None,
     device: str,
     threads: int | None,
+    engine: str,
     prefill: str,
     caches: Path | None,
     tcp: int | None,
@@ -53,7 +54,7 @@ def lsp(
     from .server import create_server
 
     server = create_server(
-        opener(bundle, variant, device, threads, prefill, caches), Settings(slots=1)
+        opener(bundle, variant, device, threads, engine, prefill, caches), Settings(slots=1)
     )
     if tcp is not None:
         with listening(tcp, None, "--tcp") as (listener, address):

@@ -5,18 +5,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import refact_edge
 from refact_edge.runtime.bundle import Bundle, read_bundle
-from refact_edge.runtime.errors import BundleError, OptionError
+from refact_edge.runtime.errors import OptionError
+from refact_edge.runtime.native import weights
+from refact_edge.runtime.native.library import Native, computes_rightly, opened
 from refact_edge.runtime.native.session import NativeSession, alibi_slopes
 
 SOURCES = Path(__file__).parents[3] / "runtime" / "native"
 FLAGS = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
-CPUS = ["avx2", "portable"]
+CPUS = ["amx", "avx512vnni", "avxvnni", "avx2", "portable"]
 
 
 @pytest.fixture(scope="session")
@@ -28,11 +31,11 @@ def compiler() -> str:
 
 
 @pytest.fixture(scope="session")
-def library(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("native") / "_edge.so"
-    command = [compiler, *FLAGS, "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-o", made]
-    subprocess.run([*command, *SOURCES.glob("*.c"), "-lm", "-lpthread"], check=True)
-    return made
+def library() -> Native:
+    try:
+        return opened()
+    except OptionError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -41,26 +44,28 @@ def bundle(demo_bundle: Path) -> Bundle:
 
 
 @pytest.fixture(params=CPUS)
-def native(request: pytest.FixtureRequest, bundle: Bundle, library: Path) -> NativeSession:
-    try:
-        return NativeSession(bundle, threads=2, cpu=request.param, library=library)
-    except OptionError as error:
-        pytest.skip(str(error))
+def cpu(request: pytest.FixtureRequest, library: Native) -> str:
+    name: str = request.param
+    if name not in library.able:
+        pytest.skip(f"this CPU cannot compute as {name}")
+    return name
+
+
+@pytest.fixture
+def native(cpu: str, bundle: Bundle, library: Native) -> NativeSession:
+    return NativeSession(bundle, threads=2, cpu=cpu, native=library)
 
 
 def _ids(bundle: Bundle, count: int, seed: int = 0) -> np.ndarray:
-    model = refact_edge.load(bundle.path, variant="int4", hashes=False)
+    model = refact_edge.load(bundle.path, variant="int4", hashes=False, engine="onnxruntime")
     text = Path(__file__).read_text(encoding="utf-8")
     return np.array(model.tokens.encode(text)[seed : seed + count])
 
 
-@pytest.mark.parametrize("cpu", CPUS)
 def test_products_are_within_the_rounding_bound_under_sanitizers(
     compiler: str, cpu: str, tmp_path: Path
 ) -> None:
-    """All row counts to 10, odd widths, zeros, extremes, denormals; codes at both ends."""
-    if cpu == "avx2" and "avx2" not in Path("/proc/cpuinfo").read_text():
-        pytest.skip("this CPU has no AVX2")
+    """All token counts to 10, odd widths, zeros, extremes, denormals; codes at both ends."""
     program = tmp_path / "products"
     files = [Path(__file__).parent / "products.c", *SOURCES.glob("*.c")]
     command = [compiler, *FLAGS, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -76,7 +81,8 @@ def test_logits_are_onnxruntimes_but_for_rounded_last_digits(
     native: NativeSession, bundle: Bundle
 ) -> None:
     """Onnxruntime's own differ as much between tokens at once and one by one."""
-    session = refact_edge.load(bundle.path, variant="int4", hashes=False).session
+    model = refact_edge.load(bundle.path, variant="int4", hashes=False, engine="onnxruntime")
+    session = model.session
     ids = _ids(bundle, 60)
     at_once = session.step(ids, session.new_cache(), len(ids))
     cache = session.new_cache()
@@ -100,11 +106,11 @@ def test_every_chunking_gives_the_same_to_the_last_bit(
         assert np.array_equal(np.concatenate(parts), whole), sizes
 
 
-def test_any_number_of_threads_gives_the_same(bundle: Bundle, library: Path) -> None:
+def test_any_number_of_threads_gives_the_same(bundle: Bundle, library: Native) -> None:
     ids = _ids(bundle, 40)
     found = []
     for threads in (1, 2, 5):
-        native = NativeSession(bundle, threads=threads, library=library)
+        native = NativeSession(bundle, threads=threads, native=library)
         found.append(native.step(ids, native.new_cache(), 3))
         native.close()
     assert np.array_equal(found[0], found[1])
@@ -120,20 +126,64 @@ def test_a_rewound_cache_is_gone_on_from(native: NativeSession, bundle: Bundle) 
     assert np.array_equal(again, native.step(ids, native.new_cache()))
 
 
-def test_another_graph_is_refused(tiny_bundle: Path, library: Path) -> None:
-    with pytest.raises(BundleError, match="it runs on onnxruntime only"):
-        NativeSession(read_bundle(tiny_bundle), library=library)
+def test_vnni_and_amx_give_the_same_to_the_last_bit(bundle: Bundle, library: Native) -> None:
+    if "amx" not in library.able:
+        pytest.skip("this CPU has no AMX")
+    ids = _ids(bundle, 40)
+    one, other = (
+        NativeSession(bundle, threads=2, cpu=name, native=library) for name in ("amx", "avx512vnni")
+    )
+    assert np.array_equal(
+        one.step(ids, one.new_cache(), 40), other.step(ids, other.new_cache(), 40)
+    )
+
+
+def test_short_last_blocks_and_odd_heads_are_computed(tiny_bundle: Path, cpu: str) -> None:
+    bundle = read_bundle(tiny_bundle)
+    theirs = refact_edge.load(tiny_bundle, variant="int4", engine="onnxruntime").session
+    mine = NativeSession(bundle, threads=2, cpu=cpu)
+    ids = np.arange(3, 43)
+    right = theirs.step(ids, theirs.new_cache(), 40)
+    found = mine.step(ids, mine.new_cache(), 40)
+    assert np.abs(found - right).max() <= 0.02 * np.abs(right).max()
+    assert (found.argmax(1) == right.argmax(1)).mean() >= 0.95
+
+
+def test_another_graph_is_refused(tiny_bundle: Path, library: Native) -> None:
+    found = weights.read_graph(tiny_bundle / "onnx" / "engine.onnx")
+    with pytest.raises(weights.OtherGraphError, match="it runs on onnxruntime only"):
+        weights.check_operators(found, read_bundle(tiny_bundle).sizes, turned=False)
+    found = weights.read_graph(tiny_bundle / "onnx" / "engine_q4.onnx")
+    with pytest.raises(weights.OtherGraphError, match="is not 97 x 96 in blocks of 128"):
+        weights.matrix(found, "transformer.h.0.attn.q.weight", 97, 96)
 
 
 def test_ids_that_are_none_and_missing_libraries_are_told(
-    native: NativeSession, bundle: Bundle, tmp_path: Path
+    bundle: Bundle, library: Native, tmp_path: Path
 ) -> None:
+    native = NativeSession(bundle, threads=1)
     with pytest.raises(ValueError, match="expected some from 0"):
         native.step(np.array([10**9]), native.new_cache())
     with pytest.raises(ValueError, match="keep 2 of 1"):
         native.step(np.array([1]), native.new_cache(), 2)
-    with pytest.raises(OptionError, match="make native"):
-        NativeSession(bundle, library=tmp_path / "_edge.so")
+    with pytest.raises(OptionError, match="where there is a C compiler"):
+        Native(tmp_path / "_edge.so")
+    (tmp_path / "_edge.so").write_text("no library")
+    with pytest.raises(OptionError, match="cannot be loaded"):
+        Native(tmp_path / "_edge.so")
+
+
+def test_the_self_test_passes_and_sees_a_wrong_product(
+    library: Native, cpu: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert computes_rightly(library, cpu)
+    right = Native.product
+
+    def off_by_little(self: Native, *given: Any) -> Any:
+        return right(self, *given) * np.float32(1.001)
+
+    monkeypatch.setattr(Native, "product", off_by_little)
+    assert not computes_rightly(library, cpu)
 
 
 def test_slopes_are_those_of_the_graph() -> None:

@@ -1,0 +1,191 @@
+"""The native library: where it is, what its functions take, and proof that it computes rightly here."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from itertools import count, takewhile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import OptionError
+
+LIBRARY = Path(__file__).parent / "_edge.so"
+BLOCK = 128  # values with one scale
+FAILED = "fail their self-test"
+_SLOW = "portable"  # slower than onnxruntime, which has kernels for other CPUs too
+
+
+class CMatrix(ctypes.Structure):
+    """As `Matrix` in edge.h."""
+
+    _fields_ = (
+        ("codes", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        ("rows", ctypes.c_int32),
+        ("cols", ctypes.c_int32),
+        ("bits", ctypes.c_int32),
+    )
+
+
+class CLayer(ctypes.Structure):
+    """As `Layer` in edge.h."""
+
+    _fields_ = (
+        ("norm1", ctypes.c_void_p),
+        ("norm2", ctypes.c_void_p),
+        ("q", CMatrix),
+        ("kv", CMatrix),
+        ("out", CMatrix),
+        ("gate_up", CMatrix),
+        ("down", CMatrix),
+    )
+
+
+class CModel(ctypes.Structure):
+    """As `Model` in edge.h."""
+
+    _fields_ = (
+        ("layers", ctypes.c_int32),
+        ("heads", ctypes.c_int32),
+        ("head_size", ctypes.c_int32),
+        ("width", ctypes.c_int32),
+        ("hidden", ctypes.c_int32),
+        ("vocabulary", ctypes.c_int32),
+        ("context", ctypes.c_int32),
+        ("turn_size", ctypes.c_int32),
+        ("epsilon", ctypes.c_float),
+        ("slopes", ctypes.c_void_p),
+        ("turn", ctypes.c_void_p),
+        ("norm", ctypes.c_void_p),
+        ("embedding", CMatrix),
+        ("head", CMatrix),
+        ("blocks", ctypes.POINTER(CLayer)),
+    )
+
+
+class Native:
+    """The library, opened."""
+
+    def __init__(self, path: Path = LIBRARY) -> None:
+        """Load it and say what its functions take.
+
+        Raises:
+            OptionError: when it is not there or cannot be loaded; says what to do.
+
+        """
+        if not path.is_file():
+            raise OptionError(
+                "the native kernels were not built with this installation: install it again where "
+                "there is a C compiler"
+            )
+        try:
+            self.functions = library = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise OptionError(f"the native kernels cannot be loaded: {error}") from error
+        pointer, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
+        library.edge_open.restype = pointer
+        library.edge_open.argtypes = [ctypes.POINTER(CModel), number, text]
+        library.edge_cpu.restype, library.edge_cpu.argtypes = text, [number]
+        library.edge_step.restype = number
+        library.edge_step.argtypes = [pointer, pointer, number, number, pointer, number, pointer]
+        library.edge_close.argtypes = [pointer]
+        library.edge_product.restype = number
+        library.edge_product.argtypes = [text, ctypes.POINTER(CMatrix), pointer, number, pointer]
+
+        names = takewhile(lambda name: name is not None, map(library.edge_cpu, count()))
+        self.able = [str(name, "ascii") for name in names]  # ways to compute, the fastest first
+
+    @property
+    def best(self) -> str:
+        """The fastest way to compute that this CPU can."""
+        return self.able[0]
+
+    def product(
+        self,
+        cpu: str,
+        codes: npt.NDArray[np.uint8],
+        scales: npt.NDArray[np.float16],
+        x: npt.NDArray[np.float32],
+    ) -> npt.NDArray[np.float32]:
+        """Return x [T, cols] times the weights [rows, cols] of codes [rows, blocks, bytes].
+
+        Raises:
+            OptionError: when this CPU cannot compute as `cpu` names it.
+
+        """
+        (rows, _, width), (tokens, cols) = codes.shape, x.shape
+        bits = 8 * width // BLOCK
+        matrix = CMatrix(codes.ctypes.data, scales.ctypes.data, rows, cols, bits)
+        out = np.empty((tokens, rows), np.float32)
+        done = self.functions.edge_product(
+            cpu.encode(), ctypes.byref(matrix), x.ctypes.data, tokens, out.ctypes.data
+        )
+        if not done:
+            raise OptionError(f"this CPU cannot compute as {cpu!r}")
+        return out
+
+
+@cache
+def opened() -> Native:
+    """Return the library of this installation, which is opened once.
+
+    Raises:
+        OptionError: when it is not there or cannot be loaded.
+
+    """
+    return Native()
+
+
+def right_product(
+    codes: npt.NDArray[np.uint8], scales: npt.NDArray[np.float16], x: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return what `Native.product` should: in whole numbers and double precision."""
+    rows, blocks, width = codes.shape
+    if width == BLOCK:
+        weights = codes.astype(np.int64) - 128
+    else:
+        weights = np.stack([codes & 15, codes >> 4], -1).reshape(rows, blocks, BLOCK) - np.int64(8)
+    padded = np.zeros((len(x), blocks * BLOCK), np.float32)
+    padded[:, : x.shape[1]] = x
+    given = padded.reshape(len(x), blocks, BLOCK)
+    steps = np.abs(given).max(2, keepdims=True) / np.float32(127)
+    inverse = np.divide(np.float32(1), steps, out=np.zeros_like(steps), where=steps > 0)
+    rounded = np.rint(given * inverse).astype(np.int64)
+    whole = np.einsum("tbi,rbi->trb", rounded, weights)
+    both = scales.astype(np.float64)[None] * steps.astype(np.float64).transpose(0, 2, 1)
+    found: npt.NDArray[np.float32] = (whole * both).sum(2).astype(np.float32)
+    return found
+
+
+def computes_rightly(native: Native, cpu: str) -> bool:
+    """Multiply some small matrices: both kinds of codes, few and many tokens, a short last block."""
+    rng = np.random.default_rng(0)
+    for width in (BLOCK // 2, BLOCK):
+        codes = rng.integers(0, 256, (70, 3, width), np.uint8)
+        scales = rng.uniform(0.01, 1, (70, 3)).astype(np.float16)
+        for tokens in (1, 7, 20):
+            x = rng.standard_normal((tokens, 300)).astype(np.float32)
+            right, found = right_product(codes, scales, x), native.product(cpu, codes, scales, x)
+            if not np.abs(found - right).max() <= 1e-5 * np.abs(right).max():
+                return False
+    return True
+
+
+@cache
+def why_not(*, slow: bool = False) -> str:
+    """Return why the native kernels are not used on this machine; nothing when they are.
+
+    With `slow` also where onnxruntime is the faster one.
+    """
+    try:
+        native = opened()
+    except OptionError as error:
+        return str(error)
+    if native.best == _SLOW and not slow:
+        return "there are no native kernels for this kind of CPU that are faster than onnxruntime's"
+    if not computes_rightly(native, native.best):
+        return f"the native kernels {FAILED} on this CPU ({native.best}); please report it"
+    return ""
