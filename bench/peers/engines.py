@@ -16,7 +16,7 @@ from refact_edge.runtime.prepack import ENVIRONMENT
 from .process import Worker
 
 FLASH, PLAIN = "flash", "no flash"  # attention
-KEPT = "int4 kept"
+KEPT = ("int4 kept", "int4 kept onnxruntime")
 ORDERS = ("spm", "psm")
 LLAMA_FORMATS = ("Q4_0", "Q4_K_M", "Q8_0")
 GROUP_SIZES = (128, 32)
@@ -86,7 +86,8 @@ class Runner:
 
 
 OPTIONAL = ("int4 with OpenVINO",)  # read by it, written by onnxruntime
-OURS = ("int4", "hybrid", "int8", *OPTIONAL)
+PLAIN_INT4 = "int4 on onnxruntime"  # int4 is our own kernels
+OURS = ("int4", PLAIN_INT4, "hybrid", "int8", *OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -104,20 +105,22 @@ def _llama(form: str) -> tuple[Runner, ...]:
 
 _OPENVINO = tuple(Runner("OpenVINO", f"OpenVINO {n}", f"groups of {n}") for n in GROUP_SIZES)
 _INT4, _HYBRID = Runner("int4", "int4"), Runner("hybrid", "hybrid")
+_PLAIN = Runner(PLAIN_INT4, "int4 onnxruntime")
 _BOTH = Runner(OPTIONAL[0], "int4 openvino")
 GROUPS = (
-    Group("4 bits", (_INT4, *_llama("Q4_0"), _HYBRID, _BOTH, *_OPENVINO)),
+    Group("4 bits", (_INT4, *_llama("Q4_0"), _PLAIN, _HYBRID, _BOTH, *_OPENVINO)),
     Group("8 bits", (Runner("int8", "int8"), *_llama("Q8_0"), *_llama("Q4_K_M"))),
-    Group("typing", (_INT4, *_llama("Q4_0"), _HYBRID, *_OPENVINO), typing=True),
+    Group("typing", (_INT4, *_llama("Q4_0"), _PLAIN, *_OPENVINO), typing=True),
 )
 STARTS = "starts"
 PARTS = (*(group.name for group in GROUPS), STARTS)  # of a run
 
 
 def starts() -> dict[str, Runner]:
-    """Return the workers whose start and memory are measured; one more opens our kept copy."""
+    """Return the workers whose start and memory are measured; two more use what `warm` left."""
     found = {runner.worker: runner for group in GROUPS for runner in group.runners}
-    return found | {KEPT: Runner("int4", KEPT, "kept copy")}
+    kept = zip(KEPT, ("int4", PLAIN_INT4), strict=True)
+    return found | {worker: Runner(engine, worker, "kept copy") for worker, engine in kept}
 
 
 def start(worker: str, files: Files) -> Worker:

@@ -1,9 +1,9 @@
 """Our own worker: the session for throughput, the public way in for typing.
 
-Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS [kept|openvino]
+Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS [kept] [onnxruntime|openvino]
 
-With "kept" it opens the copy that `refact-edge warm` keeps, without it the bundle itself; with
-"openvino" that reads prompts.
+With "kept" it uses what `refact-edge warm` left, without it the bundle alone. int4 is computed by the
+native kernels; with "onnxruntime" by that alone; with "openvino" it reads prompts for onnxruntime.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from refact_edge.runtime.cache import KvCache
 from refact_edge.runtime.endings import NO_ENDINGS
 from refact_edge.runtime.engine import CHUNK_TOKENS, Steps
 from refact_edge.runtime.model import Model
-from refact_edge.runtime.session import import_onnxruntime
 
 from .worker import Reply, serve
+
+
+GUESSED = 16
 
 
 class Ours:
@@ -39,7 +41,9 @@ class Ours:
         """Evaluate `ids`, a chunk at a time."""
         rows = np.asarray(ids, np.int64)
         for at in range(0, len(rows), CHUNK_TOKENS):
-            self._session.step(rows[at : at + CHUNK_TOKENS], self._cache)
+            chunk = rows[at : at + CHUNK_TOKENS]
+            # Of a few tokens all logits, as guesses need them; the peers give the last ones only.
+            self._session.step(chunk, self._cache, len(chunk) if len(chunk) <= GUESSED else 1)
 
     def rewind(self, tokens: int) -> None:
         """Forget the ids of later rows."""
@@ -137,14 +141,16 @@ def main() -> None:
             device="cpu",
             threads=threads,
             prepacked="kept" in how,
-            prefill="openvino" if "openvino" in how else "onnxruntime",
+            engine="native" if variant == "int4" and not set(how) - {"kept"} else "onnxruntime",
+            prefill="openvino" if "openvino" in how else "same",
         )
         models.append(model)
         return lambda _slot: Ours(model.session)
 
     def versions() -> dict[str, str]:
-        onnxruntime = import_onnxruntime()
-        return {"refact-edge": refact_edge.__version__, "onnxruntime": onnxruntime.__version__}
+        name, _, version = models[0].engine.partition(" ")
+        known = {name: version} if name in ("native", "onnxruntime") else {}
+        return {"refact-edge": refact_edge.__version__, **known}
 
     serve(load, versions, {"complete": lambda **asked: typing().complete(**asked)})
 

@@ -58,7 +58,8 @@ def make(files: Files) -> None:
         fast = ("--no-calibration", "--no-report")
         refact_edge("export", files.checkpoint, files.bundle, "--variants", "int4,int8", *fast)
     os.environ[ENVIRONMENT] = str(files.copies)
-    refact_edge("warm", files.bundle, "--variant", "int4")  # a copy that is there stays
+    for engine in ("native", "onnxruntime"):  # a copy that is there stays
+        refact_edge("warm", files.bundle, "--variant", "int4", "--engine", engine)
     if absent := [form for form in LLAMA_FORMATS if not files.gguf(form).exists()]:
         _make_gguf(files, absent)
     shutil.rmtree(files.home, ignore_errors=True)

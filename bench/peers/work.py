@@ -21,6 +21,7 @@ Run = Callable[[Runner, Ask], Mapping[str, float]]
 LENGTHS = (512, 2048)  # tokens of a prompt that is read from its first token on
 DEPTHS = (64, 2048)  # tokens in the cache before those that are written
 STEPS = 24  # tokens written one by one
+AT_ONCE = 4  # a token and three guesses
 EDITS, WRITTEN = "edits of ", "decode"
 PAUSED, OWN_STEP = "after a pause", "one token there"
 
@@ -60,13 +61,17 @@ def reading(ids: Sequence[int], rounds: int) -> Piece:
 
 
 def writing(ids: Sequence[int], depth: int, rounds: int) -> Piece:
-    """Write some tokens one by one behind others."""
+    """Write some tokens behind others, one by one and as many at once as with guesses."""
     name, given = f"decode at {depth}", ids[: depth + STEPS]
 
     def run(runner: Runner, ask: Ask) -> Mapping[str, float]:
-        return {name: ask("decode", slot=_slot(runner, depth), ids=given, depth=depth)["seconds"]}
+        asked = {"slot": _slot(runner, depth), "ids": given, "depth": depth}
+        return {
+            name: ask("decode", **asked)["seconds"],
+            f"{name}, {AT_ONCE} at once": ask("decode", **asked, at_once=AT_ONCE)["seconds"],
+        }
 
-    return Piece(name, run, rounds, 4 * STEPS)
+    return Piece(name, run, rounds, 5 * STEPS)
 
 
 def answer(

@@ -65,11 +65,11 @@ def prefill(slot: Slot, ids: list[int]) -> Reply:
     return {"seconds": slot.feed(ids)}
 
 
-def decode(slot: Slot, ids: list[int], depth: int) -> Reply:
-    """Evaluate the ids behind the first `depth` one by one."""
+def decode(slot: Slot, ids: list[int], depth: int, at_once: int = 1) -> Reply:
+    """Evaluate the ids behind the first `depth` one by one, or some at once."""
     slot.rewind(ids[:depth])
     slot.feed(ids[len(slot.ids) : depth])
-    taken = [slot.feed([one]) for one in ids[depth:]]
+    taken = [slot.feed(ids[at : at + at_once]) for at in range(depth, len(ids), at_once)]
     return {"seconds": sum(taken) / len(taken)}
 
 

@@ -10,7 +10,7 @@
 #pragma GCC target("amx-tile,amx-int8,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,prefer-vector-width=512")
 #include "wide512.h"
 
-enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, FEWEST = 13, ASK = 0x1023, TILE_DATA = 18 };
+enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, FEWEST = 9, ASK = 0x1023, TILE_DATA = 18 };
 
 /* The system hands tiles out to who asks for them. */
 static int here(void) {
@@ -87,7 +87,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
   const uint8_t *end = w->codes + (long)w->rows * blocks * BLOCK * bits / 8;
   Tile tile;
   Panel panel[PANELS];
-  for (int p = 0; p < PANELS; p++) panel[p] = panel_at(w, n + (p < some ? p : 0) * LANES);
+  for (int p = 0; p < PANELS; p++) begin_panel(&panel[p], w, n + (p < some ? p : 0) * LANES, 1);
   memset(tile.sums, 0, sizeof *tile.sums * (size_t)tokens);
   for (int b = 0; b < blocks; b++) {
     ask_for(next + b * bytes, end, bytes);

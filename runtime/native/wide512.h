@@ -53,23 +53,24 @@ INLINE void unpack(const uint8_t *first, long apart, int bits, int offset, uint8
   }
 }
 
-/* Rows of a matrix from `n` on, as many as a panel has; those beyond its end repeat the last one. */
+/* Rows of a matrix, as many as a panel has, `step` rows apart; those beyond its end repeat the last one. */
 typedef struct {
   const Matrix *w;
-  int n, rows, blocks;
+  int n, rows, step, blocks;
   float scales[LANES][LANES]; /* of 16 blocks: [block][row] */
 } Panel;
 
-INLINE Panel panel_at(const Matrix *w, int n) {
-  return (Panel){.w = w, .n = n, .rows = w->rows - n < LANES ? w->rows - n : LANES,
-                 .blocks = blocks_of(w->cols)};
+INLINE void begin_panel(Panel *p, const Matrix *w, int n, int step) {
+  const int left = (w->rows - n + step - 1) / step;
+  p->w = w, p->n = n, p->step = step, p->blocks = blocks_of(w->cols);
+  p->rows = left < LANES ? left : LANES;
 }
 
 INLINE void panel_codes(const Panel *p, int b, const int bits, const int offset, uint8_t *codes,
                         int panels) {
   const int bytes = BLOCK * bits / 8;
-  const long apart = (long)p->blocks * bytes;
-  const uint8_t *first = p->w->codes + p->n * apart + (long)b * bytes;
+  const long row = (long)p->blocks * bytes, apart = row * p->step;
+  const uint8_t *first = p->w->codes + p->n * row + (long)b * bytes;
   uint8_t copied[LANES * BLOCK];
   if (p->rows == LANES) {
     unpack(first, apart, bits, offset, codes, panels);
@@ -87,7 +88,7 @@ INLINE __m512 panel_scales(Panel *p, int b) {
     const int left = p->blocks - b;
     const __mmask16 there = left < LANES ? (__mmask16)((1u << left) - 1) : 0xffff;
     for (int r = 0; r < LANES; r++) {
-      const int row = p->n + (r < p->rows ? r : p->rows - 1);
+      const int row = p->n + (r < p->rows ? r : p->rows - 1) * p->step;
       const uint16_t *from = p->w->scales + (long)row * p->blocks + b;
       _mm512_storeu_ps(rows[r], _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(there, from)));
     }
