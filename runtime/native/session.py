@@ -17,7 +17,6 @@ from ..bundle import Bundle, engine_graph, weights_file
 from ..cache import Allocation, KvCache
 from ..cores import fast_cores
 from ..errors import OptionError
-from ..graphcheck import check_graph
 from . import weights
 from .library import CLayer, CMatrix, CModel, Native, opened
 
@@ -50,7 +49,6 @@ class NativeSession:
         self.cpu = cpu or (native or opened()).best
         graph_path = bundle.path / engine_graph(VARIANT)
         data_path = bundle.path / weights_file(VARIANT)
-        check_graph(graph_path, data_path)
         self._data = np.memmap(data_path, np.uint8, mode="r")
         self._held: list[object] = []  # what the library points at
         self._lock = threading.Lock()
