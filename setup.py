@@ -17,27 +17,30 @@ class BuildKernels(build_ext):
     """Builds a library that Python loads by its path: no module of any Python's version."""
 
     def get_ext_filename(self, fullname: str) -> str:
+        """Return the library's path."""
         return fullname.replace(".", "/") + ".so"
 
     def get_export_symbols(self, ext: Extension) -> list[str]:
+        """Return none, as it is no module."""
         return []
 
     def build_extension(self, ext: Extension) -> None:
+        """Compile it, or say in one line what is lost."""
         try:
             super().build_extension(ext)
         except Exception as error:
             # Whatever a compiler lacks, the package works without its kernels.
-            print(
+            sys.stderr.write(
                 f"refact-edge: no native kernels, as they could not be compiled ({error}); int4 "
-                "will run on onnxruntime alone, which writes and reads more slowly",
-                file=sys.stderr,
+                "will run on onnxruntime alone, which reads and writes more slowly\n"
             )
 
 
 class Wheel(bdist_wheel):
-    """Names a wheel for this system and any Python, or for all systems where there is no library."""
+    """Names a wheel for this system and any Python, or without the library for all systems."""
 
     def get_tag(self) -> tuple[str, str, str]:
+        """Return the tags of Python, its ABI and the system."""
         built = any(Path(self.bdist_dir).rglob("_edge.so"))
         self.root_is_pure = not built
         return "py3", "none", super().get_tag()[2] if built else "any"

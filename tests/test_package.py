@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import refact_edge
+from refact_edge.runtime.native.library import why_not
 
 NOT_INSTALLED = {"tests", "demo", "bench", "examples", "build", "dist"}
 HEAVY = {"torch", "transformers", "optimum", "onnx", "safetensors", "ml_dtypes"}
@@ -105,7 +106,9 @@ def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
 
 COMPLETE = """
 import json, os, sys
-sys.argv = ["refact-edge", "complete", "--bundle", sys.argv[1], "--prefix", "a"]
+sys.argv[:] = [
+    "refact-edge", "complete", "--bundle", sys.argv[1], "--prefix", "a", "--engine", sys.argv[2]
+]
 connections = []
 sys.addaudithook(lambda name, args: connections.append(name) if name == "socket.connect" else None)
 from refact_edge.runtime.__main__ import main
@@ -124,17 +127,20 @@ print(json.dumps({
 """
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "native"])
 def test_completing_loads_no_export_code_writes_no_file_and_opens_no_socket(
-    tiny_bundle: Path, tmp_path: Path
+    tiny_bundle: Path, tmp_path: Path, engine: str
 ) -> None:
-    state = json.loads(_run(COMPLETE, tiny_bundle, home=tmp_path).splitlines()[-1])
+    if engine == "native" and (reason := why_not()):
+        pytest.skip(reason)
+    state = json.loads(_run(COMPLETE, tiny_bundle, engine, home=tmp_path).splitlines()[-1])
     modules = set(state["modules"])
-    assert "onnxruntime" in modules
+    assert ("onnxruntime" in modules) == (engine == "onnxruntime")
     assert not modules & (HEAVY | NETWORK)
     assert not [
         name for name in modules if name.startswith(("refact_edge.export", "refact_edge.quant"))
     ]
-    assert state["telemetry"] == "1"
+    assert state["telemetry"] == ("1" if engine == "onnxruntime" else None)
     assert (state["connections"], state["sockets"]) == ([], [])
     assert [str(path) for path in tmp_path.rglob("*")] == []
 

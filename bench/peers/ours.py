@@ -2,8 +2,8 @@
 
 Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS [kept] [onnxruntime|openvino]
 
-With "kept" it uses what `refact-edge warm` left, without it the bundle alone. int4 is computed by the
-native kernels; with "onnxruntime" by that alone; with "openvino" it reads prompts for onnxruntime.
+With "kept" it uses what `refact-edge warm` left, without it the bundle alone. int4 is computed by
+the native kernels, with "onnxruntime" by that alone, and with "openvino" that reads for it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from refact_edge.runtime.model import Model
 
 from .worker import Reply, serve
 
-
-GUESSED = 16
+GUESSED = 16  # the most tokens of a step whose logits are all wanted
 
 
 class Ours:

@@ -132,7 +132,7 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
   _tile_release();
 }
 
-const Cpu cpu_amx = {"amx", LANES, here, product, rows_norm, wide_round, wide_attend, wide_gate};
+const Cpu cpu_amx = {"amx", LANES, here, product, rows_norm, wide_round, rows_attend, rows_gate};
 #else
 #include "edge.h"
 static int here(void) { return 0; }

@@ -226,7 +226,7 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
 }
 
 const Cpu cpu_avx512vnni = {"avx512vnni", LANES,       here,     product,
-                            rows_norm,    wide_round, wide_attend, wide_gate};
+                            rows_norm,    wide_round, rows_attend, rows_gate};
 #else
 #include "edge.h"
 static int here(void) { return 0; }

@@ -1,4 +1,5 @@
 /* Plain C: right on any CPU, and what the others are compared with. */
+#define LANES 4
 #include "rows.h"
 
 static int anywhere(void) { return 1; }
@@ -30,5 +31,5 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
     }
 }
 
-const Cpu cpu_portable = {"portable", 8,          anywhere,    product,
+const Cpu cpu_portable = {"portable", LANES,          anywhere,    product,
                           rows_norm,  round_plain, rows_attend, rows_gate};

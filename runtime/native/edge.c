@@ -1,10 +1,11 @@
 /* The step: what is done in which order, and which parts of it threads share. */
 #include "edge.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "rows.h" /* for half_to_float; each CPU's file has the rest */
+#include "half.h"
 
 enum { ROWS_AT_ONCE = 64 };
 
@@ -17,7 +18,8 @@ struct Edge {
   Rounded rounded;
 };
 
-static const Cpu *const CPUS[] = {&cpu_amx, &cpu_avx512vnni, &cpu_avx2, &cpu_portable};
+static const Cpu *const CPUS[] = {&cpu_amx, &cpu_avx512vnni, &cpu_avxvnni, &cpu_avx2,
+                                  &cpu_neon, &cpu_portable};
 
 static const Cpu *find_cpu(const char *name) {
   for (size_t i = 0; i < sizeof CPUS / sizeof *CPUS; i++)

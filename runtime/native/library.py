@@ -1,4 +1,4 @@
-"""The native library: where it is, what its functions take, and proof that it computes rightly here."""
+"""The native library: where it is, what its functions take, and whether it computes rightly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ..errors import OptionError
 LIBRARY = Path(__file__).parent / "_edge.so"
 BLOCK = 128  # values with one scale
 FAILED = "fail their self-test"
-_SLOW = "portable"  # slower than onnxruntime, which has kernels for other CPUs too
+# Slower than onnxruntime's kernels, or never timed beside them.
+_SLOW, _UNTIMED = "portable", "neon"
 
 
 class CMatrix(ctypes.Structure):
@@ -161,7 +162,7 @@ def right_product(
 
 
 def computes_rightly(native: Native, cpu: str) -> bool:
-    """Multiply some small matrices: both kinds of codes, few and many tokens, a short last block."""
+    """Multiply small matrices: both kinds of codes, few and many tokens, a short last block."""
     rng = np.random.default_rng(0)
     for width in (BLOCK // 2, BLOCK):
         codes = rng.integers(0, 256, (70, 3, width), np.uint8)
@@ -184,8 +185,9 @@ def why_not(*, slow: bool = False) -> str:
         native = opened()
     except OptionError as error:
         return str(error)
-    if native.best == _SLOW and not slow:
-        return "there are no native kernels for this kind of CPU that are faster than onnxruntime's"
+    if native.best in (_SLOW, _UNTIMED) and not slow:
+        known = "slower than" if native.best == _SLOW else "not yet timed beside"
+        return f"the native kernels for this CPU ({native.best}) are {known} onnxruntime's"
     if not computes_rightly(native, native.best):
         return f"the native kernels {FAILED} on this CPU ({native.best}); please report it"
     return ""

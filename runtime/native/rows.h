@@ -1,45 +1,58 @@
-/* What every CPU does alike, in loops that a compiler turns into its own vectors. Each CPU's file
-   includes this after it has said what the CPU can do. */
+/* What every CPU does alike, in the compiler's own vectors of LANES floats. Each CPU's file includes this
+   after it has said what the CPU can do, and defined LANES. */
 #include <math.h>
 #include <string.h>
 
 #include "edge.h"
+#include "half.h"
 
-static inline float half_to_float(uint16_t half) {
-  uint32_t sign = (uint32_t)(half >> 15) << 31, exponent = (half >> 10) & 31, rest = half & 1023, bits;
-  if (exponent == 31) {
-    bits = sign | 0x7f800000u | rest << 13;
-  } else if (exponent) {
-    bits = sign | (exponent + 112) << 23 | rest << 13;
-  } else { /* zero, or too small for an exponent: rest * 2^-24 */
-    float value = (float)rest * 5.9604644775390625e-8f;
-    return sign ? -value : value;
-  }
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float Floats __attribute__((vector_size(4 * LANES)));
+typedef int32_t Numbers __attribute__((vector_size(4 * LANES)));
+
+INLINE Floats load(const float *from) {
+  Floats v;
+  memcpy(&v, from, sizeof v);
+  return v;
 }
 
-/* e^x within 2 units in the last place, for x up to 88: 2^n * 2^f, f in [-0.5, 0.5], by its series. */
-static inline float exponential(float x) {
-  x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
-  float scaled = x * 1.44269504f + 12582912.0f; /* rounds to a whole number in the low bits */
-  int32_t bits;
-  memcpy(&bits, &scaled, sizeof bits);
-  float n = scaled - 12582912.0f;
-  float r = x - n * 0.693145752f;
+INLINE void save(float *to, Floats v) { memcpy(to, &v, sizeof v); }
+
+INLINE Floats all(float x) { return x + (Floats){0}; }
+
+INLINE Floats pick(Numbers which, Floats yes, Floats no) {
+  return (Floats)((which & (Numbers)yes) | (~which & (Numbers)no));
+}
+
+INLINE Floats larger(Floats a, Floats b) { return pick(a > b, a, b); }
+
+INLINE Floats between(Floats low, Floats x, Floats high) {
+  return pick(x > high, high, larger(x, low));
+}
+
+INLINE float sum_of_lanes(Floats v) { /* in one order, whatever the CPU */
+  float sum = 0;
+  for (int i = 0; i < LANES; i++) sum += v[i];
+  return sum;
+}
+
+/* e^x within 2 units in the last place, for x from -87 to 88, at which it ends: 2^n * 2^f, f in
+   [-0.5, 0.5], by its series. */
+INLINE Floats exponential(Floats x) {
+  x = between(all(-87.0f), x, all(88.0f));
+  const Floats scaled = x * 1.44269504f + 12582912.0f; /* rounds to a whole number in the low bits */
+  const Floats n = scaled - 12582912.0f;
+  Floats r = x - n * 0.693145752f;
   r = r - n * 1.42860677e-6f;
-  float p = 1.9875691500e-4f;
+  Floats p = all(1.9875691500e-4f);
   p = p * r + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
-  int32_t power = (bits - 0x4b400000 + 127) << 23;
-  float two_n;
-  memcpy(&two_n, &power, sizeof two_n);
-  return p * two_n;
+  return p * (Floats)(((Numbers)scaled - 0x4b400000 + 127) << 23);
 }
 
 /* Keys whose weight is below e^-32 of the largest have none: 4096 of them are less than half a unit in
@@ -47,7 +60,7 @@ static inline float exponential(float x) {
 #define FAR_BELOW (-32.0f)
 
 /* Layer norm without bias: (x - mean) / sqrt(variance + epsilon) * weight. */
-static inline void rows_norm(const float *x, const float *weight, float epsilon, int width, float *out) {
+INLINE void rows_norm(const float *x, const float *weight, float epsilon, int width, float *out) {
   float sums[16] = {0}, squares[16] = {0};
   for (int i = 0; i + 16 <= width; i += 16)
     for (int l = 0; l < 16; l++) sums[l] += x[i + l];
@@ -65,12 +78,11 @@ static inline void rows_norm(const float *x, const float *weight, float epsilon,
 }
 
 /* The step between rounded values; 0 where all are so near to zero that a step has no inverse. */
-static inline float scale_of(float top) { return top < 1e-35f ? 0 : top / 127.0f; }
+INLINE float scale_of(float top) { return top < 1e-35f ? 0 : top / 127.0f; }
 
 /* Round blocks to 8 bits by their largest value, to the nearest, halves to even. In `halves` the even
    values of twice `span` come before the odd ones: as many as this CPU takes out of bytes at once. */
-static inline __attribute__((always_inline)) void rows_round(const int span, const float *given, int cols,
-                                                             const Rounded *to, int t) {
+INLINE void rows_round(const int span, const float *given, int cols, const Rounded *to, int t) {
   for (int b = 0; b * BLOCK < cols; b++) {
     const long at_block = (long)b * to->apart + t;
     int8_t *plain = to->plain + at_block * BLOCK, *halves = to->halves + at_block * BLOCK;
@@ -104,79 +116,130 @@ static inline __attribute__((always_inline)) void rows_round(const int span, con
   }
 }
 
-/* Attention of 8 heads of the token at `position` to all keys up to its own.
-
-   q [8][head_size] is scaled; scratch holds 8 * (position + 1 + head_size) floats; out [8][head_size].
-   Heads are the vector: a key's number meets the same number of 8 queries. `heads` of them are real. */
-static inline void rows_attend(const float *q, const float *keys, const float *values, const float *slopes,
-                        int heads, int head_size, int position, float *scratch, float *out) {
-  enum { H = 8, J = 4 };
-  float *across = scratch, *scores = scratch + (long)H * head_size;
-  float slope[H], top[H], total[H];
-  for (int h = 0; h < H; h++) {
-    slope[h] = h < heads ? slopes[h] : 0;
-    top[h] = -INFINITY;
-    total[h] = 0;
-    for (int d = 0; d < head_size; d++) across[d * H + h] = h < heads ? q[h * head_size + d] : 0;
-  }
-  const int count = position + 1;
-  for (int j = 0; j < count; j += J) {
-    const int some = count - j < J ? count - j : J;
-    const float *k[J];
-    for (int i = 0; i < J; i++) k[i] = keys + (long)(j + (i < some ? i : 0)) * head_size;
-    float sums[J][H] = {{0}};
-    for (int d = 0; d < head_size; d++)
-      for (int i = 0; i < J; i++)
-        for (int h = 0; h < H; h++) sums[i][h] += k[i][d] * across[d * H + h];
-    for (int i = 0; i < some; i++)
-      for (int h = 0; h < H; h++) {
-        float score = sums[i][h] + slope[h] * (float)(j + i - position);
-        scores[(long)(j + i) * H + h] = score;
-        top[h] = score > top[h] ? score : top[h];
-      }
-  }
-  for (int j = 0; j < count; j++)
-    for (int h = 0; h < H; h++) {
-      float below = scores[(long)j * H + h] - top[h];
-      float part = below < FAR_BELOW ? 0.0f : exponential(below);
-      scores[(long)j * H + h] = part;
-      total[h] += part;
+/* Scores of LANES heads with the keys 0 to count - 1, [key][head]; returns the largest of each head. */
+INLINE Floats score_keys(const float *across, const float *keys, Floats slope, int head_size, int count,
+                         float *scores) {
+  enum { KEYS = 8 };
+  Floats top = all(-INFINITY);
+  for (int j = 0; j < count; j += KEYS) {
+    const int some = count - j < KEYS ? count - j : KEYS;
+    const float *k[KEYS];
+    Floats sums[KEYS];
+    for (int i = 0; i < KEYS; i++) {
+      k[i] = keys + (long)(j + (i < some ? i : 0)) * head_size;
+      sums[i] = all(0);
     }
-  for (int h0 = 0; h0 < heads; h0 += 4)
-    for (int d0 = 0; d0 < head_size; d0 += 16) {
-      const int wide = head_size - d0 < 16 ? head_size - d0 : 16;
-      float sums[4][16] = {{0}};
-      if (wide == 16) {
-        for (int j = 0; j < count; j++)
-          for (int h = 0; h < 4; h++)
-            for (int d = 0; d < 16; d++)
-              sums[h][d] += scores[(long)j * H + h0 + h] * values[(long)j * head_size + d0 + d];
-      } else {
-        for (int j = 0; j < count; j++)
-          for (int h = 0; h < 4; h++)
-            for (int d = 0; d < wide; d++)
-              sums[h][d] += scores[(long)j * H + h0 + h] * values[(long)j * head_size + d0 + d];
-      }
-      for (int h = 0; h < 4 && h0 + h < heads; h++)
-        for (int d = 0; d < wide; d++)
-          out[(h0 + h) * head_size + d0 + d] = sums[h][d] / total[h0 + h];
+    for (int d = 0; d < head_size; d++) {
+      const Floats a = load(across + d * LANES);
+      for (int i = 0; i < KEYS; i++) sums[i] += k[i][d] * a;
     }
+    for (int i = 0; i < some; i++) {
+      const Floats score = sums[i] + slope * (float)(j + i - count + 1);
+      save(scores + (long)(j + i) * LANES, score);
+      top = larger(top, score);
+    }
+  }
+  return top;
 }
 
-/* out = (silu(gate) * up) turned in pieces of turn_size; count is a multiple of that. */
-static inline void rows_gate(const float *gate, const float *up, const float *turn, int turn_size, int count,
-                      float *out) {
-  if (!turn) {
-    for (int i = 0; i < count; i++) out[i] = gate[i] / (1.0f + exponential(-gate[i])) * up[i];
-    return;
+enum { HEADS_TOGETHER = 4, GROUPS = LANES / HEADS_TOGETHER };
+
+/* Turn scores into weights and return their sums. first[g] is the first key that has weight for any of
+   the 4 heads from 4g on. */
+INLINE Floats weigh_keys(float *scores, Floats top, int count, int *first) {
+  Floats total = all(0);
+  for (int g = 0; g < GROUPS; g++) first[g] = -1;
+  for (int j = 0; j < count; j++) {
+    float *score = scores + (long)j * LANES;
+    const Floats below = load(score) - top;
+    const Floats part = pick(below >= FAR_BELOW, exponential(below), all(0));
+    save(score, part);
+    total += part;
+    for (int g = 0; g < GROUPS; g++) {
+      const float *four = score + g * HEADS_TOGETHER;
+      if (first[g] < 0 && four[0] + four[1] + four[2] + four[3] > 0) first[g] = j;
+    }
   }
+  return total;
+}
+
+/* Weighted sums of values for 4 heads, numbers d0 to d0 + pieces * LANES of each. */
+INLINE void sum_values(const int pieces, const float *scores, const float *values, int head_size, int from,
+                       int count, int d0, const float *totals, int heads, float *out) {
+  Floats sums[HEADS_TOGETHER][4];
+  for (int h = 0; h < HEADS_TOGETHER; h++)
+    for (int d = 0; d < pieces; d++) sums[h][d] = all(0);
+  for (int j = from; j < count; j++) {
+    const float *score = scores + (long)j * LANES, *value = values + (long)j * head_size + d0;
+    for (int d = 0; d < pieces; d++) {
+      const Floats v = load(value + d * LANES);
+      for (int h = 0; h < HEADS_TOGETHER; h++) sums[h][d] += score[h] * v;
+    }
+  }
+  for (int h = 0; h < HEADS_TOGETHER && h < heads; h++)
+    for (int d = 0; d < pieces; d++)
+      save(out + h * head_size + d0 + d * LANES, sums[h][d] / totals[h]);
+}
+
+/* Attention of LANES heads of the token at `position` to all keys up to its own.
+
+   q [heads][head_size] is scaled; scratch holds LANES * (position + 1 + head_size) floats; out is as q.
+   Heads are the vector: a key's number meets the same number of all queries. `heads` of them are real. */
+INLINE void rows_attend(const float *q, const float *keys, const float *values, const float *slopes,
+                        int heads, int head_size, int position, float *scratch, float *out) {
+  enum { PIECES = LANES == 16 ? 4 : 2 }; /* as many sums as there are registers for */
+  float *across = scratch, *scores = scratch + (long)LANES * head_size;
+  float totals[LANES], slope[LANES];
+  const int count = position + 1;
+  int first[GROUPS];
+  for (int d = 0; d < head_size; d++)
+    for (int h = 0; h < LANES; h++) across[d * LANES + h] = h < heads ? q[h * head_size + d] : 0;
+  for (int h = 0; h < LANES; h++) slope[h] = h < heads ? slopes[h] : 0;
+  const Floats top = score_keys(across, keys, load(slope), head_size, count, scores);
+  save(totals, weigh_keys(scores, top, count, first));
+  for (int h0 = 0; h0 < heads; h0 += HEADS_TOGETHER) {
+    const int from = first[h0 / HEADS_TOGETHER], some = heads - h0;
+    float *to = out + h0 * head_size;
+    int d0 = 0;
+    for (; d0 + PIECES * LANES <= head_size; d0 += PIECES * LANES)
+      sum_values(PIECES, scores + h0, values, head_size, from, count, d0, totals + h0, some, to);
+    for (; d0 + LANES <= head_size; d0 += LANES)
+      sum_values(1, scores + h0, values, head_size, from, count, d0, totals + h0, some, to);
+    for (; d0 < head_size; d0++) /* of heads that are no whole vectors */
+      for (int h = 0; h < HEADS_TOGETHER && h < some; h++) {
+        float sum = 0;
+        for (int j = from; j < count; j++)
+          sum += scores[(long)j * LANES + h0 + h] * values[(long)j * head_size + d0];
+        to[h * head_size + d0] = sum / totals[h0 + h];
+      }
+  }
+}
+
+/* out = (silu(gate) * up) turned in pieces of turn_size; count is a multiple of that and of LANES. */
+INLINE void rows_gate(const float *gate, const float *up, const float *turn, int turn_size, int count,
+                      float *out) {
+  for (int i = 0; i < count; i += LANES) {
+    const Floats g = load(gate + i);
+    save(out + i, g / (1.0f + exponential(-g)) * load(up + i));
+  }
+  if (!turn) return;
   float made[MOST_TURNED];
   for (int at = 0; at < count; at += turn_size) {
-    for (int i = 0; i < turn_size; i++)
-      made[i] = gate[at + i] / (1.0f + exponential(-gate[at + i])) * up[at + i];
     float *to = out + at;
-    for (int i = 0; i < turn_size; i++) to[i] = 0;
-    for (int k = 0; k < turn_size; k++)
-      for (int i = 0; i < turn_size; i++) to[i] += made[k] * turn[(long)k * turn_size + i];
+    memcpy(made, to, sizeof(float) * (size_t)turn_size);
+    int i = 0;
+    for (; i + 2 * LANES <= turn_size; i += 2 * LANES) {
+      Floats a = all(0), b = all(0);
+      for (int k = 0; k < turn_size; k++) {
+        const float *row = turn + (long)k * turn_size + i;
+        a += made[k] * load(row), b += made[k] * load(row + LANES);
+      }
+      save(to + i, a), save(to + i + LANES, b);
+    }
+    for (; i < turn_size; i++) {
+      float sum = 0;
+      for (int k = 0; k < turn_size; k++) sum += made[k] * turn[(long)k * turn_size + i];
+      to[i] = sum;
+    }
   }
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +117,7 @@ class NativeSession:
         slopes = np.array(alibi_slopes(sizes.heads), np.float32)
         self._held += [turned, slopes, layers]
         hidden, turn_size = layers[0].down.cols, turn.dims[0] if turn else 0
-        if turn_size > BIGGEST_TURN or (turn_size and hidden % turn_size):
+        if hidden % 16 or turn_size > BIGGEST_TURN or (turn_size and hidden % turn_size):
             raise weights.OtherGraphError(
                 f"{hidden} values turned by {turn_size}; runs on onnxruntime only"
             )

@@ -22,6 +22,7 @@ BLOCK = 128
 class OtherGraphError(BundleError):
     """The graph is not the step that the library takes; onnxruntime runs it."""
 
+
 _FLOAT, _HALF, _BYTES = 1, 10, 2  # element types of onnx.proto
 
 

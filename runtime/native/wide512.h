@@ -11,11 +11,10 @@
    the core, and thrown away. With one token this costs less than waiting for memory does. */
 #include <immintrin.h>
 
+#define LANES 16
 #include "rows.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
-enum { LANES = 16, VECTORS = BLOCK / 4 };
+enum { VECTORS = BLOCK / 4 };
 
 /* 16 bytes of each of 16 rows, as 4 vectors with 4 bytes of each row in the order of rows. */
 INLINE void across_rows(const uint8_t *first, long apart, __m512i *out) {
@@ -134,133 +133,5 @@ INLINE void wide_round(const float *x, int cols, const Rounded *to, int t) {
     }
     to->scales[at_block] = scale;
     to->sums[at_block] = _mm512_reduce_add_epi32(sum);
-  }
-}
-
-/* As exponential. */
-INLINE __m512 wide_exponential(__m512 x) {
-  x = _mm512_max_ps(_mm512_min_ps(x, _mm512_set1_ps(88.0f)), _mm512_set1_ps(-87.0f));
-  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
-  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693145752f), x);
-  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(1.42860677e-6f), r);
-  __m512 p = _mm512_set1_ps(1.9875691500e-4f);
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3981999507e-3f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.3334519073e-3f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.1665795894e-2f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666665459e-1f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.0000001201e-1f));
-  p = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0f));
-  return _mm512_scalef_ps(p, n);
-}
-
-/* Scores of 16 heads with keys 0 to count - 1, [key][head]; returns the largest of each head. */
-INLINE __m512 score_keys(const float *across, const float *keys, __m512 slope, int head_size, int count,
-                         float *scores) {
-  enum { KEYS = 8 };
-  __m512 top = _mm512_set1_ps(-INFINITY);
-  for (int j = 0; j < count; j += KEYS) {
-    const int some = count - j < KEYS ? count - j : KEYS;
-    const float *k[KEYS];
-    __m512 sums[KEYS];
-    for (int i = 0; i < KEYS; i++) {
-      k[i] = keys + (long)(j + (i < some ? i : 0)) * head_size;
-      sums[i] = _mm512_setzero_ps();
-    }
-    for (int d = 0; d < head_size; d++) {
-      const __m512 a = _mm512_loadu_ps(across + d * LANES);
-      for (int i = 0; i < KEYS; i++) sums[i] = _mm512_fmadd_ps(_mm512_set1_ps(k[i][d]), a, sums[i]);
-    }
-    for (int i = 0; i < some; i++) {
-      const __m512 far = _mm512_set1_ps((float)(j + i - count + 1));
-      const __m512 score = _mm512_fmadd_ps(slope, far, sums[i]);
-      _mm512_storeu_ps(scores + (long)(j + i) * LANES, score);
-      top = _mm512_max_ps(top, score);
-    }
-  }
-  return top;
-}
-
-/* Turn scores into weights and return their sums; first[h / 4] is the first key with weight for any of
-   4 heads. */
-INLINE __m512 weigh_keys(float *scores, __m512 top, int count, int *first) {
-  __m512 total = _mm512_setzero_ps();
-  for (int i = 0; i < LANES / 4; i++) first[i] = -1;
-  for (int j = 0; j < count; j++) {
-    float *score = scores + (long)j * LANES;
-    const __m512 below = _mm512_sub_ps(_mm512_loadu_ps(score), top);
-    const __mmask16 near = _mm512_cmp_ps_mask(below, _mm512_set1_ps(FAR_BELOW), _CMP_GE_OQ);
-    const __m512 part = _mm512_maskz_mov_ps(near, wide_exponential(below));
-    _mm512_storeu_ps(score, part);
-    total = _mm512_add_ps(total, part);
-    for (int i = 0; i < LANES / 4; i++)
-      if (first[i] < 0 && near >> 4 * i & 15) first[i] = j;
-  }
-  return total;
-}
-
-/* As rows_attend, for 16 heads at once. */
-INLINE void wide_attend(const float *q, const float *keys, const float *values, const float *slopes,
-                        int heads, int head_size, int position, float *scratch, float *out) {
-  enum { PIECES = 4, HEADS = 4 };
-  float *across = scratch, *scores = scratch + (long)LANES * head_size, totals[LANES];
-  const int count = position + 1;
-  const __mmask16 real = (__mmask16)((1u << heads) - 1);
-  int first[LANES / HEADS];
-  for (int d = 0; d < head_size; d++)
-    for (int h = 0; h < LANES; h++)
-      across[d * LANES + h] = h < heads ? q[h * head_size + d] : 0;
-  const __m512 slope = _mm512_maskz_loadu_ps(real, slopes);
-  const __m512 top = score_keys(across, keys, slope, head_size, count, scores);
-  _mm512_storeu_ps(totals, weigh_keys(scores, top, count, first));
-  for (int h0 = 0; h0 < heads; h0 += HEADS)
-    for (int d0 = 0; d0 < head_size; d0 += PIECES * LANES) {
-      __m512 sums[HEADS][PIECES];
-      __mmask16 there[PIECES];
-      for (int d = 0; d < PIECES; d++) {
-        const int left = head_size - d0 - d * LANES;
-        there[d] = left >= LANES ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
-        for (int h = 0; h < HEADS; h++) sums[h][d] = _mm512_setzero_ps();
-      }
-      for (int j = first[h0 / HEADS]; j < count; j++) {
-        const float *score = scores + (long)j * LANES + h0, *value = values + (long)j * head_size + d0;
-        for (int d = 0; d < PIECES; d++) {
-          const __m512 v = _mm512_maskz_loadu_ps(there[d], value + d * LANES);
-          for (int h = 0; h < HEADS; h++)
-            sums[h][d] = _mm512_fmadd_ps(_mm512_set1_ps(score[h]), v, sums[h][d]);
-        }
-      }
-      for (int h = 0; h < HEADS && h0 + h < heads; h++)
-        for (int d = 0; d < PIECES; d++)
-          _mm512_mask_storeu_ps(out + (h0 + h) * head_size + d0 + d * LANES, there[d],
-                                _mm512_div_ps(sums[h][d], _mm512_set1_ps(totals[h0 + h])));
-    }
-}
-
-/* As rows_gate. */
-INLINE void wide_gate(const float *gate, const float *up, const float *turn, int turn_size, int count,
-                      float *out) {
-  if (!turn || turn_size % (2 * LANES)) {
-    rows_gate(gate, up, turn, turn_size, count, out);
-    return;
-  }
-  const __m512 one = _mm512_set1_ps(1.0f), zero = _mm512_setzero_ps();
-  float made[MOST_TURNED];
-  for (int at = 0; at < count; at += turn_size) {
-    for (int i = 0; i < turn_size; i += LANES) {
-      const __m512 g = _mm512_loadu_ps(gate + at + i), u = _mm512_loadu_ps(up + at + i);
-      const __m512 below = _mm512_add_ps(one, wide_exponential(_mm512_sub_ps(zero, g)));
-      _mm512_storeu_ps(made + i, _mm512_mul_ps(_mm512_div_ps(g, below), u));
-    }
-    for (int i = 0; i < turn_size; i += 2 * LANES) {
-      __m512 a = zero, b = zero;
-      for (int k = 0; k < turn_size; k++) {
-        const float *row = turn + (long)k * turn_size + i;
-        const __m512 m = _mm512_set1_ps(made[k]);
-        a = _mm512_fmadd_ps(m, _mm512_loadu_ps(row), a);
-        b = _mm512_fmadd_ps(m, _mm512_loadu_ps(row + LANES), b);
-      }
-      _mm512_storeu_ps(out + at + i, a);
-      _mm512_storeu_ps(out + at + i + LANES, b);
-    }
   }
 }

@@ -319,6 +319,7 @@ def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
         "get_available_providers",
         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
+    monkeypatch.setattr(session_module, "_has_cuda_library", lambda: True)
     monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", fail_on_cuda)
 
 

@@ -122,7 +122,7 @@ def test_what_does_not_go_together_is_refused(
     for variant in ("int8", "hybrid"):
         with pytest.raises(OptionError, match=f"openvino reads int4, not {variant}"):
             refact_edge.load(demo_bundle, variant=variant, prefill="openvino")
-    with pytest.raises(OptionError, match="prefill 'tpu'; expected one of onnxruntime, openvino"):
+    with pytest.raises(OptionError, match="prefill 'tpu'; expected one of same, openvino"):
         refact_edge.load(demo_bundle, prefill="tpu")
     monkeypatch.setattr(load_module, "choose_device", lambda device: device)
     with pytest.raises(DeviceError, match="openvino reads on CPUs only"):

@@ -30,8 +30,11 @@ def bundle(demo_bundle: Path) -> Bundle:
     return read_bundle(demo_bundle)
 
 
-def _logits(bundle: Bundle, variant: str, **options: bool) -> np.ndarray:
-    session = refact_edge.load(bundle.path, variant=variant, **options).session
+def _logits(bundle: Bundle, variant: str, *, prepacked: bool = True) -> np.ndarray:
+    model = refact_edge.load(
+        bundle.path, variant=variant, engine="onnxruntime", prepacked=prepacked
+    )
+    session = model.session
     cache = session.new_cache()
     ids = np.arange(1, 41, dtype=np.int64)
     return np.concatenate([session.step(ids, cache, 40), session.step(ids[:1], cache)])
@@ -59,8 +62,8 @@ def test_a_copy_is_what_is_opened_unless_told_otherwise(
 
     monkeypatch.setattr(load_module, "Session", watching)
     copy = prepack.make(bundle, "int4") / prepack.GRAPH
-    refact_edge.load(bundle.path)
-    refact_edge.load(bundle.path, prepacked=False)
+    refact_edge.load(bundle.path, engine="onnxruntime")
+    refact_edge.load(bundle.path, engine="onnxruntime", prepacked=False)
     refact_edge.load(bundle.path, variant="int8")
     inside = bundle.path / "onnx"
     assert opened == [copy, inside / "engine_q4.onnx", inside / "engine_int8.onnx"]
@@ -116,11 +119,12 @@ def test_what_onnxruntime_cannot_open_is_left_for_the_bundle_with_a_warning(
     record = json.loads((folder / prepack.RECORD).read_text()) | prepack._found(folder)
     (folder / prepack.RECORD).write_text(json.dumps(record))
     with pytest.warns(RefactEdgeWarning, match="not using a prepacked copy: .*cannot be opened"):
-        refact_edge.load(bundle.path)
+        refact_edge.load(bundle.path, engine="onnxruntime")
 
 
 def test_two_processes_make_it_at_once(bundle: Bundle, cache: Path) -> None:
     command = [sys.executable, "-m", "refact_edge.runtime", "warm", str(bundle.path)]
+    command += ["--engine", "onnxruntime"]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
     for process in both:
         _, complaints = process.communicate(timeout=60)

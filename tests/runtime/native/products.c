@@ -79,8 +79,25 @@ static int check(const char *cpu, int bits, int rows, int cols, int tokens, int 
   return wrong;
 }
 
+/* Made-up shapes, from a seed on. */
+static int fuzz(const char *cpu, unsigned seed, int count) {
+  state = seed;
+  for (int done = 0; done < count; done++) {
+    const int rows = 1 + (int)(next() % 150), cols = 1 + (int)(next() % 700);
+    const int tokens = 1 + (int)(next() % (next() % 4 ? 12 : 150)), bits = next() % 2 ? 4 : 8;
+    if (check(cpu, bits, rows, cols, tokens, (int)(next() % 7), (int)(next() % 3))) {
+      printf("product %d from seed %u\n", done, seed);
+      return 1;
+    }
+  }
+  printf("%d products\n", count);
+  return 0;
+}
+
+/* products CPU, all of the table below; products CPU SEED COUNT, made-up ones. */
 int main(int argc, char **argv) {
   if (argc < 2) return 2;
+  if (argc == 4) return fuzz(argv[1], (unsigned)atoi(argv[2]), atoi(argv[3]));
   int done = 0;
   for (int bits = 4; bits <= 8; bits += 4)
     for (int tokens = 1; tokens <= 32; tokens += tokens < 10 ? 1 : 11)

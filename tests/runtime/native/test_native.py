@@ -62,19 +62,56 @@ def _ids(bundle: Bundle, count: int, seed: int = 0) -> np.ndarray:
     return np.array(model.tokens.encode(text)[seed : seed + count])
 
 
-def test_products_are_within_the_rounding_bound_under_sanitizers(
-    compiler: str, cpu: str, tmp_path: Path
-) -> None:
-    """All token counts to 10, odd widths, zeros, extremes, denormals; codes at both ends."""
-    program = tmp_path / "products"
+def _build(compiler: str, folder: Path, *flags: str) -> Path:
+    program = folder / "products"
     files = [Path(__file__).parent / "products.c", *SOURCES.glob("*.c")]
-    command = [compiler, *FLAGS, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command += [f"-I{SOURCES}", "-o", str(program), *map(str, files), "-lm", "-lpthread"]
+    command = [compiler, *FLAGS, *flags, f"-I{SOURCES}", "-o", program, *files, "-lm", "-lpthread"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    done = subprocess.run([program, cpu], capture_output=True, text=True, check=False)
+    return program
+
+
+def _check(*command: object) -> None:
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("products\n")
+
+
+@pytest.fixture(scope="session")
+def sanitized(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    flags = "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"
+    return _build(compiler, tmp_path_factory.mktemp("native"), *flags, "-fno-sanitize-recover=all")
+
+
+def test_products_are_within_the_rounding_bound_under_sanitizers(sanitized: Path, cpu: str) -> None:
+    """All token counts to 10, odd widths, zeros, extremes, denormals; codes at both ends."""
+    _check(sanitized, cpu)
+
+
+def test_products_of_made_up_shapes_are_within_the_bound_under_sanitizers(
+    sanitized: Path, cpu: str
+) -> None:
+    _check(sanitized, cpu, 1, 200)
+
+
+@pytest.mark.parametrize("cpu", ["avx2", "portable"])  # what valgrind knows
+def test_products_are_clean_under_valgrind(compiler: str, cpu: str, tmp_path: Path) -> None:
+    if not shutil.which("valgrind"):
+        pytest.skip("no valgrind: install it to look for uninitialized memory")
+    if cpu == "avx2" and "avx2" not in opened().able:
+        pytest.skip("this CPU cannot compute as avx2")
+    program = _build(compiler, tmp_path, "-g", "-O1")
+    _check("valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", program, cpu, 1, 20)
+
+
+def test_products_of_arm_are_within_the_bound_in_an_emulator(tmp_path: Path) -> None:
+    cross, emulator = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+    if not (shutil.which(cross) and shutil.which(emulator)):
+        pytest.skip("no ARM: install gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user")
+    program = _build(cross, tmp_path, "-static")
+    _check(emulator, "-cpu", "max", program, "neon", 1, 100)
 
 
 def test_logits_are_onnxruntimes_but_for_rounded_last_digits(

@@ -1,0 +1,105 @@
+"""Notes that a file was hashed: whatever changes the file makes them void."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import refact_edge
+from refact_edge.runtime import bundle as bundle_module
+from refact_edge.runtime import checked, prepack
+from refact_edge.runtime.bundle import Bundle, read_bundle, weights_file
+from refact_edge.runtime.errors import BundleError
+from refact_edge.runtime.native.library import why_not
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(prepack.ENVIRONMENT, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def bundle(bundle_copy: Path) -> Bundle:
+    return read_bundle(bundle_copy)
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the files that are hashed from now on."""
+    names: list[str] = []
+    real = bundle_module.file_sha256
+
+    def watching(path: Path) -> str:
+        names.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(bundle_module, "file_sha256", watching)
+    return names
+
+
+def test_a_noted_file_is_not_hashed_again_and_all_others_are(
+    bundle: Bundle, hashed: list[str]
+) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    weights = Path(weights_file("int4")).name
+    refact_edge.load(bundle.path, variant="int4")
+    assert hashed.count(weights) == 1
+    checked.note(bundle, "int4")
+    assert hashed.count(weights) == 2
+    hashed.clear()
+    refact_edge.load(bundle.path, variant="int4")
+    assert sorted(hashed) == ["engine_q4.onnx", "tokenizer.json"]
+    refact_edge.load(bundle.path, variant="int4", prepacked=False)
+    assert hashed.count(weights) == 1
+
+
+@pytest.mark.parametrize("change", ["content", "touched", "replaced", "writable", "record"])
+def test_what_changed_since_is_hashed_again(bundle: Bundle, change: str, tmp_path: Path) -> None:
+    record = checked.note(bundle, "int4")
+    assert checked.is_noted(bundle, "int4")
+    weights = bundle.path / weights_file("int4")
+    state = weights.stat()
+    if change == "content":
+        weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+        os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))  # only its ctime tells
+    elif change == "touched":
+        weights.touch()
+    elif change == "replaced":
+        shutil.copy2(weights, tmp_path / "other")
+        (tmp_path / "other").replace(weights)
+    elif change == "writable":
+        record.parent.chmod(0o777)
+    else:
+        record.write_text("{")
+    assert not checked.is_noted(bundle, "int4")
+    if change == "content":
+        with pytest.raises(BundleError, match="was altered"):
+            refact_edge.load(bundle.path, variant="int4")
+    else:
+        checked.note(bundle, "int4")
+        assert checked.is_noted(bundle, "int4")
+
+
+def test_a_damaged_bundle_is_not_noted_and_clearing_forgets(bundle: Bundle, cache: Path) -> None:
+    checked.note(bundle, "int4")
+    assert prepack.clear() > 0
+    assert not checked.is_noted(bundle, "int4")
+    weights = bundle.path / weights_file("int4")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    with pytest.raises(BundleError, match="was altered"):
+        checked.note(bundle, "int4")
+    assert list(cache.iterdir()) == []
+
+
+def test_where_nothing_can_be_written_is_told(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(prepack.ENVIRONMENT, str(tmp_path / "file" / "in"))
+    with pytest.raises(BundleError, match=r"cannot be written: .*name another folder in REFACT"):
+        checked.note(bundle, "int4")
