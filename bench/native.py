@@ -5,12 +5,16 @@ Usage: python -m bench.native BUNDLE
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import click
 import numpy as np
 
+from refact_edge.runtime.bench.bandwidth import read_bandwidth, threads_taken, weights_read_bytes
 from refact_edge.runtime.bundle import engine_graph, read_bundle
 from refact_edge.runtime.engine import CHUNK_TOKENS, Steps
 from refact_edge.runtime.native.session import NativeSession
@@ -42,6 +46,30 @@ def read_ms(session: Steps, tokens: int, rng: np.random.Generator) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
+def products_a_token(native: NativeSession) -> float:
+    """Return how many numbers are multiplied for a token of a prompt: the head is not."""
+    sizes, layers = native.sizes, native.model.blocks[: native.sizes.layers]
+    one = sum(w.rows * w.cols for w in (layers[0].q, layers[0].kv, layers[0].out))
+    return float(sizes.layers * (one + 3 * layers[0].down.rows * layers[0].down.cols))
+
+
+def most_products(cpu: str, threads: int) -> float | None:
+    """Return the products a second that this CPU makes at most; None where it is not known."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "limits"
+        source = Path(__file__).with_name("limits.c")
+        command = [compiler, "-O2", "-o", str(program), str(source), "-lpthread"]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            return None
+        done = subprocess.run(
+            [program, cpu, str(threads)], capture_output=True, text=True, check=False
+        )
+    return 1e9 * float(done.stdout) if done.returncode == 0 else None
+
+
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True))
 @click.option("--prompt", default=512, show_default=True, help="Tokens of the prompt that is read.")
@@ -58,19 +86,28 @@ def main(bundle: Path, prompt: int) -> None:
         f"from opening to the first token, the file read before: native ({native.cpu}) "
         f"{first - start:.2f} s, onnxruntime {time.perf_counter() - first:.2f} s"
     )
-    click.echo("| work | onnxruntime, ms | native, ms | ratio |\n|---|---|---|---|")
+    threads = threads_taken()
+    bytes_read, most = weights_read_bytes(opened, "int4"), most_products(native.cpu, threads)
+    click.echo("| work | onnxruntime, ms | native, ms | ratio | of the limit |")
+    click.echo("|---|---|---|---|---|")
     works = [(f"{n} tokens at once", n, step_ms, ROUNDS) for n in TOKENS]
     works.append((f"a prompt of {prompt}", prompt, read_ms, 3))
     for name, tokens, work, rounds in works:
-        taken = np.array(
-            [
+        taken, limits = [], []
+        for turn in range(rounds):
+            taken.append(
                 [work(each, tokens, np.random.default_rng(turn)) for each in (session, native)]
-                for turn in range(rounds)
-            ]
-        )
+            )
+            limits.append(1000 * bytes_read / read_bandwidth(threads))
         theirs, mine = np.median(taken, axis=0)
-        ratio = np.median(taken[:, 0] / taken[:, 1])
-        click.echo(f"| {name} | {theirs:.1f} | {mine:.1f} | {ratio:.2f} |")
+        ratio = np.median([one / other for one, other in taken])
+        if work is step_ms:
+            share = f"{np.median(limits) / mine:.0%} of reading"
+        elif most is not None:
+            share = f"{1000 * tokens * products_a_token(native) / most / mine:.0%} of multiplying"
+        else:
+            share = "not known"
+        click.echo(f"| {name} | {theirs:.1f} | {mine:.1f} | {ratio:.2f} | {share} |")
 
 
 if __name__ == "__main__":

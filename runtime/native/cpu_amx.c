@@ -27,11 +27,11 @@ typedef struct {
   uint8_t rows[16];
 } Shapes;
 
-static void shape_tiles(void) {
-  Shapes shapes = {.palette = 1};
-  for (int i = 0; i < 8; i++) shapes.bytes[i] = 64, shapes.rows[i] = 16;
-  _tile_loadconfig(&shapes);
-}
+/* 8 tiles of 16 rows of 64 bytes. Constant, as GCC 12 takes the instruction to read 8 bytes of it only, and
+   leaves out what is written to others just before. */
+static const Shapes SHAPES = {.palette = 1,
+                              .bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+                              .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
 
 typedef struct {
   _Alignas(64) uint8_t codes[PANELS][VECTORS][64];
@@ -119,7 +119,7 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
     cpu_avx512vnni.product(w, x, tokens, n0, n1, out, stride, add);
     return;
   }
-  shape_tiles();
+  _tile_loadconfig(&SHAPES);
   for (int n = n0; n < n1; n += PANELS * LANES)
     for (int t = 0; t < tokens; t += TOKENS_AT_ONCE) {
       const int some = tokens - t < TOKENS_AT_ONCE ? tokens - t : TOKENS_AT_ONCE;

@@ -19,7 +19,7 @@ struct Edge {
 };
 
 static const Cpu *const CPUS[] = {&cpu_amx, &cpu_avx512vnni, &cpu_avxvnni, &cpu_avx2,
-                                  &cpu_neon, &cpu_portable};
+                                  &cpu_i8mm,    &cpu_neon,       &cpu_portable};
 
 static const Cpu *find_cpu(const char *name) {
   for (size_t i = 0; i < sizeof CPUS / sizeof *CPUS; i++)

@@ -66,7 +66,8 @@ typedef struct {
                float *out);
 } Cpu;
 
-extern const Cpu cpu_portable, cpu_avx2, cpu_avxvnni, cpu_avx512vnni, cpu_amx, cpu_neon;
+extern const Cpu cpu_portable, cpu_avx2, cpu_avxvnni, cpu_avx512vnni, cpu_amx, cpu_neon,
+    cpu_i8mm;
 
 typedef struct Pool Pool;
 typedef void (*Work)(void *what, int item, int thread);

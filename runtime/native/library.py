@@ -16,7 +16,7 @@ LIBRARY = Path(__file__).parent / "_edge.so"
 BLOCK = 128  # values with one scale
 FAILED = "fail their self-test"
 # Slower than onnxruntime's kernels, or never timed beside them.
-_SLOW, _UNTIMED = "portable", "neon"
+_SLOW, _UNTIMED = "portable", ("i8mm", "neon")
 
 
 class CMatrix(ctypes.Structure):
@@ -185,7 +185,7 @@ def why_not(*, slow: bool = False) -> str:
         native = opened()
     except OptionError as error:
         return str(error)
-    if native.best in (_SLOW, _UNTIMED) and not slow:
+    if native.best in (_SLOW, *_UNTIMED) and not slow:
         known = "slower than" if native.best == _SLOW else "not yet timed beside"
         return f"the native kernels for this CPU ({native.best}) are {known} onnxruntime's"
     if not computes_rightly(native, native.best):

@@ -51,9 +51,9 @@ class NativeSession:
         self._data = np.memmap(data_path, np.uint8, mode="r")
         self._held: list[object] = []  # what the library points at
         self._lock = threading.Lock()
-        self._model = self._describe(weights.read_graph(graph_path))
+        self.model = self._describe(weights.read_graph(graph_path))
         self._edge = self._library.edge_open(
-            ctypes.byref(self._model), threads or fast_cores() or 1, self.cpu.encode()
+            ctypes.byref(self.model), threads or fast_cores() or 1, self.cpu.encode()
         )
         if not self._edge:
             raise OptionError(f"this CPU cannot compute as {cpu!r}, or memory ran out")

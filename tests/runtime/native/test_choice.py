@@ -128,7 +128,7 @@ def test_kernels_that_fail_their_self_test_are_not_used_and_the_user_is_told(
     assert "please report it" in problem
 
 
-@pytest.mark.parametrize("best", ["portable", "neon"])
+@pytest.mark.parametrize("best", ["portable", "neon", "i8mm"])
 def test_slow_or_untimed_kernels_are_taken_only_when_asked_for(
     tiny_bundle: Path, best: str, monkeypatch: pytest.MonkeyPatch, able: None
 ) -> None:
