@@ -109,7 +109,7 @@ score-demo: $(READY) ## Print the demo checkpoint's figures on the held-out modu
 	@$(BIN)/python -m demo.report $(SCORE_DIR) --variants fp32,int8,int4 --data $(DATA_DIR)
 
 wheel: $(READY) $(DEMO)/refact_edge.json ## Build the wheel, with the demo's bundle in it
-	@rm -rf build/lib build/bdist*
+	@rm -rf build/lib* build/temp* build/bdist*
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist
 
