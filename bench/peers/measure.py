@@ -62,10 +62,7 @@ def typing(prompter: Prompter, quick: bool) -> list[Piece]:
     """Return the keystroke and the traces."""
     return [
         keystroke(*prompter.keystroke(), rounds=3 if quick else 7),
-        *(
-            replay(name, prompts, 1 if quick else 2)
-            for name, prompts in prompter.traces(quick).items()
-        ),
+        *(replay(name, prompts) for name, prompts in prompter.traces(quick).items()),
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from ..bundle import default_bundle, read_bundle
-from ..cli import progress_bar
+from ..cli import engine_option, progress_bar
 from ..cpu import cpu_summary
 from ..errors import BundleError, OptionError
 from ..load import load
@@ -44,6 +44,7 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
         click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
+        engine_option,
         click.option("--variant", help="int4, int8, fp32 or hybrid; the best for a CPU."),
         click.option("--keep", type=_PATH, metavar="DIR", help="Keep the shape's bundle there."),
         click.option("--shape", help="In place of BUNDLE, random weights: refact-1.6b."),
@@ -77,6 +78,7 @@ def throughput(
     shape: str | None,
     keep: Path | None,
     variant: str | None,
+    engine: str,
     threads: int | None,
     as_json: bool,
     rounds: int,
@@ -102,7 +104,7 @@ def throughput(
     with _bundle(bundle, shape, keep, variant) as path:
         opened = read_bundle(path)
         plan = plan_for(opened.sizes.context, longest)
-        subject = subject_of(opened, variant, threads, cpu_summary())
+        subject = subject_of(opened, variant, threads, cpu_summary(), engine)
         with progress_bar("measuring", rounds * plan.work_tokens) as advance:
             done = [run_round(subject, plan, advance) for _ in range(rounds)]
     found = summarize(subject, plan, done)
@@ -121,6 +123,7 @@ def typing(
     shape: str | None,
     keep: Path | None,
     variant: str | None,
+    engine: str,
     threads: int | None,
     as_json: bool,
     trace: tuple[Path, ...],
@@ -143,7 +146,7 @@ def typing(
     traces = [read_trace(path) for path in trace or shipped_traces()]
     total = sum(len(list(asks(one))) for one in traces)
     with _bundle(bundle, shape, keep, variant) as path:
-        model = load(path, variant=variant, device="cpu", threads=threads)
+        model = load(path, variant=variant, device="cpu", threads=threads, engine=engine)
         with progress_bar("replaying", total) as advance:
             served = [
                 replay(model, one, max_tokens=max_tokens, ahead=ahead, advance=advance)
@@ -152,6 +155,7 @@ def typing(
     found = Replays(
         bundle=str(path),
         variant=model.variant,
+        engine=model.engine,
         device=model.device,
         threads=threads or threads_taken(),
         cpu=cpu_summary(),
@@ -171,6 +175,7 @@ def keystroke_command(
     shape: str | None,
     keep: Path | None,
     variant: str | None,
+    engine: str,
     threads: int | None,
     as_json: bool,
     longest: int | None,
@@ -192,12 +197,13 @@ def keystroke_command(
     if plot is not None:
         check_plot(plot)
     with _bundle(bundle, shape, keep, variant) as path:
-        model = load(path, variant=variant, device="cpu", threads=threads)
+        model = load(path, variant=variant, device="cpu", threads=threads, engine=engine)
         with progress_bar("typing", len(lengths) * (ROUNDS + 1)) as advance:
             files = [keystroke(model, lines, advance=advance) for lines in lengths]
     found = Keystrokes(
         bundle=str(path),
         variant=model.variant,
+        engine=model.engine,
         device=model.device,
         threads=threads or threads_taken(),
         cpu=cpu_summary(),

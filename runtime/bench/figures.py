@@ -81,6 +81,7 @@ class Throughput:
 
     bundle: str
     variant: str
+    engine: str  # in words
     device: str
     threads: int
     cpu: str
@@ -131,6 +132,7 @@ class Replays:
 
     bundle: str
     variant: str
+    engine: str  # in words
     device: str
     threads: int
     cpu: str
@@ -154,6 +156,7 @@ class Keystrokes:
 
     bundle: str
     variant: str
+    engine: str  # in words
     device: str
     threads: int
     cpu: str

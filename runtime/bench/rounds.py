@@ -32,6 +32,7 @@ WORKER = "refact_edge.runtime.bench.worker"
 class Round:
     """What one process measured."""
 
+    engine: str  # in words
     cold_start_ms: float
     prefill_ms: dict[int, float]
     decode_ms: dict[int, float]
@@ -45,12 +46,15 @@ class Subject:
 
     bundle: Path
     variant: str
+    engine: str  # as it is asked for
     threads: int
     cpu: str
     weights_read_bytes: int  # a token
 
 
-def subject_of(bundle: Bundle, variant: str | None, threads: int | None, cpu: str) -> Subject:
+def subject_of(
+    bundle: Bundle, variant: str | None, threads: int | None, cpu: str, engine: str
+) -> Subject:
     """Return what is measured of a bundle: the variant and the threads that `load` would choose.
 
     Raises:
@@ -67,6 +71,7 @@ def subject_of(bundle: Bundle, variant: str | None, threads: int | None, cpu: st
     return Subject(
         bundle=bundle.path,
         variant=chosen,
+        engine=engine,
         threads=options.threads or threads_taken(),
         cpu=cpu,
         weights_read_bytes=weights_read_bytes(bundle, writer),
@@ -83,7 +88,7 @@ def run_round(
         DeviceError: when the system ended it, as for want of memory.
 
     """
-    arguments = (subject.bundle, subject.variant, subject.threads, plan.longest)
+    arguments = (subject.bundle, subject.variant, subject.threads, plan.longest, subject.engine)
     start, ready, found = clock(), 0.0, None
     with _started([sys.executable, "-m", WORKER, *map(str, arguments)]) as process:
         assert process.stdout is not None
@@ -114,6 +119,7 @@ def summarize(subject: Subject, plan: Plan, rounds: Sequence[Round]) -> Throughp
     return Throughput(
         bundle=str(subject.bundle),
         variant=subject.variant,
+        engine=rounds[0].engine,
         device="cpu",
         threads=subject.threads,
         cpu=subject.cpu,
@@ -167,6 +173,7 @@ def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
 
 def _round(content: dict[str, Any], cold_start_ms: float) -> Round:
     return Round(
+        engine=content["engine"],
         cold_start_ms=cold_start_ms,
         prefill_ms=dict(content["prefill_ms"]),
         decode_ms=dict(content["decode_ms"]),

@@ -9,10 +9,15 @@ from .figures import Keystrokes, Percentiles, Replays, Spread, Throughput
 UNKNOWN = "not known on this system"
 
 
+def _subject(found: Throughput | Replays | Keystrokes) -> str:
+    how = f"{found.variant} on {found.device} by {found.engine}"
+    return f"{found.bundle}: {how}, {found.threads} threads"
+
+
 def throughput_lines(found: Throughput) -> Iterator[str]:
     """Yield what `refact-edge bench` prints."""
     bandwidth, limit = found.read_bandwidth_bytes_per_s, found.limit_ms
-    yield f"{found.bundle}: {found.variant} on {found.device}, {found.threads} threads"
+    yield _subject(found)
     yield f"{found.cpu}"
     yield f"medians of {found.rounds} rounds, each a fresh process, and the lowest and highest"
     yield (
@@ -53,10 +58,7 @@ def throughput_lines(found: Throughput) -> Iterator[str]:
 
 def typing_lines(found: Replays) -> Iterator[str]:
     """Yield what `refact-edge bench typing` prints."""
-    yield (
-        f"{found.bundle}: {found.variant} on {found.device}, {found.threads} threads, "
-        f"{found.max_tokens} tokens a completion"
-    )
+    yield f"{_subject(found)}, {found.max_tokens} tokens a completion"
     yield f"{found.cpu}"
     yield ""
     yield (
@@ -74,7 +76,7 @@ def typing_lines(found: Replays) -> Iterator[str]:
 
 def keystroke_lines(found: Keystrokes) -> Iterator[str]:
     """Yield what `refact-edge bench keystroke` prints."""
-    yield f"{found.bundle}: {found.variant} on {found.device}, {found.threads} threads"
+    yield _subject(found)
     yield f"{found.cpu}"
     yield "a letter typed in the middle of a file, to the first token: median, lowest and highest"
     yield ""

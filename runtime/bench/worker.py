@@ -1,6 +1,6 @@
 """One round of `bench throughput`, in a process of its own.
 
-Usage: python -m refact_edge.runtime.bench.worker BUNDLE VARIANT THREADS LONGEST
+Usage: python -m refact_edge.runtime.bench.worker BUNDLE VARIANT THREADS LONGEST ENGINE
 
 A fresh process is what a cold start is, and its memory is the model's alone. Writes one JSON object
 a line to standard output: first "ready", then "advance" as the work goes on, and at last "round";
@@ -21,13 +21,13 @@ from ..errors import RefactEdgeError, RefactEdgeWarning
 PROMPT = ("def add(a, b):\n    return ", "\n")
 
 
-def main(bundle: str, variant: str, threads: str, longest: str) -> None:
+def main(bundle: str, variant: str, threads: str, longest: str, engine: str) -> None:
     """Load a bundle, write one token, and only then measure the rest."""
     # Counted as part of the start: what else is imported, files checked, the graph opened.
     from ..load import load
     from ..sampling import Sampling
 
-    model = load(Path(bundle), variant=variant, device="cpu", threads=int(threads))
+    model = load(Path(bundle), variant=variant, device="cpu", threads=int(threads), engine=engine)
     greedy = Sampling(temperature=0)
     "".join(model.complete(*PROMPT, max_tokens=1, stop=(), allow_empty=False, sampling=greedy))
     _tell("ready", True)
@@ -42,6 +42,7 @@ def main(bundle: str, variant: str, threads: str, longest: str) -> None:
     _tell(
         "round",
         {
+            "engine": model.engine,
             "prefill_ms": list(found.prefill_ms.items()),
             "decode_ms": list(found.decode_ms.items()),
             "memory": asdict(memory),

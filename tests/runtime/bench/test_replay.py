@@ -104,9 +104,9 @@ def test_reuse_leaves_out_the_first_request_of_each_trace() -> None:
 def test_the_table_has_a_line_a_trace_and_one_for_all() -> None:
     one = typing_of("jumps", [[_served(100, 0), _served(100, 80)]])
     overall = typing_of("all", [[_served(1, 0)]])
-    found = Replays("bundle", "int4", "cpu", 2, "a CPU", 16, (one,), overall)
+    found = Replays("bundle", "int4", "an engine", "cpu", 2, "a CPU", 16, (one,), overall)
     title, cpu, _, head, under, row, last = typing_lines(found)
-    assert title == "bundle: int4 on cpu, 2 threads, 16 tokens a completion"
+    assert title == "bundle: int4 on cpu by an engine, 2 threads, 16 tokens a completion"
     assert cpu == "a CPU"
     assert "first token, ms" in head
     assert under.split() == ["p50", "p95", "p50", "p95"]

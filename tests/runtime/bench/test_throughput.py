@@ -87,11 +87,12 @@ def test_memory_is_read_from_proc_where_there_is_one(tmp_path: Path) -> None:
 
 @pytest.fixture
 def subject(tiny_bundle: Path) -> Subject:
-    return Subject(tiny_bundle, "int4", 2, "a CPU", 3_000_000)
+    return Subject(tiny_bundle, "int4", "onnxruntime", 2, "a CPU", 3_000_000)
 
 
 def _round(factor: float, memory: Memory) -> Round:
     return Round(
+        engine="an engine",
         cold_start_ms=1000 * factor,
         prefill_ms={128: 64 * factor},
         decode_ms={64: 4 * factor},
@@ -125,6 +126,7 @@ def test_the_table_says_what_this_system_does_not_tell(
 ) -> None:
     lines = list(throughput_lines(summed_up(Memory(10_000_000, 20_000_000, None))))
     text = "\n".join(lines)
+    assert "int4 on cpu by an engine, 2 threads" in text
     assert "reads at 0.8 GB/s (0.4 to 1.5): 3 MB of weights a token take 4 ms at least" in text
     assert ["128", "128.0", "64.0", "256.0", "1000.0"] in [line.split() for line in lines]
     assert "50% (50% to 50%)" in text
@@ -160,11 +162,11 @@ def test_a_plot_that_cannot_be_written_is_refused_before_anything_is_measured(
 
 def test_a_subject_is_what_load_would_choose(tiny_bundle: Path) -> None:
     bundle = read_bundle(tiny_bundle)
-    chosen = subject_of(bundle, None, None, "a CPU")
+    chosen = subject_of(bundle, None, None, "a CPU", "auto")
     assert (chosen.variant, chosen.threads) == ("int4", threads_taken())
-    both = subject_of(bundle, "hybrid", 3, "a CPU")
+    both = subject_of(bundle, "hybrid", 3, "a CPU", "auto")
     assert both.weights_read_bytes == chosen.weights_read_bytes  # int4 writes
     with pytest.raises(OptionError, match="no variant 'int9'"):
-        subject_of(bundle, "int9", None, "a CPU")
+        subject_of(bundle, "int9", None, "a CPU", "auto")
     with pytest.raises(OptionError, match="threads 0"):
-        subject_of(bundle, None, 0, "a CPU")
+        subject_of(bundle, None, 0, "a CPU", "auto")
