@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 import refact_edge
+from refact_edge.export import quality
+from refact_edge.export.quality import default_data, measure_bundle
 from refact_edge.runtime.bundle import Bundle, read_bundle
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.native import weights
@@ -129,6 +132,21 @@ def test_logits_are_onnxruntimes_but_for_rounded_last_digits(
     theirs = np.abs(at_once - alone).max()
     assert np.abs(mine - alone).max() <= max(2 * theirs, 1e-3)
     assert (mine.argmax(1) == alone.argmax(1)).mean() > 0.95
+
+
+def test_the_report_through_the_native_kernels_is_not_worse(
+    demo_checkpoint: Path, bundle: Bundle, library: Native, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def runner(*_: object) -> Callable[[np.ndarray], np.ndarray]:
+        session = NativeSession(bundle, threads=2, native=library)
+        return lambda ids: session.step(np.asarray(ids), session.new_cache(), len(ids))
+
+    given: dict[str, Any] = {"data": default_data(), "variants": ["int4"]}
+    theirs = measure_bundle(demo_checkpoint, bundle.path, **given)["variants"]["int4"]
+    monkeypatch.setattr(quality, "_runner", runner)
+    mine = measure_bundle(demo_checkpoint, bundle.path, **given)["variants"]["int4"]
+    assert mine["mean_kl"] <= 1.03 * theirs["mean_kl"]
+    assert mine["top1_agreement"] >= theirs["top1_agreement"] - 0.005
 
 
 def test_every_chunking_gives_the_same_to_the_last_bit(
