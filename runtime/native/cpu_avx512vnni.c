@@ -8,7 +8,7 @@
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,prefer-vector-width=512")
 #include "wide512.h"
 
-enum { PANELS = 4, TOKENS = 6, TOKENS_AT_ONCE = 66, FEW = 12 };
+enum { PANELS = 4, TOKENS = 6, TOKENS_AT_ONCE = 66 };
 
 static int here(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -132,85 +132,28 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
     }
 }
 
-/* One block of a single panel times two tokens. Four sums at once, as each instruction waits 5 cycles for
-   the one before it. */
-INLINE void dot_two(const uint8_t *codes, const int8_t *values, const int8_t *values2, __m512i *whole) {
-  const __m512i zero = _mm512_setzero_si512();
-  Sums s = {zero, zero, zero, zero};
-  for (int g = 0; g < VECTORS; g += 2, codes += 128, values += 8, values2 += 8) {
-    const __m512i low = _mm512_load_si512(codes), high = _mm512_load_si512(codes + 64);
-    int32_t four[2], four2[2];
-    memcpy(four, values, 8);
-    memcpy(four2, values2, 8);
-    dot(&s.a, low, _mm512_set1_epi32(four[0]));
-    dot(&s.b, low, _mm512_set1_epi32(four2[0]));
-    dot(&s.c, high, _mm512_set1_epi32(four[1]));
-    dot(&s.d, high, _mm512_set1_epi32(four2[1]));
-  }
-  whole[0] = _mm512_add_epi32(s.a, s.c);
-  whole[1] = _mm512_add_epi32(s.b, s.d);
-}
+#include "few512.h"
 
-/* The same times one token. */
-INLINE __m512i dot_one(const uint8_t *codes, const int8_t *values) {
-  const __m512i zero = _mm512_setzero_si512();
-  Sums s = {zero, zero, zero, zero};
-  for (int g = 0; g < VECTORS; g += 4, codes += 256, values += 16) {
-    int32_t four[4];
-    memcpy(four, values, 16);
-    dot(&s.a, _mm512_load_si512(codes), _mm512_set1_epi32(four[0]));
-    dot(&s.b, _mm512_load_si512(codes + 64), _mm512_set1_epi32(four[1]));
-    dot(&s.c, _mm512_load_si512(codes + 128), _mm512_set1_epi32(four[2]));
-    dot(&s.d, _mm512_load_si512(codes + 192), _mm512_set1_epi32(four[3]));
-  }
-  return _mm512_add_epi32(_mm512_add_epi32(s.a, s.b), _mm512_add_epi32(s.c, s.d));
-}
+typedef void (*Few)(const Matrix *, const Rounded *, int, int, int, float *, long, int);
 
-/* A panel for few tokens, when memory is what is waited for: its rows are `step` apart, so that each
-   lane's rows are read from front to end, panel after panel, and the CPU fetches them ahead. */
-INLINE void few(const int bits, const Matrix *w, const Rounded *x, int tokens, int n, int step,
-                float *out, long stride, int add) {
-  const int offset = bits == 8 ? 128 : 8;
-  const int8_t *values = bits == 8 ? x->plain : x->halves;
-  _Alignas(64) uint8_t codes[VECTORS][64];
-  __m512 sums[FEW];
-  Panel panel;
-  begin_panel(&panel, w, n, step);
-  for (int t = 0; t < tokens; t++) sums[t] = _mm512_setzero_ps();
-  for (int b = 0; b < panel.blocks; b++) {
-    panel_codes(&panel, b, bits, 0, codes[0], 1);
-    const __m512 scales = panel_scales(&panel, b);
-    const long at = (long)b * x->apart;
-    const int8_t *value = values + at * BLOCK;
-    __m512i whole[FEW];
-    for (int t = 0; t + 1 < tokens; t += 2)
-      dot_two(codes[0], value + t * BLOCK, value + (t + 1) * BLOCK, whole + t);
-    if (tokens % 2) whole[tokens - 1] = dot_one(codes[0], value + (tokens - 1) * BLOCK);
-    for (int t = 0; t < tokens; t++) {
-      const __m512i less = _mm512_sub_epi32(whole[t], _mm512_set1_epi32(offset * x->sums[at + t]));
-      const __m512 both = _mm512_mul_ps(scales, _mm512_set1_ps(x->scales[at + t]));
-      sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(less), both, sums[t]);
-    }
+#define FEW_OF(bits)                                                                               \
+  static void few_##bits(const Matrix *w, const Rounded *x, int tokens, int n, int step,           \
+                         float *out, long stride, int add) {                                       \
+    if (tokens == 1)                                                                               \
+      fewest(bits, 1, w, x, n, step, out, stride, add);                                            \
+    else if (tokens == 2)                                                                          \
+      fewest(bits, 2, w, x, n, step, out, stride, add);                                            \
+    else                                                                                           \
+      few(bits, w, x, tokens, n, step, out, stride, add);                                          \
   }
-  for (int t = 0; t < tokens; t++) {
-    float found[LANES];
-    _mm512_storeu_ps(found, sums[t]);
-    for (int r = 0; r < panel.rows; r++) {
-      float *to = out + t * stride + n + r * step;
-      *to = add ? *to + found[r] : found[r];
-    }
-  }
-}
+FEW_OF(4) FEW_OF(8)
 
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                     long stride, int add) {
   if (tokens <= FEW && (n1 - n0) % LANES == 0) {
     const int step = (n1 - n0) / LANES;
-    for (int p = 0; p < step; p++)
-      if (w->bits == 4)
-        few(4, w, x, tokens, n0 + p, step, out, stride, add);
-      else
-        few(8, w, x, tokens, n0 + p, step, out, stride, add);
+    const Few run = w->bits == 4 ? few_4 : few_8;
+    for (int p = 0; p < step; p++) run(w, x, tokens, n0 + p, step, out, stride, add);
     return;
   }
   for (int n = n0; n < n1; n += PANELS * LANES) {

@@ -7,7 +7,8 @@
 
 #include "half.h"
 
-enum { ROWS_AT_ONCE = 64 };
+/* Rows that a thread takes at once: fewer where a step is short, as all wait for its slowest thread. */
+enum { FEW_TOKENS = 12, ROWS_OF_FEW = 32, ROWS_OF_MANY = 64 };
 
 struct Edge {
   Model model;
@@ -150,22 +151,27 @@ typedef struct {
   int tokens, first_items, add;
 } Products;
 
-static int items_of(const Matrix *w) { return (w->rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE; }
+static int rows_at_once(int tokens) { return tokens <= FEW_TOKENS ? ROWS_OF_FEW : ROWS_OF_MANY; }
+
+static int items_of(const Matrix *w, int tokens) {
+  const int rows = rows_at_once(tokens);
+  return (w->rows + rows - 1) / rows;
+}
 
 static void multiply(void *what, int item, int thread) {
   (void)thread;
   const Products *p = what;
   const int which = item >= p->first_items;
   const Matrix *w = p->matrices[which];
-  const int n0 = (which ? item - p->first_items : item) * ROWS_AT_ONCE;
-  const int n1 = n0 + ROWS_AT_ONCE < w->rows ? n0 + ROWS_AT_ONCE : w->rows;
+  const int rows = rows_at_once(p->tokens), n0 = (which ? item - p->first_items : item) * rows;
+  const int n1 = n0 + rows < w->rows ? n0 + rows : w->rows;
   p->e->cpu->product(w, &p->e->rounded, p->tokens, n0, n1, p->outs[which], w->rows, p->add);
 }
 
 static void products(Edge *e, const Matrix *w, float *out, const Matrix *w2, float *out2, int tokens,
                      int add) {
-  Products p = {{w, w2}, {out, out2}, e, tokens, items_of(w), add};
-  pool_run(e->pool, multiply, &p, items_of(w) + (w2 ? items_of(w2) : 0));
+  Products p = {{w, w2}, {out, out2}, e, tokens, items_of(w, tokens), add};
+  pool_run(e->pool, multiply, &p, items_of(w, tokens) + (w2 ? items_of(w2, tokens) : 0));
 }
 
 static void attend(void *what, int item, int thread) {
