@@ -24,7 +24,7 @@ help: ## Print this list
 
 setup: $(READY) ## Make .venv with all that development needs (torch included, about 1.5 GB)
 
-$(LIGHT): pyproject.toml setup.py constraints.txt
+$(LIGHT): pyproject.toml setup.py constraints.txt $(wildcard runtime/native/*.c runtime/native/*.h)
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; name one: make PYTHON=..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (a minute the first time) ..."
@@ -85,7 +85,7 @@ bench-serve: $(READY) ## What HTTP costs a lone user beside the library, at the 
 	@$(BIN)/python -m bench.serve $(ARGS)
 
 native: $(LIGHT) ## Build the native kernels anew, after a change to them (needs a C compiler)
-	@$(INSTALL) --no-deps -e . && touch $(LIGHT) $(READY)
+	@rm -rf build/lib* build/temp* && $(INSTALL) --no-deps -e .
 
 bench-native: $(READY) ## The native step beside onnxruntime's on BUNDLE
 	@$(BIN)/python -m bench.native $(BUNDLE)
@@ -109,7 +109,7 @@ score-demo: $(READY) ## Print the demo checkpoint's figures on the held-out modu
 	@$(BIN)/python -m demo.report $(SCORE_DIR) --variants fp32,int8,int4 --data $(DATA_DIR)
 
 wheel: $(READY) $(DEMO)/refact_edge.json ## Build the wheel, with the demo's bundle in it
-	@rm -rf build/lib* build/temp* build/bdist*
+	@rm -rf build/lib* build/temp* build/bdist* dist/refact_edge-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist
 

@@ -1,7 +1,8 @@
 """Notes that a bundle's large file was hashed, so that opening it again need not read all of it.
 
-A note holds for one file as it lay there: its place, size, inode and times. Whatever changes the
-file changes one of these, and it is hashed again. Made only when asked for (the command `warm`).
+A note holds for one file as it lay there: its place, size, inode and times. Whoever writes into the
+file changes one of these, and it is hashed again; a disk that forgets is not noticed. Made only
+when asked for (the command `warm`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ def note(bundle: Bundle, variant: str) -> Path:
         draft.mkdir(mode=0o700, parents=True, exist_ok=True)
         (draft / RECORD).write_text(json.dumps(before))
         shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not is_noted(bundle, variant):  # else another process was first
+                raise
     except OSError as error:
         raise BundleError(
             f"{folder} cannot be written: {error.strerror}; name another folder in {ENVIRONMENT}"
@@ -49,8 +54,9 @@ def is_noted(bundle: Bundle, variant: str) -> bool:
     """Whether the weights were hashed and have not changed since."""
     folder = _folder(bundle, variant)
     try:
-        record = json.loads((folder / RECORD).read_text())
-        return is_private(folder) and record == _state(bundle, variant)
+        if not is_private(folder):
+            return False
+        return bool(json.loads((folder / RECORD).read_text()) == _state(bundle, variant))
     except (OSError, ValueError):
         return False
 

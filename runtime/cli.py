@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from . import checked, prepack
-from .bundle import default_bundle, read_bundle
+from .bundle import default_bundle, read_bundle, verify_variant
 from .cursor import decode_text, split_at, split_marker
 from .describe import describe
 from .doctor import examine
@@ -24,8 +24,8 @@ from .endings import Endings
 from .errors import BundleError, OptionError, PromptError, RefactEdgeError
 from .load import ENGINES, PREFILL, best_variant, load, required_variants
 from .model import Model
-from .native.library import why_not
 from .native.session import VARIANT as NATIVE_VARIANT
+from .native.session import why_not_this
 from .sampling import Sampling
 from .stream import Stream
 
@@ -317,11 +317,19 @@ def warm(bundle: Path | None, variant: str | None, engine: str, clear: bool) -> 
         freed = prepack.clear()
         click.echo(f"{prepack.cache_folder()}: {freed / 1e6:.0f} MB freed")
         return
+    if engine not in ENGINES:
+        raise OptionError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")
     opened = read_bundle(bundle or demo_bundle())
     for name in required_variants(opened, variant or best_variant(opened, "cpu")):
-        if name == NATIVE_VARIANT and engine != "onnxruntime" and not why_not():
-            click.echo(f"{name}: hashed, as is noted in {checked.note(opened, name).parent}")
-            continue
+        reason = "" if name == NATIVE_VARIANT else f"{name} is not for them"
+        if not reason and engine != "onnxruntime":
+            verify_variant(opened, name, hash_weights=False)
+            reason = why_not_this(opened)
+            if not reason:
+                click.echo(f"{name}: hashed, as is noted in {checked.note(opened, name).parent}")
+                continue
+        if engine == "native":
+            raise OptionError(f"engine native cannot be had: {reason}")
         folder = prepack.make(opened, name)
         size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
         click.echo(f"{name}: {size:.0f} MB in {folder}")

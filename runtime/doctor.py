@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from .bundle import read_bundle, verify_files, verify_standard, verify_variant
+from .bundle import Bundle, read_bundle, verify_files, verify_standard, verify_variant
 from .cpu import cpu_summary
 from .errors import MissingExtraError, RefactEdgeError
 from .native.library import FAILED, opened, why_not
+from .native.session import VARIANT as NATIVE_VARIANT
+from .native.session import why_not_this
 from .session import import_onnxruntime
 
 _WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
@@ -43,7 +45,8 @@ def examine(bundle: Path | None) -> list[Finding]:
     try:
         onnxruntime = import_onnxruntime()
     except MissingExtraError as error:
-        findings.append(Finding("onnxruntime", "missing", str(error)))
+        # int4 may do without it.
+        findings.append(Finding("onnxruntime", "missing", str(error) if why_not() else ""))
     else:
         providers = ", ".join(onnxruntime.get_available_providers())
         findings.append(
@@ -92,6 +95,12 @@ def _telemetry(imported_before: bool, value_before: str | None) -> Finding:
     return Finding("onnxruntime telemetry", "off")
 
 
+def _other(bundle: Bundle, name: str) -> str:
+    """Say why a graph runs on onnxruntime where the native kernels are there for others."""
+    reason = "" if name != NATIVE_VARIANT or why_not() else why_not_this(bundle)
+    return f"; onnxruntime computes it: {reason}" if reason else ""
+
+
 def _bundle(path: Path) -> list[Finding]:
     try:
         bundle = read_bundle(path)
@@ -109,5 +118,6 @@ def _bundle(path: Path) -> list[Finding]:
         except RefactEdgeError as error:
             findings.append(Finding(f"  {name}", "unusable", str(error)))
         else:
-            findings.append(Finding(f"  {name}", "all files as the manifest says"))
+            state = f"all files as the manifest says{_other(bundle, name)}"
+            findings.append(Finding(f"  {name}", state))
     return findings

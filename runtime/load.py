@@ -19,6 +19,7 @@ from .bundle import (
     read_bundle,
     verify_files,
     verify_variant,
+    weights_file,
 )
 from .errors import BundleError, DeviceError, OptionError, RefactEdgeWarning
 from .model import Model
@@ -83,6 +84,8 @@ def load(
 
     """
     opened = read_bundle(Path(bundle) if bundle is not None else _packaged_bundle())
+    if engine == "native" and device == "auto":
+        device = "cpu"
     name = variant or best_variant(opened, choose_device(device))
     if caches is not None:
         make_folder(Path(caches))  # before opening takes its time
@@ -101,7 +104,9 @@ def load(
         session = _open_hybrid(opened, how)
     else:
         session = _open(opened, name, how)
-    if variant is None and (better := best_variant(opened, session.device)) != name:
+    better = best_variant(opened, session.device) if variant is None else name
+    unexpected = session.device == "cpu" and choose_device(device) != "cpu"
+    if better != name or (unexpected and name == NATIVE_VARIANT):
         # CUDA did not start, and what is best on a GPU is not what is best here.
         name, session = better, _open(opened, better, how.on_cpu())
     if name == "fp16" and session.device == "cpu":
@@ -170,9 +175,9 @@ def _open(bundle: Bundle, variant: str, how: _How) -> OneSession:
 def _open_native(bundle: Bundle, how: _How) -> NativeSession | None:
     """Return a session of our own kernels; None where onnxruntime is to be taken."""
     must = how.engine == "native"
-    if choose_device(how.options.device) != "cpu":
-        if must:
-            raise OptionError("native kernels are for CPUs; take device cpu, or engine onnxruntime")
+    if must and how.options.device == "cuda":
+        raise OptionError("native kernels are for CPUs; take device cpu, or engine onnxruntime")
+    if not must and choose_device(how.options.device) != "cpu":
         return None
     if reason := native.why_not(slow=must):
         if must:
@@ -180,14 +185,16 @@ def _open_native(bundle: Bundle, how: _How) -> NativeSession | None:
         if native.FAILED in reason:
             warnings.warn(f"onnxruntime computes: {reason}", RefactEdgeWarning, stacklevel=4)
         return None
-    noted = how.prepacked and checked.is_noted(bundle, NATIVE_VARIANT)
-    verify_variant(bundle, NATIVE_VARIANT, hashes=how.hashes, hash_weights=not noted)
+    verify_variant(bundle, NATIVE_VARIANT, hashes=how.hashes, hash_weights=False)
     try:
-        return NativeSession(bundle, threads=how.options.threads)
+        session = NativeSession(bundle, threads=how.options.threads)
     except OtherGraphError:
         if must:
             raise
         return None
+    if how.hashes and not (how.prepacked and checked.is_noted(bundle, NATIVE_VARIANT)):
+        verify_files(bundle, [weights_file(NATIVE_VARIANT)])
+    return session
 
 
 def _open_hybrid(bundle: Bundle, how: _How) -> hybrid.Hybrid:

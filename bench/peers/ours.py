@@ -148,7 +148,7 @@ def main() -> None:
 
     def versions() -> dict[str, str]:
         name, _, version = models[0].engine.partition(" ")
-        known = {name: version} if name in ("native", "onnxruntime") else {}
+        known = {name: version} if name == "onnxruntime" and " " not in version else {}
         return {"refact-edge": refact_edge.__version__, **known}
 
     serve(load, versions, {"complete": lambda **asked: typing().complete(**asked)})

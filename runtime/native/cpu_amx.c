@@ -10,7 +10,7 @@
 #pragma GCC target("amx-tile,amx-int8,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,prefer-vector-width=512")
 #include "wide512.h"
 
-enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, FEWEST = 9, ASK = 0x1023, TILE_DATA = 18 };
+enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, LEFT_TO_VNNI = 8, ASK = 0x1023, TILE_DATA = 18 };
 
 /* The system hands tiles out to who asks for them. */
 static int here(void) {
@@ -42,6 +42,7 @@ typedef struct {
 
 /* Whole sums of one block: 2 panels, in tiles 0 to 3, times 16 tokens. */
 INLINE void multiply_tiles(const int8_t *values, int32_t (*whole)[TOKENS][LANES]) {
+  __asm__ volatile("" ::: "memory"); /* tiles read what was stored before: GCC 12 is not told */
   _tile_zero(4);
   _tile_zero(5);
   _tile_loadd(6, values, BLOCK);
@@ -95,6 +96,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
       panel_codes(&panel[p], b, bits, offset, tile.codes[p][0], 1);
       tile.scales[p] = panel_scales(&panel[p], b);
     }
+    __asm__ volatile("" ::: "memory");
     _tile_loadd(0, tile.codes[0], 64);
     _tile_loadd(1, tile.codes[0][VECTORS / 2], 64);
     _tile_loadd(2, tile.codes[1], 64);
@@ -115,7 +117,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
 
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                     long stride, int add) {
-  if (tokens < FEWEST) {
+  if (tokens <= LEFT_TO_VNNI) {
     cpu_avx512vnni.product(w, x, tokens, n0, n1, out, stride, add);
     return;
   }

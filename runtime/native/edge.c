@@ -8,7 +8,7 @@
 #include "half.h"
 
 /* Rows that a thread takes at once: fewer where a step is short, as all wait for its slowest thread. */
-enum { FEW_TOKENS = 12, ROWS_OF_FEW = 32, ROWS_OF_MANY = 64 };
+enum { ROWS_OF_FEW = 32, ROWS_OF_MANY = 64 };
 
 struct Edge {
   Model model;
@@ -28,7 +28,10 @@ static const Cpu *find_cpu(const char *name) {
   return NULL;
 }
 
-static int widest(const Model *m) { return m->hidden > m->width ? m->hidden : m->width; }
+static int widest(const Model *m) {
+  const int inside = m->heads * m->head_size, wide = m->hidden > m->width ? m->hidden : m->width;
+  return inside > wide ? inside : wide;
+}
 
 static int head_groups(const Edge *e) {
   return (e->model.heads + e->cpu->heads_at_once - 1) / e->cpu->heads_at_once;
@@ -101,6 +104,8 @@ Edge *edge_open(const Model *model, int threads, const char *cpu) {
   return e;
 }
 
+int edge_layout(void) { return (int)(sizeof(Model) * 10000 + sizeof(Layer) * 10 + sizeof(Matrix)); }
+
 const char *edge_cpu(int number) {
   for (size_t i = 0; i < sizeof CPUS / sizeof *CPUS; i++)
     if (CPUS[i]->here() && !number--) return CPUS[i]->name;
@@ -119,10 +124,9 @@ void edge_close(Edge *e) {
 
 typedef struct {
   Edge *e;
-  const Layer *layer;
   const float *weight; /* of a norm, or NULL to round what is there */
   const float *from;
-  int tokens, past, cols;
+  int past, cols;
   const float *keys, *values;
 } Part;
 

@@ -14,7 +14,8 @@ ends with a whole block, of which the last codes may mean nothing: the values th
 
 #include <stdint.h>
 
-enum { BLOCK = 128, MOST_TURNED = 1024 };
+/* Up to so many tokens a step waits for memory more than for arithmetic. */
+enum { BLOCK = 128, MOST_BLOCKS = 512, MOST_TURNED = 1024, FEW_TOKENS = 12 };
 
 typedef struct {
   const uint8_t *codes;
@@ -79,6 +80,7 @@ void pool_close(Pool *pool);
 typedef struct Edge Edge;
 /* The functions below are the library's; all memory that they are given stays the caller's. */
 Edge *edge_open(const Model *model, int threads, const char *cpu);
+int edge_layout(void); /* tells whether a caller has the same structures in mind */
 const char *edge_cpu(int number); /* the names of what this CPU can, the fastest first; then NULL */
 int edge_step(Edge *edge, const int64_t *ids, int tokens, int past, float *const *buffers, int keep,
               float *logits);

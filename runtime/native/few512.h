@@ -2,7 +2,7 @@
    apart, so that each lane's rows are read from front to end, panel after panel, and the CPU fetches them
    ahead. cpu_avx512vnni.c includes this when it has said what `dot` is. */
 
-enum { FEW = 12, FEWEST = 2 };
+enum { FEW = FEW_TOKENS, FEWEST = 2 };
 
 /* One block of a single panel times two tokens. Four sums at once, as each instruction waits 5 cycles for
    the one before it. */

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
-from itertools import count, takewhile
+from itertools import count, product, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +67,10 @@ class CModel(ctypes.Structure):
     )
 
 
+# What `edge_layout` says when both sides mean the same structures.
+LAYOUT = sum(ctypes.sizeof(kind) * by for kind, by in ((CModel, 10000), (CLayer, 10), (CMatrix, 1)))
+
+
 class Native:
     """The library, opened."""
 
@@ -80,13 +84,28 @@ class Native:
         if not path.is_file():
             raise OptionError(
                 "the native kernels were not built with this installation: install it again where "
-                "there is a C compiler"
+                "there is GCC 11 or later"
             )
         try:
             self.functions = library = ctypes.CDLL(str(path))
         except OSError as error:
             raise OptionError(f"the native kernels cannot be loaded: {error}") from error
+        try:
+            self._declare(library)
+        except AttributeError as error:
+            raise OptionError(f"the native kernels are of another version: {error}") from error
+        if (found := library.edge_layout()) != LAYOUT:
+            raise OptionError(
+                f"the native kernels are of another version (layout {found}, expected {LAYOUT}): "
+                "install the package again, or in a checkout: make native"
+            )
+        names = takewhile(lambda name: name is not None, map(library.edge_cpu, count()))
+        self.able = [str(name, "ascii") for name in names]  # ways to compute, the fastest first
+
+    @staticmethod
+    def _declare(library: ctypes.CDLL) -> None:
         pointer, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
+        library.edge_layout.restype, library.edge_layout.argtypes = number, []
         library.edge_open.restype = pointer
         library.edge_open.argtypes = [ctypes.POINTER(CModel), number, text]
         library.edge_cpu.restype, library.edge_cpu.argtypes = text, [number]
@@ -95,9 +114,6 @@ class Native:
         library.edge_close.argtypes = [pointer]
         library.edge_product.restype = number
         library.edge_product.argtypes = [text, ctypes.POINTER(CMatrix), pointer, number, pointer]
-
-        names = takewhile(lambda name: name is not None, map(library.edge_cpu, count()))
-        self.able = [str(name, "ascii") for name in names]  # ways to compute, the fastest first
 
     @property
     def best(self) -> str:
@@ -164,13 +180,15 @@ def right_product(
 def computes_rightly(native: Native, cpu: str) -> bool:
     """Multiply small matrices: both kinds of codes, few and many tokens, a short last block."""
     rng = np.random.default_rng(0)
-    for width in (BLOCK // 2, BLOCK):
-        codes = rng.integers(0, 256, (70, 3, width), np.uint8)
-        scales = rng.uniform(0.01, 1, (70, 3)).astype(np.float16)
-        for tokens in (1, 7, 20):
-            x = rng.standard_normal((tokens, 300)).astype(np.float32)
-            right, found = right_product(codes, scales, x), native.product(cpu, codes, scales, x)
-            if not np.abs(found - right).max() <= 1e-5 * np.abs(right).max():
+    for width, rows, cols in product((BLOCK // 2, BLOCK), (64, 70), (300, 17 * BLOCK)):
+        blocks = -(-cols // BLOCK)
+        codes = rng.integers(0, 256, (rows, blocks, width), np.uint8)
+        scales = rng.uniform(0.01, 1, (rows, blocks)).astype(np.float16)
+        x = rng.standard_normal((20, cols)).astype(np.float32)
+        right = right_product(codes, scales, x)
+        for tokens in (1, 2, 4, len(x)):
+            found = native.product(cpu, codes, scales, x[:tokens])
+            if not np.abs(found - right[:tokens]).max() <= 1e-5 * np.abs(right).max():
                 return False
     return True
 

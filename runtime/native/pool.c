@@ -3,6 +3,7 @@
    A thread that finds nothing looks some thousand times more and then sleeps, so that a core which is
    busy with other work is not fought over. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -37,6 +38,8 @@ typedef struct {
 static inline void pause_a_little(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
 #endif
 }
 
@@ -117,7 +120,11 @@ void pool_run(Pool *pool, Work work, void *what, int items) {
   atomic_store(&pool->left, pool->threads - 1);
   begin_round(pool);
   do_items(pool, 0);
-  while (atomic_load(&pool->left)) pause_a_little();
+  for (int i = 0; atomic_load(&pool->left); i++)
+    if (i < SPINS)
+      pause_a_little();
+    else
+      sched_yield(); /* whoever is waited for may need this core */
 }
 
 void pool_close(Pool *pool) {

@@ -12,8 +12,6 @@
    read side by side, each from front to end and row after row, so that the CPU fetches them ahead. For
    more, a row's codes meet up to eight tokens. */
 
-enum { MOST_BLOCKS = 512 };
-
 /* `rows` rows of weights, `apart` rows apart, times `count` tokens from t on. */
 INLINE void times(const int bits, const int rows, const int count, const Matrix *w, const Rounded *x, int n,
                   int apart, int t, float *out, long stride, int add) {

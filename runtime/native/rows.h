@@ -31,12 +31,6 @@ INLINE Floats between(Floats low, Floats x, Floats high) {
   return pick(x > high, high, larger(x, low));
 }
 
-INLINE float sum_of_lanes(Floats v) { /* in one order, whatever the CPU */
-  float sum = 0;
-  for (int i = 0; i < LANES; i++) sum += v[i];
-  return sum;
-}
-
 /* e^x within 2 units in the last place, for x from -87 to 88, at which it ends: 2^n * 2^f, f in
    [-0.5, 0.5], by its series. */
 INLINE Floats exponential(Floats x) {
@@ -100,6 +94,7 @@ INLINE void rows_round(const int span, const float *given, int cols, const Round
     for (int i = 0; i < BLOCK; i++) { /* adding and taking away 1.5 * 2^23 rounds */
       float value = x[i] * inverse;
       value = value > 127.0f ? 127.0f : value < -127.0f ? -127.0f : value;
+      value = value == value ? value : 0; /* what is no number has no code */
       codes[i] = (int32_t)((value + 12582912.0f) - 12582912.0f);
     }
     for (int i = 0; i < BLOCK; i++) {
@@ -148,7 +143,7 @@ enum { HEADS_TOGETHER = 4, GROUPS = LANES / HEADS_TOGETHER };
    the 4 heads from 4g on. */
 INLINE Floats weigh_keys(float *scores, Floats top, int count, int *first) {
   Floats total = all(0);
-  for (int g = 0; g < GROUPS; g++) first[g] = -1;
+  for (int g = 0; g < GROUPS; g++) first[g] = count; /* as it stays where numbers are none */
   for (int j = 0; j < count; j++) {
     float *score = scores + (long)j * LANES;
     const Floats below = load(score) - top;
@@ -157,7 +152,7 @@ INLINE Floats weigh_keys(float *scores, Floats top, int count, int *first) {
     total += part;
     for (int g = 0; g < GROUPS; g++) {
       const float *four = score + g * HEADS_TOGETHER;
-      if (first[g] < 0 && four[0] + four[1] + four[2] + four[3] > 0) first[g] = j;
+      if (first[g] == count && four[0] + four[1] + four[2] + four[3] > 0) first[g] = j;
     }
   }
   return total;

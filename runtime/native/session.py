@@ -7,6 +7,7 @@ on which tokens are evaluated together, to the last bit.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 
 import numpy as np
@@ -17,9 +18,9 @@ from ..cache import Allocation, KvCache
 from ..cores import fast_cores
 from ..errors import OptionError
 from . import weights
-from .library import CLayer, CMatrix, CModel, Native, opened
+from .library import CLayer, CMatrix, CModel, Native, opened, why_not
 
-VARIANT = "int4"
+VARIANT, ARCHITECTURE = "int4", "gpt_refact"
 
 
 class NativeSession:
@@ -40,23 +41,27 @@ class NativeSession:
         Raises:
             OtherGraphError: when its graph is not the step that the library takes.
             OptionError: when there is no library, or this CPU cannot do what `cpu` names.
+            MemoryError: when there is no memory for its threads.
 
         """
         self.sizes = bundle.sizes
-        self._edge = None  # as `close` may come before it is there
+        self._edge, self._lock = None, threading.Lock()  # as `close` may come before there is more
         self._library = (native or opened()).functions
         self.cpu = cpu or (native or opened()).best
         graph_path = bundle.path / engine_graph(VARIANT)
         data_path = bundle.path / weights_file(VARIANT)
         self._data = np.memmap(data_path, np.uint8, mode="r")
         self._held: list[object] = []  # what the library points at
-        self._lock = threading.Lock()
+        known = bundle.architecture, bundle.require_variant(VARIANT).kv_type
+        if known != (ARCHITECTURE, "float32"):
+            raise weights.OtherGraphError(f"{' with a cache of '.join(known)} is not known here")
         self.model = self._describe(weights.read_graph(graph_path))
-        self._edge = self._library.edge_open(
-            ctypes.byref(self.model), threads or fast_cores() or 1, self.cpu.encode()
-        )
+        if self.cpu not in (native or opened()).able:
+            raise OptionError(f"this CPU cannot compute as {self.cpu!r}")
+        count = threads or fast_cores() or os.cpu_count() or 1
+        self._edge = self._library.edge_open(ctypes.byref(self.model), count, self.cpu.encode())
         if not self._edge:
-            raise OptionError(f"this CPU cannot compute as {cpu!r}, or memory ran out")
+            raise MemoryError(f"no memory for {count} threads of the native kernels")
 
     @property
     def engine(self) -> str:
@@ -68,9 +73,10 @@ class NativeSession:
 
     def close(self) -> None:
         """End its threads and give back its memory."""
-        edge, self._edge = self._edge, None
-        if edge:
-            self._library.edge_close(edge)
+        with self._lock:
+            edge, self._edge = self._edge, None
+            if edge:
+                self._library.edge_close(edge)
 
     def new_cache(self) -> KvCache:
         """Return an empty cache."""
@@ -94,6 +100,8 @@ class NativeSession:
         logits = np.empty((keep, self.sizes.vocabulary), np.float32)
         buffers = (ctypes.c_void_p * len(cache.pointers))(*cache.pointers)
         with self._lock:
+            if not self._edge:
+                raise ValueError("the session is closed")
             done = self._library.edge_step(
                 self._edge,
                 ids.ctypes.data,
@@ -104,7 +112,7 @@ class NativeSession:
                 logits.ctypes.data,
             )
         if not done:
-            raise MemoryError("the native step")
+            raise MemoryError(f"no memory for a step of {len(ids)} tokens")
         cache.ids.extend(ids.tolist())
         return logits
 
@@ -114,10 +122,13 @@ class NativeSession:
         weights.check_operators(graph, sizes, turned=turn is not None)
         layers = (CLayer * sizes.layers)(*(self._layer(graph, i) for i in range(sizes.layers)))
         turned = np.frombuffer(turn.raw if turn else b"", np.float32)
-        slopes = np.array(alibi_slopes(sizes.heads), np.float32)
+        slopes = np.array(weights.alibi_slopes(sizes.heads), np.float32)
         self._held += [turned, slopes, layers]
         hidden, turn_size = layers[0].down.cols, turn.dims[0] if turn else 0
-        if hidden % 16 or turn_size > BIGGEST_TURN or (turn_size and hidden % turn_size):
+        # Gates are turned in pieces of a block, or of a turn where that is larger.
+        piece = max(turn_size, weights.BLOCK)
+        even = not turn_size or piece % turn_size == piece % weights.BLOCK == hidden % piece == 0
+        if hidden % 16 or turn_size > BIGGEST_TURN or not even:
             raise weights.OtherGraphError(
                 f"{hidden} values turned by {turn_size}; runs on onnxruntime only"
             )
@@ -171,9 +182,15 @@ class NativeSession:
 BIGGEST_TURN = 1024  # of which rows.h has room for one
 
 
-def alibi_slopes(heads: int) -> list[float]:
-    """Return ALiBi's slopes (Press et al. 2022), also for heads that are no power of two."""
-    whole = 2 ** (heads.bit_length() - 1)
-    slopes = [2 ** (-8 * (h + 1) / whole) for h in range(whole)]
-    between = [2 ** (-4 * (h + 1) / whole) for h in range(0, 2 * whole, 2)]
-    return [*slopes, *between][:heads]
+def why_not_this(bundle: Bundle) -> str:
+    """Return why the native kernels do not compute a bundle's int4 here; nothing when they do.
+
+    The bundle's files must have been checked.
+    """
+    if reason := why_not():
+        return reason
+    try:
+        NativeSession(bundle, threads=1).close()
+    except weights.OtherGraphError as error:
+        return str(error)
+    return ""

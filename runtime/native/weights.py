@@ -1,7 +1,8 @@
-"""What the native step needs of a graph: its tensors by name, and proof that it is that step.
+"""What the native step needs of a graph: its tensors by name, and whether it looks like that step.
 
-The library knows one model. A graph is refused when its operators are not as often there as that
-model has them, or a weight has another name, shape or form.
+The library knows one model, as our export writes it. A graph is refused when its operators are not
+as often there as that model has them, take other inputs, bias attention otherwise, or when a weight
+has another name, shape, place or form. That is no proof: a graph made by hand could pass.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..bundle import Sizes
 from ..errors import BundleError
 from ..graphcheck import fields, messages
 
-BLOCK = 128
+BLOCK, MOST_BLOCKS = 128, 512  # as in edge.h
 
 
 class OtherGraphError(BundleError):
@@ -37,9 +38,10 @@ class Tensor:
     size: int  # bytes in the data file
     raw: bytes
 
-    def holds(self, item_bytes: int) -> bool:
-        """Whether there are as many bytes as its dimensions say, of so many an item."""
-        return prod(self.dims) * item_bytes == (len(self.raw) or self.size)
+    def is_in_file(self, item_bytes: int) -> bool:
+        """Whether the data file has it, whole and at a place fit for items of so many bytes."""
+        whole = prod(self.dims) * item_bytes == self.size
+        return whole and not self.raw and self.offset % item_bytes == 0
 
 
 @dataclass
@@ -48,33 +50,48 @@ class Graph:
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     operators: Counter[str] = field(default_factory=Counter)
+    inputs: dict[str, set[int]] = field(default_factory=dict)  # how many each operator takes
     epsilons: set[float] = field(default_factory=set)
 
 
 def read_graph(path: Path) -> Graph:
-    """Read a graph that was checked before (`graphcheck.check_graph`)."""
+    """Read a graph that was checked before (`graphcheck.check_graph`).
+
+    Raises:
+        OtherGraphError: when something in it is written otherwise than our export writes it.
+
+    """
     graph = Graph()
-    (found,) = messages(memoryview(path.read_bytes()), 7)
-    for node in messages(found, 1):
-        _read_node(node, graph)
-    for message in messages(found, 5):
-        tensor = _tensor(message)
-        graph.tensors[tensor.name] = tensor
+    try:
+        (found,) = messages(memoryview(path.read_bytes()), 7)
+        for node in messages(found, 1):
+            _read_node(node, graph)
+        for message in messages(found, 5):
+            tensor = _tensor(message)
+            graph.tensors[tensor.name] = tensor
+    except (ValueError, TypeError, struct.error) as error:
+        raise OtherGraphError(f"{path} is of another make ({error})") from error
     return graph
 
 
 def _read_node(node: memoryview, graph: Graph) -> None:
+    inputs, operator = 0, ""
     for number, value in fields(node):
         if isinstance(value, int):
             continue
-        if number == 4:
-            graph.operators[str(value, "utf-8")] += 1
+        if number == 1:
+            inputs += 1
+        elif number == 4:
+            operator = str(value, "utf-8")
         elif number == 5:
             parts = dict(fields(value))
             name, number_bits = parts.get(1), parts.get(2)
             if isinstance(name, memoryview) and bytes(name) == b"epsilon":
-                assert isinstance(number_bits, memoryview)
+                if not isinstance(number_bits, memoryview):
+                    raise TypeError("an epsilon that is no float")
                 graph.epsilons.add(struct.unpack("<f", number_bits)[0])
+    graph.operators[operator] += 1
+    graph.inputs.setdefault(operator, set()).add(inputs)
 
 
 def _tensor(message: memoryview) -> Tensor:
@@ -130,8 +147,21 @@ def check_operators(graph: Graph, sizes: Sizes, turned: bool) -> None:
                 f"the graph has {graph.operators[name]} {name}, the native step {number}; "
                 "it runs on onnxruntime only"
             )
-    if len(graph.epsilons) != 1:
-        raise OtherGraphError("the graph's norms differ; it runs on onnxruntime only")
+    if graph.inputs["MatMulNBits"] != {3}:
+        raise OtherGraphError("the graph's codes have zero points; it runs on onnxruntime only")
+    if len(graph.epsilons) != 1 or not 0 < next(iter(graph.epsilons)) < 1:
+        raise OtherGraphError(f"epsilons {graph.epsilons}; the graph runs on onnxruntime only")
+    slopes = struct.pack(f"<{sizes.heads}f", *alibi_slopes(sizes.heads))
+    if not any(tensor.raw == slopes for tensor in graph.tensors.values()):
+        raise OtherGraphError("the graph has other slopes of ALiBi; it runs on onnxruntime only")
+
+
+def alibi_slopes(heads: int) -> list[float]:
+    """Return ALiBi's slopes (Press et al. 2022), also for heads that are no power of two."""
+    whole = 2 ** (heads.bit_length() - 1)
+    slopes = [2 ** (-8 * (h + 1) / whole) for h in range(whole)]
+    between = [2 ** (-4 * (h + 1) / whole) for h in range(0, 2 * whole, 2)]
+    return [*slopes, *between][:heads]
 
 
 def rows_of(graph: Graph, name: str) -> int:
@@ -159,9 +189,11 @@ def matrix(graph: Graph, name: str, rows: int, cols: int, *, whole_blocks: bool 
     if codes is None or scales is None or (codes.type, scales.type) != (_BYTES, _HALF):
         raise OtherGraphError(f"the graph has no quantized {name}; it runs on onnxruntime only")
     blocks = -(-cols // BLOCK)
+    if blocks > MOST_BLOCKS:
+        raise OtherGraphError(f"{name} has {cols} columns; it runs on onnxruntime only")
     values = rows * (blocks * BLOCK if whole_blocks else cols)
     bits, rest = divmod(8 * prod(codes.dims), values) if values else (0, 0)
-    fits = scales.dims == (rows, blocks) and codes.holds(1) and scales.holds(2)
+    fits = scales.dims == (rows, blocks) and codes.is_in_file(1) and scales.is_in_file(2)
     if rest or bits not in (4, 8) or not fits:
         raise OtherGraphError(
             f"{name} is not {rows} x {cols} in blocks of {BLOCK}; it runs on onnxruntime only"
@@ -177,8 +209,8 @@ def vector(graph: Graph, name: str, length: int) -> Tensor:
 
     """
     found = graph.tensors.get(name)
-    whole = found is not None and found.holds(4) and not found.raw
-    if found is None or (found.type, found.dims) != (_FLOAT, (length,)) or not whole:
+    fits = found is not None and found.is_in_file(4)
+    if found is None or (found.type, found.dims) != (_FLOAT, (length,)) or not fits:
         raise OtherGraphError(f"the graph has no {name} of {length}; it runs on onnxruntime only")
     return found
 
@@ -188,7 +220,7 @@ def turn(graph: Graph) -> Tensor | None:
     square = [
         tensor
         for tensor in graph.tensors.values()
-        if tensor.raw and tensor.type == _FLOAT and len(tensor.dims) == 2
-        and tensor.dims[0] == tensor.dims[1] > 1 and tensor.holds(4)
+        if tensor.type == _FLOAT and len(tensor.dims) == 2
+        and tensor.dims[0] == tensor.dims[1] > 1 and prod(tensor.dims) * 4 == len(tensor.raw)
     ]  # fmt: skip
     return square[0] if len(square) == 1 else None
