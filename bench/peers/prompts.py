@@ -25,6 +25,8 @@ ABOVE, BELOW = 1505, 300  # tokens before and after the cursor
 HOLE = 400  # characters between the two
 TYPED = 5  # characters between the two requests
 ANSWER = 16  # tokens
+# Requests of a trace; a whole one takes 25 minutes of the engines together.
+ASKS, QUICK_ASKS = 30, 12
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,9 @@ class Prompter:
         return [self.prompt(*ask) for ask in asked]
 
     def traces(self, quick: bool) -> dict[str, list[Prompt]]:
-        """Return the traces that ship, by name; a quick run takes the start of one."""
+        """Return the start of the traces that ship, by name; a quick run takes one's."""
         paths = shipped_traces()[-1:] if quick else shipped_traces()
-        return {path.stem: self.trace(path, 12 if quick else None) for path in paths}
+        return {path.stem: self.trace(path, QUICK_ASKS if quick else ASKS) for path in paths}
 
 
 def asks_with_answers(trace: Trace) -> Iterator[tuple[str, str, str]]:
