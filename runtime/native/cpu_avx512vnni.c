@@ -134,26 +134,15 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
 
 #include "few512.h"
 
-typedef void (*Few)(const Matrix *, const Rounded *, int, int, int, float *, long, int);
-
-#define FEW_OF(bits)                                                                               \
-  static void few_##bits(const Matrix *w, const Rounded *x, int tokens, int n, int step,           \
-                         float *out, long stride, int add) {                                       \
-    if (tokens == 1)                                                                               \
-      fewest(bits, 1, w, x, n, step, out, stride, add);                                            \
-    else if (tokens == 2)                                                                          \
-      fewest(bits, 2, w, x, n, step, out, stride, add);                                            \
-    else                                                                                           \
-      few(bits, w, x, tokens, n, step, out, stride, add);                                          \
-  }
-FEW_OF(4) FEW_OF(8)
-
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                     long stride, int add) {
   if (tokens <= FEW && (n1 - n0) % LANES == 0) {
     const int step = (n1 - n0) / LANES;
-    const Few run = w->bits == 4 ? few_4 : few_8;
-    for (int p = 0; p < step; p++) run(w, x, tokens, n0 + p, step, out, stride, add);
+    for (int p = 0; p < step; p++)
+      if (w->bits == 4)
+        few(4, w, x, tokens, n0 + p, step, out, stride, add);
+      else
+        few(8, w, x, tokens, n0 + p, step, out, stride, add);
     return;
   }
   for (int n = n0; n < n1; n += PANELS * LANES) {

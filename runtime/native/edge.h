@@ -14,8 +14,7 @@ ends with a whole block, of which the last codes may mean nothing: the values th
 
 #include <stdint.h>
 
-/* Up to so many tokens a step waits for memory more than for arithmetic. */
-enum { BLOCK = 128, MOST_BLOCKS = 512, MOST_TURNED = 1024, FEW_TOKENS = 12 };
+enum { BLOCK = 128, MOST_BLOCKS = 512, MOST_TURNED = 1024 };
 
 typedef struct {
   const uint8_t *codes;
