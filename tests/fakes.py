@@ -15,6 +15,8 @@ SIZES = Sizes(
 class CountingSession:
     """Always prefers the id after the last one; padding ids look even better."""
 
+    engine = "counting"
+
     def __init__(self, sizes: Sizes = SIZES) -> None:
         self.sizes = sizes
         self.steps: list[int] = []  # tokens of each call

@@ -167,7 +167,7 @@ def test_a_graph_that_onnxruntime_refuses_is_named(bundle_copy: Path) -> None:
     model.graph.node[5].input[0] = "nowhere"
     _write_graph(bundle_copy, model)
     with pytest.raises(BundleError, match=r"engine_q4\.onnx cannot be opened by onnxruntime"):
-        refact_edge.load(bundle_copy, variant="int4")
+        refact_edge.load(bundle_copy, variant="int4", engine="onnxruntime")
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,7 @@ def test_ctrl_c_during_json_tells_what_there_is(tiny_bundle: Path, root: Path) -
     )
     options = ["--prefix", "a", "--no-empty", "--json", "--temperature", "0", "--stop", "never"]
     command = [sys.executable, "-c", script, "complete", "--bundle", str(tiny_bundle), *options]
+    command += ["--engine", "onnxruntime"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 130, done.stderr
     assert json.loads(done.stdout)["finish"] == "cancelled"

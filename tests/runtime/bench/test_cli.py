@@ -66,7 +66,7 @@ def test_throughput_gives_its_figures_as_json_and_draws_them(
 def test_bench_alone_is_throughput_and_prints_a_table(tiny_bundle: Path) -> None:
     done = _run("--rounds", 1, "--longest", 64, "--variant", "hybrid", tiny_bundle)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{tiny_bundle}: hybrid on cpu, ")
+    assert done.stdout.startswith(f"{tiny_bundle}: hybrid on cpu by onnxruntime ")
     assert "of the limit" in done.stdout
     assert done.stderr == "measuring ...\n"
 
