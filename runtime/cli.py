@@ -321,7 +321,7 @@ def warm(bundle: Path | None, variant: str | None, engine: str, clear: bool) -> 
         raise OptionError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")
     opened = read_bundle(bundle or demo_bundle())
     for name in required_variants(opened, variant or best_variant(opened, "cpu")):
-        reason = "" if name == NATIVE_VARIANT else f"{name} is not for them"
+        reason = "" if name == NATIVE_VARIANT else f"they compute {NATIVE_VARIANT}, not {name}"
         if not reason and engine != "onnxruntime":
             verify_variant(opened, name, hash_weights=False)
             reason = why_not_this(opened)
