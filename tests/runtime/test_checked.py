@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,23 @@ def test_where_nothing_can_be_written_is_told(
     monkeypatch.setenv(prepack.ENVIRONMENT, str(tmp_path / "file" / "in"))
     with pytest.raises(BundleError, match=r"cannot be written: .*name another folder in REFACT"):
         checked.note(bundle, "int4")
+
+
+def test_the_command_notes_for_the_native_kernels_and_refuses_what_cannot_be(
+    bundle: Bundle, cache: Path
+) -> None:
+    def warm(*options: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "refact_edge.runtime", "warm", str(bundle.path), *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, (done.stdout + done.stderr).strip()
+
+    assert warm("--engine", "gpu") == (
+        1, "error: engine 'gpu'; expected one of auto, native, onnxruntime"
+    )  # fmt: skip
+    code, said = warm("--variant", "int8", "--engine", "native")
+    assert (code, said.endswith("they compute int4, not int8")) == (1, True)
+    if reason := why_not():
+        pytest.skip(reason)
+    code, said = warm()
+    assert (code, said.startswith(f"int4: hashed, as is noted in {cache}")) == (0, True)
+    assert checked.is_noted(bundle, "int4")
