@@ -122,14 +122,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
     }
   }
   for (int t = 0; t < tokens; t++)
-    for (int p = 0; p < some; p++) {
-      const int left = n1 - n - p * LANES;
-      const __mmask16 there = left >= LANES ? 0xffff : (__mmask16)((1u << left) - 1);
-      float *to = out + (t0 + t) * stride + n + p * LANES;
-      __m512 sum = _mm512_loadu_ps(tile.sums[t][p]);
-      if (add) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(there, to));
-      _mm512_mask_storeu_ps(to, there, sum);
-    }
+    give_panels(tile.sums[t], some, n1 - n, out + (t0 + t) * stride + n, add);
 }
 
 #include "few512.h"

@@ -170,8 +170,9 @@ def right_product(
     given = padded.reshape(len(x), blocks, BLOCK)
     steps = np.abs(given).max(2, keepdims=True) / np.float32(127)
     inverse = np.divide(np.float32(1), steps, out=np.zeros_like(steps), where=steps > 0)
-    rounded = np.rint(given * inverse).astype(np.int64)
-    whole = np.einsum("tbi,rbi->trb", rounded, weights)
+    # Doubles hold these whole numbers exactly, and are multiplied much faster.
+    rounded = np.rint(given * inverse).astype(np.float64).transpose(1, 0, 2)
+    whole = (rounded @ weights.astype(np.float64).transpose(1, 2, 0)).transpose(1, 2, 0)
     both = scales.astype(np.float64)[None] * steps.astype(np.float64).transpose(0, 2, 1)
     found: npt.NDArray[np.float32] = (whole * both).sum(2).astype(np.float32)
     return found

@@ -106,6 +106,16 @@ INLINE void ask_for(const uint8_t *next, const uint8_t *end, long bytes) {
     _mm_prefetch((const char *)next + at, _MM_HINT_T1);
 }
 
+/* A token's sums with some panels, to `rows` places in a row. */
+INLINE void give_panels(float (*sums)[LANES], int panels, int rows, float *out, int add) {
+  for (int p = 0; p < panels; p++, out += LANES, rows -= LANES) {
+    const __mmask16 there = rows >= LANES ? 0xffff : (__mmask16)((1u << rows) - 1);
+    __m512 sum = _mm512_loadu_ps(sums[p]);
+    if (add) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(there, out));
+    _mm512_mask_storeu_ps(out, there, sum);
+  }
+}
+
 /* As rows_round, with the even and odd values of 8 apart in `halves`. */
 INLINE void wide_round(const float *x, int cols, const Rounded *to, int t) {
   const __m128i apart = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
