@@ -15,7 +15,7 @@ from .errors import MissingExtraError, RefactEdgeError
 from .native.library import FAILED, opened, why_not
 from .native.session import VARIANT as NATIVE_VARIANT
 from .native.session import why_not_this
-from .session import import_onnxruntime
+from .session import import_onnxruntime, why_not_cuda
 
 _WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 
@@ -52,6 +52,8 @@ def examine(bundle: Path | None) -> list[Finding]:
         findings.append(
             Finding("providers", f"{providers} (onnxruntime {onnxruntime.__version__})")
         )
+        if reason := why_not_cuda():
+            findings.append(Finding("cuda", f"not usable: {reason}"))
         findings.append(_telemetry(imported_before, telemetry_before))
     if bundle is not None:
         findings += _bundle(bundle)

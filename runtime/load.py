@@ -29,11 +29,15 @@ from .native.session import NativeSession
 from .native.weights import OtherGraphError
 from .openvino_session import OpenVinoSession
 from .saved import Saved, make_folder, maker_of
-from .session import Session, SessionOptions, choose_device
+from .session import Session, SessionOptions, choose_device, why_not_cuda
 
 ENGINES = ("auto", "native", "onnxruntime")
 PREFILL = ("same", "openvino")
 OPENVINO_VARIANT = "int4"  # int8's operators are slow there
+
+# GatherBlockQuantized of the CUDA provider (1.31.1) takes other rows' scales where a row's last
+# block is short.
+INT4_BLOCK = 128
 
 OneSession = Session | NativeSession
 
@@ -73,7 +77,7 @@ def load(
         prefill: what reads prompts: the same engine, or openvino, which holds the weights a second
             time and takes longer to open.
         caches: a folder in which `Model.save_caches` keeps what was read, and where it is found
-            by the next process. It holds your text: it is for you alone.
+            by the next process, on a CPU. It holds your text: it is for you alone.
 
     Raises:
         BundleError: when the bundle is missing, incomplete or altered.
@@ -87,6 +91,8 @@ def load(
     if engine == "native" and device == "auto":
         device = "cpu"
     name = variant or best_variant(opened, choose_device(device))
+    if device == "auto" and (reason := why_not_cuda()):
+        warnings.warn(f"running on cpu: {reason}", RefactEdgeWarning, stacklevel=2)
     if caches is not None:
         make_folder(Path(caches))  # before opening takes its time
     if engine not in ENGINES:
@@ -116,7 +122,13 @@ def load(
             stacklevel=2,
         )
     saved = None
-    if caches is not None:
+    if caches is not None and session.device != "cpu":
+        warnings.warn(
+            f"caches are not kept on {session.device}, which reads the text as soon as a file",
+            RefactEdgeWarning,
+            stacklevel=2,
+        )
+    elif caches is not None:
         saved = Saved(
             Path(caches), maker_of(opened, required_variants(opened, name), session.engine)
         )
@@ -150,6 +162,9 @@ class _How:
     prepacked: bool
     engine: str
 
+    def on_gpu(self) -> bool:
+        return choose_device(self.options.device) != "cpu"
+
     def on_cpu(self) -> _How:
         return replace(self, options=replace(self.options, device="cpu"))
 
@@ -160,7 +175,7 @@ def _open(bundle: Bundle, variant: str, how: _How) -> OneSession:
         session = _open_native(bundle, how)
         if session is not None:
             return session
-    if how.prepacked and choose_device(how.options.device) == "cpu":
+    if how.prepacked and not how.on_gpu():
         copy = prepack.find(bundle, variant)
         if copy is not None:
             verify_files(bundle, [TOKENIZER], hashes=how.hashes)
@@ -169,6 +184,11 @@ def _open(bundle: Bundle, variant: str, how: _How) -> OneSession:
             except BundleError as error:
                 warnings.warn(f"not using a prepacked copy: {error}", RefactEdgeWarning, 3)
     verify_variant(bundle, variant, hashes=how.hashes)
+    if variant == NATIVE_VARIANT and bundle.sizes.width % INT4_BLOCK and how.on_gpu():
+        raise DeviceError(
+            f"onnxruntime looks up wrong values on a GPU in int4's table of rows of "
+            f"{bundle.sizes.width}, no multiple of {INT4_BLOCK}; take fp16, or device cpu"
+        )
     return Session(bundle.path / engine_graph(variant), bundle.sizes, kv_type, how.options)
 
 
@@ -177,7 +197,7 @@ def _open_native(bundle: Bundle, how: _How) -> NativeSession | None:
     must = how.engine == "native"
     if must and how.options.device == "cuda":
         raise OptionError("native kernels are for CPUs; take device cpu, or engine onnxruntime")
-    if not must and choose_device(how.options.device) != "cpu":
+    if not must and how.on_gpu():
         return None
     if reason := native.why_not(slow=must):
         if must:

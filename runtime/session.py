@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import cuda
 from .bundle import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, Sizes, past_name, present_name
 from .cache import Allocation, KvCache
 from .cores import fast_cores
@@ -92,28 +93,35 @@ def _has_cuda_library() -> bool:
     """Whether the installed onnxruntime, if there is one, comes with its CUDA provider."""
     found = importlib.util.find_spec("onnxruntime")
     folders = (found.submodule_search_locations if found else None) or ()
-    return any(
-        next(Path(folder, "capi").glob("*onnxruntime_providers_cuda*"), None) for folder in folders
-    )
+    return any(cuda.provider_library(Path(folder)) for folder in folders)
+
+
+def why_not_cuda() -> str:
+    """Say why the installed onnxruntime's CUDA cannot be used; "" where it can, or is not there."""
+    # Without it onnxruntime need not be imported, which takes its time, nor be there.
+    return cuda.why_not(import_onnxruntime()) if _has_cuda_library() else ""
 
 
 def choose_device(device: str) -> str:
     """Turn auto, cpu or cuda into the device to try: cpu or cuda.
 
     Raises:
-        DeviceError: when cuda is asked for and the installed onnxruntime cannot offer it.
+        DeviceError: when cuda is asked for and cannot be used here.
 
     """
-    if device != "cuda" and not _has_cuda_library():
-        return "cpu"  # without importing onnxruntime, which takes its time and may not be there
+    if device == "cpu" or (device == "auto" and not _has_cuda_library()):
+        return "cpu"
     providers = import_onnxruntime().get_available_providers()
+    reason = why_not_cuda()
     if device == "cuda" and _CUDA not in providers:
         raise DeviceError(
             f"cuda was asked for, but the installed onnxruntime offers only "
             f"{', '.join(providers)}; install 'refact-edge[gpu]' in place of the cpu extra, "
             "or use device cpu"
         )
-    return "cuda" if device != "cpu" and _CUDA in providers else "cpu"
+    if device == "cuda" and reason:
+        raise DeviceError(f"cuda was asked for and is not usable: {reason}; or use device cpu")
+    return "cuda" if _CUDA in providers and not reason else "cpu"
 
 
 class Session:
@@ -203,7 +211,8 @@ class Session:
             return self._open_on(graph, [_CPU], options), "cpu"
         reason = "the CUDA provider did not start"
         try:
-            session = self._open_on(graph, [_CUDA, _CPU], options)
+            with cuda.quiet(self._ort):
+                session = self._open_on(graph, [_CUDA, _CPU], options)
             if _CUDA in session.get_providers():
                 return session, "cuda"
         except BundleError as error:

@@ -305,7 +305,7 @@ def test_cuda_where_there_is_none_fails_with_the_reason(
 
 @pytest.fixture
 def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pretend that the GPU wheel is installed and its libraries are not."""
+    """Pretend that there is a GPU and that no session starts on it."""
     onnxruntime = session_module.import_onnxruntime()
     create = onnxruntime.InferenceSession._create_inference_session
 
@@ -320,6 +320,7 @@ def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
     monkeypatch.setattr(session_module, "_has_cuda_library", lambda: True)
+    monkeypatch.setattr(session_module.cuda, "why_not", lambda _: "")
     monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", fail_on_cuda)
 
 
