@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import cuda
+from . import cuda, denormals
 from .bundle import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, Sizes, past_name, present_name
 from .cache import Allocation, KvCache
 from .cores import fast_cores
@@ -188,7 +188,8 @@ class Session:
                 present_output, self.device, 0, self.kv_type, [1, heads, new, size],
                 pointer + past * cache.row_bytes,
             )  # fmt: skip
-        self._session.run_with_iobinding(binding)
+        with denormals.as_zeros():
+            self._session.run_with_iobinding(binding)
         cache.ids.extend(ids.tolist())
         first: npt.NDArray[np.float32] = logits[0]
         return first
@@ -226,9 +227,10 @@ class Session:
         settings = self._settings(options)
         try:
             # Its own fallback would print to standard output and hide the reason.
-            return self._ort.InferenceSession(
-                str(graph), settings, providers=providers, enable_fallback=0
-            )
+            with denormals.as_zeros():  # the first session of a process sets its thread's state
+                return self._ort.InferenceSession(
+                    str(graph), settings, providers=providers, enable_fallback=0
+                )
         except Exception as error:  # onnxruntime raises types of its own, not exported
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise BundleError(
@@ -261,6 +263,7 @@ class Session:
         settings.intra_op_num_threads = options.threads or fast_cores()
         settings.inter_op_num_threads = 1
         settings.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
+        settings.add_session_config_entry("session.set_denormal_as_zero", "1")  # in its threads
         settings.log_severity_level = _ERRORS_ONLY
         if options.saved_as is not None:
             settings.optimized_model_filepath = str(options.saved_as)
