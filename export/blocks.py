@@ -45,10 +45,9 @@ class Weights:
 
 @dataclass(frozen=True)
 class Sequence:
-    """Shared values of one run: sizes of batch, cache and new tokens, and the score bias."""
+    """Shared values of one run: sizes of batch, new and all tokens, and the score bias."""
 
     batch: str  # [1]
-    past: str  # scalar S
     new: str  # scalar T
     total: str  # scalar S + T
     bias: str  # [T, H, S+T] or [B, T, H, S+T]
@@ -187,7 +186,7 @@ def sequence(
     bias = g.op("Where", visible, alibi, g.constant(HIDDEN[activations], "float32"))
     if activations != "float32":
         bias = g.op("Cast", bias, attributes={"to": ONNX_TYPES[activations]})
-    return Sequence(batch, past, new, total, bias)
+    return Sequence(batch, new, total, bias)
 
 
 def alibi_slopes(heads: int) -> list[float]:
@@ -208,11 +207,6 @@ def heads_last(g: Graph, x: str, s: Sequence, head_size: int) -> str:
     return g.op("Reshape", x, g.op("Concat", s.batch, tail, attributes={"axis": 0}))
 
 
-def _scores(g: Graph, q: str, key: str, head_size: int) -> str:
-    attributes = {"alpha": float(head_size**-0.5), "transB": 1}
-    return g.op("FusedMatMul", q, key, domain=CONTRIB, attributes=attributes)
-
-
 def _weights_of(g: Graph, scores: str, s: Sequence, heads: int) -> str:
     """Turn scores [B, 1, T*H, S+T] into weights of the same shape."""
     vector = g.constant([1])
@@ -224,34 +218,17 @@ def _weights_of(g: Graph, scores: str, s: Sequence, heads: int) -> str:
     return g.op("Reshape", weights, flat)
 
 
-def attend_split(
-    g: Graph,
-    q: str,
-    past: tuple[str, str],
-    new: tuple[str, str],
-    s: Sequence,
-    heads: int,
-    size: int,
-) -> str:
-    """Attention over a cache that is read where it lies: q [B, 1, T*H, D] -> [B*T, H*D].
+def attend(g: Graph, q: str, keys: str, values: str, s: Sequence, heads: int, size: int) -> str:
+    """Attention to keys and values [B, 1, S+T, D]: q [B, 1, T*H, D] -> [B*T, H*D].
 
-    Old and new keys are multiplied apart, so the cache is never copied. With one key/value head
-    the query heads are simply more rows of one product.
+    With one key/value head the query heads are simply more rows of one product. The cache is copied
+    to have old and new rows in one piece; without that scores must be, which are more: prompts took
+    an eighth longer, single tokens as long.
     """
-    parts = [_scores(g, q, past[0], size), _scores(g, q, new[0], size)]
-    weights = _weights_of(g, g.op("Concat", *parts, attributes={"axis": -1}), s, heads)
-    vector = g.constant([1])
-    sizes = [g.op("Reshape", value, vector) for value in (s.past, s.new)]
-    split = g.op("Concat", *sizes, attributes={"axis": 0})
-    old, fresh = g.ops("Split", weights, split, outputs=2, attributes={"axis": -1})
-    mixed = g.op("Add", g.op("MatMul", old, past[1]), g.op("MatMul", fresh, new[1]))
-    return g.op("Reshape", mixed, g.constant([-1, heads * size]))
-
-
-def attend_whole(g: Graph, q: str, key: str, value: str, s: Sequence, heads: int, size: int) -> str:
-    """Attention over keys and values [B, 1, S+T, D] in one piece: q -> [B*T, H*D]."""
-    weights = _weights_of(g, _scores(g, q, key, size), s, heads)
-    return g.op("Reshape", g.op("MatMul", weights, value), g.constant([-1, heads * size]))
+    attributes = {"alpha": float(size**-0.5), "transB": 1}
+    scores = g.op("FusedMatMul", q, keys, domain=CONTRIB, attributes=attributes)
+    weights = _weights_of(g, scores, s, heads)
+    return g.op("Reshape", g.op("MatMul", weights, values), g.constant([-1, heads * size]))
 
 
 def swiglu(g: Graph, gate_up: str) -> str:

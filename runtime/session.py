@@ -168,7 +168,7 @@ class Session:
         """Run `ids` [T] after the tokens in `cache` and return the last `keep` logits [keep, V].
 
         The new keys and values are written behind the cached rows, and `cache` then holds T more
-        tokens. Nothing is copied: past and present are two views of one buffer.
+        tokens. Past and present are two views of one buffer.
         """
         new, past = len(ids), len(cache.ids)
         cache.check_room(new)

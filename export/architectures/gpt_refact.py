@@ -324,13 +324,11 @@ def _layer(
     kv = blocks.linear(g, normed, weights, f"{name}.attn.kv.weight")
     halves = g.ops("Split", kv, outputs=2, attributes={"axis": -1, "num_outputs": 2})
     key, value = (blocks.heads_last(g, half, s, size) for half in halves)
-    if standard:
-        key = g.op("Concat", past[0], key, attributes={"axis": 2})
-        value = g.op("Concat", past[1], value, attributes={"axis": 2})
-        mixed = blocks.attend_whole(g, q, key, value, s, config.heads, size)
-    else:
-        new = (key, value)
-        mixed = blocks.attend_split(g, q, (past[0], past[1]), new, s, config.heads, size)
+    keys, values = (
+        g.op("Concat", old, new, attributes={"axis": 2})
+        for old, new in zip(past, (key, value), strict=True)
+    )
+    mixed = blocks.attend(g, q, keys, values, s, config.heads, size)
     x = g.op("Add", x, blocks.linear(g, mixed, weights, f"{name}.attn.c_proj.weight"))
     normed = blocks.layer_norm(g, x, weights, f"{name}.ln_2.weight", config.epsilon)
     gate_up = blocks.linear(g, normed, weights, f"{name}.mlp.gate_up_proj.weight")
@@ -338,7 +336,7 @@ def _layer(
     if weights.turned:
         gated = blocks.turned(g, gated, config.inner, _GATED_TURN)
     x = g.op("Add", x, blocks.linear(g, gated, weights, f"{name}.mlp.c_proj.weight"))
-    return x, key, value
+    return (x, keys, values) if standard else (x, key, value)
 
 
 def reference(config: Config) -> nn.Module:

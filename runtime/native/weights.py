@@ -135,8 +135,8 @@ def check_operators(graph: Graph, sizes: Sizes, turned: bool) -> None:
     expected = {
         "MatMulNBits": 5 * layers + 1,
         "LayerNormalization": 2 * layers + 1,
-        "FusedMatMul": 2 * layers,
-        "MatMul": (3 if turned else 2) * layers,
+        "FusedMatMul": layers,
+        "MatMul": (2 if turned else 1) * layers,
         "Softmax": layers,
         "Sigmoid": layers,
         "GatherBlockQuantized": 1,
