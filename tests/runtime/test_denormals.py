@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +68,31 @@ def test_opening_and_stepping_leave_the_hosts_numbers_alone(tiny_bundle: Path) -
 
 def test_where_the_state_is_not_known_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
-    denormals._functions.cache_clear()
+    denormals._flusher.cache_clear()
     with denormals.as_zeros():
         assert _halved() > 0
-    denormals._functions.cache_clear()
+    denormals._flusher.cache_clear()
+
+
+class Windows:
+    """A state of Windows' C library, as its _controlfp_s reads and changes it."""
+
+    def __init__(self, state: int) -> None:
+        self.state = state
+
+    def _controlfp_s(self, now: Any, wanted: int, which: int) -> int:
+        self.state = self.state & ~which | wanted & which
+        now._obj.value = self.state
+        return 0
+
+
+def test_windows_state_is_set_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Windows(0x0009001F)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(platform, "machine", lambda: "AMD64")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    denormals._flusher.cache_clear()
+    with denormals.as_zeros():
+        assert library.state == 0x0109001F
+    assert library.state == 0x0009001F
+    denormals._flusher.cache_clear()
