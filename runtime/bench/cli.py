@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from ..bundle import default_bundle, read_bundle
-from ..cli import engine_option, progress_bar
 from ..cpu import cpu_summary
 from ..errors import BundleError, OptionError
 from ..load import load
+from ..options import PATH, engine_option, progress_bar
 from .bandwidth import threads_taken
 from .figures import Keystrokes, Replays, Throughput, typing_of
 from .keystroke import LINES, ROUNDS, keystroke
@@ -26,7 +26,6 @@ from .shapes import shaped
 from .table import keystroke_lines, throughput_lines, typing_lines
 from .traces import asks, read_trace, shipped_traces
 
-_PATH = click.Path(path_type=Path)
 _DEFAULT = "throughput"
 
 
@@ -46,9 +45,9 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
         engine_option,
         click.option("--variant", help="int4, int8, fp32 or hybrid; the best for a CPU."),
-        click.option("--keep", type=_PATH, metavar="DIR", help="Keep the shape's bundle there."),
+        click.option("--keep", type=PATH, metavar="DIR", help="Keep the shape's bundle there."),
         click.option("--shape", help="In place of BUNDLE, random weights: refact-1.6b."),
-        click.argument("bundle", type=_PATH, required=False),
+        click.argument("bundle", type=PATH, required=False),
     ):
         command = option(command)
     return command
@@ -72,7 +71,7 @@ def bench() -> None:
 @_common
 @click.option("--rounds", default=3, show_default=True, help="How often all is measured.")
 @click.option("--longest", type=int, metavar="TOKENS", help="The longest prompt.")
-@click.option("--plot", type=_PATH, metavar="FILE", help="Draw into an .svg or .png.")
+@click.option("--plot", type=PATH, metavar="FILE", help="Draw into an .svg or .png.")
 def throughput(
     bundle: Path | None,
     shape: str | None,
@@ -115,7 +114,7 @@ def throughput(
 
 @bench.command()
 @_common
-@click.option("--trace", type=_PATH, multiple=True, help="Your own trace; may be repeated.")
+@click.option("--trace", type=PATH, multiple=True, help="Your own trace; may be repeated.")
 @click.option("--max-tokens", default=MAX_TOKENS, show_default=True, help="Of each completion.")
 @click.option("--ahead", is_flag=True, help="Read each completion ahead, as in a pause.")
 def typing(
@@ -169,7 +168,7 @@ def typing(
 @bench.command("keystroke")
 @_common
 @click.option("--longest", type=int, metavar="LINES", help="Leave longer files out.")
-@click.option("--plot", type=_PATH, metavar="FILE", help="Draw into an .svg or .png.")
+@click.option("--plot", type=PATH, metavar="FILE", help="Draw into an .svg or .png.")
 def keystroke_command(
     bundle: Path | None,
     shape: str | None,

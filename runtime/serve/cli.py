@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ..bundle import default_bundle, read_bundle
-from ..cli import demo_bundle, engine_option
 from ..errors import MissingExtraError, OptionError
 from ..load import PREFILL, load
 from ..model import Model
+from ..options import PATH, demo_bundle, engine_option
 from .listening import listening
 from .settings import Settings
 
@@ -31,11 +31,10 @@ if TYPE_CHECKING:
 PORT = 8012  # where llama.cpp's editor plugins look
 REFACT_SHAPE = (32, 2048)  # layers and width
 KEY_VARIABLE = "REFACT_EDGE_API_KEY"
-_PATH = click.Path(path_type=Path)
 
 
 _MODEL_OPTIONS = (
-    click.argument("bundle", type=_PATH, required=False),
+    click.argument("bundle", type=PATH, required=False),
     click.option("--variant", help="int4, int8, fp32, fp16 or hybrid; the best for the device."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
@@ -43,7 +42,7 @@ _MODEL_OPTIONS = (
     click.option(
         "--prefill", default=PREFILL[0], help="What reads prompts: the same or openvino (int4)."
     ),
-    click.option("--caches", type=_PATH, help="A folder that keeps what was read for next time."),
+    click.option("--caches", type=PATH, help="A folder that keeps what was read for next time."),
 )
 
 
@@ -57,10 +56,10 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @model_options
 @click.option("--port", default=PORT, show_default=True, help="On loopback; 0 for any free one.")
-@click.option("--unix-socket", type=_PATH, help="A socket's path, in place of a port.")
+@click.option("--unix-socket", type=PATH, help="A socket's path, in place of a port.")
 @click.option("--name", help="The model's, as it is listed.")
 @click.option(
-    "--api-key", type=_PATH, help=f"A file with a key that requests must bring; or {KEY_VARIABLE}."
+    "--api-key", type=PATH, help=f"A file with a key that requests must bring; or {KEY_VARIABLE}."
 )
 @click.option("--slots", default=Settings.slots, show_default=True, help="Requests at once.")
 @click.option("--queue", default=Settings.queue, show_default=True, help="Requests that may wait.")
