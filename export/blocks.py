@@ -223,7 +223,7 @@ def attend(g: Graph, q: str, keys: str, values: str, s: Sequence, heads: int, si
 
     With one key/value head the query heads are simply more rows of one product. The cache is copied
     to have old and new rows in one piece; without that scores must be, which are more: prompts took
-    an eighth longer, single tokens as long.
+    an eighth longer with int8 and a twentieth with int4, single tokens as long.
     """
     attributes = {"alpha": float(size**-0.5), "transB": 1}
     scores = g.op("FusedMatMul", q, keys, domain=CONTRIB, attributes=attributes)

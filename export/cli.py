@@ -12,8 +12,8 @@ import click
 
 from ..quant.report import quality_lines
 from ..quant.schemes import DEFAULT_VARIANTS, SCHEMES
+from ..runtime.cli import progress_bar
 from ..runtime.errors import MissingExtraError, OptionError
-from ..runtime.options import progress_bar
 
 if TYPE_CHECKING:
     from .parity import Comparison

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..quant.moments import Moments
 from ..quant.schemes import Floats
 from ..quant.sensitivity import Readout
+from ..runtime import denormals
 from ..runtime.bundle import INPUT_IDS, LOGITS
 from ..runtime.session import import_onnxruntime
 from .architectures import STREAM, STREAM_OUT, WeightSpec
@@ -150,9 +151,11 @@ class _Part:
         settings.log_severity_level = 3
         # Its threads must not wait by spinning while rounding uses all CPUs.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = import_onnxruntime().InferenceSession(
-            model, settings, providers=["CPUExecutionProvider"]
-        )
+        settings.add_session_config_entry("session.set_denormal_as_zero", "1")
+        with denormals.as_zeros():  # a process's first session sets its thread's state for good
+            self._session = import_onnxruntime().InferenceSession(
+                model, settings, providers=["CPUExecutionProvider"]
+            )
         self._inputs = {value.name for value in self._session.get_inputs()}
         self._outputs = [value.name for value in self._session.get_outputs()]
 
@@ -166,7 +169,8 @@ class _Part:
     ) -> dict[str, Floating]:
         """Run it with weights from `fed`; activations that it has no use for are left out."""
         given = {name: array for name, array in activations.items() if name in self._inputs}
-        found = self._session.run(self._outputs, {**given, **fed})
+        with denormals.as_zeros():
+            found = self._session.run(self._outputs, {**given, **fed})
         return dict(zip(self._outputs, found, strict=True))
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from ..runtime.bundle import MANIFEST, read_bundle
+from ..runtime.choice import required_variants
 from ..runtime.errors import OptionError
-from ..runtime.load import load, required_variants
+from ..runtime.load import load
 from ..runtime.model import Model
 from ..runtime.sampling import Sampling
 from .eval import report

@@ -1,27 +1,39 @@
-"""The command line: its commands, those about a bundle and this machine among them.
+"""The command line: what is said of a bundle and this machine, and what several commands share.
 
-Commands of other parts join as entry points.
+Those of other parts join as entry points.
 """
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import click
 
 from . import checked, prepack
-from .ask import chat, complete
 from .bundle import default_bundle, read_bundle, verify_variant
+from .choice import best_variant, required_variants
 from .describe import describe
 from .doctor import examine
-from .errors import OptionError
-from .load import ENGINES, best_variant, required_variants
+from .errors import BundleError, OptionError
 from .native.session import VARIANT as NATIVE_VARIANT
 from .native.session import why_not_this
-from .options import PATH, demo_bundle, engine_option
+from .opening import ENGINES
+
+PATH = click.Path(path_type=Path)
+
+engine_option = click.option(
+    "--engine", default=ENGINES[0], help="What computes int4 on a CPU: native, onnxruntime or auto."
+)
+
+
+_ASKING = ("complete", "chat")
 
 
 class _Commands(click.Group):
@@ -31,13 +43,17 @@ class _Commands(click.Group):
         return {entry.name: entry for entry in entry_points(group="refact_edge.commands")}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *self._others()})
+        return sorted({*super().list_commands(ctx), *_ASKING, *self._others()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         own = super().get_command(ctx, cmd_name)
-        if own is not None or cmd_name not in (others := self._others()):
+        command: click.Command
+        if cmd_name in _ASKING:
+            command = getattr(import_module(".ask.cli", __package__), cmd_name)
+        elif own is not None or cmd_name not in (others := self._others()):
             return own
-        command: click.Command = others[cmd_name].load()
+        else:
+            command = others[cmd_name].load()
         return command
 
 
@@ -45,10 +61,6 @@ class _Commands(click.Group):
 @click.version_option(package_name="refact-edge")
 def cli() -> None:
     """Code completion and chat from an ONNX bundle of Refact-1.6B, on machines with no big GPU."""
-
-
-cli.add_command(complete)
-cli.add_command(chat)
 
 
 @cli.command()
@@ -133,3 +145,27 @@ def doctor(bundle: Path | None) -> None:
             click.echo(f"   {'':22} {finding.problem}")
     if any(finding.problem for finding in findings):
         raise click.exceptions.Exit(1)
+
+
+def demo_bundle() -> Path:
+    """Return the bundle that is used when none is named.
+
+    Raises:
+        BundleError: when it is not there.
+
+    """
+    if not default_bundle().exists():
+        raise BundleError("no bundle was named and there is no demo bundle; make it: make demo")
+    return default_bundle()
+
+
+@contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar with a time estimate on standard error; nothing when not a terminal."""
+    hidden = not sys.stderr.isatty()
+    if hidden:
+        click.echo(f"{label} ...", err=True)
+    with click.progressbar(
+        length=total, label=f"{label:24}", file=sys.stderr, show_eta=True, hidden=hidden
+    ) as bar:
+        yield bar.update

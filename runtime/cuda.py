@@ -19,7 +19,8 @@ from types import ModuleType
 _PROVIDER = "*onnxruntime_providers_cuda*"
 _DRIVER = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
-_LIBRARIES = "onnxruntime-gpu[cuda,cudnn] brings CUDA's libraries"
+_LIBRARIES = "CUDA's libraries come with: pip install 'onnxruntime-gpu[cuda,cudnn]'"
+UNSAID = f"the CUDA provider did not start; {_LIBRARIES}"
 
 
 def provider_library(onnxruntime: Path) -> Path | None:
@@ -35,12 +36,13 @@ def why_not(onnxruntime: ModuleType) -> str:
     """
     if reason := _why_no_driver():
         return reason
-    if preload := getattr(onnxruntime, "preload_dlls", None):
+    if preload := getattr(onnxruntime, "preload_dlls", None):  # since 1.21
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
             preload()
     library = provider_library(Path(str(onnxruntime.__file__)).parent)
     if library is None or sys.platform != "linux":
         return ""
+    # It may be loaded before a session asks for it, as the import made its host ready.
     try:
         ctypes.CDLL(str(library), mode=os.RTLD_LAZY)
     except OSError as error:
@@ -50,7 +52,10 @@ def why_not(onnxruntime: ModuleType) -> str:
 
 @contextlib.contextmanager
 def quiet(onnxruntime: ModuleType) -> Iterator[None]:
-    """Keep onnxruntime from logging meanwhile that CUDA did not start, as we say it ourselves."""
+    """Keep onnxruntime from logging meanwhile that CUDA did not start, as we say it ourselves.
+
+    The level before it cannot be asked for: afterwards it is onnxruntime's usual one.
+    """
     warning, fatal = 2, 4
     onnxruntime.set_default_logger_severity(fatal)
     try:
@@ -67,9 +72,9 @@ def _why_no_driver() -> str:
     try:
         driver = ctypes.CDLL(name)
     except OSError as error:
-        return f"there is no NVIDIA driver ({error})"
+        return f"there is no NVIDIA driver ({error}); install it, or take device cpu"
     count = ctypes.c_int(0)
     code = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if code == _NO_DEVICE or (code == 0 and count.value == 0):
-        return "the NVIDIA driver sees no GPU"
-    return f"the NVIDIA driver does not start (CUDA error {code})" if code else ""
+        return "the NVIDIA driver sees no GPU; look at nvidia-smi and CUDA_VISIBLE_DEVICES"
+    return f"the NVIDIA driver does not start (CUDA error {code}); update it" if code else ""

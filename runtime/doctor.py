@@ -52,8 +52,9 @@ def examine(bundle: Path | None) -> list[Finding]:
         findings.append(
             Finding("providers", f"{providers} (onnxruntime {onnxruntime.__version__})")
         )
-        if reason := why_not_cuda():
-            findings.append(Finding("cuda", f"not usable: {reason}"))
+        if "CUDAExecutionProvider" in providers:
+            reason = why_not_cuda()
+            findings.append(Finding("cuda", "not usable" if reason else "usable", reason))
         findings.append(_telemetry(imported_before, telemetry_before))
     if bundle is not None:
         findings += _bundle(bundle)

@@ -62,7 +62,9 @@ SPIN_US = "10"
 
 def ask_for_exact_products(settings: Any) -> None:
     """Have bytes multiplied exactly by a session of onnxruntime, also where that is slower."""
-    if not bytes_multiply_exactly(import_onnxruntime()):
+    with denormals.as_zeros():  # a process's first session sets its thread's state for good
+        exact = bytes_multiply_exactly(import_onnxruntime())
+    if not exact:
         settings.add_session_config_entry("session.x64quantprecision", "1")
 
 
@@ -120,7 +122,7 @@ def choose_device(device: str) -> str:
             "or use device cpu"
         )
     if device == "cuda" and reason:
-        raise DeviceError(f"cuda was asked for and is not usable: {reason}; or use device cpu")
+        raise DeviceError(f"cuda was asked for and is not usable: {reason}")
     return "cuda" if _CUDA in providers and not reason else "cpu"
 
 
@@ -210,7 +212,7 @@ class Session:
     def _open(self, graph: Path, wanted: str, options: SessionOptions) -> tuple[Any, str]:
         if wanted == "cpu":
             return self._open_on(graph, [_CPU], options), "cpu"
-        reason = "the CUDA provider did not start"
+        reason = cuda.UNSAID
         try:
             with cuda.quiet(self._ort):
                 session = self._open_on(graph, [_CUDA, _CPU], options)
@@ -227,10 +229,9 @@ class Session:
         settings = self._settings(options)
         try:
             # Its own fallback would print to standard output and hide the reason.
-            with denormals.as_zeros():  # the first session of a process sets its thread's state
-                return self._ort.InferenceSession(
-                    str(graph), settings, providers=providers, enable_fallback=0
-                )
+            return self._ort.InferenceSession(
+                str(graph), settings, providers=providers, enable_fallback=0
+            )
         except Exception as error:  # onnxruntime raises types of its own, not exported
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise BundleError(

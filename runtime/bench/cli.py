@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from ..bundle import default_bundle, read_bundle
+from ..cli import PATH, engine_option, progress_bar
 from ..cpu import cpu_summary
 from ..errors import BundleError, OptionError
 from ..load import load
-from ..options import PATH, engine_option, progress_bar
 from .bandwidth import threads_taken
 from .figures import Keystrokes, Replays, Throughput, typing_of
 from .keystroke import LINES, ROUNDS, keystroke

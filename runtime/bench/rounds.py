@@ -17,8 +17,8 @@ from typing import Any
 
 from .. import hybrid
 from ..bundle import Bundle, verify_variant
+from ..choice import best_variant, required_variants
 from ..errors import DeviceError, RefactEdgeError
-from ..load import best_variant, required_variants
 from ..session import SessionOptions
 from .bandwidth import threads_taken, weights_read_bytes
 from .figures import Decode, MemoryUse, Prefill, Spread, Throughput

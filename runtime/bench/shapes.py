@@ -14,8 +14,8 @@ from pathlib import Path
 
 from .. import hybrid
 from ..bundle import MANIFEST, read_bundle
+from ..choice import PREFERENCE, required_variants
 from ..errors import MissingExtraError, OptionError
-from ..load import PREFERENCE, required_variants
 
 GROUP = "refact_edge.shapes"
 

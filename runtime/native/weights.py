@@ -145,7 +145,7 @@ def check_operators(graph: Graph, sizes: Sizes, turned: bool) -> None:
         if graph.operators[name] != number:
             raise OtherGraphError(
                 f"the graph has {graph.operators[name]} {name}, the native step {number}; "
-                "it runs on onnxruntime only"
+                "it runs on onnxruntime only, until it is exported again"
             )
     if graph.inputs["MatMulNBits"] != {3}:
         raise OtherGraphError("the graph's codes have zero points; it runs on onnxruntime only")

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ..bundle import default_bundle, read_bundle
+from ..cli import PATH, demo_bundle, engine_option
 from ..errors import MissingExtraError, OptionError
-from ..load import PREFILL, load
+from ..load import load
 from ..model import Model
-from ..options import PATH, demo_bundle, engine_option
+from ..opening import PREFILL
 from .listening import listening
 from .settings import Settings
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 import refact_edge
 from refact_edge.export.convert import export_bundle
-from refact_edge.runtime import cuda
+from refact_edge.runtime import cuda, opening
 from refact_edge.runtime import load as load_module
 from refact_edge.runtime import session as session_module
 from refact_edge.runtime.errors import DeviceError, RefactEdgeWarning
@@ -34,8 +35,9 @@ class Driver:
 
 
 @pytest.fixture
-def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Return an onnxruntime with a CUDA provider that cannot be loaded, and a driver with a GPU."""
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Yield an onnxruntime with a CUDA provider that cannot be loaded, and a driver with a GPU."""
+    cuda.why_not.cache_clear()
     module = ModuleType("onnxruntime")
     module.__file__ = str(tmp_path / "__init__.py")
     (tmp_path / "capi").mkdir()
@@ -47,11 +49,17 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "CDLL",
         lambda name, **how: Driver(0, 1) if name == "libcuda.so.1" else real(name, **how),
     )
-    return module
+    yield module
+    cuda.why_not.cache_clear()
 
 
-def _drive(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: driver)
+def _drive(monkeypatch: pytest.MonkeyPatch, driver: Driver | OSError) -> None:
+    def open_library(*_: object, **__: object) -> Driver:
+        if isinstance(driver, OSError):
+            raise driver
+        return driver
+
+    monkeypatch.setattr(ctypes, "CDLL", open_library)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks for Linux's libraries")
@@ -59,18 +67,19 @@ def test_what_cuda_lacks_is_said_and_not_printed(
     wheel: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert "libonnxruntime_providers_cuda.so" in cuda.why_not(wheel)
-    assert cuda.why_not(wheel).endswith("onnxruntime-gpu[cuda,cudnn] brings CUDA's libraries")
+    assert cuda.why_not(wheel).endswith("pip install 'onnxruntime-gpu[cuda,cudnn]'")
     assert capfd.readouterr() == ("", "")
     for driver, words in (
-        (Driver(100, 0), "the NVIDIA driver sees no GPU"),
-        (Driver(0, 0), "the NVIDIA driver sees no GPU"),
-        (Driver(35, 0), r"the NVIDIA driver does not start (CUDA error 35)"),
+        (Driver(100, 0), "the NVIDIA driver sees no GPU; "),
+        (Driver(0, 0), "the NVIDIA driver sees no GPU; "),
+        (Driver(35, 0), "the NVIDIA driver does not start (CUDA error 35); "),
+        (OSError("libcuda.so.1: no such file"), "there is no NVIDIA driver (libcuda.so.1: no "),
         (Driver(0, 1), ""),
     ):
         cuda.why_not.cache_clear()
         _drive(monkeypatch, driver)
-        assert cuda.why_not(wheel) == words
-    cuda.why_not.cache_clear()
+        assert cuda.why_not(wheel).startswith(words)
+        assert bool(cuda.why_not(wheel)) == bool(words)
 
 
 def test_without_a_usable_gpu_auto_warns_once_and_runs_on_the_cpu(
@@ -97,8 +106,8 @@ def gpu() -> None:
         pytest.skip(f"CUDA cannot be used here: {reason}")
 
 
-# Of logits: fp32 is multiplied in TF32 there, and activations are not rounded to bytes for int4.
-TOLERANCE = {"fp32": 0.1, "fp16": 0.2}
+# Of logits: fp32 is multiplied in TF32 there; int4's activations are rounded on CPUs alone.
+TOLERANCE = {"fp32": 0.1, "fp16": 0.2, "int4": 1.0}
 
 
 @pytest.mark.usefixtures("gpu")
@@ -139,9 +148,23 @@ def test_a_gpu_is_taken_by_itself_and_reuses_what_it_read(
     assert again.usage.cached > 0
 
 
-def test_int4_with_rows_that_a_gpu_would_look_up_wrongly_is_refused_there(
+def test_int4_with_rows_that_a_gpu_would_look_up_wrongly_does_not_run_there(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_module, "choose_device", lambda device: "cuda")
-    with pytest.raises(DeviceError, match=r"wrong values .* rows of 96, .*take fp16"):
+    for module in (load_module, opening):
+        monkeypatch.setattr(
+            module, "choose_device", lambda device: "cpu" if device == "cpu" else "cuda"
+        )
+    with pytest.raises(DeviceError, match=r"wrong values .* rows of 96 .*take fp16"):
         refact_edge.load(tiny_bundle, variant="int4", device="cuda")
+    with pytest.warns(RefactEdgeWarning, match="running on cpu: .* rows of 96") as caught:
+        model = refact_edge.load(tiny_bundle, variant="int4")
+    assert (len(caught), model.device) == (1, "cpu")
+
+
+def test_what_is_for_cpus_alone_says_nothing_of_a_gpu(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(load_module, "why_not_cuda", lambda: "the NVIDIA driver sees no GPU")
+    assert refact_edge.load(tiny_bundle, variant="hybrid").device == "cpu"
+    assert not recwarn.list

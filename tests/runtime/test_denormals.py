@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,8 @@ import pytest
 import refact_edge
 from refact_edge.runtime import denormals
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() != "x86_64", reason="for x86-64 Linux only"
-)
+KNOWN = sys.platform in ("linux", "win32") and platform.machine().lower() in ("x86_64", "amd64")
+pytestmark = pytest.mark.skipif(not KNOWN, reason="for x86-64 Linux and Windows only")
 
 
 def _halved() -> float:
@@ -29,6 +30,13 @@ def _halved() -> float:
 @pytest.fixture
 def nothing_flushed() -> None:
     assert _halved() > 0
+
+
+@pytest.fixture
+def asked_anew() -> Iterator[None]:
+    denormals._control.cache_clear()
+    yield
+    denormals._control.cache_clear()
 
 
 @pytest.mark.usefixtures("nothing_flushed")
@@ -59,22 +67,51 @@ def test_a_thread_that_was_there_before_does_not_see_it() -> None:
 
 
 @pytest.mark.usefixtures("nothing_flushed")
-def test_opening_and_stepping_leave_the_hosts_numbers_alone(tiny_bundle: Path) -> None:
-    model = refact_edge.load(tiny_bundle, variant="int8", engine="onnxruntime")
-    assert _halved() > 0
+def test_they_are_zeros_while_onnxruntime_computes_a_step(tiny_bundle: Path) -> None:
+    model = refact_edge.load(tiny_bundle, variant="int8", device="cpu")
+    session, seen = model.session._session, []
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(session, name)
+
+        def run_with_iobinding(self, binding: Any) -> None:
+            seen.append(_halved())
+            session.run_with_iobinding(binding)
+
+    model.session._session = Watched()
     "".join(model.generate("a", max_tokens=2))
+    assert seen
+    assert set(seen) == {0}
     assert _halved() > 0
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_host_keeps_the_state_that_it_chose(tiny_bundle: Path, wanted: bool) -> None:
+    """In a process of its own: the first session of one sets the state of its thread."""
+    code = f"""
+import numpy as np, refact_edge
+from refact_edge.runtime import denormals
+control = denormals._control()
+if {wanted}:
+    control.flush(control.state())
+model = refact_edge.load({str(tiny_bundle)!r}, variant="int8", device="cpu")
+"".join(model.generate("a", max_tokens=2))
+smallest = np.array([0x00800000], np.uint32).view(np.float32)
+print((smallest * np.float32(0.5))[0] == 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(wanted)
+
+
+@pytest.mark.usefixtures("asked_anew", "nothing_flushed")
 def test_where_the_state_is_not_known_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
-    denormals._flusher.cache_clear()
     with denormals.as_zeros():
         assert _halved() > 0
-    denormals._flusher.cache_clear()
 
 
-class Windows:
+class WindowsLibrary:
     """A state of Windows' C library, as its _controlfp_s reads and changes it."""
 
     def __init__(self, state: int) -> None:
@@ -86,13 +123,12 @@ class Windows:
         return 0
 
 
+@pytest.mark.usefixtures("asked_anew")
 def test_windows_state_is_set_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = Windows(0x0009001F)
+    library = WindowsLibrary(0x0009001F)
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(platform, "machine", lambda: "AMD64")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
-    denormals._flusher.cache_clear()
     with denormals.as_zeros():
         assert library.state == 0x0109001F
     assert library.state == 0x0009001F
-    denormals._flusher.cache_clear()

@@ -52,15 +52,15 @@ def test_a_copy_is_what_is_opened_unless_told_otherwise(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Path] = []
-    from refact_edge.runtime import load as load_module
+    from refact_edge.runtime import opening
 
-    real = load_module.Session
+    real = opening.Session
 
     def watching(graph: Path, *rest: object) -> object:
         opened.append(graph)
         return real(graph, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(load_module, "Session", watching)
+    monkeypatch.setattr(opening, "Session", watching)
     copy = prepack.make(bundle, "int4") / prepack.GRAPH
     refact_edge.load(bundle.path, engine="onnxruntime")
     refact_edge.load(bundle.path, engine="onnxruntime", prepacked=False)

@@ -13,14 +13,15 @@ from typing import Any
 
 import click
 
-from .cursor import decode_text, split_at, split_marker
-from .endings import Endings
-from .errors import OptionError, PromptError, RefactEdgeError
-from .load import PREFILL, load
-from .model import Model
-from .options import PATH, demo_bundle, engine_option
-from .sampling import Sampling
-from .stream import Stream
+from ..cli import PATH, demo_bundle, engine_option
+from ..cursor import decode_text, split_at, split_marker
+from ..endings import Endings
+from ..errors import OptionError, PromptError, RefactEdgeError
+from ..load import load
+from ..model import Model
+from ..opening import PREFILL
+from ..sampling import Sampling
+from ..stream import Stream
 
 
 @dataclass(frozen=True)

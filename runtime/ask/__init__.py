@@ -1,0 +1,1 @@
+"""Asking the model on the command line: complete and chat."""
