@@ -51,7 +51,7 @@ def lsp(
     if by_hand:  # an editor shows what is wrong to its user, later
         read_bundle(bundle)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
-    from .server import create_server
+    from .features import create_server
 
     server = create_server(
         opener(bundle, variant, device, threads, engine, prefill, caches), Settings(slots=1)

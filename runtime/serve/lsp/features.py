@@ -1,0 +1,191 @@
+"""What the language server does for an editor: completes at the cursor, reads ahead, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Any
+
+from lsprotocol import types as lsp
+
+from ...errors import BusyError, RefactEdgeError, ReplacedError
+from ...model import Model
+from ...stream import CancelToken, Stream, Usage
+from ..settings import Settings
+from .places import Place, name_of, place_of
+from .server import EdgeServer, logger
+
+SECTION = "refactEdge"
+ACCEPTED = "refactEdge.accepted"  # the command that an accepted completion brings
+ACCEPTANCE = "refactEdge/acceptance"  # the notification, for editors that run no commands
+STATISTICS = "refactEdge/statistics"
+
+
+def create_server(open_model: Callable[[], Model], settings: Settings) -> EdgeServer:
+    """Return a server with its features."""
+    server = EdgeServer(open_model, settings)
+    server.feature(lsp.INITIALIZE)(_initialize)
+    server.feature(lsp.INITIALIZED)(_initialized)
+    server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)(_configured)
+    server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)(_opened)
+    server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)(_changed)
+    server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)(_closed)
+    # Without options the capability is not announced, and clients see nothing.
+    options = lsp.InlineCompletionOptions()
+    server.feature(lsp.TEXT_DOCUMENT_INLINE_COMPLETION, options)(_complete)
+    server.feature(lsp.SHUTDOWN)(_shut_down)
+    server.feature(ACCEPTANCE)(_judged)
+    server.feature(STATISTICS)(_told)
+    server.command(ACCEPTED)(_accepted)
+    return server
+
+
+def _initialize(ls: EdgeServer, params: lsp.InitializeParams) -> None:
+    """Take the settings that came with the first message."""
+    ls.given = params.initialization_options
+
+
+def _initialized(ls: EdgeServer, _: lsp.InitializedParams) -> None:
+    """Open the model; only now may the editor be told of anything."""
+    ls.prefer(ls.given)
+    ls.later(_load(ls))
+
+
+async def _load(ls: EdgeServer) -> None:
+    """Open the model, with a progress where the editor shows one."""
+    window = ls.client_capabilities.window
+    shows = window is not None and bool(window.work_done_progress)
+    token, progress = "refact-edge-load", ls.work_done_progress
+    if shows:
+        await progress.create_async(token)
+        progress.begin(token, lsp.WorkDoneProgressBegin(title="refact-edge: loading the model"))
+    message = "failed"
+    try:
+        model = await ls.service.model()
+        message = f"{model.variant} on {model.device}"
+    except RefactEdgeError as error:
+        ls.tell(str(error))
+    finally:
+        if shows:
+            progress.end(token, lsp.WorkDoneProgressEnd(message=message))
+
+
+async def _configured(ls: EdgeServer, params: lsp.DidChangeConfigurationParams) -> None:
+    """Take settings that were pushed, or ask for them."""
+    workspace = ls.client_capabilities.workspace
+    if isinstance(params.settings, dict) and SECTION in params.settings:
+        ls.prefer(params.settings[SECTION])
+    elif workspace is not None and workspace.configuration:
+        item = lsp.ConfigurationItem(section=SECTION)
+        found = await ls.workspace_configuration_async(lsp.ConfigurationParams(items=[item]))
+        ls.prefer(found[0] if found else None)
+
+
+def _opened(ls: EdgeServer, params: lsp.DidOpenTextDocumentParams) -> None:
+    """Read a file ahead, as if its end were the cursor: that part of a prompt is the longest."""
+    ls.used(params.text_document.uri)
+    text = params.text_document.text
+    if ls.preferences.enabled and ls.preferences.read_ahead and text.strip():
+        ls.later(_read_ahead(ls, params.text_document.uri, text, ""))
+
+
+def _changed(ls: EdgeServer, params: lsp.DidChangeTextDocumentParams) -> None:
+    ls.used(params.text_document.uri)
+
+
+def _closed(ls: EdgeServer, params: lsp.DidCloseTextDocumentParams) -> None:
+    ls.opened.pop(params.text_document.uri, None)
+
+
+async def _complete(ls: EdgeServer, params: lsp.InlineCompletionParams) -> lsp.InlineCompletionList:
+    """Return one completion at the cursor, or none."""
+    none = lsp.InlineCompletionList(items=[])
+    if not ls.preferences.enabled:
+        return none
+    uri = params.text_document.uri
+    if uri not in ls.opened:  # pygls would read the file
+        return none
+    ls.statistics.asked += 1
+    place = place_of(ls.workspace.get_text_document(uri), params)
+    try:
+        stream = await _completed(ls, uri, place)
+    except (ReplacedError, BusyError):  # the editor has asked again, or will
+        return none
+    except RefactEdgeError as error:
+        ls.tell(str(error))
+        return none
+    ls.statistics.add(stream.usage)
+    text = place.chosen + stream.text
+    if not stream.text.strip():
+        return none
+    ls.statistics.shown += 1
+    if ls.preferences.read_ahead:
+        ls.later(_read_ahead(ls, uri, place.prefix + stream.text, place.suffix))
+    command = lsp.Command(title="accepted", command=ACCEPTED, arguments=[])
+    return lsp.InlineCompletionList(
+        items=[lsp.InlineCompletionItem(insert_text=text, range=place.range, command=command)]
+    )
+
+
+async def _completed(ls: EdgeServer, uri: str, place: Place) -> Stream:
+    preferences = ls.preferences
+    one_line = preferences.lines == "one" or (preferences.lines == "auto" and place.one_line)
+    others = ls.others(uri)
+
+    def ask(model: Model, cancel: CancelToken) -> Stream:
+        return model.complete(
+            place.prefix,
+            place.suffix,
+            extra=others,
+            filename=name_of(uri),
+            max_tokens=preferences.max_tokens,
+            stop=["\n"] if one_line else None,
+            total_ms=preferences.total_ms or None,
+            sampling=model.sampling_with(temperature=preferences.temperature),
+            cancel=cancel,
+        )
+
+    async with ls.service.run([ask], client=uri) as run, aclosing(aiter(run)) as pieces:
+        async for _ in pieces:
+            pass
+        return run.streams[0]
+
+
+async def _read_ahead(ls: EdgeServer, uri: str, prefix: str, suffix: str) -> None:
+    others, tokens = ls.others(uri), ls.preferences.max_tokens
+
+    def warm(model: Model, cancel: CancelToken) -> Usage:
+        return model.warm(
+            prefix,
+            suffix,
+            extra=others,
+            filename=name_of(uri),
+            max_tokens=tokens,
+            cancel=cancel,
+        )
+
+    try:
+        await ls.service.warm(warm)
+    except RefactEdgeError as error:  # a request, or the opening, tells its user
+        logger.info("not read ahead: %s", error)
+
+
+def _judged(ls: EdgeServer, params: Any) -> None:
+    """Count what became of a shown completion: `{"accepted": true}`."""
+    if bool(getattr(params, "accepted", False)):
+        ls.statistics.accepted += 1
+    else:
+        ls.statistics.rejected += 1
+
+
+def _accepted(ls: EdgeServer, *_: Any) -> None:
+    ls.statistics.accepted += 1
+
+
+def _told(ls: EdgeServer, _: Any = None) -> dict[str, int]:
+    return asdict(ls.statistics)
+
+
+def _shut_down(ls: EdgeServer, _: Any = None) -> None:
+    ls.end_all()
