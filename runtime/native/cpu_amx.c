@@ -1,8 +1,8 @@
 /* x86-64 with AMX: tiles of 16 tokens times 16 rows, 64 columns at a time, exact as VNNI's are.
 
    A panel's block of 32 vectors is two tiles of codes as it stands, and 64 bytes of 16 tokens are a tile
-   of values. The codes of 2 panels stay in their tiles while all tokens pass by. Few tokens are left to
-   VNNI; the floats are the same. */
+   of values. The codes of 2 panels stay in their tiles while all tokens pass by; for few tokens see few_tiles.h. The
+   floats are VNNI's. */
 #if defined(__x86_64__) && defined(__linux__)
 #define _GNU_SOURCE
 #include <sys/syscall.h>
@@ -10,7 +10,7 @@
 #pragma GCC target("amx-tile,amx-int8,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,prefer-vector-width=512")
 #include "wide512.h"
 
-enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, LEFT_TO_VNNI = 8, ASK = 0x1023, TILE_DATA = 18 };
+enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, ASK = 0x1023, TILE_DATA = 18 };
 
 /* The system hands tiles out to who asks for them. */
 static int here(void) {
@@ -108,13 +108,25 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
     give_panels(tile.sums[t], some, n1 - n, out + (t0 + t) * stride + n, add);
 }
 
+#include "few_tiles.h"
+
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                     long stride, int add) {
-  if (tokens <= LEFT_TO_VNNI) {
+  if (tokens <= MOST_TOKENS && (n1 - n0) % LANES) {
     cpu_avx512vnni.product(w, x, tokens, n0, n1, out, stride, add);
     return;
   }
   _tile_loadconfig(&SHAPES);
+  if (tokens <= MOST_TOKENS) {
+    const int step = (n1 - n0) / LANES;
+    for (int p = 0; p < step; p++)
+      if (w->bits == 4)
+        few_tiles(4, w, x, tokens, n0 + p, step, out, stride, add);
+      else
+        few_tiles(8, w, x, tokens, n0 + p, step, out, stride, add);
+    _tile_release();
+    return;
+  }
   for (int n = n0; n < n1; n += PANELS * LANES)
     for (int t = 0; t < tokens; t += TOKENS_AT_ONCE) {
       const int some = tokens - t < TOKENS_AT_ONCE ? tokens - t : TOKENS_AT_ONCE;
@@ -127,9 +139,10 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
   _tile_release();
 }
 
-const Cpu cpu_amx = {"amx", LANES, here, product, rows_norm, wide_round, rows_attend, rows_gate};
+const Cpu cpu_amx = {"amx",      LANES,      here,        product, rows_norm,
+                     wide_round, rows_attend, rows_gate, arrange};
 #else
 #include "edge.h"
 static int here(void) { return 0; }
-const Cpu cpu_amx = {"amx", 1, here, 0, 0, 0, 0, 0};
+const Cpu cpu_amx = {"amx", 1, here, 0, 0, 0, 0, 0, 0};
 #endif

@@ -49,9 +49,9 @@ INLINE Numbers whole_of(const int bits, const Codes *codes, const int8_t *values
 
 #include "products.h"
 
-const Cpu cpu_avx2 = {"avx2", LANES, here, product, rows_norm, round_32, rows_attend, rows_gate};
+const Cpu cpu_avx2 = {"avx2", LANES, here, product, rows_norm, round_32, rows_attend, rows_gate, 0};
 #else
 #include "edge.h"
 static int here(void) { return 0; }
-const Cpu cpu_avx2 = {"avx2", 1, here, 0, 0, 0, 0, 0};
+const Cpu cpu_avx2 = {"avx2", 1, here, 0, 0, 0, 0, 0, 0};
 #endif

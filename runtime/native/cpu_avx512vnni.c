@@ -151,9 +151,9 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
 }
 
 const Cpu cpu_avx512vnni = {"avx512vnni", LANES,       here,     product,
-                            rows_norm,    wide_round, rows_attend, rows_gate};
+                            rows_norm,    wide_round, rows_attend, rows_gate, 0};
 #else
 #include "edge.h"
 static int here(void) { return 0; }
-const Cpu cpu_avx512vnni = {"avx512vnni", 1, here, 0, 0, 0, 0, 0};
+const Cpu cpu_avx512vnni = {"avx512vnni", 1, here, 0, 0, 0, 0, 0, 0};
 #endif

@@ -115,9 +115,9 @@ static void round_16(const float *x, int cols, const Rounded *to, int t) {
   rows_round(16, x, cols, to, t);
 }
 
-const Cpu cpu_i8mm = {"i8mm", LANES, here, product, rows_norm, round_16, rows_attend, rows_gate};
+const Cpu cpu_i8mm = {"i8mm", LANES, here, product, rows_norm, round_16, rows_attend, rows_gate, 0};
 #else
 #include "edge.h"
 static int here(void) { return 0; }
-const Cpu cpu_i8mm = {"i8mm", 1, here, 0, 0, 0, 0, 0};
+const Cpu cpu_i8mm = {"i8mm", 1, here, 0, 0, 0, 0, 0, 0};
 #endif

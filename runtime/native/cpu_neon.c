@@ -61,9 +61,9 @@ static void round_16(const float *x, int cols, const Rounded *to, int t) {
 
 #include "products.h"
 
-const Cpu cpu_neon = {"neon", LANES, here, product, rows_norm, round_16, rows_attend, rows_gate};
+const Cpu cpu_neon = {"neon", LANES, here, product, rows_norm, round_16, rows_attend, rows_gate, 0};
 #else
 #include "edge.h"
 static int here(void) { return 0; }
-const Cpu cpu_neon = {"neon", 1, here, 0, 0, 0, 0, 0};
+const Cpu cpu_neon = {"neon", 1, here, 0, 0, 0, 0, 0, 0};
 #endif

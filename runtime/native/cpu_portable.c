@@ -32,4 +32,4 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
 }
 
 const Cpu cpu_portable = {"portable", LANES,          anywhere,    product,
-                          rows_norm,  round_plain, rows_attend, rows_gate};
+                          rows_norm,  round_plain, rows_attend, rows_gate, 0};

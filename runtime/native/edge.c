@@ -51,12 +51,13 @@ static int make_rounded(Rounded *r, int tokens, int cols) {
   const int32_t apart = apart_of(tokens);
   const size_t blocks = (size_t)apart * (size_t)blocks_of(cols);
   *r = (Rounded){apart, calloc(blocks, BLOCK), calloc(blocks, BLOCK), calloc(blocks, sizeof(float)),
-                 calloc(blocks, sizeof(int32_t))};
-  return r->plain && r->halves && r->scales && r->sums;
+                 calloc(blocks, sizeof(int32_t)),
+                 aligned_alloc(64, (size_t)blocks_of(cols) * TILES_OF_BLOCK)};
+  return r->plain && r->halves && r->scales && r->sums && r->tiles;
 }
 
 static void forget_rounded(Rounded *r) {
-  free(r->plain), free(r->halves), free(r->scales), free(r->sums);
+  free(r->plain), free(r->halves), free(r->scales), free(r->sums), free(r->tiles);
   *r = (Rounded){0};
 }
 
@@ -127,7 +128,7 @@ typedef struct {
   Edge *e;
   const float *weight; /* of a norm, or NULL to round what is there */
   const float *from;
-  int past, cols;
+  int past, cols, tokens;
   const float *keys, *values;
 } Part;
 
@@ -144,9 +145,16 @@ static void round_token(void *what, int t, int thread) {
   e->cpu->round(row, p->cols, &e->rounded, t);
 }
 
+static void arrange(void *what, int b, int thread) {
+  (void)thread;
+  const Part *p = what;
+  p->e->cpu->arrange(&p->e->rounded, p->tokens, b);
+}
+
 static void round_all(Edge *e, const float *from, const float *weight, int cols, int tokens) {
-  Part part = {.e = e, .from = from, .weight = weight, .cols = cols};
+  Part part = {.e = e, .from = from, .weight = weight, .cols = cols, .tokens = tokens};
   pool_run(e->pool, round_token, &part, tokens);
+  if (e->cpu->arrange && tokens <= TOKENS_OF_ROOM) pool_run(e->pool, arrange, &part, blocks_of(cols));
 }
 
 typedef struct {
@@ -265,6 +273,8 @@ int edge_product(const char *name, const Matrix *w, const float *x, int tokens, 
     return 0;
   }
   for (int t = 0; t < tokens; t++) cpu->round(x + (long)t * w->cols, w->cols, &r, t);
+  for (int b = 0; cpu->arrange && tokens <= TOKENS_OF_ROOM && b < blocks_of(w->cols); b++)
+    cpu->arrange(&r, tokens, b);
   cpu->product(w, &r, tokens, 0, w->rows, out, w->rows, 0);
   forget_rounded(&r);
   return 1;
