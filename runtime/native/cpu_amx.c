@@ -10,7 +10,7 @@
 #pragma GCC target("amx-tile,amx-int8,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,prefer-vector-width=512")
 #include "wide512.h"
 
-enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, ASK = 0x1023, TILE_DATA = 18 };
+enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, FEWEST_TOKENS = 2, ASK = 0x1023, TILE_DATA = 18 };
 
 /* The system hands tiles out to who asks for them. */
 static int here(void) {
@@ -112,21 +112,12 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
 
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                     long stride, int add) {
-  if (tokens <= MOST_TOKENS && (n1 - n0) % LANES) {
-    cpu_avx512vnni.product(w, x, tokens, n0, n1, out, stride, add);
+  if (tokens <= MOST_TOKENS) {
+    const int left_to_vnni = tokens < FEWEST_TOKENS || (n1 - n0) % LANES;
+    (left_to_vnni ? cpu_avx512vnni.product : few)(w, x, tokens, n0, n1, out, stride, add);
     return;
   }
   _tile_loadconfig(&SHAPES);
-  if (tokens <= MOST_TOKENS) {
-    const int step = (n1 - n0) / LANES;
-    for (int p = 0; p < step; p++)
-      if (w->bits == 4)
-        few_tiles(4, w, x, tokens, n0 + p, step, out, stride, add);
-      else
-        few_tiles(8, w, x, tokens, n0 + p, step, out, stride, add);
-    _tile_release();
-    return;
-  }
   for (int n = n0; n < n1; n += PANELS * LANES)
     for (int t = 0; t < tokens; t += TOKENS_AT_ONCE) {
       const int some = tokens - t < TOKENS_AT_ONCE ? tokens - t : TOKENS_AT_ONCE;
