@@ -10,7 +10,7 @@
 #pragma GCC target("amx-tile,amx-int8,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,prefer-vector-width=512")
 #include "wide512.h"
 
-enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, FEWEST_TOKENS = 2, ASK = 0x1023, TILE_DATA = 18 };
+enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, ASK = 0x1023, TILE_DATA = 18 };
 
 /* The system hands tiles out to who asks for them. */
 static int here(void) {
@@ -113,7 +113,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                     long stride, int add) {
   if (tokens <= MOST_TOKENS) {
-    const int left_to_vnni = tokens < FEWEST_TOKENS || (n1 - n0) % LANES;
+    const int left_to_vnni = tokens < FEWEST_ARRANGED || (n1 - n0) % LANES;
     (left_to_vnni ? cpu_avx512vnni.product : few)(w, x, tokens, n0, n1, out, stride, add);
     return;
   }

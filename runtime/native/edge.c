@@ -145,6 +145,10 @@ static void round_token(void *what, int t, int thread) {
   e->cpu->round(row, p->cols, &e->rounded, t);
 }
 
+static int is_arranged(const Cpu *cpu, int tokens) {
+  return cpu->arrange && tokens >= FEWEST_ARRANGED && tokens <= TOKENS_OF_ROOM;
+}
+
 static void arrange(void *what, int b, int thread) {
   (void)thread;
   const Part *p = what;
@@ -154,7 +158,7 @@ static void arrange(void *what, int b, int thread) {
 static void round_all(Edge *e, const float *from, const float *weight, int cols, int tokens) {
   Part part = {.e = e, .from = from, .weight = weight, .cols = cols, .tokens = tokens};
   pool_run(e->pool, round_token, &part, tokens);
-  if (e->cpu->arrange && tokens <= TOKENS_OF_ROOM) pool_run(e->pool, arrange, &part, blocks_of(cols));
+  if (is_arranged(e->cpu, tokens)) pool_run(e->pool, arrange, &part, blocks_of(cols));
 }
 
 typedef struct {
@@ -273,8 +277,7 @@ int edge_product(const char *name, const Matrix *w, const float *x, int tokens, 
     return 0;
   }
   for (int t = 0; t < tokens; t++) cpu->round(x + (long)t * w->cols, w->cols, &r, t);
-  for (int b = 0; cpu->arrange && tokens <= TOKENS_OF_ROOM && b < blocks_of(w->cols); b++)
-    cpu->arrange(&r, tokens, b);
+  for (int b = 0; is_arranged(cpu, tokens) && b < blocks_of(w->cols); b++) cpu->arrange(&r, tokens, b);
   cpu->product(w, &r, tokens, 0, w->rows, out, w->rows, 0);
   forget_rounded(&r);
   return 1;

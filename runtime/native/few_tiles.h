@@ -1,11 +1,12 @@
-/* Up to 16 tokens on AMX's tiles, when memory is what is waited for: 16 rows of weights times 16 columns of tokens,
-   of which some may mean nothing, cost as much for one token as for all. Rows stay as they lie, so that
-   nothing is turned but the tokens, once for all rows (`arrange`). The rows are `step` apart, see few512.h;
-   sums are the same to the last bit. */
+/* 2 to 16 tokens on AMX's tiles, when memory is what is waited for: 16 rows of weights times 4, 8 or 16 columns of
+   tokens, of which some may mean nothing. Rows stay as they lie, so that nothing is turned but the tokens, once
+   for all rows (`arrange`). The rows are `step` apart, see few512.h; sums are the same to the last bit. */
 
-enum { MOST_TOKENS = 16, HALVES = 2, TILE_BYTES = 16 * 64 };
+enum { MOST_TOKENS = TOKENS_OF_ROOM, HALVES = 2, TILE_BYTES = 16 * 64 };
+_Static_assert(2 * HALVES * TILE_BYTES == TILES_OF_BLOCK, "what is arranged is what is multiplied");
+_Static_assert(sizeof(Shapes) == 64, "as the processor reads it");
 
-/* Tiles 0 and 2, sums and tokens, may have fewer columns than 16, so that their rows lie closer. */
+/* Tiles 0 and 2, sums and tokens, may have fewer columns than 16, so that sums lie closer. */
 static const Shapes SHAPES_OF_4 = {.palette = 1, .bytes = {16, 64, 16, 64}, .rows = {16, 16, 16, 16}};
 static const Shapes SHAPES_OF_8 = {.palette = 1, .bytes = {32, 64, 32, 64}, .rows = {16, 16, 16, 16}};
 
@@ -38,7 +39,7 @@ INLINE void turn_over(__m512i r[16]) {
   }
 }
 
-/* Make the tiles of block b of up to 16 tokens. */
+/* Make the tiles of block b of up to 16 tokens, for weights of either number of bits. */
 static void arrange(const Rounded *x, int tokens, int b) {
   const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   const __m512i odds = _mm512_add_epi32(evens, _mm512_set1_epi32(1));
@@ -66,7 +67,8 @@ typedef struct {
   _Alignas(64) int32_t whole[2][LANES * MOST_TOKENS]; /* [row][column] */
 } Few;
 
-/* Ask for what each of 16 rows has 8 blocks of 4 bits further on, behind its end for the next panel. */
+/* Ask for what each of 16 rows has 8 blocks of 4 bits further on; behind its end, for the next panel of the same
+   rows, and after the last one for little that is new. */
 INLINE void ask_for_rows(const uint8_t *rows, long apart) {
   for (int r = 0; r < LANES; r++) _mm_prefetch((const char *)rows + r * apart + 512, _MM_HINT_T1);
 }

@@ -7,8 +7,8 @@
              halves), vector 2g + 1 the odd ones
      8 bits  vector g has values 4g to 4g + 3
 
-   Rows lie one after the other in the file; panels are made as they are used, in the cache nearest to
-   the core, and thrown away. With one token this costs less than waiting for memory does. */
+   Rows lie one after the other in the file; panels are made as they are used (but see few_tiles.h), in the cache
+   nearest to the core, and thrown away. With one token this costs less than waiting for memory does. */
 #include <immintrin.h>
 
 #define LANES 16

@@ -100,12 +100,15 @@ int main(int argc, char **argv) {
   if (argc == 4) return fuzz(argv[1], (unsigned)atoi(argv[2]), atoi(argv[3]));
   int done = 0;
   for (int bits = 4; bits <= 8; bits += 4)
-    for (int tokens = 1; tokens <= 32; tokens += tokens < 10 ? 1 : 11)
+    for (int tokens = 1; tokens <= 32; tokens += tokens < 10 ? 1 : tokens < 16 ? 3 : 16)
       for (int blocks = 1; blocks <= 44; blocks = blocks * 3 + 1)
         for (int kind = 0; kind < 7; kind++)
           for (int codes = 0; codes < 3; codes++, done++) {
-            const int rows = kind || codes ? 3 : 83, missing = kind % 3 * 37; /* 5 panels of 16, and 3 rows */
-            if (check(argv[1], bits, rows, blocks * BLOCK - missing, tokens, kind, codes)) return 1;
+            /* 5 panels of 16 with and without 3 rows more, as tokens of this kind differ from one another. */
+            const int few = kind || codes, cols = blocks * BLOCK - kind % 3 * 37;
+            if (check(argv[1], bits, few ? 3 : 83, cols, tokens, kind, codes) ||
+                check(argv[1], bits, few ? 16 : 80, cols, tokens, kind, codes))
+              return 1;
           }
   printf("%d products\n", done);
   return 0;

@@ -91,7 +91,7 @@ def sanitized(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_products_are_within_the_rounding_bound_under_sanitizers(sanitized: Path, cpu: str) -> None:
-    """All token counts to 10, odd widths, zeros, extremes, denormals; codes at both ends."""
+    """Token counts to 32, odd widths, whole panels and not, extremes, denormals; codes at both ends."""
     _check(sanitized, cpu)
 
 
@@ -178,6 +178,13 @@ def test_every_chunking_gives_the_same_to_the_last_bit(
             parts.append(native.step(ids[at : at + size], cache, size))
             at += size
         assert np.array_equal(np.concatenate(parts), whole), sizes
+
+
+def test_the_last_logits_alone_are_those_of_all(native: NativeSession, bundle: Bundle) -> None:
+    ids = _ids(bundle, 40)
+    whole = native.step(ids, native.new_cache(), 40)
+    for keep in (1, 3, 8, 16, 17):
+        assert np.array_equal(native.step(ids, native.new_cache(), keep), whole[-keep:]), keep
 
 
 def test_any_number_of_threads_gives_the_same(bundle: Bundle, library: Native) -> None:
