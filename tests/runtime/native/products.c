@@ -106,9 +106,8 @@ int main(int argc, char **argv) {
           for (int codes = 0; codes < 3; codes++, done++) {
             /* 5 panels of 16 with and without 3 rows more, as tokens of this kind differ from one another. */
             const int few = kind || codes, cols = blocks * BLOCK - kind % 3 * 37;
-            if (check(argv[1], bits, few ? 3 : 83, cols, tokens, kind, codes) ||
-                check(argv[1], bits, few ? 16 : 80, cols, tokens, kind, codes))
-              return 1;
+            if (check(argv[1], bits, few ? 3 : 83, cols, tokens, kind, codes)) return 1;
+            if (!codes && check(argv[1], bits, few ? 16 : 80, cols, tokens, kind, codes)) return 1;
           }
   printf("%d products\n", done);
   return 0;

@@ -91,7 +91,7 @@ def sanitized(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_products_are_within_the_rounding_bound_under_sanitizers(sanitized: Path, cpu: str) -> None:
-    """Token counts to 32, odd widths, whole panels and not, extremes, denormals; codes at both ends."""
+    """Token counts to 32, odd widths, whole panels and others, extremes; codes at both ends."""
     _check(sanitized, cpu)
 
 
