@@ -113,8 +113,8 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                     long stride, int add) {
   if (tokens <= MOST_TOKENS) {
-    const int left_to_vnni = tokens < FEWEST_ARRANGED || (n1 - n0) % LANES;
-    (left_to_vnni ? cpu_avx512vnni.product : few)(w, x, tokens, n0, n1, out, stride, add);
+    const int whole = (n1 - n0) % LANES == 0; /* panels; others are left to VNNI */
+    (whole ? few : cpu_avx512vnni.product)(w, x, tokens, n0, n1, out, stride, add);
     return;
   }
   _tile_loadconfig(&SHAPES);

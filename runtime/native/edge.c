@@ -146,7 +146,7 @@ static void round_token(void *what, int t, int thread) {
 }
 
 static int is_arranged(const Cpu *cpu, int tokens) {
-  return cpu->arrange && tokens >= FEWEST_ARRANGED && tokens <= TOKENS_OF_ROOM;
+  return cpu->arrange && tokens <= TOKENS_OF_ROOM;
 }
 
 static void arrange(void *what, int b, int thread) {

@@ -41,14 +41,14 @@ static inline int blocks_of(int cols) { return (cols + BLOCK - 1) / BLOCK; }
 
 /* Tokens of one step, rounded to 8 bits for the products. All tokens' numbers of one block lie together,
    as products take them; there is room for whole sixteens of tokens. */
-enum { TOKENS_OF_ROOM = 16, FEWEST_ARRANGED = 2, TILES_OF_BLOCK = 4 * 16 * 64 };
+enum { TOKENS_OF_ROOM = 16, TILES_OF_BLOCK = 4 * 16 * 64 };
 typedef struct {
   int32_t apart;   /* tokens from one block to the next */
   int8_t *plain;   /* [blocks][apart][128], for 8-bit weights; 0 behind a row's end */
   int8_t *halves;  /* the same, in the order in which this CPU takes 4-bit codes out of their bytes */
   float *scales;   /* [blocks][apart] */
   int32_t *sums;   /* [blocks][apart], of the rounded values */
-  int8_t *tiles;   /* [blocks][TILES_OF_BLOCK], of 2 to 16 tokens, for CPUs that arrange them so */
+  int8_t *tiles;   /* [blocks][TILES_OF_BLOCK], of up to 16 tokens, for CPUs that arrange them so */
 } Rounded;
 
 /* What each kind of CPU does in its own way: rows n0 to n1 of weights times all tokens. With `add`
@@ -65,8 +65,8 @@ typedef struct {
                  int heads, int head_size, int position, float *scratch, float *out);
   void (*gate)(const float *gate, const float *up, const float *turn, int turn_size, int count,
                float *out);
-  /* Lay out block b of FEWEST_ARRANGED to TOKENS_OF_ROOM rounded tokens once more, before their products; NULL
-     where these need no more. */
+  /* Lay out block b of up to TOKENS_OF_ROOM rounded tokens once more, before their products; NULL where these
+     need no more. */
   void (*arrange)(const Rounded *x, int tokens, int b);
 } Cpu;
 

@@ -1,4 +1,4 @@
-/* 2 to 16 tokens on AMX's tiles, when memory is what is waited for: 16 rows of weights times 4, 8 or 16 columns of
+/* Up to 16 tokens on AMX's tiles, when memory is what is waited for: 16 rows of weights times 4, 8 or 16 columns of
    tokens, of which some may mean nothing. Rows stay as they lie, so that nothing is turned but the tokens, once
    for all rows (`arrange`). The rows are `step` apart, see few512.h; sums are the same to the last bit. */
 
