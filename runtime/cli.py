@@ -1,6 +1,7 @@
 """The command line: what is said of a bundle and this machine, and what several commands share.
 
-Those of other parts join as entry points.
+complete and chat, in ask/, are imported when they are called; commands of other parts join as entry
+points.
 """
 
 from __future__ import annotations
@@ -46,14 +47,13 @@ class _Commands(click.Group):
         return sorted({*super().list_commands(ctx), *_ASKING, *self._others()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        own = super().get_command(ctx, cmd_name)
-        command: click.Command
+        command: click.Command | None
         if cmd_name in _ASKING:
             command = getattr(import_module(".ask.cli", __package__), cmd_name)
-        elif own is not None or cmd_name not in (others := self._others()):
-            return own
-        else:
-            command = others[cmd_name].load()
+            return command
+        command = super().get_command(ctx, cmd_name)
+        if command is None and (other := self._others().get(cmd_name)) is not None:
+            command = other.load()
         return command
 
 

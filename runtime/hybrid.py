@@ -1,7 +1,7 @@
 """Two sessions over one KV cache: one reads prompts, the other writes.
 
 On the CPUs measured int8 reads a prompt in 0.3 to 0.65 of int4's time, and int4 writes in half of
-int8's (`python -m bench.hybrid`, random weights of the 1.6B shape). Their
+int8's (`python -m bench.hybrid`, `make bench-peers`, random weights of the 1.6B shape). Their
 graphs have the same inputs, so that either goes on from the rows the other left. Which of them made
 a row depends on how the text came in, typed or at once: greedy text is the same either way only as
 far as the two variants agree. The same holds where OpenVINO reads for onnxruntime, as the two round
