@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .errors import BundleError, OptionError
 from .graphcheck import check_graph
+from .limits import SIZES, is_size
 
 FORMAT = 1
 MANIFEST = "refact_edge.json"
 TOKENIZER = "tokenizer.json"
 GRAPH_FOLDER = "onnx"
 MANIFEST_LIMIT_BYTES = 16 * 2**20
-SIZE_LIMIT = 2**24  # of any number of layers, rows, tokens
 KV_TYPES = ("float32", "float16")
+_PROBLEMS_TOLD = 5
 SIDE_FILE_LIMIT_BYTES = 256 * 2**20  # tokenizer.json and the like
 
 # Suffixes that transformers.js and others look for.
@@ -141,7 +143,7 @@ def read_bundle(path: Path) -> Bundle:
     try:
         bundle = Bundle(
             path=path,
-            architecture=str(manifest["architecture"]),
+            architecture=manifest["architecture"],
             sizes=Sizes(**manifest["sizes"]),
             prompts=dict(manifest["prompts"]),
             sampling=dict(manifest["sampling"]),
@@ -162,18 +164,83 @@ def read_bundle(path: Path) -> Bundle:
 
 
 def _check_values(bundle: Bundle) -> None:
-    """Raise ValueError for a value of a wrong type or beyond all reason."""
-    sizes = bundle.sizes
-    for name, value in vars(sizes).items():
-        if not isinstance(value, int) or not 0 < value <= SIZE_LIMIT:
-            raise ValueError(f"{name} is {value!r}")
-    if sizes.tokens > sizes.vocabulary or sizes.kv_heads != 1:
-        raise ValueError(f"{sizes.tokens} tokens, {sizes.kv_heads} key/value heads")
-    for name, variant in bundle.variants.items():
-        if name not in VARIANT_SUFFIXES or variant.kv_type not in KV_TYPES:
-            raise ValueError(f"variant {name!r} with a cache of {variant.kv_type!r}")
+    """Raise ValueError for what is of a wrong type or beyond all reason, all of it at once."""
+    problems = [
+        f"{name} is {value!r:.40}, expected 1 to {SIZES[name]}"
+        for name, value in asdict(bundle.sizes).items()
+        if not is_size(name, value)
+    ]
+    if not problems and (
+        bundle.sizes.tokens > bundle.sizes.vocabulary or bundle.sizes.kv_heads != 1
+    ):
+        problems.append(f"{bundle.sizes.tokens} tokens, {bundle.sizes.kv_heads} key/value heads")
+    if not _is_shown(bundle.architecture):
+        problems.append(f"architecture {bundle.architecture!r:.40}")
+    problems += [
+        f"variant {name!r:.40} with a cache of {variant.kv_type!r:.40}"
+        for name, variant in bundle.variants.items()
+        if not _is_variant(variant)
+    ]
+    sources = bundle.provenance.get("source", [])
+    entries = [(name, entry) for name, entry in bundle.files.items()]
+    entries += [(source.get("file"), source) for source in sources]
+    problems += [
+        f"file {name!r:.40} without bytes and sha256"
+        for name, entry in entries
+        if not (
+            _is_shown(name) and _is_count(entry.get("bytes")) and _is_sha256(entry.get("sha256"))
+        )
+    ]
     if not bundle.variants:
-        raise ValueError("no variants")
+        problems.append("no variants")
+    if problems:
+        raise ValueError("; ".join(problems[:_PROBLEMS_TOLD]))
+
+
+def _is_variant(variant: Variant) -> bool:
+    named = variant.name in VARIANT_SUFFIXES and variant.kv_type in KV_TYPES
+    described = _is_shown(variant.scheme) and isinstance(variant.report, dict)
+    return named and described and _is_count(variant.bytes)
+
+
+def _is_shown(value: object) -> bool:
+    """Whether it is a text that a terminal shows as it is."""
+    return isinstance(value, str) and value.isprintable()
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63  # bool is a kind of int
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def check_shapes(shapes: Mapping[str, Sequence[Any]], sizes: Sizes) -> None:
+    """Compare the inputs and outputs of an engine graph with the manifest.
+
+    Raises:
+        BundleError: naming those that differ, in their number of axes or a size that counts.
+
+    """
+    expected: dict[str, dict[int, int]] = {INPUT_IDS: {}, LOGITS: {2: sizes.vocabulary}}
+    axes = {INPUT_IDS: 2, LOGITS_TO_KEEP: 0, LOGITS: 3}
+    for layer in range(sizes.layers):
+        for part in ("key", "value"):
+            for name in (past_name(layer, part), present_name(layer, part)):
+                expected[name], axes[name] = {1: sizes.kv_heads, 3: sizes.head_size}, 4
+    wrong = shapes.keys() ^ axes.keys()
+    for name, count in axes.items():
+        shape = shapes.get(name, ())
+        right = len(shape) == count and all(
+            shape[axis] == size for axis, size in expected.get(name, {}).items()
+        )
+        wrong |= set() if right else {name}
+    if wrong:
+        raise BundleError(
+            f"the graph and the manifest differ in {', '.join(sorted(wrong)[:5])}; export the "
+            "model again"
+        )
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -232,7 +299,8 @@ def verify_variant(
     weights = weights_file(variant)
     verify_files(bundle, [TOKENIZER, engine_graph(variant)], hashes=hashes)
     verify_files(bundle, [weights], hashes=hashes and hash_weights)
-    check_graph(bundle.path / engine_graph(variant), bundle.path / weights)
+    graph = check_graph(bundle.path / engine_graph(variant), bundle.path / weights)
+    check_shapes(graph.shapes, bundle.sizes)
 
 
 def verify_standard(bundle: Bundle, variant: str) -> None:

@@ -16,10 +16,9 @@ def describe(bundle: Bundle) -> Iterator[str]:
         f"{sizes.context} tokens of context, {sizes.tokens} in the vocabulary"
     )
     yield f"{'variant':8} {'MB':>8} {'bits/weight':>12} {'mean KL':>9}  scheme"
-    measured = bundle.quality.get("variants", {})
     for name, variant in bundle.variants.items():
-        bits = variant.report.get("bits_per_weight", "?")
-        lost = measured.get(name, {}).get("mean_kl", "?")
+        bits = _figure(variant.report, "bits_per_weight")
+        lost = _figure(bundle.quality, "variants", name, "mean_kl")
         yield f"{name:8} {variant.bytes / 1e6:8.1f} {bits:>12} {lost:>9}  {variant.scheme}"
     if {READER, WRITER} <= bundle.variants.keys():
         size = sum(bundle.variants[part].bytes for part in (READER, WRITER)) / 1e6
@@ -30,3 +29,10 @@ def describe(bundle: Bundle) -> Iterator[str]:
     yield "made from:"
     for source in bundle.provenance.get("source", []):
         yield f"  {source['file']}  {source['bytes']} bytes  sha256 {source['sha256'][:16]}..."
+
+
+def _figure(measured: object, *keys: str) -> float | str:
+    """Return a figure that the bundle's maker has measured; ? where there is none."""
+    for key in keys:
+        measured = measured.get(key) if isinstance(measured, dict) else None
+    return measured if isinstance(measured, (int, float)) else "?"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .sampling import check_finite
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -19,9 +21,16 @@ class Scored:
 
 
 def score(row: npt.NDArray[np.float32], token: int, count: int) -> Scored:
-    """Return what logits [V] say of `token`, beside their `count` likeliest."""
+    """Return what logits [V] say of `token`, beside their `count` likeliest.
+
+    Raises:
+        BundleError: when the best of them is no finite number.
+
+    """
     wide = row.astype(np.float64)
-    wide -= wide.max()
+    best_logit = wide.max()
+    check_finite(best_logit)
+    wide -= best_logit
     wide -= np.log(np.exp(wide).sum())
     count = min(count, len(wide))
     best = np.argpartition(-wide, count - 1)[:count] if count else np.empty(0, np.int64)

@@ -63,7 +63,9 @@ class Model:
             )
         defaults = dict(bundle.sampling)
         try:
-            self._max_tokens = int(defaults.pop("max_tokens"))
+            self._max_tokens = defaults.pop("max_tokens")
+            if type(self._max_tokens) is not int or self._max_tokens < 1:
+                raise ValueError(f"max_tokens {self._max_tokens!r:.40}")
             self.sampling = Sampling(**defaults)
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{bundle.path}: unusable sampling defaults ({error})") from error

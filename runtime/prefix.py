@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from .cache import KvCache
+from .forks import ForkableLock
 from .saved import Saved
 
 LIMIT_BYTES = 256 * 2**20  # 16,384 tokens of the 1.6B shape in fp32
@@ -32,7 +32,7 @@ class PrefixCache:
         self._limit_bytes = limit_bytes
         self._idle: list[KvCache] = []  # least recently used first
         self._busy: dict[int, tuple[KvCache, int]] = {}  # and the rows of it that stay as they are
-        self._lock = threading.Lock()
+        self._lock = ForkableLock()
 
     def take(self, ids: Sequence[int]) -> KvCache:
         """Return a cache that holds the longest known prefix of `ids`, and nothing else.
@@ -77,7 +77,8 @@ class PrefixCache:
         """Take a cache back, with whatever it holds now."""
         with self._lock:
             self._busy.pop(id(cache), None)
-            self._idle.append(cache)
+            if cache.ids:  # else it would lie there for nothing, and count for nothing
+                self._idle.append(cache)
             while len(self._idle) > 1 and sum(c.held_bytes for c in self._idle) > self._limit_bytes:
                 del self._idle[0]
 

@@ -40,21 +40,27 @@ class Layouts:
 
         """
         try:
+            special = frozenset(map(_id, prompts["special_ids"]))
             layouts = cls(
-                fim_default=prompts["fim"]["default"],
+                fim_default=_text(prompts["fim"]["default"]),
                 fim={name: tuple(parts) for name, parts in prompts["fim"]["orders"].items()},
-                file=tuple(prompts["file"]),
-                chat={name: tuple(parts) for name, parts in prompts["chat"]["layouts"].items()},
-                default_system=prompts["chat"]["default_system"],
-                end_id=int(prompts["end_id"]),
-                special_ids=frozenset(map(int, prompts["special_ids"])),
+                file=_layout(prompts["file"], special),
+                chat={
+                    name: _layout(parts, special)
+                    for name, parts in prompts["chat"]["layouts"].items()
+                },
+                default_system=_text(prompts["chat"]["default_system"]),
+                end_id=_id(prompts["end_id"]),
+                special_ids=special,
             )
-            parts = {part for order in layouts.fim.values() for part in order}
+            parts = [part for order in layouts.fim.values() for part in _layout(order, special)]
             slots = {part for part in parts if not isinstance(part, int)}
             if slots != {"prefix", "suffix"} or layouts.fim_default not in layouts.fim:
                 raise ValueError(f"orders with {sorted(map(str, slots))}")
             if missing := {*ROLES, "answer"} - layouts.chat.keys():
                 raise ValueError(f"no layout for {', '.join(sorted(missing))}")
+            if layouts.end_id not in special:
+                raise ValueError(f"end {layouts.end_id}, which is no special id")
             return layouts
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(f"the manifest's prompt layouts are unreadable: {error}") from error
@@ -102,6 +108,26 @@ class Layouts:
         for role, content in turns:
             ids.extend(fill(self.chat[role], content, encode))
         return [*ids, *fill(self.chat["answer"], "", encode)]
+
+
+def _layout(parts: Any, special: frozenset[int]) -> Layout:
+    """Return the parts of a layout, each a special token's id or a text."""
+    for part in parts:
+        if not isinstance(part, str) and _id(part) not in special:
+            raise ValueError(f"part {part}, which is no special id")
+    return tuple(parts)
+
+
+def _id(value: Any) -> int:
+    if type(value) is not int or value < 0:  # bool is a kind of int
+        raise ValueError(f"{value!r:.60} is no id")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.60} is no text")
+    return value
 
 
 def clean_messages(messages: Sequence[Message]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .errors import OptionError
+from .errors import BundleError, OptionError
 
 GREEDY_BELOW = 0.05  # the temperature under which the model's own server is greedy
 
@@ -52,13 +52,13 @@ class Sampling:
     def __post_init__(self) -> None:
         rules = (
             ("temperature", 0 <= self.temperature <= 100, "0 to 100"),
-            ("top_k", self.top_k >= 0, "0 or more"),
+            ("top_k", _is_count(self.top_k), "a whole number, 0 or more"),
             ("top_p", 0 < self.top_p <= 1, "over 0 and at most 1"),
             ("min_p", 0 <= self.min_p < 1, "0 or more and under 1"),
             ("repetition_penalty", 0.01 <= self.repetition_penalty <= 100, "0.01 to 100"),
             ("presence_penalty", abs(self.presence_penalty) <= 2, "-2 to 2"),
             ("frequency_penalty", abs(self.frequency_penalty) <= 2, "-2 to 2"),
-            ("seed", self.seed is None or self.seed >= 0, "0 or more"),
+            ("seed", self.seed is None or _is_count(self.seed), "a whole number, 0 or more"),
         )
         wrong = [
             f"{name} {getattr(self, name)}; expected {rule}" for name, ok, rule in rules if not ok
@@ -70,6 +70,10 @@ class Sampling:
     def greedy(self) -> bool:
         """Whether the most likely token is always taken."""
         return self.temperature < GREEDY_BELOW
+
+
+def _is_count(value: float) -> bool:
+    return isinstance(value, int) and value >= 0
 
 
 GREEDY = Sampling(temperature=0.0)
@@ -93,6 +97,10 @@ class Sampler:
         """Return the next id for `logits` [V]; `history` is the prompt and the answer so far.
 
         Ids that are forbidden, or not among those allowed, are never taken.
+
+        Raises:
+            BundleError: when the best of the logits is no finite number.
+
         """
         picked = self._pick(logits, history, forbidden, allowed)
         self._drawn[picked] += 1
@@ -118,12 +126,28 @@ class Sampler:
             often = np.fromiter(self._drawn.values(), np.float64)
             scores[before] -= self.sampling.presence_penalty
             scores[before] -= self.sampling.frequency_penalty * often
+        best = int(np.argmax(scores))  # which is what is no number, where there is one
+        check_finite(scores[best])
         if self.sampling.greedy:
-            return int(np.argmax(scores))
+            return best
         ids, probabilities = candidates(scores, self.sampling)
         drawn = np.searchsorted(np.cumsum(probabilities), self._random.random(), side="right")
         # The sum of all shares may fall short of 1 by a rounding.
         return int(ids[min(int(drawn), len(ids) - 1)])
+
+
+def check_finite(logit: float) -> None:
+    """Refuse the best of some logits when it is no finite number.
+
+    Raises:
+        BundleError: says where such numbers come from.
+
+    """
+    if not np.isfinite(logit):
+        raise BundleError(
+            f"the model's best logit is {logit}, expected a finite number: its weights are damaged "
+            "or too large for this variant; export the model again, or take another variant"
+        )
 
 
 def penalize(scores: Scores, history: Sequence[int], penalty: float) -> Scores:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,10 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 from . import cuda, denormals
-from .bundle import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, Sizes, past_name, present_name
+from .bundle import (
+    INPUT_IDS,
+    LOGITS,
+    LOGITS_TO_KEEP,
+    Sizes,
+    check_shapes,
+    past_name,
+    present_name,
+)
 from .cache import Allocation, KvCache
 from .cores import fast_cores
 from .errors import BundleError, DeviceError, MissingExtraError, OptionError, RefactEdgeWarning
+from .limits import THREADS
 from .probe import bytes_multiply_exactly
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -87,8 +95,8 @@ class SessionOptions:
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise OptionError(f"device {self.device!r}; expected one of {', '.join(DEVICES)}")
-        if self.threads is not None and self.threads < 1:
-            raise OptionError(f"threads {self.threads}; expected 1 or more")
+        if self.threads is not None and not 1 <= self.threads <= THREADS:
+            raise OptionError(f"threads {self.threads}; expected 1 to {THREADS}")
 
 
 def _has_cuda_library() -> bool:
@@ -137,7 +145,7 @@ class Session:
             DeviceError: when cuda was asked for and does not start.
 
         """
-        self.sizes = sizes
+        self.sizes, self._graph = sizes, graph
         self.kv_type: np.dtype[Any] = np.dtype(kv_type)
         self._ort = import_onnxruntime()
         wanted = choose_device(options.device)
@@ -161,8 +169,9 @@ class Session:
 
     def new_cache(self) -> KvCache:
         """Return an empty cache for one sequence of at most `sizes.context` tokens."""
-        lazy = self.device == "cpu"
-        return KvCache.allocate(self.sizes, self.kv_type, self._allocator(), lazy=lazy)
+        if self.device == "cpu":
+            return KvCache.in_memory(self.sizes, self.kv_type)
+        return KvCache.allocate(self.sizes, self.kv_type, self._on_device)
 
     def step(
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
@@ -190,24 +199,25 @@ class Session:
                 present_output, self.device, 0, self.kv_type, [1, heads, new, size],
                 pointer + past * cache.row_bytes,
             )  # fmt: skip
-        with denormals.as_zeros():
-            self._session.run_with_iobinding(binding)
+        try:
+            with denormals.as_zeros():
+                self._session.run_with_iobinding(binding)
+        except Exception as error:
+            if not _is_onnxruntimes(error):
+                raise
+            raise BundleError(
+                f"{self._graph} cannot be run by {self.engine}: {_reason(error)}; export the model "
+                "again"
+            ) from error
         cache.ids.extend(ids.tolist())
         first: npt.NDArray[np.float32] = logits[0]
         return first
 
-    def _allocator(self) -> Callable[[tuple[int, ...]], Allocation]:
-        def on_cpu(shape: tuple[int, ...]) -> Allocation:
-            array = np.zeros(shape, self.kv_type)  # untouched pages cost no memory
-            return Allocation(array.ctypes.data, array)
-
-        def on_device(shape: tuple[int, ...]) -> Allocation:
-            value = self._ort.OrtValue.ortvalue_from_shape_and_type(
-                list(shape), self.kv_type, self.device, 0
-            )
-            return Allocation(value.data_ptr(), value)
-
-        return on_cpu if self.device == "cpu" else on_device
+    def _on_device(self, shape: tuple[int, ...]) -> Allocation:
+        value = self._ort.OrtValue.ortvalue_from_shape_and_type(
+            list(shape), self.kv_type, self.device, 0
+        )
+        return Allocation(value.data_ptr(), value)
 
     def _open(self, graph: Path, wanted: str, options: SessionOptions) -> tuple[Any, str]:
         if wanted == "cpu":
@@ -233,30 +243,15 @@ class Session:
                 str(graph), settings, providers=providers, enable_fallback=0
             )
         except Exception as error:  # onnxruntime raises types of its own, not exported
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise BundleError(
                 f"{graph} cannot be opened by onnxruntime {self._ort.__version__} "
-                f"({providers[0]}): {reason}"
+                f"({providers[0]}): {_reason(error)}"
             ) from error
 
     def _check_sizes(self) -> None:
         """Compare the graph with the manifest: the engine hands out memory by these numbers."""
-        sizes, found = self.sizes, {}
-        for value in (*self._session.get_inputs(), *self._session.get_outputs()):
-            found[value.name] = value.shape
-        expected = {INPUT_IDS: 2, LOGITS_TO_KEEP: 0, LOGITS: 3}
-        expected |= {name: 4 for pair in self._parts for name in pair}
-        wrong = {name for name, axes in expected.items() if len(found.get(name, "?????")) != axes}
-        wrong |= found.keys() ^ expected.keys()
-        if not wrong:
-            last = {name: found[name][-1] for pair in self._parts for name in pair}
-            wrong = {name for name, size in last.items() if size != sizes.head_size}
-            wrong |= {LOGITS} if found[LOGITS][-1] != sizes.vocabulary else set()
-        if wrong:
-            raise BundleError(
-                f"the graph and the manifest differ in {', '.join(sorted(wrong)[:5])}; export the "
-                "model again"
-            )
+        values = (*self._session.get_inputs(), *self._session.get_outputs())
+        check_shapes({value.name: value.shape for value in values}, self.sizes)
 
     def _settings(self, options: SessionOptions) -> Any:
         settings = self._ort.SessionOptions()
@@ -276,3 +271,12 @@ class Session:
                 settings.add_session_config_entry(f"session.{name}", value)
         ask_for_exact_products(settings)
         return settings
+
+
+def _is_onnxruntimes(error: Exception) -> bool:
+    """Whether it is one of onnxruntime's own types, which share no base."""
+    return type(error).__module__.partition(".")[0] == "onnxruntime"
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from .errors import BundleError, OptionError
+from .limits import SPECIAL_TOKENS
 from .lines import Lines, cuts_at_line_ends
+from .pipelines import pipeline_problems, read_tokenizer
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -35,15 +37,15 @@ class Tokens:
     The tokenizers library keeps that choice as state of the object, hence two objects.
     """
 
-    def __init__(self, file: Path) -> None:
-        """Read tokenizer.json.
+    def __init__(self, file: Path, content: bytes | None = None) -> None:
+        """Read tokenizer.json, or what it is to hold.
 
         Raises:
-            BundleError: when the tokenizers library cannot read it.
+            BundleError: when the tokenizers library cannot read it, or it is no known pipeline.
 
         """
-        self._file = file
-        self._plain = _read(file)
+        self._file, self._content = file, content
+        self._plain = self._read()
         self._plain.encode_special_tokens = True
         lines = Lines(self._encode)
         self._by_line = lines.encode if cuts_at_line_ends(self._plain) else self._encode
@@ -67,17 +69,38 @@ class Tokens:
     @cached_property
     def _special(self) -> Tokenizer:
         """A second object, which takes as long to make as the first and is seldom needed."""
-        return _read(self._file)
+        return self._read()
 
-    def check_specials(self, ids: Iterable[int]) -> None:
+    def _read(self) -> Tokenizer:
+        try:
+            if self._content is None:
+                tokenizer = read_tokenizer(lambda: Tokenizer.from_file(str(self._file)))
+            else:
+                tokenizer = read_tokenizer(lambda: Tokenizer.from_buffer(self._content))
+        except ValueError as error:
+            raise BundleError(f"{self._file} is not a readable tokenizer ({error})") from error
+        if problems := pipeline_problems(tokenizer):
+            raise BundleError(
+                f"{self._file} is no tokenizer that is known here: {'; '.join(problems)}; export "
+                "the model again"
+            )
+        return tokenizer
+
+    def check_specials(self, ids: Collection[int]) -> None:
         """Make sure that no text can spell one of these special tokens.
 
         Raises:
-            BundleError: when one is not there, or text with its name encodes to it.
+            BundleError: when one is not there, or text with its name encodes to it, or they are too
+                many to be looked at.
 
         """
+        if len(ids) > SPECIAL_TOKENS:
+            raise BundleError(
+                f"the manifest names {len(ids)} special tokens, expected {SPECIAL_TOKENS} at most; "
+                "export the model again"
+            )
         for special in ids:
-            name = self._plain.id_to_token(special)
+            name = self._plain.id_to_token(special) if 0 <= special < self.size else None
             if name is None or special in self.encode(name):
                 raise BundleError(
                     f"tokenizer.json: token {special} ({name}) is not a special token that text "
@@ -111,13 +134,6 @@ class Tokens:
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`, never cleaned up; broken UTF-8 becomes U+FFFD."""
         return b"".join(map(self.to_bytes, ids)).decode("utf-8", "replace")
-
-
-def _read(file: Path) -> Tokenizer:
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises nothing more specific
-        raise BundleError(f"{file} is not a readable tokenizer ({error})") from error
 
 
 def _whole(text: str) -> str:

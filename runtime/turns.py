@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from .forks import ForkableLock
 from .stream import CancelToken
 
 
@@ -15,7 +15,7 @@ class Turns:
     def __init__(self) -> None:
         self._requests = 0
         self._warming: list[CancelToken] = []
-        self._lock = threading.Lock()
+        self._lock = ForkableLock()
 
     @contextmanager
     def request(self) -> Generator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from refact_edge.runtime.bundle import Sizes
-from refact_edge.runtime.cache import Allocation, KvCache
+from refact_edge.runtime.cache import KvCache
 
 SIZES = Sizes(
     layers=1, heads=1, kv_heads=1, head_size=4, width=4, vocabulary=40, tokens=32, context=300
@@ -22,7 +22,7 @@ class CountingSession:
         self.steps: list[int] = []  # tokens of each call
 
     def new_cache(self) -> KvCache:
-        return KvCache.allocate(self.sizes, np.dtype("float32"), self._allocate, lazy=True)
+        return KvCache.in_memory(self.sizes, np.dtype("float32"))
 
     def step(self, ids: np.ndarray, cache: KvCache, keep: int = 1) -> np.ndarray:
         cache.check_room(len(ids))
@@ -37,7 +37,3 @@ class CountingSession:
             row[(token + 2) % self.sizes.tokens] = 4
             row[self.sizes.tokens :] = 9
         return logits
-
-    @staticmethod
-    def _allocate(shape: tuple[int, ...]) -> Allocation:
-        return Allocation(0, np.zeros(shape, np.float32))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..bundle import Bundle, engine_graph
 from ..cores import fast_cores
-from ..graphcheck import summarize
+from ..onnxfile import read_graph
 
 BUFFER_BYTES = 512 * 2**20  # much larger than any cache
 _PASSES = 4
@@ -52,7 +52,8 @@ def weights_read_bytes(bundle: Bundle, variant: str) -> int:
     Of that table a token reads one row. It lies first in the file, before the first norm.
     """
     norm_bytes = bundle.sizes.width * _FLOAT_BYTES[bundle.variants[variant].kv_type]
-    external = summarize(bundle.path / engine_graph(variant)).external
-    lengths = [length for _, length in sorted({(offset, length) for _, offset, length in external})]
+    tensors = read_graph(bundle.path / engine_graph(variant)).tensors.values()
+    places = {(t.place.offset, t.place.length) for t in tensors if t.place}
+    lengths = [length for _, length in sorted(places)]
     first = lengths.index(norm_bytes) if norm_bytes in lengths else 0
     return sum(lengths[first:])

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "half.h"
 
 /* Rows that a thread takes at once. With 64 a lane of a panel reads 4 rows in a row, which at a width of 2048
@@ -91,19 +92,23 @@ static int make_room(Edge *e, int tokens) {
   return 1;
 }
 
-Edge *edge_open(const Model *model, int threads, const char *cpu) {
+int edge_open(const Model *model, int threads, const char *cpu, Edge **opened) {
+  *opened = NULL;
+  const Cpu *kind = find_cpu(cpu);
+  if (!kind || threads < 1 || threads > MOST_THREADS || !model_is_sound(model)) return EDGE_REFUSED;
   Edge *e = calloc(1, sizeof *e);
-  if (!e) return NULL;
+  if (!e) return EDGE_NO_MEMORY;
   e->model = *model;
-  e->cpu = find_cpu(cpu);
-  e->pool = e->cpu ? pool_open(threads) : NULL;
+  e->cpu = kind;
+  e->pool = pool_open(threads);
   if (e->pool)
     e->scratch = malloc(sizeof(float) * (size_t)scratch_of(e) * (size_t)pool_threads(e->pool));
   if (!e->scratch) {
     edge_close(e);
-    return NULL;
+    return EDGE_NO_MEMORY;
   }
-  return e;
+  *opened = e;
+  return EDGE_DONE;
 }
 
 int edge_layout(void) { return (int)(sizeof(Model) * 10000 + sizeof(Layer) * 10 + sizeof(Matrix)); }
@@ -254,31 +259,32 @@ static void embed(Edge *e, const int64_t *ids, int tokens) {
 }
 
 /* Run `tokens` ids behind `past` rows of the buffers (key then value, layer by layer), which get the
-   new rows, and write the last `keep` logits. Returns 0 when memory ran out. */
+   new rows, and write the last `keep` logits. */
 int edge_step(Edge *e, const int64_t *ids, int tokens, int past, float *const *buffers, int keep,
               float *logits) {
   const Model *m = &e->model;
-  if (!make_room(e, tokens)) return 0;
+  if (!step_is_sound(m, ids, tokens, past, buffers, keep)) return EDGE_REFUSED;
+  if (!make_room(e, tokens)) return EDGE_NO_MEMORY;
   e->rounded.apart = apart_of(tokens);
   embed(e, ids, tokens);
   for (int i = 0; i < m->layers; i++)
     run_layer(e, &m->blocks[i], tokens, past, buffers[2 * i], buffers[2 * i + 1]);
   round_all(e, e->x + (long)(tokens - keep) * m->width, m->norm, m->width, keep);
   products(e, &m->head, logits, NULL, NULL, keep, 0);
-  return 1;
+  return EDGE_DONE;
 }
 
 int edge_product(const char *name, const Matrix *w, const float *x, int tokens, float *out) {
   const Cpu *cpu = find_cpu(name);
   Rounded r;
-  if (!cpu) return 0;
+  if (!cpu || tokens < 1 || !matrix_is_sound(w)) return EDGE_REFUSED;
   if (!make_rounded(&r, tokens, w->cols)) {
     forget_rounded(&r);
-    return 0;
+    return EDGE_NO_MEMORY;
   }
   for (int t = 0; t < tokens; t++) cpu->round(x + (long)t * w->cols, w->cols, &r, t);
   for (int b = 0; is_arranged(cpu, tokens) && b < blocks_of(w->cols); b++) cpu->arrange(&r, tokens, b);
   cpu->product(w, &r, tokens, 0, w->rows, out, w->rows, 0);
   forget_rounded(&r);
-  return 1;
+  return EDGE_DONE;
 }

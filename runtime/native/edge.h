@@ -14,7 +14,7 @@ ends with a whole block, of which the last codes may mean nothing: the values th
 
 #include <stdint.h>
 
-enum { BLOCK = 128, MOST_BLOCKS = 512, MOST_TURNED = 1024 };
+enum { BLOCK = 128, MOST_BLOCKS = 512, MOST_TURNED = 1024, MOST_THREADS = 1024 };
 
 typedef struct {
   const uint8_t *codes;
@@ -35,6 +35,8 @@ typedef struct {
   const float *norm;
   Matrix embedding, head;
   const Layer *blocks;
+  const uint8_t *data; /* the file of weights, in which all matrices and norms must lie */
+  int64_t data_bytes;
 } Model;
 
 static inline int blocks_of(int cols) { return (cols + BLOCK - 1) / BLOCK; }
@@ -81,8 +83,10 @@ int pool_threads(const Pool *pool);
 void pool_close(Pool *pool);
 
 typedef struct Edge Edge;
-/* The functions below are the library's; all memory that they are given stays the caller's. */
-Edge *edge_open(const Model *model, int threads, const char *cpu);
+/* The functions below are the library's; all memory that they are given stays the caller's. What does not fit
+   together is refused. */
+enum { EDGE_NO_MEMORY = 0, EDGE_DONE = 1, EDGE_REFUSED = 2 };
+int edge_open(const Model *model, int threads, const char *cpu, Edge **opened);
 int edge_layout(void); /* tells whether a caller has the same structures in mind */
 const char *edge_cpu(int number); /* the names of what this CPU can, the fastest first; then NULL */
 int edge_step(Edge *edge, const int64_t *ids, int tokens, int past, float *const *buffers, int keep,

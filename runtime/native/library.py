@@ -15,6 +15,7 @@ from ..errors import OptionError
 LIBRARY = Path(__file__).parent / "_edge.so"
 BLOCK = 128  # values with one scale
 FAILED = "fail their self-test"
+NO_MEMORY, DONE, REFUSED = 0, 1, 2  # what the functions return
 # Slower than onnxruntime's kernels, or never timed beside them.
 _SLOW, _UNTIMED = "portable", ("i8mm", "neon")
 
@@ -64,6 +65,8 @@ class CModel(ctypes.Structure):
         ("embedding", CMatrix),
         ("head", CMatrix),
         ("blocks", ctypes.POINTER(CLayer)),
+        ("data", ctypes.c_void_p),
+        ("data_bytes", ctypes.c_int64),
     )
 
 
@@ -106,8 +109,10 @@ class Native:
     def _declare(library: ctypes.CDLL) -> None:
         pointer, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
         library.edge_layout.restype, library.edge_layout.argtypes = number, []
-        library.edge_open.restype = pointer
-        library.edge_open.argtypes = [ctypes.POINTER(CModel), number, text]
+        library.edge_open.restype = number
+        library.edge_open.argtypes = [
+            ctypes.POINTER(CModel), number, text, ctypes.POINTER(pointer)
+        ]  # fmt: skip
         library.edge_cpu.restype, library.edge_cpu.argtypes = text, [number]
         library.edge_step.restype = number
         library.edge_step.argtypes = [pointer, pointer, number, number, pointer, number, pointer]
@@ -140,7 +145,7 @@ class Native:
         done = self.functions.edge_product(
             cpu.encode(), ctypes.byref(matrix), x.ctypes.data, tokens, out.ctypes.data
         )
-        if not done:
+        if done != DONE:
             raise OptionError(f"this CPU cannot compute as {cpu!r}")
         return out
 

@@ -1,7 +1,8 @@
 /* Threads that work on one thing at a time, item by item.
 
    A thread that finds nothing looks some thousand times more and then sleeps, so that a core which is
-   busy with other work is not fought over. */
+   busy with other work is not fought over.
+   A forked process has none of its parent's threads: a pool makes its own when it is first used there. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -19,6 +20,7 @@ typedef struct {
 
 struct Pool {
   int threads;
+  unsigned process;     /* whose threads they are: `forks` when they were made */
   pthread_t *others;
   pthread_mutex_t lock;
   pthread_cond_t wake;
@@ -33,7 +35,14 @@ struct Pool {
 typedef struct {
   Pool *pool;
   int number;
+  unsigned seen; /* rounds that were before it */
 } Worker;
+
+static atomic_uint forks; /* between the process that loaded this library and this one */
+
+static void count_fork(void) { atomic_fetch_add(&forks, 1); }
+
+static void watch_forks(void) { pthread_atfork(NULL, NULL, count_fork); }
 
 static inline void pause_a_little(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -67,7 +76,7 @@ static void *live(void *given) {
   Worker worker = *(Worker *)given;
   free(given);
   Pool *pool = worker.pool;
-  for (unsigned seen = 0;; ) {
+  for (unsigned seen = worker.seen;;) {
     wait_for_round(pool, seen);
     seen++;
     if (atomic_load(&pool->closing)) return NULL;
@@ -76,24 +85,33 @@ static void *live(void *given) {
   }
 }
 
-Pool *pool_open(int threads) {
-  Pool *pool = calloc(1, sizeof *pool);
-  if (!pool) return NULL;
-  pool->others = calloc((size_t)threads, sizeof *pool->others);
-  pool->shares = aligned_alloc(sizeof(Share), (size_t)threads * sizeof(Share));
+/* Make up to `threads` - 1 threads beside the caller. */
+static void begin_threads(Pool *pool, int threads) {
   pthread_mutex_init(&pool->lock, NULL);
   pthread_cond_init(&pool->wake, NULL);
+  pool->process = atomic_load(&forks);
   pool->threads = 1;
-  for (int i = 1; pool->others && pool->shares && i < threads; i++) {
+  atomic_store(&pool->sleeping, 0);
+  for (int i = 1; i < threads; i++) {
     Worker *worker = malloc(sizeof *worker);
     if (!worker) break;
-    *worker = (Worker){pool, i};
+    *worker = (Worker){pool, i, atomic_load(&pool->round)};
     if (pthread_create(&pool->others[i], NULL, live, worker)) {
       free(worker);
       break;
     }
     pool->threads++;
   }
+}
+
+Pool *pool_open(int threads) {
+  static pthread_once_t watched = PTHREAD_ONCE_INIT;
+  Pool *pool = calloc(1, sizeof *pool);
+  if (!pool) return NULL;
+  pthread_once(&watched, watch_forks);
+  pool->others = calloc((size_t)threads, sizeof *pool->others);
+  pool->shares = aligned_alloc(sizeof(Share), (size_t)threads * sizeof(Share));
+  begin_threads(pool, pool->others && pool->shares ? threads : 1);
   return pool;
 }
 
@@ -107,6 +125,7 @@ static void begin_round(Pool *pool) {
 }
 
 void pool_run(Pool *pool, Work work, void *what, int items) {
+  if (pool->process != atomic_load(&forks)) begin_threads(pool, pool->threads);
   if (pool->threads == 1 || items == 1) {
     for (int item = 0; item < items; item++) work(what, item, 0);
     return;
@@ -128,11 +147,13 @@ void pool_run(Pool *pool, Work work, void *what, int items) {
 }
 
 void pool_close(Pool *pool) {
-  atomic_store(&pool->closing, 1);
-  begin_round(pool);
-  for (int i = 1; i < pool->threads; i++) pthread_join(pool->others[i], NULL);
-  pthread_mutex_destroy(&pool->lock);
-  pthread_cond_destroy(&pool->wake);
+  if (pool->process == atomic_load(&forks)) { /* else there is none to wait for */
+    atomic_store(&pool->closing, 1);
+    begin_round(pool);
+    for (int i = 1; i < pool->threads; i++) pthread_join(pool->others[i], NULL);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_cond_destroy(&pool->wake);
+  }
   free(pool->others);
   free(pool->shares);
   free(pool);

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 
 import numpy as np
 import numpy.typing as npt
 
 from ..bundle import Bundle, engine_graph, weights_file
-from ..cache import Allocation, KvCache
+from ..cache import KvCache
 from ..cores import fast_cores
 from ..errors import OptionError
+from ..forks import ForkableLock
+from ..onnxfile import OnnxGraph, read_graph
 from . import weights
-from .library import CLayer, CMatrix, CModel, Native, opened, why_not
+from .library import DONE, NO_MEMORY, CLayer, CMatrix, CModel, Native, opened, why_not
 
 VARIANT, ARCHITECTURE = "int4", "gpt_refact"
 
@@ -45,7 +46,8 @@ class NativeSession:
 
         """
         self.sizes = bundle.sizes
-        self._edge, self._lock = None, threading.Lock()  # as `close` may come before there is more
+        self._edge = ctypes.c_void_p()  # as `close` may come before there is more
+        self._lock = ForkableLock()
         self._library = (native or opened()).functions
         self.cpu = cpu or (native or opened()).best
         graph_path = bundle.path / engine_graph(VARIANT)
@@ -55,13 +57,20 @@ class NativeSession:
         known = bundle.architecture, bundle.require_variant(VARIANT).kv_type
         if known != (ARCHITECTURE, "float32"):
             raise weights.OtherGraphError(f"{' with a cache of '.join(known)} is not known here")
-        self.model = self._describe(weights.read_graph(graph_path))
+        self.model = self._describe(read_graph(graph_path))
         if self.cpu not in (native or opened()).able:
             raise OptionError(f"this CPU cannot compute as {self.cpu!r}")
         count = threads or fast_cores() or os.cpu_count() or 1
-        self._edge = self._library.edge_open(ctypes.byref(self.model), count, self.cpu.encode())
-        if not self._edge:
+        done = self._library.edge_open(
+            ctypes.byref(self.model), count, self.cpu.encode(), ctypes.byref(self._edge)
+        )
+        if done == NO_MEMORY:
             raise MemoryError(f"no memory for {count} threads of the native kernels")
+        if done != DONE:
+            raise weights.OtherGraphError(
+                f"{graph_path} has sizes that the native kernels do not take; it runs on "
+                "onnxruntime only"
+            )
 
     @property
     def engine(self) -> str:
@@ -74,18 +83,13 @@ class NativeSession:
     def close(self) -> None:
         """End its threads and give back its memory."""
         with self._lock:
-            edge, self._edge = self._edge, None
+            edge, self._edge = self._edge, ctypes.c_void_p()
             if edge:
                 self._library.edge_close(edge)
 
     def new_cache(self) -> KvCache:
         """Return an empty cache."""
-
-        def allocate(shape: tuple[int, ...]) -> Allocation:
-            array = np.zeros(shape, np.float32)  # untouched pages cost no memory
-            return Allocation(array.ctypes.data, array)
-
-        return KvCache.allocate(self.sizes, np.dtype(np.float32), allocate, lazy=True)
+        return KvCache.in_memory(self.sizes, np.dtype(np.float32))
 
     def step(
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
@@ -111,27 +115,26 @@ class NativeSession:
                 keep,
                 logits.ctypes.data,
             )
-        if not done:
+        if done == NO_MEMORY:
             raise MemoryError(f"no memory for a step of {len(ids)} tokens")
+        if done != DONE:
+            raise ValueError(f"a step of {len(ids)} tokens behind {len(cache.ids)} is refused")
         cache.ids.extend(ids.tolist())
         return logits
 
-    def _describe(self, graph: weights.Graph) -> CModel:
+    def _describe(self, graph: OnnxGraph) -> CModel:
         """Return the model as the library sees it: pointers into the mapped file."""
         sizes, turn = self.sizes, weights.turn(graph)
         weights.check_operators(graph, sizes, turned=turn is not None)
-        layers = (CLayer * sizes.layers)(*(self._layer(graph, i) for i in range(sizes.layers)))
+        hidden = weights.rows_of(graph, f"{_layer_name(0)}.mlp.gate_up_proj.weight") // 2
+        turn_size = turn.dims[0] if turn else 0
+        _check_gates(hidden, turn_size)
+        layers = (CLayer * sizes.layers)(
+            *(self._layer(graph, i, hidden) for i in range(sizes.layers))
+        )
         turned = np.frombuffer(turn.raw if turn else b"", np.float32)
         slopes = np.array(weights.alibi_slopes(sizes.heads), np.float32)
         self._held += [turned, slopes, layers]
-        hidden, turn_size = layers[0].down.cols, turn.dims[0] if turn else 0
-        # Gates are turned in pieces of a block, or of a turn where that is larger.
-        piece = max(turn_size, weights.BLOCK)
-        even = not turn_size or piece % turn_size == piece % weights.BLOCK == hidden % piece == 0
-        if hidden % 16 or turn_size > BIGGEST_TURN or not even:
-            raise weights.OtherGraphError(
-                f"{hidden} values turned by {turn_size}; runs on onnxruntime only"
-            )
         return CModel(
             layers=sizes.layers,
             heads=sizes.heads,
@@ -141,7 +144,7 @@ class NativeSession:
             vocabulary=sizes.vocabulary,
             context=sizes.context,
             turn_size=turn_size,
-            epsilon=next(iter(graph.epsilons)),
+            epsilon=weights.epsilon(graph),
             slopes=slopes.ctypes.data,
             turn=turned.ctypes.data if turn else None,
             norm=self._vector(graph, "ln_f.weight"),
@@ -150,12 +153,14 @@ class NativeSession:
             ),
             head=self._matrix(graph, "lm_head.weight", sizes.vocabulary, sizes.width),
             blocks=layers,
+            data=self._data.ctypes.data,
+            data_bytes=self._data.nbytes,
         )
 
-    def _layer(self, graph: weights.Graph, index: int) -> CLayer:
-        sizes, at = self.sizes, f"transformer.h.{index}"
+    def _layer(self, graph: OnnxGraph, index: int, hidden: int) -> CLayer:
+        """Return one layer, whose sizes must be those of all others."""
+        sizes, at = self.sizes, _layer_name(index)
         inside = sizes.heads * sizes.head_size
-        hidden = weights.rows_of(graph, f"{at}.mlp.gate_up_proj.weight") // 2
         return CLayer(
             norm1=self._vector(graph, f"{at}.ln_1.weight"),
             norm2=self._vector(graph, f"{at}.ln_2.weight"),
@@ -167,16 +172,32 @@ class NativeSession:
         )
 
     def _matrix(
-        self, graph: weights.Graph, name: str, rows: int, cols: int, *, whole_blocks: bool = True
+        self, graph: OnnxGraph, name: str, rows: int, cols: int, *, whole_blocks: bool = True
     ) -> CMatrix:
-        found = weights.matrix(graph, name, rows, cols, whole_blocks=whole_blocks)
-        start: int = self._data.ctypes.data
-        codes, scales = start + found.codes.offset, start + found.scales.offset
-        return CMatrix(codes, scales, rows, cols, found.bits)
+        place = weights.matrix(graph, name, rows, cols, whole_blocks=whole_blocks)
+        codes, scales = (self._address(offset) for offset in (place.codes, place.scales))
+        return CMatrix(codes, scales, rows, cols, place.bits)
 
-    def _vector(self, graph: weights.Graph, name: str) -> int:
+    def _vector(self, graph: OnnxGraph, name: str) -> int:
+        return self._address(weights.vector(graph, name, self.sizes.width))
+
+    def _address(self, offset: int) -> int:
         start: int = self._data.ctypes.data
-        return start + weights.vector(graph, name, self.sizes.width).offset
+        return start + offset
+
+
+def _layer_name(index: int) -> str:
+    return f"transformer.h.{index}"
+
+
+def _check_gates(hidden: int, turn_size: int) -> None:
+    """Make sure that gates are made in whole pieces: of a block, or of a turn that is larger."""
+    piece = max(turn_size, weights.BLOCK)
+    even = not turn_size or piece % turn_size == piece % weights.BLOCK == hidden % piece == 0
+    if hidden % 16 or turn_size > BIGGEST_TURN or not even:
+        raise weights.OtherGraphError(
+            f"{hidden} values turned by {turn_size}; runs on onnxruntime only"
+        )
 
 
 BIGGEST_TURN = 1024  # of which rows.h has room for one

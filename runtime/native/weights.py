@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 from ..bundle import Sizes
 from ..errors import BundleError
-from ..graphcheck import fields, messages
+from ..onnxfile import FLOAT, HALF, ITEM_BYTES, UINT8, OnnxGraph, Tensor
 
 BLOCK, MOST_BLOCKS = 128, 512  # as in edge.h
 
@@ -24,107 +23,16 @@ class OtherGraphError(BundleError):
     """The graph is not the step that the library takes; onnxruntime runs it."""
 
 
-_FLOAT, _HALF, _BYTES = 1, 10, 2  # element types of onnx.proto
-
-
 @dataclass(frozen=True)
-class Tensor:
-    """Where a tensor lies: in the data file from `offset` on, or in the graph as `raw`."""
+class Quantized:
+    """Where the codes and scales of a matrix begin in the data file, and the bits of a code."""
 
-    name: str
-    type: int
-    dims: tuple[int, ...]
-    offset: int
-    size: int  # bytes in the data file
-    raw: bytes
-
-    def is_in_file(self, item_bytes: int) -> bool:
-        """Whether the data file has it, whole and at a place fit for items of so many bytes."""
-        whole = prod(self.dims) * item_bytes == self.size
-        return whole and not self.raw and self.offset % item_bytes == 0
-
-
-@dataclass
-class Graph:
-    """Tensors by name, how often each operator is there, and the norms' epsilon."""
-
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    operators: Counter[str] = field(default_factory=Counter)
-    inputs: dict[str, set[int]] = field(default_factory=dict)  # how many each operator takes
-    epsilons: set[float] = field(default_factory=set)
-
-
-def read_graph(path: Path) -> Graph:
-    """Read a graph that was checked before (`graphcheck.check_graph`).
-
-    Raises:
-        OtherGraphError: when something in it is written otherwise than our export writes it.
-
-    """
-    graph = Graph()
-    try:
-        (found,) = messages(memoryview(path.read_bytes()), 7)
-        for node in messages(found, 1):
-            _read_node(node, graph)
-        for message in messages(found, 5):
-            tensor = _tensor(message)
-            graph.tensors[tensor.name] = tensor
-    except (ValueError, TypeError, struct.error) as error:
-        raise OtherGraphError(f"{path} is of another make ({error})") from error
-    return graph
-
-
-def _read_node(node: memoryview, graph: Graph) -> None:
-    inputs, operator = 0, ""
-    for number, value in fields(node):
-        if isinstance(value, int):
-            continue
-        if number == 1:
-            inputs += 1
-        elif number == 4:
-            operator = str(value, "utf-8")
-        elif number == 5:
-            parts = dict(fields(value))
-            name, number_bits = parts.get(1), parts.get(2)
-            if isinstance(name, memoryview) and bytes(name) == b"epsilon":
-                if not isinstance(number_bits, memoryview):
-                    raise TypeError("an epsilon that is no float")
-                graph.epsilons.add(struct.unpack("<f", number_bits)[0])
-    graph.operators[operator] += 1
-    graph.inputs.setdefault(operator, set()).add(inputs)
-
-
-def _tensor(message: memoryview) -> Tensor:
-    dims: list[int] = []
-    name, raw, kind, places = "", b"", 0, {}
-    for number, value in fields(message):
-        if number == 1 and isinstance(value, int):
-            dims.append(value)
-        elif number == 2 and isinstance(value, int):
-            kind = value
-        elif number == 8 and isinstance(value, memoryview):
-            name = str(value, "utf-8")
-        elif number == 9 and isinstance(value, memoryview):
-            raw = bytes(value)
-        elif number == 13 and isinstance(value, memoryview):
-            pair = dict(fields(value))
-            key, text = pair.get(1), pair.get(2)
-            if isinstance(key, memoryview) and isinstance(text, memoryview):
-                places[bytes(key)] = bytes(text)
-    offset, size = int(places.get(b"offset", b"0")), int(places.get(b"length", b"0"))
-    return Tensor(name, kind, tuple(dims), offset, size, raw)
-
-
-@dataclass(frozen=True)
-class Found:
-    """Where a matrix of codes and scales lies, and how many bits a code has."""
-
-    codes: Tensor
-    scales: Tensor
+    codes: int
+    scales: int
     bits: int
 
 
-def check_operators(graph: Graph, sizes: Sizes, turned: bool) -> None:
+def check_operators(graph: OnnxGraph, sizes: Sizes, turned: bool) -> None:
     """Make sure that the graph is the step that the library takes.
 
     Raises:
@@ -141,19 +49,35 @@ def check_operators(graph: Graph, sizes: Sizes, turned: bool) -> None:
         "Sigmoid": layers,
         "GatherBlockQuantized": 1,
     }
+    operators = Counter(node.operator for node in graph.nodes)
     for name, number in expected.items():
-        if graph.operators[name] != number:
+        if operators[name] != number:
             raise OtherGraphError(
-                f"the graph has {graph.operators[name]} {name}, the native step {number}; "
+                f"the graph has {operators[name]} {name}, the native step {number}; "
                 "it runs on onnxruntime only, until it is exported again"
             )
-    if graph.inputs["MatMulNBits"] != {3}:
+    if {len(node.inputs) for node in graph.nodes if node.operator == "MatMulNBits"} != {3}:
         raise OtherGraphError("the graph's codes have zero points; it runs on onnxruntime only")
-    if len(graph.epsilons) != 1 or not 0 < next(iter(graph.epsilons)) < 1:
-        raise OtherGraphError(f"epsilons {graph.epsilons}; the graph runs on onnxruntime only")
     slopes = struct.pack(f"<{sizes.heads}f", *alibi_slopes(sizes.heads))
     if not any(tensor.raw == slopes for tensor in graph.tensors.values()):
         raise OtherGraphError("the graph has other slopes of ALiBi; it runs on onnxruntime only")
+
+
+def epsilon(graph: OnnxGraph) -> float:
+    """Return what all norms add to the variance.
+
+    Raises:
+        OtherGraphError: when they do not agree, or it is no small number.
+
+    """
+    norms = [node for node in graph.nodes if node.operator == "LayerNormalization"]
+    values = {node.attributes.get("epsilon") for node in norms}
+    value = values.pop() if len(values) == 1 else None
+    if not isinstance(value, float) or not 0 < value < 1:
+        raise OtherGraphError(
+            "the graph's norms have no common epsilon; it runs on onnxruntime only"
+        )
+    return value
 
 
 def alibi_slopes(heads: int) -> list[float]:
@@ -164,14 +88,16 @@ def alibi_slopes(heads: int) -> list[float]:
     return [*slopes, *between][:heads]
 
 
-def rows_of(graph: Graph, name: str) -> int:
+def rows_of(graph: OnnxGraph, name: str) -> int:
     """Return how many rows a quantized matrix has; 0 where it is not there."""
     scales = graph.tensors.get(f"{name}.scales")
     return scales.dims[0] if scales is not None and scales.dims else 0
 
 
-def matrix(graph: Graph, name: str, rows: int, cols: int, *, whole_blocks: bool = True) -> Found:
-    """Return a quantized matrix.
+def matrix(
+    graph: OnnxGraph, name: str, rows: int, cols: int, *, whole_blocks: bool = True
+) -> Quantized:
+    """Return where a quantized matrix lies.
 
     Args:
         graph: where it is.
@@ -184,43 +110,45 @@ def matrix(graph: Graph, name: str, rows: int, cols: int, *, whole_blocks: bool 
         OtherGraphError: when it is not there, or not of that size, or not of 4 or 8 bits.
 
     """
-    codes = graph.tensors.get(f"{name}.codes")
-    scales = graph.tensors.get(f"{name}.scales")
-    if codes is None or scales is None or (codes.type, scales.type) != (_BYTES, _HALF):
+    codes, scales = (graph.tensors.get(f"{name}.{part}") for part in ("codes", "scales"))
+    if codes is None or scales is None or (codes.type, scales.type) != (UINT8, HALF):
         raise OtherGraphError(f"the graph has no quantized {name}; it runs on onnxruntime only")
     blocks = -(-cols // BLOCK)
-    if blocks > MOST_BLOCKS:
-        raise OtherGraphError(f"{name} has {cols} columns; it runs on onnxruntime only")
     values = rows * (blocks * BLOCK if whole_blocks else cols)
     bits, rest = divmod(8 * prod(codes.dims), values) if values else (0, 0)
-    fits = scales.dims == (rows, blocks) and codes.is_in_file(1) and scales.is_in_file(2)
-    if rest or bits not in (4, 8) or not fits:
+    if rest or bits not in (4, 8) or scales.dims != (rows, blocks) or blocks > MOST_BLOCKS:
         raise OtherGraphError(
             f"{name} is not {rows} x {cols} in blocks of {BLOCK}; it runs on onnxruntime only"
         )
-    return Found(codes, scales, bits)
+    return Quantized(_offset(codes), _offset(scales), bits)
 
 
-def vector(graph: Graph, name: str, length: int) -> Tensor:
-    """Return a vector of floats.
+def vector(graph: OnnxGraph, name: str, length: int) -> int:
+    """Return where a vector of floats begins in the data file.
 
     Raises:
         OtherGraphError: when it is not there or has another length.
 
     """
-    found = graph.tensors.get(name)
-    fits = found is not None and found.is_in_file(4)
-    if found is None or (found.type, found.dims) != (_FLOAT, (length,)) or not fits:
+    tensor = graph.tensors.get(name)
+    if tensor is None or (tensor.type, tensor.dims) != (FLOAT, (length,)):
         raise OtherGraphError(f"the graph has no {name} of {length}; it runs on onnxruntime only")
-    return found
+    return _offset(tensor)
 
 
-def turn(graph: Graph) -> Tensor | None:
+def _offset(tensor: Tensor) -> int:
+    """Return where a tensor begins in the data file, at a place fit for its items."""
+    if tensor.place is None or tensor.place.offset % ITEM_BYTES[tensor.type]:
+        raise OtherGraphError(f"{tensor.name} lies where the native step cannot read it")
+    return tensor.place.offset
+
+
+def turn(graph: OnnxGraph) -> Tensor | None:
     """Return the square matrix in the graph that values are turned by, if there is one."""
     square = [
         tensor
         for tensor in graph.tensors.values()
-        if tensor.type == _FLOAT and len(tensor.dims) == 2
-        and tensor.dims[0] == tensor.dims[1] > 1 and prod(tensor.dims) * 4 == len(tensor.raw)
+        if tensor.type == FLOAT and len(tensor.dims) == 2
+        and tensor.dims[0] == tensor.dims[1] > 1 and tensor.place is None
     ]  # fmt: skip
     return square[0] if len(square) == 1 else None

@@ -1,15 +1,14 @@
 """Verification of a bundle before anything in it is opened."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import helper
 
 import refact_edge
 from refact_edge.runtime import bundle as layout
@@ -21,7 +20,6 @@ from refact_edge.runtime.bundle import (
     verify_variant,
 )
 from refact_edge.runtime.errors import BundleError, OptionError
-from refact_edge.runtime.graphcheck import ALLOWED_OPERATORS, check_graph, summarize
 
 
 def _edit_manifest(bundle: Path, edit: Callable[[dict[str, Any]], object]) -> None:
@@ -149,7 +147,30 @@ MANIFEST_FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda m: m["sampling"].update(heat=1), "unusable sampling defaults"),
     (lambda m: m["prompts"]["fim"]["orders"].update(spm=[3, "sufix"]), "layouts are unreadable"),
     (lambda m: m["prompts"]["chat"]["layouts"].pop("user"), "no layout for user"),
-    (lambda m: m["prompts"].update(special_ids=[19]), "not a special token that text cannot spell"),
+    (
+        lambda m: m["prompts"]["special_ids"].append(19),
+        "not a special token that text cannot spell",
+    ),
+    (lambda m: m["prompts"].update(special_ids=[19]), "which is no special id"),
+    (lambda m: m["prompts"]["special_ids"].append(-1), "-1 is no id"),
+    (lambda m: m["prompts"]["special_ids"].extend(range(5000)), r"names \d+ special tokens"),
+    (lambda m: m["prompts"]["chat"]["layouts"]["user"].append(None), "None is no id"),
+    (lambda m: m["prompts"].update(file=[True, "{}"]), "True is no id"),
+    (lambda m: m["prompts"].update(end_id=30), "end 30, which is no special id"),
+    (lambda m: m["prompts"]["chat"].update(default_system=5), "5 is no text"),
+    (lambda m: m["sizes"].update(layers=2**24), "layers is 16777216, expected 1 to 1024"),
+    (lambda m: m["sizes"].update(heads=2**24), "heads is 16777216, expected 1 to 1024"),
+    (lambda m: m["sizes"].update(heads=True), "heads is True"),
+    (lambda m: m["sizes"].update(context=math.nan), "context is nan"),
+    (lambda m: m["files"]["tokenizer.json"].pop("sha256"), r"'tokenizer\.json' without bytes and"),
+    (lambda m: m["files"]["README.md"].update(bytes="1"), r"'README\.md' without bytes and sha256"),
+    (lambda m: m["provenance"].update(source=[{"file": 1}]), "file 1 without bytes and sha256"),
+    (lambda m: m.update(architecture=["gpt_refact"]), r"architecture \['gpt_refact'\]"),
+    (lambda m: m.update(architecture="\x1b[2J"), "architecture '.x1b"),
+    (lambda m: m["variants"]["int4"].update(scheme=None), "variant 'int4'"),
+    (lambda m: m["variants"]["int4"].update(bytes=1.5), "variant 'int4'"),
+    (lambda m: m["sampling"].update(top_k=2.5), "top_k 2.5; expected a whole number"),
+    (lambda m: m["sampling"].update(max_tokens=-1), "max_tokens -1"),
 ]
 
 
@@ -174,7 +195,7 @@ def test_a_graph_that_onnxruntime_refuses_is_named(bundle_copy: Path) -> None:
     "name", ["../outside", "/etc/passwd", "onnx/../../outside", "a\\..\\b", "C:x"]
 )
 def test_a_manifest_cannot_name_files_outside(bundle_copy: Path, name: str) -> None:
-    entry = {"bytes": 0, "sha256": ""}
+    entry = {"bytes": 0, "sha256": "0" * 64}
     _edit_manifest(bundle_copy, lambda manifest: manifest["files"].update({name: entry}))
     bundle = read_bundle(bundle_copy)
     with pytest.raises(BundleError, match="is not a path inside the bundle"):
@@ -219,34 +240,6 @@ def test_operators_outside_the_list_are_refused(
         refact_edge.load(bundle_copy, variant="int4")
 
 
-def test_subgraphs_and_functions_are_refused(bundle_copy: Path, tmp_path: Path) -> None:
-    body = helper.make_graph([], "body", [], [])
-    hidden = helper.make_node("Add", ["a"], ["b"], then_branch=body)
-    info = helper.make_tensor_value_info("a", TensorProto.FLOAT, [1])
-    plain = helper.make_model(helper.make_graph([hidden], "g", [info], [info]))
-    file = tmp_path / "graph.onnx"
-    file.write_bytes(plain.SerializeToString())
-    with pytest.raises(BundleError, match="holds a subgraph"):
-        summarize(file)
-    function = helper.make_function("d", "f", [], [], [], [])
-    outer = helper.make_graph([], "g", [info], [info])
-    file.write_bytes(helper.make_model(outer, functions=[function]).SerializeToString())
-    with pytest.raises(BundleError, match="holds functions"):
-        summarize(file)
-
-
-def test_a_field_hidden_behind_a_long_tag_is_refused(tmp_path: Path) -> None:
-    node = helper.make_node("Sinh", ["a"], ["b"]).SerializeToString()
-    tag, hidden = (1 << 3 | 2) + 2**32, bytearray()
-    while tag >= 0x80:
-        hidden.append(tag & 0x7F | 0x80)
-        tag >>= 7
-    graph = bytes([*hidden, tag, len(node)]) + node
-    (tmp_path / "g.onnx").write_bytes(bytes([7 << 3 | 2, len(graph)]) + graph)
-    with pytest.raises(BundleError, match="not a readable ONNX graph"):
-        summarize(tmp_path / "g.onnx")
-
-
 def test_prepacked_external_data_is_refused(bundle_copy: Path) -> None:
     model = onnx.load(bundle_copy / layout.engine_graph("int4"), load_external_data=False)
     tensor = next(t for t in model.graph.initializer if t.external_data)
@@ -254,35 +247,3 @@ def test_prepacked_external_data_is_refused(bundle_copy: Path) -> None:
     _write_graph(bundle_copy, model)
     with pytest.raises(BundleError, match="external data with prepacked_0"):
         refact_edge.load(bundle_copy, variant="int4")
-
-
-def test_the_reader_sees_what_onnx_sees_and_the_list_has_no_spare_names(tiny_bundle: Path) -> None:
-    seen = set()
-    for variant in layout.VARIANT_SUFFIXES:
-        for name in (layout.standard_graph(variant), layout.engine_graph(variant)):
-            model = onnx.load(tiny_bundle / name, load_external_data=False)
-            onnx.checker.check_model(str(tiny_bundle / name))
-            summary = summarize(tiny_bundle / name)
-            assert summary.operators == {(n.domain, n.op_type) for n in model.graph.node}
-            external = [t for t in model.graph.initializer if t.external_data]
-            assert len(summary.external) == len(external)
-            check_graph(tiny_bundle / name, tiny_bundle / layout.weights_file(variant))
-            seen |= summary.operators
-    assert seen == ALLOWED_OPERATORS
-
-
-@settings(max_examples=300, deadline=None)
-@given(data=st.binary(max_size=200), cut=st.integers(0, 400))
-def test_damaged_graphs_never_crash_the_reader(
-    data: bytes, cut: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    node = helper.make_node("Add", ["a", "a"], ["b"])
-    info = helper.make_tensor_value_info("a", TensorProto.FLOAT, [1])
-    good = helper.make_model(helper.make_graph([node], "g", [info], [info])).SerializeToString()
-    file = tmp_path_factory.getbasetemp() / "damaged.onnx"
-    for content in (data, good[:cut] + data):
-        file.write_bytes(content)
-        try:
-            summarize(file)
-        except BundleError as error:
-            assert "export again" in str(error)  # noqa: PT017 - most, not all, are refused

@@ -1,13 +1,17 @@
 """Reusing KV caches of earlier prompts."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import CountingSession
 
-from refact_edge.runtime.cache import KvCache
+from refact_edge.runtime.cache import PAGE_BYTES, KvCache
 from refact_edge.runtime.prefix import LEAST_COPIED, PrefixCache
 
 
@@ -39,8 +43,8 @@ def test_a_cache_in_use_is_not_handed_out_again() -> None:
 
 
 def test_beyond_the_limit_the_least_recently_used_are_dropped() -> None:
-    row_bytes = 2 * 4 * 4  # key and value, 4 numbers each
-    caches = PrefixCache(CountingSession().new_cache, limit_bytes=6 * row_bytes)
+    bytes_each = 2 * PAGE_BYTES  # a page of keys and one of values
+    caches = PrefixCache(CountingSession().new_cache, limit_bytes=2 * bytes_each)
     taken = [caches.take([i, i, i]) for i in (1, 2, 3)]
     for i, cache in zip((1, 2, 3), taken, strict=True):
         cache.ids = [i, i, i]
@@ -62,6 +66,53 @@ def test_rows_that_were_written_count_even_when_forgotten() -> None:
     full = cache.held_bytes
     cache.rewind(10)
     assert cache.held_bytes == full > 0
+
+
+def test_a_cache_without_rows_is_not_held() -> None:
+    """Requests that are given up before anything was read leave nothing behind."""
+    caches = PrefixCache(CountingSession().new_cache)
+    for _ in range(3):
+        caches.put(caches.take([1, 2, 3]))
+    assert caches._idle == []
+
+
+_SHORT_PROMPTS = """
+import itertools, os, resource, sys
+import numpy as np
+from dataclasses import replace
+from fakes import SIZES, CountingSession
+from refact_edge.runtime.prefix import PrefixCache
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+session = CountingSession(replace(SIZES, layers=32, head_size=64, context=4096))
+caches = PrefixCache(session.new_cache, limit_bytes=int(sys.argv[1]))
+pieces = [np.ones(2**18, np.float32) for _ in range(8)]
+del pieces  # the C library keeps pieces of this size from now on
+before = resident()
+for text in itertools.islice(itertools.permutations(range(30), 5), 600):
+    ids = [*text] * 4
+    cache = caches.take(ids)
+    session.step(np.array(ids[len(cache.ids):]), cache)
+    caches.put(cache)
+print(resident() - before)
+"""
+
+
+def test_many_short_prompts_take_the_memory_of_the_limit_and_a_fifth_at_most() -> None:
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("only Linux says what memory a process has resident")
+    limit = 32 * 2**20
+    done = subprocess.run(
+        [sys.executable, "-c", _SHORT_PROMPTS, str(limit)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 0.5 * limit < int(done.stdout) < 1.2 * limit
 
 
 def _evaluated(session: CountingSession, caches: PrefixCache, ids: list[int]) -> KvCache:

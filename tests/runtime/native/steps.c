@@ -17,7 +17,21 @@ static int from_to(int low, int high) { return low + (int)(next() % (unsigned)(h
 
 static void *kept[4096];
 static int kept_count;
-static void *keep(size_t bytes) { return kept[kept_count++] = calloc(1, bytes); }
+static size_t kept_bytes[4096];
+static void *keep(size_t bytes) {
+  kept_bytes[kept_count] = bytes;
+  return kept[kept_count++] = calloc(1, bytes);
+}
+
+/* All that was kept, as if it were one file: each piece has its own bounds, which the sanitizers watch. */
+static void all_as_data(Model *m) {
+  uintptr_t low = UINTPTR_MAX, high = 0;
+  for (int i = 0; i < kept_count; i++) {
+    const uintptr_t at = (uintptr_t)kept[i];
+    low = at < low ? at : low, high = at + kept_bytes[i] > high ? at + kept_bytes[i] : high;
+  }
+  m->data = (const uint8_t *)low, m->data_bytes = (int64_t)(high - low);
+}
 
 static float *floats(int count, float around, float spread) {
   float *to = keep(sizeof(float) * (size_t)count);
@@ -56,20 +70,22 @@ static Model model(void) {
                         matrix(m.width, m.hidden, 4, 1)};
   }
   m.blocks = layers;
+  all_as_data(&m);
   return m;
 }
 
 /* Run all tokens in steps of at most `most`; logits [TOKENS][vocabulary]. */
 static int run(const Model *m, const char *cpu, int threads, int most, const int64_t *ids, float *logits) {
-  Edge *edge = edge_open(m, threads, cpu);
+  Edge *edge;
   float *buffers[4];
   int done = 0;
-  if (!edge) return 0;
+  if (edge_open(m, threads, cpu, &edge) != EDGE_DONE) return 0;
   for (int i = 0; i < 2 * m->layers; i++)
     buffers[i] = malloc(sizeof(float) * (size_t)(CONTEXT * m->head_size));
   while (done < TOKENS) {
     const int some = TOKENS - done < most ? TOKENS - done : most;
-    if (!edge_step(edge, ids + done, some, done, buffers, some, logits + done * m->vocabulary)) return 0;
+    float *to = logits + done * m->vocabulary;
+    if (edge_step(edge, ids + done, some, done, buffers, some, to) != EDGE_DONE) return 0;
     done += some;
   }
   for (int i = 0; i < 2 * m->layers; i++) free(buffers[i]);

@@ -16,11 +16,12 @@ import refact_edge
 from refact_edge.export import quality
 from refact_edge.export.quality import default_data, measure_bundle
 from refact_edge.runtime.bundle import Bundle, read_bundle
-from refact_edge.runtime.errors import BundleError, OptionError
-from refact_edge.runtime.native import weights
+from refact_edge.runtime.errors import OptionError
+from refact_edge.runtime.native import session, weights
 from refact_edge.runtime.native.library import Native, computes_rightly, opened
 from refact_edge.runtime.native.session import NativeSession
 from refact_edge.runtime.native.weights import alibi_slopes
+from refact_edge.runtime.onnxfile import HALF, UINT8, OnnxGraph, Place, Tensor, read_graph
 
 SOURCES = Path(__file__).parents[3] / "runtime" / "native"
 FLAGS = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
@@ -233,10 +234,10 @@ def test_short_last_blocks_and_odd_heads_are_computed(tiny_bundle: Path, cpu: st
 
 
 def test_another_graph_is_refused(tiny_bundle: Path, library: Native) -> None:
-    found = weights.read_graph(tiny_bundle / "onnx" / "engine.onnx")
+    found = read_graph(tiny_bundle / "onnx" / "engine.onnx")
     with pytest.raises(weights.OtherGraphError, match="it runs on onnxruntime only"):
         weights.check_operators(found, read_bundle(tiny_bundle).sizes, turned=False)
-    found = weights.read_graph(tiny_bundle / "onnx" / "engine_q4.onnx")
+    found = read_graph(tiny_bundle / "onnx" / "engine_q4.onnx")
     with pytest.raises(weights.OtherGraphError, match="is not 97 x 96 in blocks of 128"):
         weights.matrix(found, "transformer.h.0.attn.q.weight", 97, 96)
 
@@ -244,27 +245,47 @@ def test_another_graph_is_refused(tiny_bundle: Path, library: Native) -> None:
 Q = "transformer.h.0.attn.q.weight"
 
 
-def _moved(graph: weights.Graph, name: str, **changes: Any) -> None:
+def _changed(graph: OnnxGraph, name: str, **changes: Any) -> None:
     graph.tensors[name] = replace(graph.tensors[name], **changes)
 
 
-def _without_slopes(graph: weights.Graph) -> None:
+def _moved(graph: OnnxGraph, name: str, offset: int) -> None:
+    place = graph.tensors[name].place
+    assert place is not None
+    _changed(graph, name, place=replace(place, offset=offset))
+
+
+def _without_slopes(graph: OnnxGraph) -> None:
     slopes = [name for name, tensor in graph.tensors.items() if tensor.dims == (6, 1)]
     for name in slopes:
         del graph.tensors[name]
 
 
+def _replaced(graph: OnnxGraph, of: str, **changes: Any) -> OnnxGraph:
+    """Return the graph with the first node of an operator changed."""
+    nodes = list(graph.nodes)
+    first = next(i for i, node in enumerate(nodes) if node.operator == of)
+    nodes[first] = replace(nodes[first], **changes)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _norms(graph: OnnxGraph, *epsilons: float) -> None:
+    norms = [node for node in graph.nodes if node.operator == "LayerNormalization"]
+    for node, epsilon in zip(norms, epsilons, strict=False):
+        node.attributes["epsilon"] = epsilon
+
+
 ODD = {
-    "raw codes": lambda g: _moved(g, f"{Q}.codes", raw=bytes(6144)),
-    "codes cut short": lambda g: _moved(g, f"{Q}.codes", size=6143),
-    "scales at an odd place": lambda g: _moved(g, f"{Q}.scales", offset=7),
-    "a norm at an odd place": lambda g: _moved(g, "ln_f.weight", offset=6),
+    "raw codes": lambda g: _changed(g, f"{Q}.codes", raw=bytes(6144), place=None),
+    "codes of another size": lambda g: _changed(g, f"{Q}.codes", dims=(96, 1, 63)),
+    "scales at an odd place": lambda g: _moved(g, f"{Q}.scales", 7),
+    "a norm at an odd place": lambda g: _moved(g, "ln_f.weight", 6),
     "no scales": lambda g: g.tensors.pop(f"{Q}.scales"),
-    "an epsilon below 0": lambda g: g.epsilons.update({-1.0}) or g.epsilons.discard(1e-5),
-    "two epsilons": lambda g: g.epsilons.add(1e-3),
-    "zero points": lambda g: g.inputs.update(MatMulNBits={3, 4}),
+    "an epsilon below 0": lambda g: _norms(g, *[-1.0] * 5),
+    "two epsilons": lambda g: _norms(g, 1e-3),
+    "zero points": lambda g: _replaced(g, "MatMulNBits", inputs=("a", "b", "c", "d")),
     "other slopes": _without_slopes,
-    "another operator": lambda g: g.operators.update(Softmax=1),
+    "another operator": lambda g: _replaced(g, "Softmax", operator="Sigmoid"),
 }
 
 
@@ -272,30 +293,36 @@ ODD = {
 def test_an_odd_graph_is_refused(
     odd: str, tiny_bundle: Path, library: Native, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graph = weights.read_graph(tiny_bundle / "onnx" / "engine_q4.onnx")
-    graph.epsilons = {1e-5}
-    ODD[odd](graph)
-    monkeypatch.setattr(weights, "read_graph", lambda _path: graph)
-    with pytest.raises(weights.OtherGraphError, match="runs on onnxruntime only"):
+    graph = read_graph(tiny_bundle / "onnx" / "engine_q4.onnx")
+    changed = ODD[odd](graph)
+    graph = changed if isinstance(changed, OnnxGraph) else graph
+    monkeypatch.setattr(session, "read_graph", lambda _path: graph)
+    with pytest.raises(weights.OtherGraphError, match=r"onnxruntime only|where the native step"):
         NativeSession(read_bundle(tiny_bundle), native=library)
 
 
 def test_sizes_beyond_the_kernels_are_refused() -> None:
-    graph = weights.Graph(
-        {
-            "w.codes": weights.Tensor("w.codes", 2, (1, 513, 64), 0, 513 * 64, b""),
-            "w.scales": weights.Tensor("w.scales", 10, (1, 513), 0, 2 * 513, b""),
-        }
-    )
-    with pytest.raises(weights.OtherGraphError, match="w has 65664 columns"):
+    tensors = [
+        Tensor("w.codes", UINT8, (1, 513, 64), b"", Place("w", 0, 513 * 64)),
+        Tensor("w.scales", HALF, (1, 513), b"", Place("w", 0, 2 * 513)),
+    ]
+    graph = OnnxGraph((), {tensor.name: tensor for tensor in tensors}, {})
+    with pytest.raises(weights.OtherGraphError, match="w is not 1 x 65664"):
         weights.matrix(graph, "w", 1, 513 * 128)
 
 
-def test_a_graph_that_is_none_is_refused(tmp_path: Path) -> None:
-    for number, content in enumerate((b"", b"\xff" * 40, bytes([0x3A, 4, 0x0A, 2, 0x22, 9]))):
-        (tmp_path / str(number)).write_bytes(content)
-        with pytest.raises(BundleError):
-            weights.read_graph(tmp_path / str(number))
+def test_a_layer_wider_than_the_others_is_refused(bundle_copy: Path, library: Native) -> None:
+    """All buffers are made by the sizes of one layer."""
+    graph = read_graph(bundle_copy / "onnx" / "engine_q4.onnx")
+    codes = graph.tensors["transformer.h.1.mlp.gate_up_proj.weight.codes"]
+    scales = graph.tensors["transformer.h.1.mlp.gate_up_proj.weight.scales"]
+    rows = codes.dims[0] + 256
+    _changed(graph, codes.name, dims=(rows, *codes.dims[1:]))
+    _changed(graph, scales.name, dims=(rows, *scales.dims[1:]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "read_graph", lambda _path: graph)
+        with pytest.raises(weights.OtherGraphError, match=r"h\.1\.mlp\.gate_up_proj.* is not"):
+            NativeSession(read_bundle(bundle_copy), native=library)
 
 
 def test_ids_that_are_none_and_missing_libraries_are_told(

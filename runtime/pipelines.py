@@ -1,0 +1,111 @@
+"""The tokenizer pipelines that are known, looked at in what the tokenizers library has understood.
+
+A pipeline may do what its file says and still harm: pad each text to a billion tokens, drop merges
+by chance, panic on some text. The runtime also encodes user text and special tokens apart, and line
+by line, which is only right for these.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import Tokenizer
+
+_ABSENT = ("normalizer", "post_processor", "truncation", "padding")
+_MODEL_OPTIONS = {
+    "dropout": None,
+    "continuing_subword_prefix": None,
+    "end_of_word_suffix": None,
+    "byte_fallback": False,
+    "ignore_merges": False,
+}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A byte-level BPE: what its text is cut by, as JSON and in words."""
+
+    steps: tuple[dict[str, Any], ...]
+    words: str
+
+
+PIPELINES = (
+    Pipeline(
+        (
+            {"type": "Digits", "individual_digits": True},
+            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+        ),
+        "Digits(individual) and then ByteLevel(no prefix space)",
+    ),
+)
+
+
+def read_tokenizer(read: Callable[[], Tokenizer]) -> Tokenizer:
+    """Call what makes a tokenizer.
+
+    Raises:
+        ValueError: when the tokenizers library cannot; says why.
+
+    """
+    with panics_told():
+        try:
+            return read()
+        except Exception as error:  # the library raises nothing more specific
+            raise ValueError(str(error)) from error
+
+
+@contextmanager
+def panics_told() -> Iterator[None]:
+    """Raise a ValueError where the library's own language panics, which no `Exception` tells."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(f"the tokenizers library panics: {error}") from error
+
+
+def pipeline_problems(tokenizer: Tokenizer) -> list[str]:
+    """Return what in a tokenizer is none of the known pipelines; nothing when all is."""
+    if type(tokenizer.model).__name__ != "BPE":
+        return [f"the model is {type(tokenizer.model).__name__}, expected BPE"]
+    problems = [
+        f"{name} is {_short(_state(getattr(tokenizer, name)))}, expected none"
+        for name in _ABSENT
+        if getattr(tokenizer, name) is not None
+    ]
+    for option, expected in _MODEL_OPTIONS.items():
+        value = getattr(tokenizer.model, option)
+        if (value or None) != (expected or None):
+            problems.append(f"{option} is {_short(value)}, expected {expected}")
+    cut = _state(tokenizer.pre_tokenizer)
+    if not any(_cuts_so(cut, pipeline) for pipeline in PIPELINES):
+        words = ", or ".join(pipeline.words for pipeline in PIPELINES)
+        problems.append(f"pre_tokenizer is {_short(cut)}, expected {words}")
+    return problems
+
+
+def _state(part: Any) -> Any:
+    """Return a part of a tokenizer as the JSON that it is saved as; settings stay as they are."""
+    if part is None or isinstance(part, dict):
+        return part
+    return json.loads(part.__getstate__())
+
+
+def _cuts_so(cut: Any, pipeline: Pipeline) -> bool:
+    steps = cut.get("pretokenizers") if isinstance(cut, dict) else None
+    if not isinstance(steps, list) or len(steps) != len(pipeline.steps):
+        return False
+    return all(
+        expected.items() <= step.items()
+        for step, expected in zip(steps, pipeline.steps, strict=True)
+    )
+
+
+def _short(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
