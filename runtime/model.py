@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 from .bundle import Bundle
 from .completion import LINE_END, CursorPrompts, OpenFile, Place, place_of, plain
@@ -69,6 +70,18 @@ class Model:
             self.sampling = Sampling(**defaults)
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{bundle.path}: unusable sampling defaults ({error})") from error
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled, with a reason in place of a list of types.
+
+        Raises:
+            OptionError: always.
+
+        """
+        raise OptionError(
+            "a model holds memory and threads of its process, and cannot be copied or pickled; "
+            "use one from several threads, or load the bundle again where it is needed"
+        )
 
     @property
     def device(self) -> str:

@@ -36,7 +36,7 @@ from .probe import bytes_multiply_exactly
 
 DEVICES = ("auto", "cpu", "cuda")
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_ERRORS_ONLY = 3
+_ERRORS_ONLY, _FATAL_ONLY = 3, 4
 PREPACKED_WEIGHTS = "weights.bin"
 
 
@@ -148,6 +148,8 @@ class Session:
         self.sizes, self._graph = sizes, graph
         self.kv_type: np.dtype[Any] = np.dtype(kv_type)
         self._ort = import_onnxruntime()
+        self._run_options = self._ort.RunOptions()
+        self._run_options.log_severity_level = _FATAL_ONLY  # all else is raised, and told by us
         wanted = choose_device(options.device)
         self._session, self.device = self._open(graph, wanted, options)
         self._parts = [
@@ -201,9 +203,9 @@ class Session:
             )  # fmt: skip
         try:
             with denormals.as_zeros():
-                self._session.run_with_iobinding(binding)
+                self._session.run_with_iobinding(binding, self._run_options)
         except Exception as error:
-            if not _is_onnxruntimes(error):
+            if not isinstance(error, RuntimeError) and not _is_onnxruntimes(error):
                 raise
             raise BundleError(
                 f"{self._graph} cannot be run by {self.engine}: {_reason(error)}; export the model "
