@@ -30,9 +30,7 @@ from refact_edge.quant.eval.sources import Source
 from refact_edge.quant.pack import pack, unpack
 from refact_edge.quant.report import Comparison, Logits, report_texts
 from refact_edge.quant.schemes import SCHEMES, Blocks, Scheme
-from refact_edge.runtime.bundle import TOKENIZER
 from refact_edge.runtime.prompts import Layouts
-from refact_edge.runtime.tokens import Tokens
 
 LLAMA_FORMATS = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
 # Limits on all weights together, as shares of Q4_K_M's bytes, at which forms are mixed.
@@ -92,7 +90,7 @@ def score(
     found: Inspected, candidates: Mapping[str, Candidate], data: Sequence[Source]
 ) -> dict[str, dict[str, float]]:
     """Return each candidate's figures against full precision."""
-    tokens = Tokens(found.checkpoint.path / TOKENIZER)
+    tokens = found.tokens()
     layouts = Layouts.from_manifest(found.architecture.prompts())
     texts = report_texts(data, tokens, layouts, found.sizes.context)
     ids = [text.ids for text in texts]

@@ -22,6 +22,7 @@ from ..runtime.errors import CheckpointError, MissingExtraError
 Floating = npt.NDArray[np.float32]
 
 FLOAT_TYPES = ("BF16", "F16", "F32")
+_NOT_WEIGHTS = (AttributeError, TypeError)  # a list, say, in place of a dictionary of tensors
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -189,6 +190,12 @@ def _open_safetensors(
     return tensors, read
 
 
+def _named(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"a weight is called {name!r:.40}, expected a text")
+    return name
+
+
 def _open_bin(
     files: list[Path],
 ) -> tuple[dict[str, TensorInfo], Callable[[TensorInfo, str], Floating]]:
@@ -204,9 +211,9 @@ def _open_bin(
     for file in files:
         try:
             part = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-            # Only a dictionary of tensors is a checkpoint.
-            shapes = {str(name): tuple(tensor.shape) for name, tensor in part.items()}
-        except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError) as error:
+            # Only a dictionary of tensors by their names is a checkpoint.
+            shapes = {_named(name): tuple(tensor.shape) for name, tensor in part.items()}
+        except (RuntimeError, pickle.UnpicklingError, EOFError, *_NOT_WEIGHTS) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "cut short"
             raise CheckpointError(
                 f"{file} cannot be read as plain weights ({reason}); download it again, "

@@ -124,6 +124,8 @@ def export(
         click.echo(f"{name:8} {entry['bytes'] / 1e6:8.1f} {bits:12}")
     for line in quality_lines(done.manifest["quality"]) if "quality" in done.manifest else ():
         click.echo(line)
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
     if done.licence is None:
         click.echo(
             "note: the checkpoint has no LICENSE file and none was given with --license; the terms "

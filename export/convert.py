@@ -17,7 +17,6 @@ from ..quant.schemes import Blocks, Scheme, require_schemes
 from ..runtime import bundle as layout
 from ..runtime.errors import ExportError, OptionError
 from ..runtime.prompts import Layouts
-from ..runtime.tokens import Tokens
 from .beside import beside, check_space, check_writable
 from .budget import Limit, check_size, fitted
 from .inspect import Inspected, inspect_checkpoint
@@ -30,11 +29,12 @@ from .weights import estimate_bytes
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished bundle: where it lies, its manifest, and the licence file it carries."""
+    """A finished bundle: where it lies, its manifest, the licence file it carries, and notes."""
 
     path: Path
     manifest: dict[str, Any]
     licence: str | None
+    notes: tuple[str, ...]  # on what of the checkpoint it does without
 
 
 def export_bundle(
@@ -98,7 +98,7 @@ def export_bundle(
             types = {scheme.name: scheme.activations for scheme in schemes}
             manifest["quality"] = measure(found, work, types, data=data, track=track)
         write_json(work / layout.MANIFEST, manifest)
-    return Exported(target, manifest, "LICENSE" if licence_file else None)
+    return Exported(target, manifest, "LICENSE" if licence_file else None, found.notes)
 
 
 def _check_limit(
@@ -139,7 +139,7 @@ def _licence_file(checkpoint: Path, given: Path | None) -> Path | None:
 
 def calibrated_texts(found: Inspected, calibration: Sequence[Source]) -> list[Ids]:
     """Return the texts that a checkpoint is calibrated on, cut from source files."""
-    tokens = Tokens(found.checkpoint.path / layout.TOKENIZER)
+    tokens = found.tokens()
     layouts = Layouts.from_manifest(found.architecture.prompts())
     length = min(TEXT_TOKENS, found.sizes.context)
     return calibration_texts(calibration, tokens, layouts, text_tokens=length)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..runtime.bundle import TOKENIZER, Sizes, file_sha256
 from ..runtime.errors import CheckpointError
+from ..runtime.tokens import Tokens
 from .architectures import Architecture, find
 from .checkpoint import FLOAT_TYPES, Checkpoint, open_checkpoint
 from .lora import merged, open_adapter
@@ -28,6 +29,12 @@ class Inspected:
     config: Any  # the architecture's own Config
     sizes: Sizes
     source_files: list[dict[str, Any]]
+    tokenizer: bytes  # the content of the bundle's tokenizer.json
+    notes: tuple[str, ...]  # on what of the checkpoint the bundle does without
+
+    def tokens(self) -> Tokens:
+        """Return the tokenizer as the bundle gets it."""
+        return Tokens(self.checkpoint.path / TOKENIZER, self.tokenizer)
 
 
 def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) -> Inspected:
@@ -46,11 +53,11 @@ def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) ->
     architecture = find(model_type)
     problems: list[str] = []
     config = architecture.read_config(checkpoint.config, problems)
-    tokens = check_tokenizer(path / TOKENIZER, architecture.SPECIAL_TOKENS, problems)
+    tokenizer = check_tokenizer(path / TOKENIZER, architecture.SPECIAL_TOKENS, problems)
     shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
     if config is not None:
         architecture.check_tensors(config, shapes, problems)
-        architecture.check_vocabulary(config, tokens, problems)
+        architecture.check_vocabulary(config, tokenizer.tokens, problems)
     problems += [
         f"{name} has type {info.type}, expected one of {', '.join(FLOAT_TYPES)}"
         for name, info in checkpoint.tensors.items()
@@ -60,13 +67,22 @@ def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) ->
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         raise CheckpointError(f"{path} cannot be exported:{listed}")
-    sizes = architecture.sizes(config, tokens)
+    sizes = architecture.sizes(config, tokenizer.tokens)
     sources = [path / "config.json", path / TOKENIZER, *checkpoint.files]
     files = [
         {"file": file.name, "bytes": file.stat().st_size, "sha256": file_sha256(file)}
         for file in sources
     ]
-    return Inspected(checkpoint, architecture, str(model_type), config, sizes, files)
+    return Inspected(
+        checkpoint,
+        architecture,
+        str(model_type),
+        config,
+        sizes,
+        files,
+        tokenizer.content,
+        tokenizer.notes,
+    )
 
 
 def _check_values(

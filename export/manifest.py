@@ -24,7 +24,7 @@ def write_side_files(
 ) -> None:
     """Write what other loaders read, the tokenizer, the licence if there is one, and a README."""
     sizes = found.sizes
-    shutil.copyfile(found.checkpoint.path / layout.TOKENIZER, work / layout.TOKENIZER)
+    (work / layout.TOKENIZER).write_bytes(found.tokenizer)
     for name, content in (
         ("config.json", loaders.hugging_face_config(sizes, found.config.inner, variants)),
         ("generation_config.json", loaders.generation_config()),

@@ -23,7 +23,6 @@ from ..runtime.engine import CHUNK_TOKENS
 from ..runtime.errors import ExportError, MissingExtraError
 from ..runtime.prompts import Layouts
 from ..runtime.session import Session, SessionOptions
-from ..runtime.tokens import Tokens
 from .beside import check_writable, explained
 from .inspect import Inspected, inspect_checkpoint
 from .layerwise import Ids, Layerwise
@@ -88,7 +87,7 @@ def measure(
         track: how progress is shown.
 
     """
-    tokens = Tokens(found.checkpoint.path / layout.TOKENIZER)
+    tokens = found.tokens()
     layouts = Layouts.from_manifest(found.architecture.prompts())
     texts = report_texts(data, tokens, layouts, found.sizes.context)
     ids = [text.ids for text in texts]

@@ -140,4 +140,6 @@ def _nothing_found(source: Path, config: Config, tokens: int, origin: str) -> In
         config=config,
         sizes=architecture.sizes(config, tokens),
         source_files=[{"file": origin, "bytes": 0, "sha256": ""}],
+        tokenizer=(source / layout.TOKENIZER).read_bytes(),
+        notes=(),
     )

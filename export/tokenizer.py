@@ -1,47 +1,89 @@
 """What a checkpoint's tokenizer must be, checked before anything is built on it.
 
 Sources: the tokenizer.json published with the model. The runtime encodes user text and special
-tokens apart, which is only right for this pipeline.
+tokens apart, which is only right for the pipelines it knows (runtime/pipelines.py).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from ..runtime.pipelines import pipeline_problems, read_tokenizer
 from .checkpoint import read_json
 
-_ABSENT = ("normalizer", "post_processor", "truncation", "padding")
-_STEPS = [
-    {"type": "Digits", "individual_digits": True},
-    {"type": "ByteLevel", "add_prefix_space": False},
-]
+_FOR_BATCHES = ("truncation", "padding")  # what training leaves there, and completing never wants
 
 
-def check_tokenizer(file: Path, specials: Sequence[str], problems: list[str]) -> int:
-    """Check tokenizer.json and return its number of tokens; append what is wrong to `problems`.
+@dataclass(frozen=True)
+class CheckedTokenizer:
+    """What the bundle gets of a checkpoint's tokenizer.json, and what was left out of it."""
+
+    content: bytes
+    tokens: int  # 0 where it cannot be read
+    notes: tuple[str, ...]
+
+
+def check_tokenizer(file: Path, specials: Sequence[str], problems: list[str]) -> CheckedTokenizer:
+    """Check tokenizer.json without what fine-tuning adds; append what is wrong to `problems`.
 
     Raises:
         CheckpointError: when there is no such file, or it is no JSON object.
 
     """
-    content = read_json(file)
+    content, notes = read_json(file), []
     model = content.get("model")
-    if not isinstance(model, dict) or model.get("type") != "BPE":
+    if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
         problems.append(f"{file.name}: the model is no BPE")
-        return 0
-    for holder, field in [*((content, name) for name in _ABSENT), (model, "dropout")]:
-        if holder.get(field) is not None:
-            problems.append(f"{file.name}: {field} is {_short(holder[field])}, expected none")
-    _check_steps(file, content.get("pre_tokenizer"), problems)
+        return CheckedTokenizer(b"", 0, ())
+    for section in _FOR_BATCHES:
+        if content.get(section) is not None:
+            content[section] = None
+            notes.append(f"{file.name}: {section} is left out, which is for batches in training")
+    notes += _drop_padding_token(file, content)
+    text = json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    data = text if notes else file.read_bytes()
+    tokens = _check_content(file, content, data, specials, problems)
+    return CheckedTokenizer(data, tokens, tuple(notes))
+
+
+def _drop_padding_token(file: Path, content: dict[str, Any]) -> list[str]:
+    """Take away a token for padding behind the vocabulary, which only batches need.
+
+    Its row of the embedding, where there is one, is a padding row then, and never drawn.
+    """
+    vocabulary, added = content["model"].get("vocab"), content.get("added_tokens")
+    if not isinstance(vocabulary, dict) or not isinstance(added, list) or not added:
+        return []
+    last = added[-1]
+    name = last.get("content") if isinstance(last, dict) else None
+    if not isinstance(name, str) or "pad" not in name.lower() or name in vocabulary:
+        return []
+    if last.get("id") != len(vocabulary) or last.get("special") is not True:
+        return []
+    content["added_tokens"] = added[:-1]
+    return [f"{file.name}: {name} is left out, a token for padding behind the vocabulary"]
+
+
+def _check_content(
+    file: Path,
+    content: dict[str, Any],
+    data: bytes,
+    specials: Sequence[str],
+    problems: list[str],
+) -> int:
+    """Return the number of tokens, 0 where it cannot be read; append what is wrong."""
     try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises nothing more specific
+        tokenizer = read_tokenizer(lambda: Tokenizer.from_buffer(data))
+    except ValueError as error:
         problems.append(f"{file.name}: the tokenizers library cannot read it ({_short(error)})")
         return 0
+    problems += [f"{file.name}: {problem}" for problem in pipeline_problems(tokenizer)]
     _check_specials(file, content, tokenizer, specials, problems)
     ids = sorted(tokenizer.get_vocab(with_added_tokens=True).values())
     if ids != list(range(len(ids))):
@@ -73,20 +115,6 @@ def _check_specials(
         problems.append(
             f"{file.name}: {len(more)} special tokens beside the {len(specials)} known ones: "
             f"{', '.join(more[:5])}"
-        )
-
-
-def _check_steps(file: Path, found: Any, problems: list[str]) -> None:
-    steps = found.get("pretokenizers") if isinstance(found, dict) else None
-    steps = steps if isinstance(steps, list) else []
-    same = len(steps) == len(_STEPS)
-    for step, expected in zip(steps, _STEPS, strict=False):
-        same = same and isinstance(step, dict) and expected.items() <= step.items()
-        same = same and step.get("use_regex", True) is True
-    if not same:
-        problems.append(
-            f"{file.name}: pre_tokenizer is {_short(found)}, expected Digits(individual) and then "
-            "ByteLevel(no prefix space)"
         )
 
 

@@ -181,14 +181,16 @@ def _check_values(bundle: Bundle) -> None:
         for name, variant in bundle.variants.items()
         if not _is_variant(variant)
     ]
-    sources = bundle.provenance.get("source", [])
-    entries = [(name, entry) for name, entry in bundle.files.items()]
-    entries += [(source.get("file"), source) for source in sources]
     problems += [
         f"file {name!r:.40} without bytes and sha256"
-        for name, entry in entries
+        for name, entry in bundle.files.items()
+        if not (_is_count(entry.get("bytes")) and _is_sha256(entry.get("sha256")))
+    ]
+    problems += [
+        f"source {source!r:.40}"
+        for source in bundle.provenance.get("source", [])
         if not (
-            _is_shown(name) and _is_count(entry.get("bytes")) and _is_sha256(entry.get("sha256"))
+            _is_shown(source["file"]) and _is_count(source["bytes"]) and _is_shown(source["sha256"])
         )
     ]
     if not bundle.variants:

@@ -20,6 +20,7 @@ from ...runtime.bundle import (
     past_name,
     present_name,
 )
+from ...runtime.limits import SIZES, is_size
 from .. import blocks, starcoder
 from ..blocks import Weights
 from ..graph import ONNX_TYPES, Graph
@@ -78,7 +79,8 @@ _FIELDS = {
     "epsilon": "layer_norm_epsilon",
 }
 
-# A checkpoint of the published width and depth must carry just these values.
+# A checkpoint of the published width and depth must carry just these values; but fine-tuning leaves
+# fewer padding rows of the vocabulary, or more.
 PUBLISHED = Config(layers=32, heads=32, width=2048, vocabulary=49216, context=4096, epsilon=1e-5)
 PUBLISHED_TOKENS = 49152
 
@@ -91,10 +93,10 @@ def read_config(config: Mapping[str, Any], problems: list[str]) -> Config | None
             problems.append(f"config.json: {field} is {config.get(field)!r}, expected {rule}")
 
     before = len(problems)
-    for field in (name for name in _FIELDS.values() if name != "layer_norm_epsilon"):
-        value = config.get(field)
-        whole = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
-        expect(field, whole, "a positive whole number")
+    for size, field in _FIELDS.items():
+        if size == "epsilon":
+            continue
+        expect(field, is_size(size, config.get(field)), f"a whole number, 1 to {SIZES[size]}")
     epsilon = config.get("layer_norm_epsilon")
     expect("layer_norm_epsilon", isinstance(epsilon, float) and 0 < epsilon < 1, "like 1e-05")
     expect("architectures", config.get("architectures") == [ARCHITECTURE], f"['{ARCHITECTURE}']")
@@ -111,7 +113,9 @@ def read_config(config: Mapping[str, Any], problems: list[str]) -> Config | None
         return None
     read = Config(**{ours: config[name] for ours, name in _FIELDS.items()})
     for field, value in PUBLISHED.as_json().items() if read.published else ():
-        expect(field, config[field] == value, f"{value} as in the published 1.6B model")
+        padded = field == "vocab_size" and config[field] >= PUBLISHED_TOKENS
+        same = config[field] == value or padded
+        expect(field, same, f"{value} as in the published 1.6B model")
     return read
 
 

@@ -16,8 +16,10 @@ import torch
 from safetensors.numpy import load_file, save_file
 from tiny import TINY, TINY_TOKENS, Change
 
+import refact_edge
+from refact_edge.export.architectures import gpt_refact
 from refact_edge.export.convert import export_bundle
-from refact_edge.export.fabricate import fabricate_checkpoint
+from refact_edge.export.fabricate import config_json, fabricate_checkpoint
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
 from refact_edge.export.weights import load_weight
@@ -91,6 +93,17 @@ def test_a_bin_file_is_read_through_torch(
     folder = changed_checkpoint()
     _as_bin(folder)
     assert _same(_weights(folder), _weights(tiny_checkpoint))
+
+
+@pytest.mark.parametrize("content", [{0: torch.zeros(2)}, [torch.zeros(2)], {"a": 5}, 7])
+def test_a_bin_file_of_other_things_is_told(content: object, changed_checkpoint: Change) -> None:
+    folder = changed_checkpoint()
+    (folder / "model.safetensors").unlink()
+    torch.save(content, folder / "pytorch_model.bin")
+    with pytest.raises(
+        CheckpointError, match=r"pytorch_model\.bin cannot be read as plain weights"
+    ):
+        inspect_checkpoint(folder, SILENT)
 
 
 def test_a_bin_file_without_torch_names_the_extra(
@@ -246,8 +259,8 @@ def test_an_untrained_bias_of_the_last_norm_is_accepted(
 CONFIG_FAULTS = [
     ({"model_type": "gpt_bigcode"}, "model_type 'gpt_bigcode'; expected one of: gpt_refact"),
     ({"model_type": ["a"]}, r"model_type \['a'\]; expected one of"),
-    ({"n_head": None}, "n_head is None, expected a positive whole number"),
-    ({"n_layer": True}, "n_layer is True, expected a positive whole number"),
+    ({"n_head": None}, "n_head is None, expected a whole number, 1 to"),
+    ({"n_layer": True}, "n_layer is True, expected a whole number, 1 to"),
     ({"n_head": 7}, "n_head is 7, expected a divisor of n_embd 96"),
     ({"n_embd": 95}, "n_embd is 95, expected an even number"),
     ({"multi_query": False}, "multi_query is False, expected true"),
@@ -284,6 +297,14 @@ def test_the_published_width_must_come_with_the_published_figures(
         assert part in str(caught.value)
 
 
+def test_the_published_model_may_have_other_padding_rows() -> None:
+    for rows, right in ((49152, True), (49153, True), (49216, True), (49151, False)):
+        problems: list[str] = []
+        config = {**config_json(gpt_refact.PUBLISHED), "vocab_size": rows}
+        gpt_refact.read_config(config, problems)
+        assert (problems == []) == right
+
+
 def _swap_specials(tokenizer: dict[str, Any]) -> None:
     tokenizer["added_tokens"][2]["id"], tokenizer["added_tokens"][3]["id"] = 3, 2
 
@@ -307,12 +328,12 @@ TOKENIZER_FAULTS = [
         lambda t: t.update(normalizer={"type": "NFC"}),
         "normalizer is {'type': 'NFC'}, expected none",
     ),
-    (lambda t: t["model"].update(dropout=0.5), "dropout is 0.5, expected none"),
+    (lambda t: t["model"].update(dropout=0.5), "dropout is 0.5, expected None"),
     (
         lambda t: t.update(pre_tokenizer={"type": "Whitespace"}),
         "pre_tokenizer is .*expected Digits",
     ),
-    (lambda t: t["pre_tokenizer"].update(pretokenizers=5), "pre_tokenizer is .*expected Digits"),
+    (lambda t: t["pre_tokenizer"].update(pretokenizers=5), "the tokenizers library cannot read"),
     (lambda t: t["model"].update(type="Unigram"), "the model is no BPE"),
     (lambda t: t["model"]["merges"].append(["no", "where"]), "the tokenizers library cannot read"),
     (lambda t: t["added_tokens"][3].update(id=None), "the tokenizers library cannot read"),
@@ -335,8 +356,62 @@ def test_the_real_tokenizer_passes_the_door(shared_data: Path, tmp_path: Path) -
 
     problems: list[str] = []
     file = shared_data / "refact-tokenizer" / "tokenizer.json"
-    assert check_tokenizer(file, SPECIAL_TOKENS, problems) == PUBLISHED_TOKENS
+    tokenizer = check_tokenizer(file, SPECIAL_TOKENS, problems)
+    assert (tokenizer.tokens, tokenizer.notes) == (PUBLISHED_TOKENS, ())
+    assert tokenizer.content == file.read_bytes()
     assert problems == []
+
+
+def _fine_tuned(tokenizer: dict[str, Any]) -> None:
+    """Add what transformers leaves in a tokenizer.json that was trained with."""
+    last = tokenizer["added_tokens"][-1]
+    tokenizer["added_tokens"].append({**last, "id": 420, "content": "[PAD]"})
+    tokenizer["padding"] = {
+        "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None,
+        "pad_id": 420, "pad_type_id": 0, "pad_token": "[PAD]",
+    }  # fmt: skip
+    tokenizer["truncation"] = {
+        "direction": "Right", "max_length": 512, "strategy": "LongestFirst", "stride": 0,
+    }  # fmt: skip
+
+
+def test_what_fine_tuning_adds_to_a_tokenizer_is_left_out_and_told(
+    changed_checkpoint: Change, tiny_bundle: Path
+) -> None:
+    folder = changed_checkpoint(tokenizer=_fine_tuned)
+    bundle = folder.parent / "bundle"
+    notes = export_bundle(folder, bundle, ["int4"]).notes
+    assert [note.partition(" is left out")[0] for note in notes] == [
+        "tokenizer.json: truncation", "tokenizer.json: padding", "tokenizer.json: [PAD]",
+    ]  # fmt: skip
+    text = "def add(a, b):\n    return a + b\n" * 40
+    mine, plain = (refact_edge.load(path, variant="int4") for path in (bundle, tiny_bundle))
+    assert mine.tokens.encode(text) == plain.tokens.encode(text)
+    assert mine.tokens.size == plain.tokens.size == 420
+
+
+def test_a_token_of_its_own_behind_the_vocabulary_is_not_left_out(
+    changed_checkpoint: Change,
+) -> None:
+    def add(tokenizer: dict[str, Any]) -> None:
+        last = tokenizer["added_tokens"][-1]
+        tokenizer["added_tokens"].append({**last, "id": 420, "content": "<|im_start|>"})
+
+    with pytest.raises(CheckpointError, match=r"1 special tokens beside the 19 .*<\|im_start\|>"):
+        inspect_checkpoint(changed_checkpoint(tokenizer=add), SILENT)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [("n_layer", 2**24, "1 to 1024"), ("n_positions", 16777217, "1 to 1048576"),
+     ("n_head", True, "1 to 1024"), ("n_embd", 2**20, "1 to 65536")],
+)  # fmt: skip
+def test_sizes_that_the_runtime_refuses_are_not_exported(
+    field: str, value: int, rule: str, changed_checkpoint: Change
+) -> None:
+    folder = changed_checkpoint(config=lambda c: c.update({field: value}))
+    with pytest.raises(CheckpointError, match=f"{field} is {value}, expected .*{rule}"):
+        inspect_checkpoint(folder, SILENT)
 
 
 def test_everything_wrong_is_in_one_error(changed_checkpoint: Change) -> None:
