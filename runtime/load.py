@@ -32,6 +32,7 @@ def load(
     engine: str = ENGINES[0],
     prefill: str = PREFILL[0],
     caches: str | Path | None = None,
+    copy_weights: bool = False,
 ) -> Model:
     """Open a bundle and return the model in it.
 
@@ -53,6 +54,9 @@ def load(
             time and takes longer to open.
         caches: a folder in which `Model.save_caches` keeps what was read, and where it is found
             by the next process, on a CPU. It holds your text: it is for you alone.
+        copy_weights: read the weights into memory of this process. Usually they are mapped, which
+            opens sooner and is shared between processes; but whoever cuts a mapped file short in
+            its place ends the process. What `warm` left for onnxruntime is not used then.
 
     Raises:
         BundleError: when the bundle is missing, incomplete or altered.
@@ -75,7 +79,8 @@ def load(
         warnings.warn(f"running on cpu: {reason}", RefactEdgeWarning, stacklevel=2)
     if caches is not None and choose_device(device) == "cpu":
         make_folder(Path(caches))  # before opening takes its time
-    how = How(SessionOptions(device, threads), hashes, prepacked, engine, prefill)
+    options = SessionOptions(device, threads)
+    how = How(options, hashes, prepacked, engine, prefill, copied=copy_weights)
     session = open_session(opened, name, how)
     better = name if variant or reads else best_variant(opened, session.device)
     unexpected = session.device == "cpu" and how.on_gpu() and isinstance(session, Session)

@@ -32,6 +32,7 @@ class How:
     prepacked: bool
     engine: str
     prefill: str
+    copied: bool = False  # whether weights are read into memory, and not mapped
 
     def on_gpu(self) -> bool:
         """Whether a GPU is to be taken."""
@@ -67,7 +68,7 @@ def _open(bundle: Bundle, variant: str, how: How) -> OneSession:
         session = _open_native(bundle, how)
         if session is not None:
             return session
-    if how.prepacked and not how.on_gpu():
+    if how.prepacked and not how.copied and not how.on_gpu():
         copy = prepack.find(bundle, variant)
         if copy is not None:
             verify_files(bundle, [TOKENIZER], hashes=how.hashes)
@@ -76,7 +77,9 @@ def _open(bundle: Bundle, variant: str, how: How) -> OneSession:
             except BundleError as error:
                 warnings.warn(f"not using a prepacked copy: {error}", RefactEdgeWarning, 3)
     verify_variant(bundle, variant, hashes=how.hashes)
-    return Session(bundle.path / engine_graph(variant), bundle.sizes, kv_type, how.options)
+    weights = bundle.path / weights_file(variant) if how.copied else None
+    options = replace(how.options, copied=weights)
+    return Session(bundle.path / engine_graph(variant), bundle.sizes, kv_type, options)
 
 
 def _off_the_gpu(bundle: Bundle, how: How) -> How:
@@ -110,7 +113,7 @@ def _open_native(bundle: Bundle, how: How) -> NativeSession | None:
         return None
     verify_variant(bundle, NATIVE_VARIANT, hashes=how.hashes, hash_weights=False)
     try:
-        session = NativeSession(bundle, threads=how.options.threads)
+        session = NativeSession(bundle, threads=how.options.threads, copied=how.copied)
     except OtherGraphError:
         if must:
             raise
@@ -136,4 +139,5 @@ def _open_with_openvino(bundle: Bundle, variant: str, how: How) -> hybrid.Hybrid
     verify_variant(bundle, variant, hashes=how.hashes)
     writer = _open(bundle, variant, replace(how.on_cpu(), hashes=False))
     graph = bundle.path / engine_graph(variant)
-    return hybrid.Hybrid(OpenVinoSession(graph, bundle.sizes, how.options.threads), writer)
+    reader = OpenVinoSession(graph, bundle.sizes, how.options.threads, copied=how.copied)
+    return hybrid.Hybrid(reader, writer)

@@ -57,8 +57,12 @@ def new_core(openvino: ModuleType) -> Any:
 class OpenVinoSession:
     """An open engine graph; see `engine.Steps`. One step runs at a time."""
 
-    def __init__(self, graph: Path, sizes: Sizes, threads: int | None) -> None:
+    def __init__(
+        self, graph: Path, sizes: Sizes, threads: int | None, *, copied: bool = False
+    ) -> None:
         """Open an int4 `graph`, which takes some seconds; None threads are one a physical core.
+
+        Weights are mapped, or with `copied` read into memory.
 
         Raises:
             BundleError: when openvino cannot open the graph.
@@ -75,6 +79,7 @@ class OpenVinoSession:
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         core = new_core(openvino)
+        core.set_property({"ENABLE_MMAP": not copied})
         try:
             self._compiled = core.compile_model(core.read_model(str(graph)), "CPU", settings)
         except Exception as error:  # openvino raises nothing more specific

@@ -85,12 +85,14 @@ class SessionOptions:
         threads: None means one a fast physical core.
         saved_as: where to keep the graph as it was laid out for this machine, with its weights in
             `PREPACKED_WEIGHTS` beside it; see `prepack.py`.
+        copied: the graph's file of weights, which is read into memory and not mapped.
 
     """
 
     device: str = "auto"
     threads: int | None = None
     saved_as: Path | None = None
+    copied: Path | None = None
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
@@ -239,6 +241,7 @@ class Session:
 
     def _open_on(self, graph: Path, providers: list[str], options: SessionOptions) -> Any:
         settings = self._settings(options)
+        weights = self._copy(settings, options.copied)
         try:
             # Its own fallback would print to standard output and hide the reason.
             return self._ort.InferenceSession(
@@ -249,6 +252,22 @@ class Session:
                 f"{graph} cannot be opened by onnxruntime {self._ort.__version__} "
                 f"({providers[0]}): {_reason(error)}"
             ) from error
+        finally:
+            del weights  # onnxruntime has copied of it what it needs
+
+    def _copy(self, settings: Any, file: Path | None) -> npt.NDArray[np.uint8] | None:
+        """Have onnxruntime take the weights from memory, which must stay until it has opened."""
+        if file is None:
+            return None
+        give = getattr(settings, "add_external_initializers_from_files_in_memory", None)
+        if give is None:
+            raise OptionError(
+                f"onnxruntime {self._ort.__version__} cannot take weights from memory; install a "
+                "newer one, or leave copied weights to the native kernels"
+            )
+        weights = np.fromfile(file, np.uint8)
+        give([file.name], [weights], [weights.nbytes])
+        return weights
 
     def _check_sizes(self) -> None:
         """Compare the graph with the manifest: the engine hands out memory by these numbers."""

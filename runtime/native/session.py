@@ -36,8 +36,11 @@ class NativeSession:
         threads: int | None = None,
         cpu: str | None = None,
         native: Native | None = None,
+        copied: bool = False,
     ) -> None:
-        """Map a bundle that was verified; `cpu` names one of the ways to compute.
+        """Map a bundle that was verified, or read a copy of its weights into memory.
+
+        `cpu` names one of the ways to compute.
 
         Raises:
             OtherGraphError: when its graph is not the step that the library takes.
@@ -52,7 +55,9 @@ class NativeSession:
         self.cpu = cpu or (native or opened()).best
         graph_path = bundle.path / engine_graph(VARIANT)
         data_path = bundle.path / weights_file(VARIANT)
-        self._data = np.memmap(data_path, np.uint8, mode="r")
+        self._data: npt.NDArray[np.uint8] = (
+            np.fromfile(data_path, np.uint8) if copied else np.memmap(data_path, np.uint8, mode="r")
+        )
         self._held: list[object] = []  # what the library points at
         known = bundle.architecture, bundle.require_variant(VARIANT).kv_type
         if known != (ARCHITECTURE, "float32"):
