@@ -17,6 +17,7 @@ from typing import Any
 from .errors import BundleError, OptionError
 from .graphcheck import check_graph
 from .limits import SIZES, is_size
+from .onnxfile import OnnxGraph
 
 FORMAT = 1
 MANIFEST = "refact_edge.json"
@@ -288,10 +289,10 @@ def verify_files(bundle: Bundle, names: Iterable[str], *, hashes: bool = True) -
 
 def verify_variant(
     bundle: Bundle, variant: str, *, hashes: bool = True, hash_weights: bool = True
-) -> None:
+) -> OnnxGraph:
     """Check all that running `variant` will read: files, operators, external data.
 
-    The standard graph is not among it; see `verify_standard`. Without `hash_weights` the large file
+    Returns the graph that was read. The standard graph is not among it; see `verify_standard`. Without `hash_weights` the large file
     alone is not hashed.
 
     Raises:
@@ -303,6 +304,7 @@ def verify_variant(
     verify_files(bundle, [weights], hashes=hashes and hash_weights)
     graph = check_graph(bundle.path / engine_graph(variant), bundle.path / weights)
     check_shapes(graph.shapes, bundle.sizes)
+    return graph
 
 
 def verify_standard(bundle: Bundle, variant: str) -> None:

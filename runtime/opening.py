@@ -111,9 +111,9 @@ def _open_native(bundle: Bundle, how: How) -> NativeSession | None:
         if native.FAILED in reason:
             warnings.warn(f"onnxruntime computes: {reason}", RefactEdgeWarning, stacklevel=4)
         return None
-    verify_variant(bundle, NATIVE_VARIANT, hashes=how.hashes, hash_weights=False)
+    graph = verify_variant(bundle, NATIVE_VARIANT, hashes=how.hashes, hash_weights=False)
     try:
-        session = NativeSession(bundle, threads=how.options.threads, copied=how.copied)
+        session = NativeSession(bundle, threads=how.options.threads, graph=graph, copied=how.copied)
     except OtherGraphError:
         if must:
             raise

@@ -36,11 +36,12 @@ class NativeSession:
         threads: int | None = None,
         cpu: str | None = None,
         native: Native | None = None,
+        graph: OnnxGraph | None = None,
         copied: bool = False,
     ) -> None:
         """Map a bundle that was verified, or read a copy of its weights into memory.
 
-        `cpu` names one of the ways to compute.
+        `cpu` names one of the ways to compute, `graph` is what was read when it was verified.
 
         Raises:
             OtherGraphError: when its graph is not the step that the library takes.
@@ -62,7 +63,7 @@ class NativeSession:
         known = bundle.architecture, bundle.require_variant(VARIANT).kv_type
         if known != (ARCHITECTURE, "float32"):
             raise weights.OtherGraphError(f"{' with a cache of '.join(known)} is not known here")
-        self.model = self._describe(read_graph(graph_path))
+        self.model = self._describe(graph or read_graph(graph_path))
         if self.cpu not in (native or opened()).able:
             raise OptionError(f"this CPU cannot compute as {self.cpu!r}")
         count = threads or fast_cores() or os.cpu_count() or 1
