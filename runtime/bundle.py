@@ -292,8 +292,8 @@ def verify_variant(
 ) -> OnnxGraph:
     """Check all that running `variant` will read: files, operators, external data.
 
-    Returns the graph that was read. The standard graph is not among it; see `verify_standard`. Without `hash_weights` the large file
-    alone is not hashed.
+    Returns the graph that was read. The standard graph is not among it; see `verify_standard`.
+    Without `hash_weights` the large file alone is not hashed.
 
     Raises:
         BundleError: see `verify_files` and `graphcheck.check_graph`.
