@@ -17,7 +17,8 @@ from onnx import numpy_helper
 import refact_edge
 from refact_edge import Sampling
 from refact_edge.runtime import bundle as layout
-from refact_edge.runtime.bundle import file_sha256
+from refact_edge.runtime.bundle import file_sha256, read_bundle
+from refact_edge.runtime.describe import describe
 from refact_edge.runtime.errors import BundleError, OptionError
 from refact_edge.runtime.sampling import GREEDY
 
@@ -104,6 +105,17 @@ def test_a_tokenizer_of_another_pipeline_is_refused(case: str, bundle_copy: Path
     _edit_tokenizer(bundle_copy, edit)
     with pytest.raises(BundleError, match=complaint):
         refact_edge.load(bundle_copy, variant="int4")
+
+
+@pytest.mark.parametrize("figures", [5, {"variants": []}, {"variants": {"int4": {"mean_kl": {}}}}])
+def test_figures_that_are_none_are_shown_as_unknown(figures: Any, bundle_copy: Path) -> None:
+    file = bundle_copy / layout.MANIFEST
+    manifest = json.loads(file.read_text())
+    manifest["quality"] = figures if isinstance(figures, dict) else {"variants": figures}
+    manifest["variants"]["int4"]["report"] = {"bits_per_weight": [4]}
+    file.write_text(json.dumps(manifest))
+    line = next(line for line in describe(read_bundle(bundle_copy)) if line.startswith("int4"))
+    assert line.split()[2:4] == ["?", "?"]
 
 
 def test_a_model_says_that_it_cannot_be_copied(tiny_bundle: Path) -> None:

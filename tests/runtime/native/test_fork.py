@@ -25,6 +25,10 @@ GREEDY = refact_edge.Sampling(temperature=0)
 def text(prompt="def add(a, b):\\n    return "):
     return "".join(model.complete(prompt, "\\n", max_tokens=6, sampling=GREEDY))
 
+def reused():
+    stream = model.complete("def add(a, b):\\n    return ", "\\n", max_tokens=6, sampling=GREEDY)
+    return "".join(stream), stream.usage.cached > 5
+
 def threads():
     return len(os.listdir("/proc/self/task")) if os.path.exists("/proc/self/task") else 2
 
@@ -45,7 +49,7 @@ _GENERATIONS = """
 alone = forked(text)  # before the parent has computed anything
 here = text()
 assert alone == here
-assert forked(text) == here
+assert forked(reused) == (here, True)  # what the parent has read is there, too
 assert forked(lambda: (forked(text), text())) == (here, here)
 told = forked(lambda: (text(), text(), threads()))
 assert told == (here, here, 2), told  # as many as were asked for, and none left over
