@@ -7,8 +7,6 @@ outputs. Nothing in a bundle is opened by onnxruntime before it was verified her
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -17,13 +15,13 @@ from typing import Any
 from .errors import BundleError, OptionError
 from .graphcheck import check_graph
 from .limits import SIZES, is_size
+from .manifest import MANIFEST as MANIFEST
+from .manifest import is_count, is_sha256, is_shown, read_manifest
 from .onnxfile import OnnxGraph
 
 FORMAT = 1
-MANIFEST = "refact_edge.json"
 TOKENIZER = "tokenizer.json"
 GRAPH_FOLDER = "onnx"
-MANIFEST_LIMIT_BYTES = 16 * 2**20
 KV_TYPES = ("float32", "float16")
 _PROBLEMS_TOLD = 5
 SIDE_FILE_LIMIT_BYTES = 256 * 2**20  # tokenizer.json and the like
@@ -135,7 +133,7 @@ def read_bundle(path: Path) -> Bundle:
         BundleError: when there is no bundle at `path`, or one this runtime cannot read.
 
     """
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
     if manifest.get("format") != FORMAT:
         raise BundleError(
             f"{path / MANIFEST}: format {manifest.get('format')!r}, this runtime reads {FORMAT}; "
@@ -175,7 +173,7 @@ def _check_values(bundle: Bundle) -> None:
         bundle.sizes.tokens > bundle.sizes.vocabulary or bundle.sizes.kv_heads != 1
     ):
         problems.append(f"{bundle.sizes.tokens} tokens, {bundle.sizes.kv_heads} key/value heads")
-    if not _is_shown(bundle.architecture):
+    if not is_shown(bundle.architecture):
         problems.append(f"architecture {bundle.architecture!r:.40}")
     problems += [
         f"variant {name!r:.40} with a cache of {variant.kv_type!r:.40}"
@@ -185,13 +183,13 @@ def _check_values(bundle: Bundle) -> None:
     problems += [
         f"file {name!r:.40} without bytes and sha256"
         for name, entry in bundle.files.items()
-        if not (_is_count(entry.get("bytes")) and _is_sha256(entry.get("sha256")))
+        if not (is_count(entry.get("bytes")) and is_sha256(entry.get("sha256")))
     ]
     problems += [
         f"source {source!r:.40}"
         for source in bundle.provenance.get("source", [])
         if not (
-            _is_shown(source["file"]) and _is_count(source["bytes"]) and _is_shown(source["sha256"])
+            is_shown(source["file"]) and is_count(source["bytes"]) and is_shown(source["sha256"])
         )
     ]
     if not bundle.variants:
@@ -202,21 +200,8 @@ def _check_values(bundle: Bundle) -> None:
 
 def _is_variant(variant: Variant) -> bool:
     named = variant.name in VARIANT_SUFFIXES and variant.kv_type in KV_TYPES
-    described = _is_shown(variant.scheme) and isinstance(variant.report, dict)
-    return named and described and _is_count(variant.bytes)
-
-
-def _is_shown(value: object) -> bool:
-    """Whether it is a text that a terminal shows as it is."""
-    return isinstance(value, str) and value.isprintable()
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**63  # bool is a kind of int
-
-
-def _is_sha256(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+    described = is_shown(variant.scheme) and isinstance(variant.report, dict)
+    return named and described and is_count(variant.bytes)
 
 
 def check_shapes(shapes: Mapping[str, Sequence[Any]], sizes: Sizes) -> None:
@@ -244,35 +229,6 @@ def check_shapes(shapes: Mapping[str, Sequence[Any]], sizes: Sizes) -> None:
             f"the graph and the manifest differ in {', '.join(sorted(wrong)[:5])}; export the "
             "model again"
         )
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / MANIFEST
-    try:
-        return _load_manifest(path, file)
-    except OSError as error:
-        raise BundleError(f"{file} cannot be read: {error.strerror}") from error
-
-
-def _load_manifest(path: Path, file: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise BundleError(f"{path} does not exist; expected the folder of a bundle")
-    if path.is_file():
-        raise BundleError(f"{path} is a file; expected the folder of a bundle")
-    if not file.is_file():
-        raise BundleError(
-            f"{path} has no {MANIFEST}, so it is not a bundle; "
-            f"make one with: refact-edge export CHECKPOINT {path}"
-        )
-    if file.stat().st_size > MANIFEST_LIMIT_BYTES:
-        raise BundleError(f"{file} is over {MANIFEST_LIMIT_BYTES} bytes; export the model again")
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{file} is not valid JSON ({error}); export the model again") from error
-    if not isinstance(manifest, dict):
-        raise BundleError(f"{file} is not a JSON object; export the model again")
-    return manifest
 
 
 def verify_files(bundle: Bundle, names: Iterable[str], *, hashes: bool = True) -> None:
