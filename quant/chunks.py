@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
+
+from ..runtime.cores import usable_cpus
 
 CHUNK_ROWS = 512
 
@@ -34,7 +35,7 @@ def side_by_side(work: Callable[..., Result], *arguments: Iterable[Any]) -> list
     Products within it are made by one thread each: threads that each wait for threads of their own
     take several times as long as soon as anything else runs on the machine.
     """
-    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(_cpus()) as pool:
+    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(usable_cpus()) as pool:
         return list(pool.map(work, *arguments))
 
 
@@ -42,8 +43,3 @@ def side_by_side(work: Callable[..., Result], *arguments: Iterable[Any]) -> list
 def _libraries() -> ThreadpoolController:
     """Return what holds the threads of numpy's own library; looking for it takes a while."""
     return ThreadpoolController()
-
-
-def _cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -30,6 +30,16 @@ def fast_cores(system: Path = _SYSTEM, process: Path = _PROCESS) -> int:
     return max(1, int(min(len(cores), quota(system, process))))
 
 
+def usable_cpus(system: Path = _SYSTEM, process: Path = _PROCESS) -> int:
+    """Return how many CPUs this process may keep busy, for work that waits for no slowest one.
+
+    Efficient cores and second threads of cores count too; the quota holds as well.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    return max(1, int(min(len(os.sched_getaffinity(0)), quota(system, process))))
+
+
 def _siblings(cpu: Path, number: int) -> str:
     """Return what names a core: its threads."""
     return text(cpu / "topology" / "thread_siblings_list") or str(number)

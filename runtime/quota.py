@@ -40,7 +40,7 @@ def _groups(lines: str) -> dict[str, str]:
 
     A line is such as `4:cpu,cpuacct:/a/b`, or `0::/a/b`.
     """
-    groups = {}
+    groups: dict[str, str] = {}
     for line in lines.splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 from ...runtime.bundle import default_bundle
+from ...runtime.cores import usable_cpus
 from ...runtime.errors import BundleError, OptionError
 from .presets import Preset
 from .results import Record, Results
@@ -121,7 +121,7 @@ SAMPLED = (
     click.option(
         "--jobs",
         type=int,
-        default=os.cpu_count() or 1,
+        default=usable_cpus(),
         help="Programs judged at once; a core each.",
     ),
     click.option("--timeout", default=10.0, show_default=True, help="Seconds a program may take."),

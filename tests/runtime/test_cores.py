@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from refact_edge.runtime.cores import fast_cores
+from refact_edge.runtime.cores import fast_cores, usable_cpus
 
 CPU = "devices/system/cpu"
 V1, V2 = "fs/cgroup/cpu,cpuacct", "fs/cgroup"
@@ -100,3 +100,11 @@ def test_cores_that_this_process_may_not_use_do_not_count(
 def test_elsewhere_the_number_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert fast_cores() == 0
+
+
+@pytest.mark.usefixtures("eight")
+def test_work_in_a_queue_is_for_all_cpus_within_the_quota(tmp_path: Path) -> None:
+    _write(tmp_path, _threads_of(4) | {"devices/cpu_core/cpus": "0-3"})
+    assert usable_cpus(tmp_path, tmp_path) == 8
+    _write(tmp_path, {f"{V2}/cpu.max": "250000 100000"})
+    assert usable_cpus(tmp_path, tmp_path) == 2
