@@ -1,24 +1,28 @@
 """Notes that a bundle's large file was hashed, so that opening it again need not read all of it.
 
-A note holds for one file as it lay there: its place, size, inode and times. Whoever writes into the
-file changes one of these, and it is hashed again; a disk that forgets is not noticed. Made only
+A note holds for the file at one place, while its state is the same (see `filestate.py`). Made only
 when asked for (the command `warm`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from .bundle import Bundle, verify_variant, weights_file
+from .cachefolder import (
+    RECORD,
+    cache_folder,
+    read_record,
+    renew_record,
+    write_entry,
+)
 from .errors import BundleError
-from .prepack import ENVIRONMENT, RECORD, cache_folder, is_private
+from .filestate import HashNote, as_json, current, from_json, settled_state_of
+from .identity import manifest_hash
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def note(bundle: Bundle, variant: str) -> Path:
@@ -28,54 +32,44 @@ def note(bundle: Bundle, variant: str) -> Path:
         BundleError: when the bundle is damaged, or nothing can be written.
 
     """
-    before = _state(bundle, variant)
-    verify_variant(bundle, variant)
-    folder = _folder(bundle, variant)
-    draft = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    weights = bundle.path / weights_file(variant)
     try:
-        draft.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (draft / RECORD).write_text(json.dumps(before))
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            draft.rename(folder)
-        except OSError:
-            if not is_noted(bundle, variant):  # else another process was first
-                raise
+        state = settled_state_of(weights)  # before the hashing, for what is written meanwhile
     except OSError as error:
-        raise BundleError(
-            f"{folder} cannot be written: {error.strerror}; name another folder in {ENVIRONMENT}"
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return folder / RECORD
+        raise BundleError(f"{weights} cannot be read: {error.strerror}") from error
+    verify_variant(bundle, variant)
+    record = _record(weights, HashNote(manifest_hash(bundle, weights_file(variant)), state))
+    entry = _entry(weights)
+    write_entry(entry, lambda _: record, lambda: is_noted(bundle, variant))
+    return entry / RECORD
 
 
 def is_noted(bundle: Bundle, variant: str) -> bool:
-    """Whether the weights were hashed and have not changed since."""
-    folder = _folder(bundle, variant)
+    """Whether the weights were hashed and are the same still.
+
+    Where there is a note for another state of the file, it is hashed, and noted again.
+    """
+    weights = bundle.path / weights_file(variant)
+    entry = _entry(weights)
     try:
-        if not is_private(folder):
+        record = read_record(entry)
+        before = from_json(record.get("note"))
+        if record != _record(weights, before):
             return False
-        return bool(json.loads((folder / RECORD).read_text()) == _state(bundle, variant))
-    except (OSError, ValueError):
+        now = current(before, weights)
+    except (OSError, ValueError):  # there is none, or none that can be relied on
         return False
+    if now is None or now.sha256 != manifest_hash(bundle, weights_file(variant)):
+        return False
+    if now != before:
+        renew_record(entry, _record(weights, now))
+    return True
 
 
-def _state(bundle: Bundle, variant: str) -> dict[str, Any]:
-    file = bundle.path / weights_file(variant)
-    try:
-        state = file.stat()
-    except OSError:
-        return {"missing": str(file)}  # which verifying says
-    times = [state.st_mtime_ns, state.st_ctime_ns]
-    return {
-        "format": _FORMAT,
-        "sha256": bundle.files.get(weights_file(variant), {}).get("sha256"),
-        "file": str(file.resolve()),
-        "state": [state.st_dev, state.st_ino, state.st_size, *times],
-    }
+def _record(weights: Path, note: HashNote) -> dict[str, Any]:
+    return {"format": _FORMAT, "file": str(weights.resolve()), "note": as_json(note)}
 
 
-def _folder(bundle: Bundle, variant: str) -> Path:
-    place = str((bundle.path / weights_file(variant)).resolve())
-    return cache_folder() / f"checked-{hashlib.sha256(place.encode()).hexdigest()[:16]}"
+def _entry(weights: Path) -> Path:
+    place = hashlib.sha256(str(weights.resolve()).encode()).hexdigest()
+    return cache_folder() / f"checked-{place[:16]}"

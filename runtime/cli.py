@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from . import checked, prepack
+from . import cachefolder, checked, prepack
 from .bundle import default_bundle, read_bundle, verify_variant
 from .choice import best_variant, required_variants
 from .describe import describe
@@ -102,8 +102,8 @@ def warm(bundle: Path | None, variant: str | None, engine: str, clear: bool) -> 
       refact-edge warm --clear
     """
     if clear:
-        freed = prepack.clear()
-        click.echo(f"{prepack.cache_folder()}: {freed / 1e6:.0f} MB freed")
+        freed = cachefolder.clear()
+        click.echo(f"{cachefolder.cache_folder()}: {freed / 1e6:.0f} MB freed")
         return
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")

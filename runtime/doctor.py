@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from . import prepack
 from .bundle import Bundle, read_bundle, verify_files, verify_standard, verify_variant
+from .cachefolder import has_entry
 from .cpu import cpu_summary
 from .errors import MissingExtraError, RefactEdgeError
 from .native.library import FAILED, opened, why_not
@@ -123,4 +125,21 @@ def _bundle(path: Path) -> list[Finding]:
         else:
             state = f"all files as the manifest says{_other(bundle, name)}"
             findings.append(Finding(f"  {name}", state))
+        findings += _copy(bundle, name)
     return findings
+
+
+def _copy(bundle: Bundle, variant: str) -> list[Finding]:
+    """Hash what `warm` laid out for onnxruntime, if it did."""
+    try:
+        folder = prepack.copy_folder(bundle, variant)
+    except RefactEdgeError:  # without onnxruntime, or with an unusable manifest, none is opened
+        return []
+    if not has_entry(folder):
+        return []
+    reason = prepack.why_not_whole(bundle, variant, hashes=True)
+    subject = f"  {variant}, warm's copy"
+    if reason:
+        problem = f"{folder}: {reason}; {prepack.remedy(bundle, variant)}"
+        return [Finding(subject, "unusable", problem)]
+    return [Finding(subject, f"as it was made, in {folder}")]

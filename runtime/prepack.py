@@ -10,55 +10,57 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
+import shlex
 import shutil
-import stat
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
-from .bundle import Bundle, Variant, engine_graph, file_sha256, verify_variant, weights_file
+from .bundle import Bundle, Variant, engine_graph, verify_variant
+from .cachefolder import (
+    ENVIRONMENT,
+    cache_folder,
+    has_entry,
+    read_record,
+    renew_record,
+    write_entry,
+)
 from .cpu import cpu_name_and_features
 from .errors import BundleError, RefactEdgeWarning
+from .filestate import as_json, current, from_json, hash_note
+from .identity import running_hashes
+from .native.session import VARIANT as NATIVE_VARIANT
+from .ownership import why_not_private
 from .session import PREPACKED_WEIGHTS, Session, SessionOptions, import_onnxruntime
 
-ENVIRONMENT = "REFACT_EDGE_CACHE"  # names another folder
-GRAPH, RECORD = "engine.onnx", "record.json"
-_FORMAT = 1
-
-
-def cache_folder() -> Path:
-    """Return where copies lie: the user's cache folder, as this system has it."""
-    if given := os.environ.get(ENVIRONMENT):
-        return Path(given)
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "refact-edge"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "refact-edge"
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "refact-edge"
+GRAPH = "engine.onnx"
+_FILES = (GRAPH, PREPACKED_WEIGHTS)
+_FORMAT = 2
 
 
 def find(bundle: Bundle, variant: str) -> Path | None:
-    """Return the graph of a variant's copy; None where there is none, or it is not whole."""
-    folder = _folder(bundle, variant)
-    if _is_whole(bundle, variant, folder):
-        return folder / GRAPH
-    if folder.exists():
+    """Return the graph of a variant's copy; None where there is none, or it is not whole.
+
+    Raises:
+        BundleError: when the manifest lacks the hashes of the variant's files.
+
+    """
+    folder = copy_folder(bundle, variant)
+    if not has_entry(folder):
+        return None
+    if reason := why_not_whole(bundle, variant):
         warnings.warn(
-            f"{folder} is not whole and is not used; make it anew with: refact-edge warm "
-            f"{bundle.path} --variant {variant}",
+            f"{folder} is not used: {reason}; {remedy(bundle, variant)}",
             RefactEdgeWarning,
             stacklevel=2,
         )
-    return None
+        return None
+    return folder / GRAPH
 
 
 def make(bundle: Bundle, variant: str) -> Path:
-    """Make a variant's copy and return its folder; one that is there already stays.
+    """Make a variant's copy and return its folder; one that is there already, and whole, stays.
 
     Copies of the same bundle and variant for another CPU or onnxruntime are removed.
 
@@ -66,48 +68,66 @@ def make(bundle: Bundle, variant: str) -> Path:
         BundleError: when the bundle is damaged, or the copy cannot be written.
 
     """
-    found = bundle.require_variant(variant)
-    folder = _folder(bundle, variant)
-    if _is_whole(bundle, variant, folder):
+    precision = bundle.require_variant(variant)
+    folder = copy_folder(bundle, variant)
+
+    def whole() -> bool:
+        return not why_not_whole(bundle, variant, hashes=True)
+
+    if has_entry(folder) and whole():
         return folder
     verify_variant(bundle, variant)
-    draft = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     try:
-        _check_space(folder, found)
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(mode=0o700, parents=True)
-        _write(bundle, found, draft)
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            draft.rename(folder)
-        except OSError:
-            if not _is_whole(bundle, variant, folder):  # else another process was first
-                raise
+        _check_space(folder, precision)
     except OSError as error:
-        raise BundleError(f"{folder} cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        raise BundleError(
+            f"{folder} cannot be written: {error.strerror}; name another folder in {ENVIRONMENT}"
+        ) from error
+    write_entry(folder, lambda draft: _write(bundle, precision, draft), whole)
     _remove_stale(folder)
     return folder
 
 
-def clear() -> int:
-    """Remove all copies; return how many bytes they took."""
-    folder, freed = cache_folder(), 0
-    for record in folder.glob(f"*/{RECORD}"):
-        freed += sum(file.stat().st_size for file in record.parent.iterdir())
-        shutil.rmtree(record.parent)
-    for left in folder.glob(".*.partial-*"):
-        shutil.rmtree(left)
-    return freed
+def copy_folder(bundle: Bundle, variant: str) -> Path:
+    """Return where a variant's copy lies, if it was made."""
+    expected = json.dumps(_expected(bundle, variant), sort_keys=True).encode()
+    key = hashlib.sha256(expected).hexdigest()[:16]
+    return cache_folder() / f"{_source(bundle, variant)[:16]}-{variant}-{key}"
 
 
-def _is_whole(bundle: Bundle, variant: str, folder: Path) -> bool:
+def why_not_whole(bundle: Bundle, variant: str, *, hashes: bool = False) -> str:
+    """Say why a copy is not what was made; "" where it is.
+
+    Its files are hashed where their state changed since they last were, or where `hashes`.
+    """
+    folder = copy_folder(bundle, variant)
     try:
-        record = json.loads((folder / RECORD).read_text())
-        return is_private(folder) and record == _expected(bundle, variant) | _found(folder)
-    except (OSError, ValueError):
-        return False
+        record = read_record(folder)
+        if record.get("expected") != _expected(bundle, variant):
+            return "its record is of another make"
+        notes = {name: from_json(record["files"].get(name)) for name in _FILES}
+        for name, note in notes.items():
+            if reason := why_not_private((folder / name).lstat()):
+                return f"{name}: {reason}"
+            now = current(note, folder / name, hashes=hashes)
+            if now is None:
+                return f"{name} was altered since it was made"
+            notes[name] = now
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    except (ValueError, AttributeError) as error:
+        return str(error)
+    files = {name: as_json(note) for name, note in notes.items()}
+    if files != record["files"]:
+        renew_record(folder, record | {"files": files})
+    return ""
+
+
+def remedy(bundle: Bundle, variant: str) -> str:
+    """Say how a copy is made anew."""
+    engine = " --engine onnxruntime" if variant == NATIVE_VARIANT else ""  # else it is only noted
+    path = shlex.quote(str(bundle.path))
+    return f"make it anew with: refact-edge warm {path} --variant {variant}{engine}"
 
 
 def _check_space(folder: Path, variant: Variant) -> None:
@@ -120,23 +140,17 @@ def _check_space(folder: Path, variant: Variant) -> None:
         )
 
 
-def _write(bundle: Bundle, variant: Variant, draft: Path) -> None:
+def _write(bundle: Bundle, variant: Variant, draft: Path) -> dict[str, Any]:
     options = SessionOptions("cpu", saved_as=draft / GRAPH)
     Session(bundle.path / engine_graph(variant.name), bundle.sizes, variant.kv_type, options)
-    record = _expected(bundle, variant.name) | _found(draft)
-    (draft / RECORD).write_text(json.dumps(record))
-
-
-def _folder(bundle: Bundle, variant: str) -> Path:
-    expected = json.dumps(_expected(bundle, variant), sort_keys=True).encode()
-    key = hashlib.sha256(expected).hexdigest()[:16]
-    return cache_folder() / f"{_source(bundle, variant)[:16]}-{variant}-{key}"
+    for name in _FILES:
+        (draft / name).chmod(0o600)
+    files = {name: as_json(hash_note(draft / name)) for name in _FILES}
+    return {"expected": _expected(bundle, variant.name), "files": files}
 
 
 def _source(bundle: Bundle, variant: str) -> str:
-    files = bundle.files
-    names = (engine_graph(variant), weights_file(variant))
-    return hashlib.sha256("".join(files[n]["sha256"] for n in names).encode()).hexdigest()
+    return hashlib.sha256("".join(running_hashes(bundle, [variant])).encode()).hexdigest()
 
 
 def _expected(bundle: Bundle, variant: str) -> dict[str, Any]:
@@ -151,24 +165,8 @@ def _expected(bundle: Bundle, variant: str) -> dict[str, Any]:
     }
 
 
-def _found(folder: Path) -> dict[str, Any]:
-    """Return what is recorded of the files: hashing the large one would take as long as opening."""
-    return {
-        "graph": file_sha256(folder / GRAPH),
-        "weights_bytes": (folder / PREPACKED_WEIGHTS).stat().st_size,
-    }
-
-
-def is_private(folder: Path) -> bool:
-    """Whether nobody else can have put something into the folder."""
-    if not hasattr(os, "getuid"):
-        return True
-    state = folder.stat()
-    return state.st_uid == os.getuid() and not state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def _remove_stale(kept: Path) -> None:
-    same = kept.name.rsplit("-", 1)[0]
-    for other in kept.parent.glob(f"{same}-*"):
-        if other != kept:
+def _remove_stale(current_copy: Path) -> None:
+    same = current_copy.name.rsplit("-", 1)[0]
+    for other in current_copy.parent.glob(f"{same}-*"):
+        if other != current_copy:
             shutil.rmtree(other, ignore_errors=True)

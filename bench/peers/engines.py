@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refact_edge.runtime.bundle import engine_graph
-from refact_edge.runtime.prepack import ENVIRONMENT
+from refact_edge.runtime.cachefolder import ENVIRONMENT
 
 from .process import Worker
 

@@ -14,7 +14,7 @@ from bench.fullsize import refact_edge, tokenizer
 from bench.llama_files import quantize, write_full
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
-from refact_edge.runtime.prepack import ENVIRONMENT
+from refact_edge.runtime.cachefolder import ENVIRONMENT
 
 from .engines import GROUP_SIZES, LLAMA_FORMATS, Files, start
 from .process import WorkerError

@@ -12,7 +12,7 @@ import pytest
 
 import refact_edge
 from refact_edge.runtime import bundle as bundle_module
-from refact_edge.runtime import checked, prepack
+from refact_edge.runtime import cachefolder, checked, filestate
 from refact_edge.runtime.bundle import Bundle, read_bundle, weights_file
 from refact_edge.runtime.errors import BundleError
 from refact_edge.runtime.native.library import why_not
@@ -20,7 +20,7 @@ from refact_edge.runtime.native.library import why_not
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(prepack.ENVIRONMENT, str(tmp_path / "cache"))
+    monkeypatch.setenv(cachefolder.ENVIRONMENT, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -40,6 +40,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return real(path)
 
     monkeypatch.setattr(bundle_module, "file_sha256", watching)
+    monkeypatch.setattr(filestate, "file_sha256", watching)
     return names
 
 
@@ -60,36 +61,83 @@ def test_a_noted_file_is_not_hashed_again_and_all_others_are(
     assert hashed.count(weights) == 1
 
 
-@pytest.mark.parametrize("change", ["content", "touched", "replaced", "writable", "record"])
-def test_what_changed_since_is_hashed_again(bundle: Bundle, change: str, tmp_path: Path) -> None:
-    record = checked.note(bundle, "int4")
-    assert checked.is_noted(bundle, "int4")
+@pytest.mark.parametrize("change", ["touched", "replaced", "another device number"])
+def test_what_changed_since_is_hashed_once_more_and_noted_again(
+    bundle: Bundle, change: str, tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked.note(bundle, "int4")
     weights = bundle.path / weights_file("int4")
-    state = weights.stat()
-    if change == "content":
-        weights.write_bytes(weights.read_bytes()[:-1] + b"!")
-        os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))  # only its ctime tells
-    elif change == "touched":
+    if change == "touched":
         weights.touch()
     elif change == "replaced":
         shutil.copy2(weights, tmp_path / "other")
         (tmp_path / "other").replace(weights)
-    elif change == "writable":
+    else:  # as some file systems have after every start of the machine
+        real = filestate.state_of
+        monkeypatch.setattr(filestate, "state_of", lambda file: (99, *real(file)[1:]))
+    hashed.clear()
+    assert checked.is_noted(bundle, "int4")
+    assert hashed == [weights.name]
+    assert checked.is_noted(bundle, "int4")
+    assert hashed == [weights.name]
+
+
+@pytest.mark.parametrize("change", ["writable", "record", "no object", "no note", "no record"])
+def test_a_note_that_cannot_be_relied_on_is_none(bundle: Bundle, change: str) -> None:
+    record = checked.note(bundle, "int4")
+    if change == "writable":
+        if os.name != "posix":
+            pytest.skip("folders have no such permissions on this system")
         record.parent.chmod(0o777)
+    elif change == "no record":
+        record.unlink()
     else:
-        record.write_text("{")
+        record.write_text({"record": "{", "no object": "[]", "no note": '{"note": [1]}'}[change])
     assert not checked.is_noted(bundle, "int4")
-    if change == "content":
-        with pytest.raises(BundleError, match="was altered"):
-            refact_edge.load(bundle.path, variant="int4")
-    else:
-        checked.note(bundle, "int4")
-        assert checked.is_noted(bundle, "int4")
+    checked.note(bundle, "int4")
+    assert checked.is_noted(bundle, "int4")
+
+
+def test_other_content_is_refused_although_its_mtime_was_put_back(bundle: Bundle) -> None:
+    checked.note(bundle, "int4")
+    weights = bundle.path / weights_file("int4")
+    state = weights.stat()
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))  # only its ctime tells
+    assert not checked.is_noted(bundle, "int4")
+    with pytest.raises(BundleError, match="was altered"):
+        refact_edge.load(bundle.path, variant="int4")
+
+
+def test_a_file_that_is_written_while_it_is_hashed_is_not_noted(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = bundle.path / weights_file("int4")
+    real = bundle_module.file_sha256
+
+    def writing(path: Path) -> str:
+        digest = real(path)
+        if path == weights:
+            weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+        return digest
+
+    monkeypatch.setattr(bundle_module, "file_sha256", writing)
+    checked.note(bundle, "int4")
+    assert not checked.is_noted(bundle, "int4")
+
+
+def test_a_write_right_after_the_hashing_changes_the_state(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    for content in (b"1", b"2", b"3"):
+        file.write_bytes(b"0")
+        state = filestate.settled_state_of(file)
+        file.write_bytes(content)
+        assert filestate.state_of(file) != state
 
 
 def test_a_damaged_bundle_is_not_noted_and_clearing_forgets(bundle: Bundle, cache: Path) -> None:
     checked.note(bundle, "int4")
-    assert prepack.clear() > 0
+    assert cachefolder.clear() > 0
     assert not checked.is_noted(bundle, "int4")
     weights = bundle.path / weights_file("int4")
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
@@ -102,7 +150,7 @@ def test_where_nothing_can_be_written_is_told(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(prepack.ENVIRONMENT, str(tmp_path / "file" / "in"))
+    monkeypatch.setenv(cachefolder.ENVIRONMENT, str(tmp_path / "file" / "in"))
     with pytest.raises(BundleError, match=r"cannot be written: .*name another folder in REFACT"):
         checked.note(bundle, "int4")
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import refact_edge
-from refact_edge.runtime import prepack
+from refact_edge.runtime import cachefolder, checked, filestate, prepack
 from refact_edge.runtime.bundle import Bundle, read_bundle, weights_file
+from refact_edge.runtime.doctor import examine
 from refact_edge.runtime.errors import BundleError, RefactEdgeWarning
+from refact_edge.runtime.saved import maker_of
 from refact_edge.runtime.session import PREPACKED_WEIGHTS
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(prepack.ENVIRONMENT, str(tmp_path / "cache"))
+    monkeypatch.setenv(cachefolder.ENVIRONMENT, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -88,7 +90,16 @@ def test_another_cpu_finds_none(bundle: Bundle, monkeypatch: pytest.MonkeyPatch)
     assert prepack.find(bundle, "int4") is None
 
 
-@pytest.mark.parametrize("damage", ["cut", "graph", "record", "writable"])
+def _overwrite_half(file: Path) -> None:
+    """Write into the middle of a file and put its mtime back."""
+    state = file.stat()
+    with file.open("r+b") as stream:
+        stream.seek(state.st_size // 4)
+        stream.write(np.random.default_rng(0).bytes(state.st_size // 2))
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+@pytest.mark.parametrize("damage", ["cut", "middle", "graph", "record", "writable", "link"])
 def test_a_copy_that_is_not_whole_or_not_ones_own_is_not_opened(
     bundle: Bundle, damage: str
 ) -> None:
@@ -96,19 +107,79 @@ def test_a_copy_that_is_not_whole_or_not_ones_own_is_not_opened(
     weights = folder / PREPACKED_WEIGHTS
     if damage == "cut":
         os.truncate(weights, weights.stat().st_size // 2)
+    elif damage == "middle":
+        _overwrite_half(weights)
     elif damage == "graph":
         (folder / prepack.GRAPH).write_bytes(b"other")
+    elif damage == "link":
+        weights.rename(weights.with_suffix(".other"))
+        weights.symlink_to(weights.with_suffix(".other"))
     elif damage == "record":
-        (folder / prepack.RECORD).write_text("{")
+        (folder / cachefolder.RECORD).write_text("{")
     elif os.name == "posix":
         folder.chmod(0o777)
     else:
         pytest.skip("folders have no such permissions on this system")
     before = _logits(bundle, "int4", prepacked=False)
-    with pytest.warns(RefactEdgeWarning, match="not whole and is not used; make it anew with"):
+    with pytest.warns(RefactEdgeWarning, match="is not used: .*; make it anew with.* --engine"):
         assert np.array_equal(_logits(bundle, "int4"), before)
     prepack.make(bundle, "int4")
     assert prepack.find(bundle, "int4") is not None
+
+
+def test_an_unchanged_copy_is_not_hashed_and_a_touched_one_only_once(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = prepack.make(bundle, "int8")
+    hashed: list[str] = []
+    real = filestate.file_sha256
+    monkeypatch.setattr(
+        filestate, "file_sha256", lambda path: (hashed.append(path.name), real(path))[1]
+    )
+    assert prepack.find(bundle, "int8") is not None
+    assert hashed == []
+    (folder / PREPACKED_WEIGHTS).touch()
+    assert prepack.find(bundle, "int8") is not None
+    assert prepack.find(bundle, "int8") is not None
+    assert hashed == [PREPACKED_WEIGHTS]
+
+
+def _copys_line(bundle: Bundle) -> tuple[str, str]:
+    (line,) = [one for one in examine(bundle.path) if one.subject == "  int8, warm's copy"]
+    return line.state, line.problem
+
+
+def test_the_doctor_hashes_a_copy_and_making_it_again_mends_what_a_disk_forgot(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not [one for one in examine(bundle.path) if "copy" in one.subject]
+    weights = prepack.make(bundle, "int8") / PREPACKED_WEIGHTS
+    assert _copys_line(bundle) == (f"as it was made, in {weights.parent}", "")
+    state = filestate.state_of(weights)
+    _overwrite_half(weights)
+    with monkeypatch.context() as patch:  # nobody has written to it, as it seems
+        patch.setattr(filestate, "state_of", lambda _: state)
+        assert prepack.find(bundle, "int8") is not None
+        said = _copys_line(bundle)
+        prepack.make(bundle, "int8")
+    assert said[0] == "unusable"
+    assert "weights.bin was altered since it was made; make it anew with: refact-edge" in said[1]
+    assert _copys_line(bundle)[1] == ""
+
+
+def test_a_manifest_without_hashes_is_no_traceback(bundle: Bundle) -> None:
+    name = weights_file("int8")
+    entry = {key: value for key, value in bundle.files[name].items() if key != "sha256"}
+    for files in (bundle.files | {name: entry}, {}):
+        lacking = replace(bundle, files=files)
+        for ask in (
+            lambda one: prepack.find(one, "int8"),
+            lambda one: prepack.make(one, "int8"),
+            lambda one: maker_of(one, ["int8"], "native"),
+            lambda one: checked.note(one, "int8"),
+        ):
+            with pytest.raises(BundleError, match=r"manifest|altered"):
+                ask(lacking)
 
 
 def test_what_onnxruntime_cannot_open_is_left_for_the_bundle_with_a_warning(
@@ -116,8 +187,10 @@ def test_what_onnxruntime_cannot_open_is_left_for_the_bundle_with_a_warning(
 ) -> None:
     folder = prepack.make(bundle, "int4")
     (folder / prepack.GRAPH).write_bytes(b"no graph")
-    record = json.loads((folder / prepack.RECORD).read_text()) | prepack._found(folder)
-    (folder / prepack.RECORD).write_text(json.dumps(record))
+    record = cachefolder.read_record(folder)
+    note = filestate.hash_note(folder / prepack.GRAPH)
+    record["files"][prepack.GRAPH] = filestate.as_json(note)
+    cachefolder.write_record(folder, record)
     with pytest.warns(RefactEdgeWarning, match="not using a prepacked copy: .*cannot be opened"):
         refact_edge.load(bundle.path, engine="onnxruntime")
 
@@ -143,7 +216,7 @@ def test_a_damaged_bundle_is_not_copied_and_a_failure_leaves_nothing(
     with pytest.raises(BundleError, match="cannot be written: No space left"):
         prepack.make(bundle, "int4")
     monkeypatch.undo()
-    monkeypatch.setenv(prepack.ENVIRONMENT, str(cache))
+    monkeypatch.setenv(cachefolder.ENVIRONMENT, str(cache))
     weights = copy / weights_file("int4")
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     with pytest.raises(BundleError, match="was altered"):
@@ -166,11 +239,37 @@ def test_too_little_room_is_said_beforehand(
 
 def test_clearing_removes_copies_and_nothing_else(bundle: Bundle, cache: Path) -> None:
     folder = prepack.make(bundle, "int4")
-    other = cache / "mine.txt"
-    other.write_text("x")
+    other = cache / "mine"
+    other.mkdir()
+    (other / cachefolder.RECORD).write_text("{}")
+    unfinished = cache / f".{folder.name}.partial-12345"
+    unfinished.mkdir()
     size = sum(file.stat().st_size for file in folder.iterdir())
-    assert prepack.clear() == size
+    assert cachefolder.clear() == size
     assert list(cache.iterdir()) == [other]
+
+
+def test_a_cache_folder_that_cannot_be_had_is_no_hindrance(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", forbidden)
+        assert prepack.find(bundle, "int8") is None
+    if os.name != "posix":
+        return
+    monkeypatch.delenv(cachefolder.ENVIRONMENT)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", _no_home)
+    monkeypatch.setattr(cachefolder.tempfile, "gettempdir", lambda: str(tmp_path))  # type: ignore[attr-defined]
+    assert prepack.find(bundle, "int8") is None
+    assert prepack.make(bundle, "int8").parent == tmp_path / f"refact-edge-{os.getuid()}"
+
+
+def _no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
 
 
 def test_the_command_makes_both_of_a_hybrids(demo_bundle: Path, cache: Path) -> None:

@@ -1,0 +1,82 @@
+"""Whether a file still holds what was hashed, which its state tells without reading it.
+
+Whoever writes into a file changes its size or one of its times, and a file that was copied has
+another inode: it is then hashed again, and compared. The time of its last change (ctime) cannot be
+set back; Windows has none, so there a file that was written and had its mtime set back passes. So
+does a disk that forgets, except where hashing is asked for, as `doctor` does.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .bundle import file_sha256
+
+_TICK_S = 0.02  # Linux's clock for files may stand still for 10 ms
+
+
+@dataclass(frozen=True)
+class HashNote:
+    """A file's sha256, and its state from before it was hashed.
+
+    A write during the hashing gives the file another state, which makes the note void.
+    """
+
+    sha256: str
+    state: tuple[int, ...]
+
+
+def state_of(file: Path) -> tuple[int, ...]:
+    """Return what changes when a file is written or replaced: its place on disk, size and times."""
+    state = file.stat()
+    times = (state.st_mtime_ns, state.st_ctime_ns)
+    return state.st_dev, state.st_ino, state.st_size, *times
+
+
+def settled_state_of(file: Path) -> tuple[int, ...]:
+    """Return a file's state as soon as a later write is sure to change it, within some 20 ms."""
+    state = state_of(file)
+    age = time.time() - max(state[-2:]) / 1e9
+    if 0 <= age < _TICK_S:
+        time.sleep(_TICK_S - age)
+        return state_of(file)
+    return state
+
+
+def hash_note(file: Path) -> HashNote:
+    """Hash a file."""
+    state = settled_state_of(file)
+    return HashNote(file_sha256(file), state)
+
+
+def current(note: HashNote, file: Path, *, hashes: bool = False) -> HashNote | None:
+    """Return the note that holds for a file now; None where its content is another.
+
+    It is the same note where the state is the same, and the file then is not read, unless `hashes`.
+    """
+    if not hashes and state_of(file) == note.state:
+        return note
+    renewed = hash_note(file)
+    unchanged = renewed.sha256 == note.sha256 and state_of(file) == renewed.state
+    return renewed if unchanged else None
+
+
+def as_json(note: HashNote) -> dict[str, Any]:
+    """Return a note as JSON has it."""
+    return {"sha256": note.sha256, "state": list(note.state)}
+
+
+def from_json(value: Any) -> HashNote:
+    """Return the note that `as_json` wrote.
+
+    Raises:
+        ValueError: when it is none.
+
+    """
+    try:
+        return HashNote(str(value["sha256"]), tuple(map(int, value["state"])))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{value!r} is no note of a hash") from error
