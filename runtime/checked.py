@@ -7,17 +7,12 @@ when asked for (the command `warm`).
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 from .bundle import Bundle, verify_variant, weights_file
-from .cachefolder import (
-    RECORD,
-    cache_folder,
-    read_record,
-    renew_record,
-    write_entry,
-)
+from .cachefolder import RECORD, cache_folder, read_record, renew_record, write_entry
 from .errors import BundleError
 from .filestate import HashNote, as_json, current, from_json, settled_state_of
 from .identity import manifest_hash
@@ -71,5 +66,5 @@ def _record(weights: Path, note: HashNote) -> dict[str, Any]:
 
 
 def _entry(weights: Path) -> Path:
-    place = hashlib.sha256(str(weights.resolve()).encode()).hexdigest()
+    place = hashlib.sha256(os.fsencode(weights.resolve())).hexdigest()
     return cache_folder() / f"checked-{place[:16]}"

@@ -53,7 +53,8 @@ def load(
         prefill: what reads prompts: the same engine, or openvino, which holds the weights a second
             time and takes longer to open.
         caches: a folder in which `Model.save_caches` keeps what was read, and where it is found
-            by the next process, on a CPU. It holds your text: it is for you alone.
+            by the next process, on a CPU. Its files hold your text, for you alone; a folder that
+            others may write to is refused.
         copy_weights: read the weights into memory of this process. Usually they are mapped, which
             opens sooner and is shared between processes; but whoever cuts a mapped file short in
             its place ends the process. What `warm` left for onnxruntime is not used then.
@@ -61,7 +62,7 @@ def load(
     Raises:
         BundleError: when the bundle is missing, incomplete or altered.
         OptionError: when the variant, the device, the engine or what reads is unknown, or do not go
-            together, or `caches` is no folder.
+            together, or `caches` is no folder, or one that others may write to.
         DeviceError: when cuda is asked for and cannot be used, as hybrid and openvino cannot.
         MissingExtraError: when no onnxruntime is installed, or no openvino that was asked for.
 
@@ -102,7 +103,7 @@ def load(
         )
     elif caches is not None:
         made_by = maker_of(opened, required_variants(opened, name), session.engine)
-        saved = Saved(Path(caches), made_by)
+        saved = Saved(Path(caches), made_by, opened.sizes)
     return Model(opened, name, session, lookup=lookup, saved=saved)
 
 
