@@ -240,6 +240,12 @@ class Session:
         return self._open_on(graph, [_CPU], options), "cpu"
 
     def _open_on(self, graph: Path, providers: list[str], options: SessionOptions) -> Any:
+        try:
+            str(graph).encode()
+        except UnicodeEncodeError as error:
+            raise BundleError(
+                f"{graph}: onnxruntime opens no path that is not UTF-8; rename its folders"
+            ) from error
         settings = self._settings(options)
         weights = self._copy(settings, options.copied)
         try:

@@ -73,10 +73,11 @@ class Tokens:
 
     def _read(self) -> Tokenizer:
         try:
-            if self._content is None:
-                tokenizer = read_tokenizer(lambda: Tokenizer.from_file(str(self._file)))
-            else:
-                tokenizer = read_tokenizer(lambda: Tokenizer.from_buffer(self._content))
+            # By its bytes, as the library takes no file names but those of UTF-8.
+            content = self._file.read_bytes() if self._content is None else self._content
+            tokenizer = read_tokenizer(lambda: Tokenizer.from_buffer(content))
+        except OSError as error:
+            raise BundleError(f"{self._file} cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise BundleError(f"{self._file} is not a readable tokenizer ({error})") from error
         if problems := pipeline_problems(tokenizer):

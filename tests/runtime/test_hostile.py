@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from onnx import numpy_helper
 import refact_edge
 from refact_edge import Sampling
 from refact_edge.runtime import bundle as layout
+from refact_edge.runtime import checked
 from refact_edge.runtime.bundle import file_sha256, read_bundle
 from refact_edge.runtime.describe import describe
 from refact_edge.runtime.errors import BundleError, OptionError
@@ -105,6 +108,26 @@ def test_a_tokenizer_of_another_pipeline_is_refused(case: str, bundle_copy: Path
     _edit_tokenizer(bundle_copy, edit)
     with pytest.raises(BundleError, match=complaint):
         refact_edge.load(bundle_copy, variant="int4")
+
+
+@pytest.fixture
+def oddly_named(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """Return a bundle in a folder whose name is no UTF-8."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        return shutil.copytree(tiny_bundle, folder)
+    except OSError:
+        pytest.skip("this file system takes no names but those of UTF-8")
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_opened_or_told(oddly_named: Path) -> None:
+    bundle = read_bundle(oddly_named)
+    assert not checked.is_noted(bundle, "int4")
+    checked.note(bundle, "int4")
+    assert checked.is_noted(bundle, "int4")
+    assert refact_edge.load(oddly_named, variant="int4", engine="native").variant == "int4"
+    with pytest.raises(BundleError, match="opens no path that is not UTF-8; rename its folders"):
+        refact_edge.load(oddly_named, variant="int8")
 
 
 @pytest.mark.parametrize("figures", [5, {"variants": []}, {"variants": {"int4": {"mean_kl": {}}}}])
