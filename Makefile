@@ -17,7 +17,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native bench-native
+.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native bench-native fuzz
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -44,6 +44,9 @@ demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one compl
 
 test: $(READY) $(DEMO)/refact_edge.json ## Run the tests
 	$(BIN)/python -m pytest tests
+
+fuzz: $(READY) ## Open 10,000 hostile files in every way, or go on with it (20 minutes on 2 cores, ARGS="--seed 7")
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 check: $(READY) types ## Lint, check the format and the types
 	$(BIN)/ruff check .

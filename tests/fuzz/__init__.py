@@ -18,11 +18,14 @@ its hash is wrong.
 |---|---|
 | wire.py | how a protobuf message is taken apart and put together, also wrongly |
 | values.py | what hostile JSON looks like |
-| manifest, wires, graphs, layers, weights, tokenizer, config, tensors, caches, hashes | what is changed |
+| manifest.py, tokenizer.py, bundles.py, checkpoints.py, caches.py | what is changed |
+| wires.py, graphs.py, layers.py | what is changed in a graph |
+| damage.py | what is changed in a file of which nothing is known |
 | originals.py | what is changed from |
 | kinds.py | which mutant has which number, and which jobs look at it |
 | jobs.py | how a mutant is opened |
-| watch.py | what a job's process did |
+| child.py | what a job's process may take, and how the job ended |
+| watch.py, outcome.py | what became of a job |
 | server.py | how one process forks a child for each job |
 | sanitized.py | how the kernels are built for AddressSanitizer |
 | runner.py | how servers share the work |

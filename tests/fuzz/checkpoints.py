@@ -1,4 +1,4 @@
-"""Changes to checkpoints and LoRA adapters: safetensors headers, indexes, config.json, .bin files."""
+"""Changes to checkpoints and adapters: safetensors headers, indexes, config.json, .bin files."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def mutate_index(random: Random, folder: Path) -> str:
         return mutate_json(random, folder, file.name)
     name = random.choice(list(weights))
     other = random.choice((
-        *weights.values(), "../model.safetensors", "/etc/passwd", "", ".", "config.json", "x" * 5000,
-        "model.safetensors\0", "tokenizer.json", None, 1, ["x"], "a\nb",
+        *weights.values(), "../model.safetensors", "/etc/passwd", "", ".", "config.json",
+        "x" * 5000, "model.safetensors\0", "tokenizer.json", None, 1, ["x"], "a\nb",
     ))  # fmt: skip
     weights[name] = other
     file.write_text(json.dumps(content))
@@ -107,7 +107,8 @@ def _shape(random: Random, header: dict[str, Any]) -> str:
     shape = list(old)
     shape[random.randrange(len(shape))] = random.choice(_SIZES)
     tensor["shape"] = random.choice((
-        shape, shape, old[::-1], [*old, 1], [1, *old], [], [0], None, [old], [2**32, 2**32], [1] * 100,
+        shape, shape, old[::-1], [*old, 1], [1, *old], [], [0], None, [old], [2**32, 2**32],
+        [1] * 100,
     ))  # fmt: skip
     return f"{name}: shape {old} is {brief(tensor['shape'])}"
 
@@ -162,15 +163,15 @@ def mutate_values(random: Random, folder: Path, name: str) -> str:
     return f"{name}: {len(part) // 2} times {half:#x} at {at}"
 
 
-def mutate_bin(random: Random, folder: Path, name: str) -> str:
+def mutate_bin(random: Random, folder: Path) -> str:
     """Change a .bin file: its bytes, or what was pickled."""
     import torch
 
-    file = folder / name
+    file = folder / "pytorch_model.bin"
     if random.random() < 0.4:
         data, change = damage(random, file.read_bytes())
         file.write_bytes(data)
-        return f"{name}: {change}"
+        return change
     content: Any = torch.load(file, weights_only=True)
     key = random.choice(list(content))
     tensor = content[key]
@@ -189,10 +190,11 @@ def mutate_bin(random: Random, folder: Path, name: str) -> str:
         content[key] = tensor.to(random.choice(kinds))
     elif change == "shape":
         content[key] = random.choice((
-            tensor.reshape(-1), tensor[:0], tensor.to_sparse(), torch.empty(2**20, 2**20, device="meta"),
+            tensor.reshape(-1), tensor[:0], tensor.to_sparse(),
+            torch.empty(2**20, 2**20, device="meta"),
             torch.zeros(1).expand(2**20, 2**15),
         ))  # fmt: skip
     else:
         content[key] = tensor.t() if tensor.dim() == 2 else tensor.expand(3, -1)
     torch.save(content, file, _use_new_zipfile_serialization=random.random() < 0.8)
-    return f"{name}: {key}, {change}"
+    return f"{key}, {change}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -37,9 +38,8 @@ def main(seed: int, count: int, only: int | None, out: Path, slots: int, anew: b
     except FuzzerError as error:
         raise click.ClickException(str(error)) from error
     every = [result for number, result in results.read(file).items() if number < count]
-    repeat = f'make fuzz ARGS="--seed {seed} --only'
-    for line in report.lines(every, repeat):
-        click.echo(f'{line}"' if repeat in line else line)
+    for line in report.lines(every, seed):
+        click.echo(line)
     if report.faults(every):
         raise click.exceptions.Exit(1)
 
@@ -67,5 +67,6 @@ def _show(seed: int, number: int, out: Path) -> None:
         )
         for line in job["detail"].splitlines():
             click.echo(f"    | {line}")
-    folder.exists() or (out / "work-0").rename(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    (out / "work-0").rename(folder)
     click.echo(f"its files: {folder}")

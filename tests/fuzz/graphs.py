@@ -6,8 +6,6 @@ import struct
 from collections.abc import Callable
 from random import Random
 
-from refact_edge.runtime.graphcheck import ALLOWED_OPERATORS
-
 from .wire import BYTES, Field, Message, inside, number_in, put, text, values
 
 _OFFSETS = (
@@ -16,9 +14,16 @@ _OFFSETS = (
     "4294967296", "999999999999999999999999999999",
 )  # fmt: skip
 _LOCATIONS = (
-    "", "x", ".", "..", "../refact_edge.json", "/etc/passwd", "engine_q4.onnx", "model_int8.onnx_data",
-    "./model_q4.onnx_data", "model_q4.onnx_data/", "model_q4.onnx_data\0x", "MODEL_Q4.onnx_data",
+    "", "x", ".", "..", "../refact_edge.json", "/etc/passwd", "engine_q4.onnx",
+    "model_int8.onnx_data", "./model_q4.onnx_data", "model_q4.onnx_data/",
+    "model_q4.onnx_data\0x", "MODEL_Q4.onnx_data",
     "*/_ORT_MEM_ADDR_/*", "model_q4.onnx_data ", "../onnx/model_q4.onnx_data",
+)  # fmt: skip
+# Beside those that the graph has: allowed ones that it has not, and others.
+_OPERATORS = (
+    ("", "Abs"), ("", "And"), ("", "ConstantOfShape"), ("", "Gather"), ("", "Max"), ("", "Slice"),
+    ("", "QuantizeLinear"), ("", "ReduceMax"), ("com.microsoft", "MatMulIntegerToFloat"),
+    ("", "Identity"), ("", "Loop"), ("ai.onnx", "Add"), ("", "add"), ("", ""),
 )  # fmt: skip
 _TYPES = tuple(range(24))
 _SIZES = (0, 1, 2, 3, 5, 16, 95, 97, 128, 192, 2**20, 2**31, 2**40, 2**63 - 1, -1, -(2**63))
@@ -133,8 +138,8 @@ def _operator(random: Random, model: Message) -> str:
     """Have a node be another operator, or of another domain."""
     node = random.choice(inside(model, 7, 1))
     old = text(node, 4)
-    names = [*ALLOWED_OPERATORS, ("", "Identity"), ("", "Loop"), ("ai.onnx", "Add"), ("", "add"), ("", "")]  # fmt: skip
-    domain, name = random.choice(sorted(names))
+    used = sorted({(text(one, 7), text(one, 4)) for one in inside(model, 7, 1)})
+    domain, name = random.choice([*used, *_OPERATORS])
     put(node, 4, name.encode())
     if random.random() < 0.8:
         put(node, 7, *([domain.encode()] if domain else []))

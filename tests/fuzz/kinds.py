@@ -36,15 +36,30 @@ class Kind:
     jobs: tuple[str, ...] = _ALL
     refused: bool = False  # nothing may open it
     flavour: str = PLAIN
+    sanitized: float = 0.25  # share of mutants that sanitized kernels open, where native ones would
 
 
-def _bundle(name: str, weight: int, mutate: Callable[[Random, Path, str], str]) -> list[Kind]:
+def _bundle(
+    name: str,
+    weight: int,
+    mutate: Callable[[Random, Path, str], str],
+    *,
+    refused: bool = False,
+    sanitized: float = 0.25,
+) -> list[Kind]:
     """Return a kind for each variant."""
-    refused = mutate is bundles.mutate_hashes
+    rows = (("int4", weight, _INT4), ("int8", -(-weight // 3), _INT8))
     return [
-        Kind(f"{name} int4", weight, partial(_with, mutate, "int4"), jobs=_INT4, refused=refused),
-        Kind(f"{name} int8", -(-weight // 3), partial(_with, mutate, "int8"), jobs=_INT8, refused=refused),
-    ]  # fmt: skip
+        Kind(
+            f"{name} {one}",
+            often,
+            partial(_with, mutate, one),
+            jobs=jobs,
+            refused=refused,
+            sanitized=sanitized,
+        )
+        for one, often, jobs in rows
+    ]
 
 
 def _with(
@@ -73,16 +88,15 @@ KINDS = (
     *_bundle("graph bytes", 4, bundles.mutate_bytes),
     *_bundle("graph wire", 10, bundles.mutate_wire),
     *_bundle("graph", 16, bundles.mutate_graph),
-    *_bundle("layer", 6, bundles.mutate_layer),
+    *_bundle("layer", 6, bundles.mutate_layer, sanitized=0.5),
     *_bundle("weights", 4, bundles.mutate_weights),
-    *_bundle("hashes", 2, bundles.mutate_hashes),
+    *_bundle("hashes", 2, bundles.mutate_hashes, refused=True),
     _checkpoint("header", 5, partial(_header, "model.safetensors")),
     _checkpoint("values", 1, partial(_values, "model.safetensors")),
     _checkpoint("config", 4, partial(_json, "config.json")),
     _checkpoint("index", 2, checkpoints.mutate_index, "sharded"),
     _checkpoint("tokenizer", 4, checkpoints.mutate_tokenizer),
-    Kind("checkpoint bin", 2, partial(_with, checkpoints.mutate_bin, "pytorch_model.bin"), "pickled",
-         jobs=("export",), flavour=TORCH),
+    Kind("checkpoint bin", 2, checkpoints.mutate_bin, "pickled", jobs=("export",), flavour=TORCH),
     _adapter("header", partial(_header, "adapter_model.safetensors")),
     _adapter("config", partial(_json, "adapter_config.json")),
     Kind("saved cache", 6, caches.mutate_saved, "caches", CACHES, ("bundle", SUBJECT),
@@ -108,7 +122,7 @@ def plan(seed: int, number: int) -> tuple[Plan, Random]:
     (kind,) = random.choices(KINDS, [one.weight for one in KINDS])
     jobs, flavour = kind.jobs, kind.flavour
     if kind.original == "bundle":
-        if "native" in jobs and random.random() < 0.25:
+        if "native" in jobs and random.random() < kind.sanitized:
             jobs, flavour = ("native",), SANITIZED
         elif not kind.refused and random.random() < 0.15:
             jobs = (*jobs, random.choice(_LOOKS))

@@ -12,7 +12,9 @@ from refact_edge.runtime.bundle import MANIFEST, file_sha256
 from .values import NUMBERS, brief, disturb, hostile, written
 
 # Each section is as likely, however long it is; the first ones are read by more code.
-_SECTIONS = ("sizes", "sizes", "prompts", "prompts", "sampling", "variants", "files", "provenance", "")  # fmt: skip
+_SECTIONS = (
+    "sizes", "sizes", "prompts", "prompts", "sampling", "variants", "files", "provenance", "",
+)  # fmt: skip
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def _resize(random: Random, content: dict[str, Any]) -> str:
 
 def _lay_out(random: Random, content: dict[str, Any]) -> str:
     """Have a prompt layout hold what is no part of one."""
-    prompts = content.get("prompts")
+    prompts: Any = content.get("prompts")
     try:
         layouts = [
             prompts["file"],
@@ -85,5 +87,5 @@ def _lay_out(random: Random, content: dict[str, Any]) -> str:
     if layout and random.random() < 0.7:
         layout[random.randrange(len(layout))] = part
     else:
-        layout.extend([part] * random.choice((1, 1, 700, 100_000)))
+        layout.extend([part] * random.choice((1, 1, 700, 5000)))
     return f"a layout with {brief(part)}, {len(layout)} parts"

@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from .outcome import ANSWERED, FINE, REFUSED
 from .runner import Result
-from .watch import ANSWERED, REFUSED
 
-FINE = (ANSWERED, REFUSED)
+STACK_LINES = 10
+_FIRST = "most recent call first"  # how faulthandler writes; a traceback has it last
 _NUMBERS = re.compile(r"0x[0-9a-f]+|-?\d[\d.e+_]*|nan|inf|'[^']*'|\"[^\"]*\"|(?:/|WORK)\S+")
 _FRAME = re.compile(r'File "[^"]*?/((?:runtime|export|quant)/[^"]+)", line \d+,? in (\w+)')
 _C_FRAME = re.compile(r"#\d+ \S+ in (\w+) .*/runtime/native/(\w+\.[ch])")
@@ -23,17 +24,17 @@ class Fault:
     verdict: str
     message: str
     place: str
+    example: Result
+    detail: str
     numbers: list[int] = field(default_factory=list)
     jobs: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
-    example: Result = field(default_factory=dict)
-    detail: str = ""
 
 
 def outcome(result: Result) -> str:
     """Return one word for a mutant: fault, answered (by any job) or refused (by all)."""
     verdicts = {job["verdict"] for job in result["jobs"].values()}
-    if verdicts - {*FINE}:
+    if verdicts - set(FINE):
         return "fault"
     return ANSWERED if ANSWERED in verdicts else REFUSED
 
@@ -45,8 +46,11 @@ def faults(results: Iterable[Result]) -> list[Fault]:
         for name, job in result["jobs"].items():
             if job["verdict"] in FINE:
                 continue
-            key = (job["verdict"], prefix(job["message"]), _place(job["detail"]))
-            fault = distinct.setdefault(key, Fault(*key, example=result, detail=job["detail"]))
+            place = _place(job["detail"])
+            # Short, as what follows is which of a graph's operators it was, and the like.
+            key = (job["verdict"], prefix(job["message"])[:60], place)
+            new = Fault(job["verdict"], job["message"], place, result, job["detail"])
+            fault = distinct.setdefault(key, new)
             fault.numbers.append(result["number"])
             fault.jobs[name] += 1
             fault.kinds[result["kind"]] += 1
@@ -66,13 +70,12 @@ def _place(detail: str) -> str:
     frames = _FRAME.findall(detail)
     if not frames:
         return ""
-    # faulthandler writes the innermost frame first, a traceback last.
-    file, name = frames[0] if "most recent call first" in detail else frames[-1]
+    file, name = frames[0] if _FIRST in detail else frames[-1]
     return f"{name} in {file}"
 
 
-def lines(results: Iterable[Result], repeat: str) -> Iterator[str]:
-    """Yield the report; `repeat` is the command that does one mutant again, up to its number."""
+def lines(results: Iterable[Result], seed: int) -> Iterator[str]:
+    """Yield the report on a seed's results."""
     every = sorted(results, key=lambda result: result["number"])
     yield from _table(every)
     yield ""
@@ -80,12 +83,20 @@ def lines(results: Iterable[Result], repeat: str) -> Iterator[str]:
     for number, fault in enumerate(faults(every), start=1):
         yield ""
         job = next(iter(fault.jobs))
-        yield f"fault {number}: {fault.verdict}, {fault.message}"
+        yield f"fault {number}: {fault.verdict}, {' '.join(fault.message.split())[:300]}"
         yield f"  in {fault.place or 'no function of ours'}; {len(fault.numbers)} times"
         yield f"  by {_counts(fault.jobs)}; kinds {_counts(fault.kinds)}"
         yield f"  first: {fault.example['change'][:300]!r} ({job})"
-        yield f"  repeat: {repeat} {fault.numbers[0]}"
-        yield from (f"    | {line}" for line in fault.detail.splitlines()[-12:])
+        yield f'  repeat: make fuzz ARGS="--seed {seed} --only {fault.numbers[0]}"'
+        yield from (f"    | {line}" for line in _innermost(fault.detail))
+
+
+def _innermost(detail: str) -> list[str]:
+    """Return the lines of a stack about where it ended."""
+    stack = [line for line in detail.splitlines() if line.strip(" ^~")]
+    stack = [line for line in stack if not line.startswith("Extension modules")]
+    first = _FIRST in detail or "Sanitizer" in detail
+    return stack[:STACK_LINES] if first else stack[-STACK_LINES:]
 
 
 def _table(results: list[Result]) -> Iterator[str]:

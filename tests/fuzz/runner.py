@@ -58,9 +58,7 @@ class Slot:
     def close(self) -> None:
         """End the servers."""
         for server in self.servers.values():
-            assert server.stdin is not None
-            server.stdin.close()
-            server.wait()
+            server.communicate()  # which closes what it reads from
 
     def _start(self, flavour: str) -> subprocess.Popen[str]:
         command = [flavour, str(self.seed), str(self.originals), str(self.work)]
@@ -76,7 +74,7 @@ class Slot:
 
 def _environment() -> dict[str, str]:
     """Return an environment in which nothing starts threads before a fork."""
-    one = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    one = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**os.environ, **one, "PYTHONPATH": str(_TESTS), "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -96,15 +94,19 @@ def make_originals(folder: Path) -> None:
         raise FuzzerError(f"the originals could not be made:\n{done.stderr}")
 
 
-def run(seed: int, numbers: Sequence[int], folder: Path, slots: int) -> Iterator[Result]:
+def run(
+    seed: int, numbers: Sequence[int], folder: Path, slots: int, *, sanitize: bool = True
+) -> Iterator[Result]:
     """Yield what became of each mutant, in the order in which they are done.
+
+    Without `sanitize`, or a compiler for it, plain kernels do what sanitized ones would.
 
     Raises:
         FuzzerError: when the fuzzer itself fails.
 
     """
     make_originals(folder / "originals")
-    sanitizer = sanitized.build(folder)
+    sanitizer = sanitized.build(folder) if sanitize else {}
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     results: queue.SimpleQueue[Result | Exception] = queue.SimpleQueue()
     for number in numbers:

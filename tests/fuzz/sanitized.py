@@ -33,7 +33,8 @@ def build(folder: Path) -> dict[str, str]:
     target = folder / "_edge_sanitized.so"
     if not target.exists() or target.stat().st_mtime < newest:
         draft = folder / f".{target.name}.partial-{os.getpid()}"
-        command = [compiler, *_FLAGS, f"-I{SOURCES}", "-o", draft, *sources, "-lm", "-lpthread"]
+        files = ("-o", str(draft), *map(str, sources))
+        command = [compiler, *_FLAGS, f"-I{SOURCES}", *files, "-lm", "-lpthread"]
         if subprocess.run(command, capture_output=True, check=False).returncode:
             return {}
         draft.replace(target)

@@ -24,16 +24,17 @@ from refact_edge.runtime.native import library
 
 from .jobs import JOBS, WRITABLE
 from .kinds import PLAIN, SANITIZED, TORCH, make, plan
+from .outcome import Limits, Place
 from .sanitized import LIBRARY
-from .watch import Limits, Place, watch
+from .watch import watch
 
 HOME, MUTANT = "home", "mutant"
-_LINES = ("export", "merge")  # a checkpoint's refusal lists all that is wrong
+_LISTED = ("export", "merge")  # a checkpoint's refusal lists all that is wrong
 
 _LIMITS = {
     PLAIN: Limits(),
     TORCH: Limits(),
-    SANITIZED: Limits(seconds=60, resident_bytes=2**31, address_bytes=None, native_stacks=True),
+    SANITIZED: Limits(seconds=60, resident_bytes=2**31, address_bytes=None, sanitized=True),
 }
 
 
@@ -82,8 +83,8 @@ def do(seed: int, number: int, originals: Path, work: Path, flavour: str) -> dic
             run,
             place,
             _LIMITS[flavour],
-            lines=job in _LINES,
-            must_refuse=mutant.kind.refused,
+            listed=job in _LISTED,
+            refused=mutant.kind.refused,
         )
         outcomes[job] = asdict(outcome)
     return {

@@ -33,7 +33,8 @@ _CHARSMAP = base64.b64encode(bytes([255, 255, 255, 127, *range(40)])).decode()
 
 _PARTS: dict[str, tuple[Any, ...]] = {
     "normalizer": (
-        *({"type": name} for name in ("NFC", "NFKC", "NFD", "NFKD", "Lowercase", "StripAccents", "Nmt", "ByteLevel")),
+        {"type": "NFC"}, {"type": "NFKC"}, {"type": "NFKD"}, {"type": "Lowercase"}, {"type": "Nmt"},
+        {"type": "StripAccents"}, {"type": "ByteLevel"},
         {"type": "Precompiled", "precompiled_charsmap": _CHARSMAP},
         {"type": "Precompiled", "precompiled_charsmap": ""},
         {"type": "Precompiled", "precompiled_charsmap": "AAAA"},
@@ -48,8 +49,8 @@ _PARTS: dict[str, tuple[Any, ...]] = {
         {"type": "Sequence", "normalizers": []},
     ),
     "pre_tokenizer": (
-        None, _SPLIT, _SLOW,
-        *({"type": name} for name in ("Whitespace", "WhitespaceSplit", "BertPreTokenizer", "UnicodeScripts")),
+        None, _SPLIT, _SLOW, {"type": "Whitespace"}, {"type": "WhitespaceSplit"},
+        {"type": "BertPreTokenizer"}, {"type": "UnicodeScripts"},
         {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": False},
         {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always", "split": True},
         {"type": "Metaspace", "replacement": "", "prepend_scheme": "always", "split": True},
@@ -80,7 +81,8 @@ _PARTS: dict[str, tuple[Any, ...]] = {
                 _PADDING | {"strategy": {"Fixed": 3}, "pad_to_multiple_of": 0},
                 _PADDING | {"strategy": {"Fixed": 3}, "pad_to_multiple_of": 2**40}),
     "truncation": (_TRUNCATION, _TRUNCATION | {"stride": 8}, _TRUNCATION | {"stride": 2**40},
-                   _TRUNCATION | {"max_length": 0, "stride": 0}, _TRUNCATION | {"direction": "Left"},
+                   _TRUNCATION | {"max_length": 0, "stride": 0},
+                   _TRUNCATION | {"direction": "Left"},
                    _TRUNCATION | {"strategy": "OnlySecond"}),
 }  # fmt: skip
 

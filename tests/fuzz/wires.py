@@ -125,6 +125,6 @@ def _move(random: Random, message: Message, field: Field) -> str:
 
 
 _CHANGES: tuple[Callable[[Random, Message, Field], str], ...] = (
-    _other_wire, _other_wire, _repeat, _repeat, _pad, _drop, _replace, _replace, _renumber, _unknown,
-    _group, _nest, _move,
+    _other_wire, _other_wire, _repeat, _repeat, _pad, _drop, _replace, _replace, _renumber,
+    _unknown, _group, _nest, _move,
 )  # fmt: skip
