@@ -40,7 +40,8 @@ def test_a_good_share_of_mutants_is_opened(share: list[dict[str, Any]]) -> None:
 
 def test_a_number_is_the_same_mutant_each_time(tiny_bundle: Path, tmp_path: Path) -> None:
     originals = tiny_bundle.parent
-    (originals / "bundle").exists() or (originals / "bundle").symlink_to(tiny_bundle)
+    if not (originals / "bundle").exists():
+        (originals / "bundle").symlink_to(tiny_bundle)
     numbers = [n for n in range(60) if plan(SEED, n)[0].kind.original == "bundle"][:12]
     for number in numbers:
         contents = []
