@@ -17,7 +17,7 @@ import ml_dtypes  # noqa: F401 - lets safetensors' numpy API read bfloat16
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime.errors import CheckpointError, MissingExtraError
+from ..runtime.errors import CheckpointError, MissingExtraError, one_line
 
 Floating = npt.NDArray[np.float32]
 
@@ -133,11 +133,13 @@ def _weight_files(path: Path, stem: str, suffix: str) -> list[Path]:
         raise CheckpointError(f"{index} has no weight_map; download it again")
     names = sorted(set(map(str, entries.values())))
     if strange := [name for name in names if Path(name).name != name]:
-        raise CheckpointError(f"{index} names files outside its folder: {', '.join(strange[:3])}")
-    if missing := [name for name in names if not (path / name).is_file()]:
         raise CheckpointError(
-            f"{path} lacks {len(missing)} of {len(names)} weight files: {', '.join(missing[:5])}; "
-            "finish the download"
+            f"{index} names files outside its folder: {one_line(', '.join(strange[:3]))}"
+        )
+    if missing := [name for name in names if not (path / name).is_file()]:
+        listed = one_line(", ".join(missing[:5]))
+        raise CheckpointError(
+            f"{path} lacks {len(missing)} of {len(names)} weight files: {listed}; finish the download"
         )
     return [path / name for name in names]
 
@@ -156,10 +158,8 @@ def _check_downloaded(file: Path) -> None:
 
 def _check_new(file: Path, known: dict[str, TensorInfo], names: Iterable[str]) -> None:
     if twice := sorted(set(names) & known.keys()):
-        first = known[twice[0]].file.name
-        raise CheckpointError(
-            f"{file} holds {len(twice)} tensors that {first} holds too: {', '.join(twice[:3])}"
-        )
+        first, listed = known[twice[0]].file.name, one_line(", ".join(twice[:3]))
+        raise CheckpointError(f"{file} holds {len(twice)} tensors that {first} holds too: {listed}")
 
 
 def _open_safetensors(
@@ -184,8 +184,8 @@ def _open_safetensors(
                     tensors[name] = TensorInfo(file, str(part.get_dtype()), shape)
         except SafetensorError as error:
             raise CheckpointError(
-                f"{file} has {file.stat().st_size} bytes and is cut short or damaged ({error}); "
-                "download it again"
+                f"{file} has {file.stat().st_size} bytes and is cut short or damaged "
+                f"({one_line(error)}); download it again"
             ) from error
     return tensors, read
 
@@ -214,7 +214,7 @@ def _open_bin(
             # Only a dictionary of tensors by their names is a checkpoint.
             shapes = {_named(name): tuple(tensor.shape) for name, tensor in part.items()}
         except (RuntimeError, pickle.UnpicklingError, EOFError, *_NOT_WEIGHTS) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else "cut short"
+            reason = one_line(next(iter(str(error).strip().splitlines()), "cut short"))
             raise CheckpointError(
                 f"{file} cannot be read as plain weights ({reason}); download it again, "
                 "or take the checkpoint's safetensors file"

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from ..runtime.bundle import TOKENIZER, Sizes, file_sha256
-from ..runtime.errors import CheckpointError
+from ..runtime.errors import CheckpointError, one_line
 from ..runtime.tokens import Tokens
 from .architectures import Architecture, find
-from .checkpoint import FLOAT_TYPES, Checkpoint, open_checkpoint
+from .checkpoint import FLOAT_TYPES, Checkpoint, Floating, open_checkpoint
 from .lora import merged, open_adapter
 from .progress import Track
 from .tokenizer import check_tokenizer
+
+LARGEST_VALUE = 65504  # of fp16, in which scales are kept
+_SHOWN = 400  # characters of a problem
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) ->
     ]
     _check_values(checkpoint, architecture, problems, track)
     if problems:
-        listed = "".join(f"\n  - {problem}" for problem in problems)
+        listed = "".join(f"\n  - {one_line(problem, _SHOWN)}" for problem in problems)
         raise CheckpointError(f"{path} cannot be exported:{listed}")
     sizes = architecture.sizes(config, tokenizer.tokens)
     sources = [path / "config.json", path / TOKENIZER, *checkpoint.files]
@@ -96,8 +99,8 @@ def _check_values(
     with track("checking weights", total) as advance:
         for name, info in readable.items():
             values = checkpoint.read(name)
-            if bad := values.size - int(np.count_nonzero(np.isfinite(values))):
-                problems.append(f"{name} holds {bad} values that are not finite (of {values.size})")
+            if problem := _value_problem(values):
+                problems.append(f"{name} holds {problem}")
             elif name in zero and values.any():
                 problems.append(f"{name} is not zero; this architecture has no bias")
             if name in architecture.MUST_DIFFER:
@@ -105,3 +108,13 @@ def _check_values(
             advance(int(np.prod(info.shape)))
     if len(hashes) > 1 and len(set(hashes.values())) == 1:
         problems.append(f"{' and '.join(hashes)} are equal: tied weights, which this model has not")
+
+
+def _value_problem(values: Floating) -> str:
+    """Say what is wrong with the values of a tensor; "" for nothing."""
+    largest = float(np.abs(values).max(initial=0))  # which is none where a value is none
+    if largest <= LARGEST_VALUE:
+        return ""
+    if bad := values.size - int(np.count_nonzero(np.isfinite(values))):
+        return f"{bad} values that are not finite (of {values.size})"
+    return f"values up to {largest:.3g}, expected {LARGEST_VALUE} at most"

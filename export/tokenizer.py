@@ -14,6 +14,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from ..runtime.errors import one_line
 from ..runtime.pipelines import pipeline_problems, read_tokenizer
 from .checkpoint import read_json
 
@@ -119,5 +120,4 @@ def _check_specials(
 
 
 def _short(value: object) -> str:
-    text = " ".join((str(value) if isinstance(value, Exception) else repr(value)).split())
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return one_line(value if isinstance(value, Exception) else repr(value), 80)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .errors import BundleError, OptionError
+from .errors import BundleError, OptionError, one_line
 from .graphcheck import check_graph
 from .limits import SIZES, is_size
 from .manifest import MANIFEST as MANIFEST
@@ -23,7 +23,7 @@ FORMAT = 1
 TOKENIZER = "tokenizer.json"
 GRAPH_FOLDER = "onnx"
 KV_TYPES = ("float32", "float16")
-_PROBLEMS_TOLD = 5
+_PROBLEMS_TOLD, _SHOWN = 5, 400  # and characters of them
 SIDE_FILE_LIMIT_BYTES = 256 * 2**20  # tokenizer.json and the like
 
 # Suffixes that transformers.js and others look for.
@@ -157,7 +157,7 @@ def read_bundle(path: Path) -> Bundle:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
             f"{path / MANIFEST} is not a manifest of format {FORMAT} "
-            f"({type(error).__name__}: {error}); export the model again"
+            f"({type(error).__name__}: {one_line(error, _SHOWN)}); export the model again"
         ) from error
     return bundle
 

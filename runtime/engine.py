@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .bundle import Sizes
 from .cache import KvCache
 from .costs import StepCosts
-from .errors import PromptError
+from .errors import BundleError, PromptError
 from .logprobs import Scored, score, score_all
 from .lookup import LONGEST, NO_ID, Lookup
 from .prefix import PrefixCache
@@ -94,6 +94,7 @@ class Generation:
 
         Raises:
             PromptError: when the prompt is empty or leaves no room for a new token.
+            BundleError: when the tokenizer has made ids that the model has not.
 
         """
         context = session.sizes.context
@@ -104,6 +105,7 @@ class Generation:
                 f"the prompt has {len(request.ids)} tokens and the context holds {context}, "
                 "new tokens included; shorten the prompt"
             )
+        _check_ids(request, session.sizes.vocabulary)
         self.request = request
         self.cached = self.drafted = self.accepted = 0
         self.new_ids: list[int] = []
@@ -238,3 +240,12 @@ class Generation:
         following = self.request.ids[done + 1 : done + 1 + len(logits)]
         rows = logits[: len(following), : self._session.sizes.tokens]
         self.prompt_scores += score_all(rows, following, self.request.top_logprobs or 0)
+
+
+def _check_ids(request: Request, vocabulary: int) -> None:
+    largest = max(max(request.ids), max(request.texts or (0,)))
+    if largest >= vocabulary or min(request.ids) < 0:
+        raise BundleError(
+            f"the tokenizer has made id {largest}, and the model has {vocabulary}; export the "
+            "model again"
+        )

@@ -21,6 +21,16 @@ leaves the package is a bug.
 from __future__ import annotations
 
 
+def one_line(text: object, most: int = 200) -> str:
+    """Return what somebody else wrote as it may stand in a message: one line, shown as it is.
+
+    Control characters could otherwise move a terminal's cursor, and a long name hide all else.
+    """
+    line = " ".join(str(text).split())
+    line = "".join(sign if sign.isprintable() else "?" for sign in line)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
 class RefactEdgeError(Exception):
     """Base of all errors that a user can mend."""
 

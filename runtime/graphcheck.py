@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .errors import BundleError
+from .errors import BundleError, one_line
 from .onnxfile import OnnxGraph, read_graph
 
 # All operators that the exporter writes, by domain.
@@ -38,12 +38,15 @@ def check_graph(path: Path, data: Path) -> OnnxGraph:
     unknown = sorted({(node.domain, node.operator) for node in graph.nodes} - ALLOWED_OPERATORS)
     if unknown:
         names = ", ".join(f"{domain or 'ai.onnx'}.{name}" for domain, name in unknown[:5])
-        raise BundleError(f"{path} uses operators outside the allowed list: {names}; not opened")
+        raise BundleError(
+            f"{path} uses operators outside the allowed list: {one_line(names)}; not opened"
+        )
     available = data.stat().st_size
     for place in (tensor.place for tensor in graph.tensors.values() if tensor.place):
         if place.file != data.name:
             raise BundleError(
-                f"{path} asks for data in {place.file!r}; only {data.name!r} is allowed; not opened"
+                f"{path} asks for data in {place.file!r:.80}; only {data.name!r} is allowed; not "
+                "opened"
             )
         if place.offset + place.length > available:
             raise BundleError(f"{path} asks for bytes beyond the end of {data.name}; export again")

@@ -10,7 +10,7 @@ from .bundle import Bundle
 from .completion import LINE_END, CursorPrompts, OpenFile, Place, place_of, plain
 from .endings import Endings
 from .engine import Allowed, Generation, Request
-from .errors import BundleError, OptionError
+from .errors import BundleError, OptionError, one_line
 from .healing import Healing, Spellings
 from .hybrid import NAME as HYBRID
 from .hybrid import READER, WRITER, Hybrid
@@ -69,7 +69,9 @@ class Model:
                 raise ValueError(f"max_tokens {self._max_tokens!r:.40}")
             self.sampling = Sampling(**defaults)
         except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(f"{bundle.path}: unusable sampling defaults ({error})") from error
+            raise BundleError(
+                f"{bundle.path}: unusable sampling defaults ({one_line(error)})"
+            ) from error
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be copied or pickled, with a reason in place of a list of types.

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from .errors import BundleError
+from .errors import BundleError, one_line
 from .wire import Field, Messages, Record, Refused, parse
 
 LIMIT_BYTES = 64 * 2**20  # a graph without its weights is far smaller
@@ -154,7 +154,9 @@ def read_graph(path: Path) -> OnnxGraph:
     try:
         return _graph(parse(memoryview(path.read_bytes()), "ModelProto", MESSAGES))
     except (IndexError, ValueError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} is not a readable ONNX graph ({error}); export again") from error
+        raise BundleError(
+            f"{path} is not a readable ONNX graph ({one_line(error)}); export again"
+        ) from error
 
 
 def _graph(model: Record) -> OnnxGraph:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from .bundle import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, Sizes, past_name, present_name
 from .cache import KvCache
-from .errors import BundleError, MissingExtraError
+from .errors import BundleError, MissingExtraError, one_line
 
 _TELEMETRY = "openvino_telemetry"
 _LOOKUP = "GatherBlockQuantized"
@@ -83,9 +83,9 @@ class OpenVinoSession:
         try:
             self._compiled = core.compile_model(core.read_model(str(graph)), "CPU", settings)
         except Exception as error:  # openvino raises nothing more specific
-            reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            reason = one_line(next(reversed(str(error).strip().splitlines()), type(error).__name__))
             raise BundleError(
-                f"{graph} cannot be opened by openvino {openvino.__version__}: {reason[0]}"
+                f"{graph} cannot be opened by openvino {openvino.__version__}: {reason}"
             ) from error
         self._request = self._compiled.create_infer_request()
         self._lock = threading.Lock()

@@ -15,6 +15,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from .errors import one_line
+
 _ABSENT = ("normalizer", "post_processor", "truncation", "padding")
 _MODEL_OPTIONS = {
     "dropout": None,
@@ -55,7 +57,7 @@ def read_tokenizer(read: Callable[[], Tokenizer]) -> Tokenizer:
         try:
             return read()
         except Exception as error:  # the library raises nothing more specific
-            raise ValueError(str(error)) from error
+            raise ValueError(one_line(error)) from error
 
 
 @contextmanager
@@ -66,7 +68,7 @@ def panics_told() -> Iterator[None]:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise ValueError(f"the tokenizers library panics: {error}") from error
+        raise ValueError(f"the tokenizers library panics: {one_line(error)}") from error
 
 
 def pipeline_problems(tokenizer: Tokenizer) -> list[str]:
@@ -107,5 +109,4 @@ def _cuts_so(cut: Any, pipeline: Pipeline) -> bool:
 
 
 def _short(value: object) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return one_line(repr(value), 80)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import BundleError, OptionError
+from .errors import BundleError, OptionError, one_line
 
 Encode = Callable[[str], list[int]]
 Message = Mapping[str, str]
@@ -63,7 +63,9 @@ class Layouts:
                 raise ValueError(f"end {layouts.end_id}, which is no special id")
             return layouts
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BundleError(f"the manifest's prompt layouts are unreadable: {error}") from error
+            raise BundleError(
+                f"the manifest's prompt layouts are unreadable: {one_line(error)}"
+            ) from error
 
     def fim_ids(self, order: str, prefix: Sequence[int], suffix: Sequence[int]) -> list[int]:
         """Return the prompt for a hole between `prefix` and `suffix`.

@@ -30,7 +30,14 @@ from .bundle import (
 )
 from .cache import Allocation, KvCache
 from .cores import fast_cores
-from .errors import BundleError, DeviceError, MissingExtraError, OptionError, RefactEdgeWarning
+from .errors import (
+    BundleError,
+    DeviceError,
+    MissingExtraError,
+    OptionError,
+    RefactEdgeWarning,
+    one_line,
+)
 from .limits import THREADS
 from .probe import bytes_multiply_exactly
 
@@ -306,4 +313,4 @@ def _is_onnxruntimes(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return one_line(next(iter(str(error).strip().splitlines()), type(error).__name__))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from .errors import BundleError, OptionError
+from .errors import BundleError, OptionError, one_line
 from .limits import SPECIAL_TOKENS
 from .lines import Lines, cuts_at_line_ends
 from .pipelines import pipeline_problems, read_tokenizer
@@ -79,11 +79,13 @@ class Tokens:
         except OSError as error:
             raise BundleError(f"{self._file} cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise BundleError(f"{self._file} is not a readable tokenizer ({error})") from error
+            raise BundleError(
+                f"{self._file} is not a readable tokenizer ({one_line(error)})"
+            ) from error
         if problems := pipeline_problems(tokenizer):
             raise BundleError(
-                f"{self._file} is no tokenizer that is known here: {'; '.join(problems)}; export "
-                "the model again"
+                f"{self._file} is no tokenizer that is known here: "
+                f"{one_line('; '.join(problems), 400)}; export the model again"
             )
         return tokenizer
 
@@ -104,8 +106,8 @@ class Tokens:
             name = self._plain.id_to_token(special) if 0 <= special < self.size else None
             if name is None or special in self.encode(name):
                 raise BundleError(
-                    f"tokenizer.json: token {special} ({name}) is not a special token that text "
-                    "cannot spell; export the model again"
+                    f"tokenizer.json: token {special} ({one_line(name)}) is not a special token that "
+                    "text cannot spell; export the model again"
                 )
 
     def check_ids(self, ids: Iterable[int]) -> None:

@@ -20,6 +20,7 @@ from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import fabricate_checkpoint
 from refact_edge.runtime import prepack
 from refact_edge.runtime.bundle import read_bundle
+from refact_edge.runtime.cachefolder import ENVIRONMENT
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.sampling import GREEDY
 
@@ -39,7 +40,7 @@ def make(folder: Path) -> None:
     _make_pickled(checkpoint, draft / "pickled")
     _make_adapter(draft / "adapter")
     _make_caches(draft / "bundle", draft / "caches")
-    os.environ[prepack.ENVIRONMENT] = str(draft / "copies")
+    os.environ[ENVIRONMENT] = str(draft / "copies")
     for variant in VARIANTS:
         prepack.make(read_bundle(draft / "bundle"), variant)
     draft.rename(folder)
