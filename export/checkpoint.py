@@ -139,7 +139,8 @@ def _weight_files(path: Path, stem: str, suffix: str) -> list[Path]:
     if missing := [name for name in names if not (path / name).is_file()]:
         listed = one_line(", ".join(missing[:5]))
         raise CheckpointError(
-            f"{path} lacks {len(missing)} of {len(names)} weight files: {listed}; finish the download"
+            f"{path} lacks {len(missing)} of {len(names)} weight files: {listed}; finish the "
+            "download"
         )
     return [path / name for name in names]
 

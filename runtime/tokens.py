@@ -106,8 +106,8 @@ class Tokens:
             name = self._plain.id_to_token(special) if 0 <= special < self.size else None
             if name is None or special in self.encode(name):
                 raise BundleError(
-                    f"tokenizer.json: token {special} ({one_line(name)}) is not a special token that "
-                    "text cannot spell; export the model again"
+                    f"tokenizer.json: token {special} ({one_line(name)}) is not a special token "
+                    "that text cannot spell; export the model again"
                 )
 
     def check_ids(self, ids: Iterable[int]) -> None:

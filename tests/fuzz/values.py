@@ -77,7 +77,7 @@ def _nudge(random: Random, holder: Any, key: Any, _: list[Spot]) -> str:
     old = holder[key]
     if isinstance(old, bool) or not isinstance(old, int | float):
         return _replace(random, holder, key, _)
-    holder[key] = random.choice((old + 1, old - 1, 2 * old, -old, old + 0.5, str(old), [old]))
+    holder[key] = random.choice((old + 1, old - 1, 2 * old, -old, 0.5, str(old), [old]))
     return f"{old!r} is {holder[key]!r}"
 
 
