@@ -136,13 +136,20 @@ def _weight_files(path: Path, stem: str, suffix: str) -> list[Path]:
         raise CheckpointError(
             f"{index} names files outside its folder: {one_line(', '.join(strange[:3]))}"
         )
-    if missing := [name for name in names if not (path / name).is_file()]:
+    if missing := [name for name in names if not _is_file(path / name)]:
         listed = one_line(", ".join(missing[:5]))
         raise CheckpointError(
             f"{path} lacks {len(missing)} of {len(names)} weight files: {listed}; finish the "
             "download"
         )
     return [path / name for name in names]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # of a name that no file can have
+        return False
 
 
 def _check_downloaded(file: Path) -> None:
@@ -197,6 +204,14 @@ def _named(name: object) -> str:
     return name
 
 
+def _plain_shape(tensor: Any) -> tuple[int, ...]:
+    """Return the shape of a torch tensor whose values all lie in the file."""
+    stored = tensor.device.type == "cpu" and str(tensor.layout) == "torch.strided"
+    if not stored or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise TypeError("a weight that is sparse, expanded or not there")
+    return tuple(tensor.shape)
+
+
 def _open_bin(
     files: list[Path],
 ) -> tuple[dict[str, TensorInfo], Callable[[TensorInfo, str], Floating]]:
@@ -213,7 +228,7 @@ def _open_bin(
         try:
             part = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
             # Only a dictionary of tensors by their names is a checkpoint.
-            shapes = {_named(name): tuple(tensor.shape) for name, tensor in part.items()}
+            shapes = {_named(name): _plain_shape(tensor) for name, tensor in part.items()}
         except (RuntimeError, pickle.UnpicklingError, EOFError, *_NOT_WEIGHTS) as error:
             reason = one_line(next(iter(str(error).strip().splitlines()), "cut short"))
             raise CheckpointError(

@@ -226,8 +226,8 @@ def check_shapes(shapes: Mapping[str, Sequence[Any]], sizes: Sizes) -> None:
         wrong |= set() if right else {name}
     if wrong:
         raise BundleError(
-            f"the graph and the manifest differ in {', '.join(sorted(wrong)[:5])}; export the "
-            "model again"
+            f"the graph and the manifest differ in {one_line(', '.join(sorted(wrong)[:5]))}; "
+            "export the model again"
         )
 
 

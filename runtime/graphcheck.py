@@ -10,23 +10,11 @@ from pathlib import Path
 
 from .errors import BundleError, one_line
 from .onnxfile import OnnxGraph, read_graph
-
-# All operators that the exporter writes, by domain.
-ALLOWED_OPERATORS = frozenset(
-    {("", name) for name in (
-        "Abs", "Add", "And", "Cast", "Concat", "ConstantOfShape", "Gather", "LayerNormalization",
-        "LessOrEqual", "MatMul", "Max", "Mul", "QuantizeLinear", "Range",
-        "ReduceMax", "Reshape", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sub",
-        "Unsqueeze", "Where",
-    )}
-    | {("com.microsoft", name) for name in (
-        "FusedMatMul", "GatherBlockQuantized", "MatMulIntegerToFloat", "MatMulNBits",
-    )}
-)  # fmt: skip
+from .operators import OPERATORS, has_its_codes, is_written_so
 
 
 def check_graph(path: Path, data: Path) -> OnnxGraph:
-    """Refuse a graph that asks for an unknown operator, or for data outside the file `data`.
+    """Refuse a graph that asks for what no export writes, or for data outside the file `data`.
 
     Returns what was read, which is all that may be relied on.
 
@@ -35,12 +23,18 @@ def check_graph(path: Path, data: Path) -> OnnxGraph:
 
     """
     graph = read_graph(path)
-    unknown = sorted({(node.domain, node.operator) for node in graph.nodes} - ALLOWED_OPERATORS)
+    unknown = sorted({(node.domain, node.operator) for node in graph.nodes} - OPERATORS.keys())
     if unknown:
         names = ", ".join(f"{domain or 'ai.onnx'}.{name}" for domain, name in unknown[:5])
         raise BundleError(
             f"{path} uses operators outside the allowed list: {one_line(names)}; not opened"
         )
+    for node in graph.nodes:
+        if not (is_written_so(node) and has_its_codes(node, graph)):
+            raise BundleError(
+                f"{path} gives {node.operator} other inputs, outputs or attributes than any "
+                "export; not opened"
+            )
     available = data.stat().st_size
     for place in (tensor.place for tensor in graph.tensors.values() if tensor.place):
         if place.file != data.name:

@@ -127,6 +127,7 @@ class Node:
     domain: str
     operator: str
     inputs: tuple[str, ...]
+    outputs: int
     attributes: dict[str, Any]
 
 
@@ -186,7 +187,8 @@ def _node(record: Record) -> Node:
                 raise ValueError(f"attribute {name!r} has external data")
         attributes[name] = value
     operator, domain = record.get("operator", ""), record.get("domain", "")
-    return Node(domain, operator, tuple(record.get("inputs", ())), attributes)
+    inputs, outputs = tuple(record.get("inputs", ())), len(record.get("outputs", ()))
+    return Node(domain, operator, inputs, outputs, attributes)
 
 
 def _tensor(record: Record) -> Tensor:

@@ -1,5 +1,6 @@
 """ONNX files are read as onnxruntime reads them, or not at all."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -10,8 +11,9 @@ from onnx import TensorProto, helper
 
 from refact_edge.runtime import bundle as layout
 from refact_edge.runtime.errors import BundleError
-from refact_edge.runtime.graphcheck import ALLOWED_OPERATORS, check_graph
+from refact_edge.runtime.graphcheck import check_graph
 from refact_edge.runtime.onnxfile import read_graph
+from refact_edge.runtime.operators import OPERATORS
 
 
 def test_subgraphs_and_functions_are_refused(bundle_copy: Path, tmp_path: Path) -> None:
@@ -62,7 +64,7 @@ def test_the_reader_sees_what_onnx_sees_and_the_list_has_no_spare_names(tiny_bun
                     assert read == (places["offset"], places["length"], places["location"])
             assert len(graph.tensors) == len(model.graph.initializer)
             seen |= {(node.domain, node.operator) for node in graph.nodes}
-    assert seen == ALLOWED_OPERATORS
+    assert seen == OPERATORS.keys()
 
 
 @settings(max_examples=300, deadline=None)
@@ -173,3 +175,46 @@ def test_another_file_of_the_folder_is_not_read_as_weights(bundle_copy: Path) ->
     file.write_bytes(model.SerializeToString())
     with pytest.raises(BundleError, match="external data is named twice"):
         check_graph(file, bundle_copy / layout.weights_file("int4"))
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> onnx.AttributeProto:
+    return next(attribute for attribute in node.attribute if attribute.name == name)
+
+
+CHANGED_NODES: dict[str, tuple[str, Callable[[onnx.NodeProto], object]]] = {
+    "one output that should be two": (
+        "Split",
+        lambda node: setattr(_attribute(node, "num_outputs"), "i", 1),
+    ),
+    "an axis that no value has": ("Concat", lambda node: setattr(node.attribute[0], "i", 9)),
+    "an attribute less": ("Softmax", lambda node: node.attribute.pop()),
+    "an attribute more": (
+        "Mul",
+        lambda node: node.attribute.append(helper.make_attribute("axis", 1)),
+    ),
+    "an input more": ("Add", lambda node: node.input.append(node.input[0])),
+    "an output more": ("Abs", lambda node: node.output.append("more")),
+    "more rows than there are codes": (
+        "MatMulNBits",
+        lambda node: setattr(_attribute(node, "N"), "i", 10**6),
+    ),
+    "codes that are computed": (
+        "MatMulNBits",
+        lambda node: node.input.__setitem__(1, node.input[2]),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED_NODES)
+def test_a_node_that_no_export_writes_is_refused(case: str, bundle_copy: Path) -> None:
+    operator, change = CHANGED_NODES[case]
+    file = bundle_copy / layout.engine_graph("int4")
+    data = bundle_copy / layout.weights_file("int4")
+    int8 = bundle_copy / layout.engine_graph("int8")
+    if operator == "Abs":  # which only int8 has
+        file, data = int8, bundle_copy / layout.weights_file("int8")
+    model = onnx.load(file, load_external_data=False)
+    change(next(node for node in model.graph.node if node.op_type == operator))
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match=f"gives {operator} other inputs, outputs or attributes"):
+        check_graph(file, data)
