@@ -12,7 +12,7 @@ with each engine and a few tokens, `info`, `doctor`, `export_bundle`), in a proc
 A job may answer anything or refuse with one clear line (a RefactEdgeError). All else is a fault:
 another exception, a warning of others, death by a signal, a sanitizer's report, over 20 seconds or
 1 GB, files written elsewhere, output on standard output, an altered file that is accepted although
-its hash is wrong.
+its hash is wrong. Jobs are watched by means that only Linux has.
 
 | file | question |
 |---|---|
