@@ -45,7 +45,7 @@ demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one compl
 test: $(READY) $(DEMO)/refact_edge.json ## Run the tests
 	$(BIN)/python -m pytest tests
 
-fuzz: $(READY) ## Open 10,000 hostile files in every way, or go on with it (20 minutes on 2 cores, ARGS="--seed 7")
+fuzz: $(READY) ## Open 10,000 hostile files in every way, or go on with it (10 to 40 minutes on 2 cores, ARGS="--seed 7")
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 check: $(READY) types ## Lint, check the format and the types

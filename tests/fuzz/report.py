@@ -83,12 +83,17 @@ def lines(results: Iterable[Result], seed: int) -> Iterator[str]:
     for number, fault in enumerate(faults(every), start=1):
         yield ""
         job = next(iter(fault.jobs))
-        yield f"fault {number}: {fault.verdict}, {' '.join(fault.message.split())[:300]}"
+        yield f"fault {number}: {fault.verdict}, {_printable(fault.message)[:300]}"
         yield f"  in {fault.place or 'no function of ours'}; {len(fault.numbers)} times"
         yield f"  by {_counts(fault.jobs)}; kinds {_counts(fault.kinds)}"
         yield f"  first: {fault.example['change'][:300]!r} ({job})"
         yield f'  repeat: make fuzz ARGS="--seed {seed} --only {fault.numbers[0]}"'
-        yield from (f"    | {line}" for line in _innermost(fault.detail))
+        yield from (f"    | {_printable(line)}" for line in _innermost(fault.detail))
+
+
+def _printable(text: str) -> str:
+    """Return a text in one line, as messages quote hostile files."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _innermost(detail: str) -> list[str]:
