@@ -19,7 +19,7 @@ its hash is wrong. Jobs are watched by means that only Linux has.
 | wire.py | how a protobuf message is taken apart and put together, also wrongly |
 | values.py | what hostile JSON looks like |
 | manifest.py, tokenizer.py, bundles.py, checkpoints.py, caches.py | what is changed |
-| wires.py, graphs.py, layers.py | what is changed in a graph |
+| wires.py, graphs.py, tensors.py, layers.py | what is changed in a graph |
 | damage.py | what is changed in a file of which nothing is known |
 | originals.py | what is changed from |
 | kinds.py | which mutant has which number, and which jobs look at it |

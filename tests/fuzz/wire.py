@@ -134,3 +134,11 @@ def put(message: Message, number: int, *contents: int | bytes | Message) -> None
     message[at:at] = [
         Field(number, VARINT if isinstance(value, int) else BYTES, value) for value in contents
     ]
+
+
+def copy(message: Message) -> Message:
+    """Return a message that shares nothing with this one."""
+    return [
+        Field(f.number, f.wire, copy(f.value) if isinstance(f.value, list) else f.value)
+        for f in message
+    ]
