@@ -144,6 +144,6 @@ def _versions(random: Random, model: Message) -> str:
 
 _CHANGES: tuple[Callable[[Random, Message], str], ...] = (
     tensors.place, tensors.place, tensors.swap_places, tensors.dims, tensors.dims, tensors.constant,
-    tensors.constant, tensors.data, _operator, _nodes, _wires, _wires, _attribute, _attribute, _face,
-    _face, _versions,
+    tensors.constant, tensors.data, _operator, _nodes, _wires, _wires, _attribute, _attribute,
+    _face, _face, _versions,
 )  # fmt: skip
