@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.errors import CheckpointError
+from ..runtime.errors import CheckpointError, one_line
 from .checkpoint import Checkpoint, Floating, TensorFiles, open_tensors, read_json
 
 CONFIG, STEM = "adapter_config.json", "adapter_model"
@@ -138,6 +138,6 @@ def _misfits(checkpoint: Checkpoint, name: str, shape: tuple[int, ...]) -> list[
 
 def _refuse(path: Path, problems: list[str]) -> None:
     if problems:
-        listed = "".join(f"\n  - {problem}" for problem in problems[:20])
+        listed = "".join(f"\n  - {one_line(problem, 400)}" for problem in problems[:20])
         more = f"\n  - and {len(problems) - 20} more" if len(problems) > 20 else ""
         raise CheckpointError(f"{path} does not fit:{listed}{more}")
