@@ -29,5 +29,6 @@ its hash is wrong. Jobs are watched by means that only Linux has.
 | server.py | how one process forks a child for each job |
 | sanitized.py | how the kernels are built for AddressSanitizer |
 | runner.py | how servers share the work |
+| sources.py | which code is fuzzed |
 | results.py, report.py | what is kept of a run, and what it comes to |
 """

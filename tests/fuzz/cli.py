@@ -11,6 +11,7 @@ import click
 
 from . import report, results
 from .runner import FuzzerError, run
+from .sources import fingerprint
 
 OUT = Path("build/fuzz")
 
@@ -25,8 +26,10 @@ OUT = Path("build/fuzz")
 def main(seed: int, count: int, only: int | None, out: Path, slots: int, anew: bool) -> None:
     """Open hostile files in every way, and print what should not have happened.
 
-    A run that was stopped goes on where it was. Exits with 1 when there are faults.
+    A run that was stopped goes on where it was, while the code is the same. Exits with 1 when there
+    are faults.
     """
+    out = out / fingerprint()
     try:
         if only is not None:
             _show(seed, only, out)
