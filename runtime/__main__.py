@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -9,13 +10,15 @@ import sys
 import warnings
 from typing import Any, NoReturn
 
+_SERVERS = (["serve"], ["lsp"])  # which need no standard output, or say themselves that they do
+
 
 def main() -> NoReturn:
     """Run refact-edge; exits with 1 for a mistake, 2 for a wrong option, 130 when interrupted."""
     try:
         sys.exit(_run())
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")  # click may not be imported yet
+        _write_error("\ninterrupted\n")  # click may not be imported yet
         sys.exit(130)
 
 
@@ -29,7 +32,8 @@ def _run() -> int:
     warnings.showwarning = _show_warning
     # Let a command clean up after itself when it is told to end, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if sys.stdout is None:
+    _fill_descriptors()
+    if sys.stdout is None and sys.argv[1:2] not in _SERVERS:
         click.echo("error: standard output is closed; expected somewhere to write to", err=True)
         return 1
     for stream in (sys.stdout, sys.stderr):
@@ -39,7 +43,9 @@ def _run() -> int:
     try:
         # Not standalone, click returns the code that a command exits with.
         code = cli.main(prog_name="refact-edge", standalone_mode=False)
-        if not sys.stdout.closed:  # the language server closes what it talks through
+        if (
+            sys.stdout is not None and not sys.stdout.closed
+        ):  # the language server closes what it talks through
             sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -60,8 +66,23 @@ def _run() -> int:
     return code if isinstance(code, int) else 0
 
 
+def _fill_descriptors() -> None:
+    """Open the standard streams that are closed; else what is opened next would get their text."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
+def _write_error(text: str) -> None:
+    """Write to standard error, if there is one that somebody reads."""
+    with contextlib.suppress(OSError, AttributeError):
+        sys.stderr.write(text)
+
+
 def _discard_output() -> None:
     """Give what Python would flush at exit somewhere to go."""
+    if sys.stdout is None:
+        return
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -69,7 +90,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
     from .errors import RefactEdgeWarning
 
     if issubclass(category, RefactEdgeWarning):
-        sys.stderr.write(f"warning: {message}\n")
+        _write_error(f"warning: {message}\n")
 
 
 if __name__ == "__main__":

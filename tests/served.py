@@ -13,10 +13,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-import uvicorn
 
 import refact_edge
 from refact_edge.runtime.serve.app import create_app
+from refact_edge.runtime.serve.listening import listening
+from refact_edge.runtime.serve.server import Server
 from refact_edge.runtime.serve.service import Service
 from refact_edge.runtime.serve.settings import Settings
 
@@ -42,16 +43,13 @@ def serving(bundle: Path, variant: str = "fp32", **chosen: object) -> Iterator[S
     """Serve a bundle; `chosen` are the server's settings."""
     settings = Settings(**{"name": "tiny", **chosen})  # type: ignore[arg-type]
     app = create_app(lambda: refact_edge.load(bundle, variant=variant, hashes=False), settings)
-    config = uvicorn.Config(
-        app, port=0, log_level="error", http="h11", timeout_graceful_shutdown=2, ws="none"
-    )
-    server = uvicorn.Server(config)
+    with listening(0, None) as (listener, url):
+        server = Server(app, listener, settings, grace_s=2)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.01)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     with httpx.Client(base_url=url, timeout=60) as http:
         model = refact_edge.load(bundle, variant=variant, hashes=False)
         yield Served(url, app.state.service, model, http)

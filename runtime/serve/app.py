@@ -17,9 +17,11 @@ from starlette.routing import Route
 
 from ..model import Model
 from . import llamacpp, ollama, openai, openapi, pages, refact
+from .bodies import Bodies
+from .errors import KINDS
 from .framing import Json
 from .guard import Guard
-from .http import KINDS, Dialect, Endpoint
+from .http import Dialect, Endpoint
 from .log import logger
 from .metrics import Metrics
 from .service import Service
@@ -92,6 +94,7 @@ def create_app(
         lifespan=_lifespan(service, warm=warm),
     )
     app.state.service, app.state.metrics = service, metrics
+    app.state.bodies = Bodies(settings.max_body_bytes, settings.receive_seconds)
     return app
 
 

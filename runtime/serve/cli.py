@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import os
-import shlex
-import socket
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING
 
 import click
 
@@ -23,11 +16,11 @@ from ..errors import MissingExtraError, OptionError
 from ..load import load
 from ..model import Model
 from ..opening import PREFILL
+from .greeting import Greeting, key_in_shell
 from .listening import listening
+from .output import note, say
+from .parent import end_with_parent
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
 
 PORT = 8012  # where llama.cpp's editor plugins look
 REFACT_SHAPE = (32, 2048)  # layers and width
@@ -44,6 +37,11 @@ _MODEL_OPTIONS = (
         "--prefill", default=PREFILL[0], help="What reads prompts: the same or openvino (int4)."
     ),
     click.option("--caches", type=PATH, help="A folder that keeps what was read for next time."),
+)
+
+
+exit_option = click.option(
+    "--exit-with-parent", is_flag=True, help="End when the process that started it does."
 )
 
 
@@ -73,6 +71,18 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--max-body", default=Settings.max_body_bytes, show_default=True, help="Bytes, of a request."
 )
+@click.option(
+    "--max-connections",
+    default=Settings.max_connections,
+    show_default=True,
+    help="Open at once; fewer where few files may be open.",
+)
+@click.option(
+    "--receive-seconds",
+    default=Settings.receive_seconds,
+    show_default=True,
+    help="For a request's head to come, and for each KiB of its body.",
+)
 @click.option("--idle-seconds", type=float, help="Then an unused model leaves memory.")
 @click.option("--honour-prompt-time", is_flag=True, help="Obey llama.cpp's t_max_prompt_ms.")
 @click.option("--no-special", is_flag=True, help="Special tokens in raw prompts stay text.")
@@ -80,6 +90,8 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--allow-origin", multiple=True, help="A web page's origin; repeatable.")
 @click.option("--log-text", is_flag=True, help="Put what users write in the log.")
 @click.option("--quiet", is_flag=True, help="Log problems only.")
+@click.option("--ready-json", is_flag=True, help="Print one line of JSON instead of addresses.")
+@exit_option
 def serve(
     bundle: Path | None,
     port: int,
@@ -97,6 +109,8 @@ def serve(
     max_tokens: int,
     max_seconds: float,
     max_body: int,
+    max_connections: int,
+    receive_seconds: float,
     idle_seconds: float | None,
     honour_prompt_time: bool,
     no_special: bool,
@@ -104,6 +118,8 @@ def serve(
     allow_origin: tuple[str, ...],
     log_text: bool,
     quiet: bool,
+    ready_json: bool,
+    exit_with_parent: bool,
 ) -> None:
     """Serve BUNDLE, or the demo's, to editors and clients on this machine.
 
@@ -114,7 +130,10 @@ def serve(
       refact-edge serve bundle
       refact-edge serve bundle --port 8080 --idle-seconds 600
       refact-edge serve bundle --unix-socket /run/user/1000/refact.sock
+      refact-edge serve bundle --port 0 --ready-json --exit-with-parent
     """
+    if exit_with_parent:
+        end_with_parent()
     require_extra("serve", "starlette", "uvicorn", "pydantic", "prometheus_client")
     bundle = chosen_bundle(bundle)
     settings = Settings(
@@ -122,6 +141,8 @@ def serve(
         slots=slots,
         queue=queue,
         max_body_bytes=max_body,
+        max_connections=max_connections,
+        receive_seconds=receive_seconds,
         max_tokens=max_tokens,
         max_seconds=max_seconds,
         idle_seconds=idle_seconds,
@@ -135,16 +156,27 @@ def serve(
     open_model = opener(bundle, variant, device, threads, engine, prefill, caches)
     opened = [open_model()]  # what is wrong with it shows before anything is bound
     from .app import create_app
+    from .log import logging_to_stderr
+    from .server import Server
 
     app = create_app(lambda: opened.pop() if opened else open_model(), settings)
     with (
         listening(port, unix_socket) as (listener, address),
         # Ctrl-C is how it is meant to end; uvicorn raises that anew when it has ended.
         contextlib.suppress(KeyboardInterrupt),
+        logging_to_stderr(quiet=quiet),
     ):
-        _say(opened[0], address, unix_socket, settings, api_key)
-        _run(app, listener, quiet=quiet)
-    click.echo("ended", err=True)
+        greeting = Greeting(
+            address,
+            unix_socket,
+            settings.name,
+            opened[0].variant,
+            opened[0].device,
+            key_in_shell(api_key, KEY_VARIABLE) if settings.api_key else "",
+        )
+        lines = [greeting.as_json()] if ready_json else greeting.lines()
+        Server(app, listener, settings, started=lambda: say("\n".join(lines))).run()
+    note("ended")
 
 
 def require_extra(extra: str, *packages: str) -> None:
@@ -169,7 +201,7 @@ def chosen_bundle(bundle: Path | None) -> Path:
     if bundle is not None:
         return bundle
     found = demo_bundle()
-    click.echo("using the demo bundle, a toy model; name another", err=True)
+    note("using the demo bundle, a toy model; name another")
     return found
 
 
@@ -223,56 +255,3 @@ def _key(file: Path | None) -> str | None:
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise OptionError(f"{where}: expected one word in ASCII, the key")
     return key
-
-
-def _say(
-    model: Model, address: str, path: Path | None, settings: Settings, key_file: Path | None
-) -> None:
-    """Print the addresses, and one line to try."""
-    given = f"$(cat {shlex.quote(str(key_file))})" if key_file else f"${KEY_VARIABLE}"
-    key = f' -H "Authorization: Bearer {given}"' if settings.api_key else ""
-    where = f"--unix-socket {path} http://localhost" if path else address
-    body = json.dumps({"prompt": "import os, ", "suffix": "\n", "max_tokens": 16, "temperature": 0})
-    click.echo(f"{settings.name}, {model.variant} on {model.device}, at {address}")
-    if path is None:
-        click.echo(f"  playground    {address}/")
-        click.echo(f"  OpenAI        {address}/v1")
-        click.echo(f"  llama.vim     {address}/infill")
-        click.echo(f"  Ollama        {address}")
-        click.echo(f"  Refact        {address}")
-    click.echo(f"try: curl {where}/v1/completions{key} -d '{body}'")
-    click.echo("Ctrl-C ends it.")
-    sys.stdout.flush()
-
-
-def _run(app: Starlette, listener: socket.socket, *, quiet: bool) -> None:
-    import uvicorn
-
-    from .log import JsonFormatter, logger
-
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    for each in (logger, logging.getLogger("uvicorn.error")):
-        each.handlers, each.propagate = [handler], False
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of clients that are gone
-
-    class Server(uvicorn.Server):
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """Cut requests off before uvicorn waits for them to end by themselves."""
-            super().handle_exit(sig, frame)
-            app.state.loop.call_soon_threadsafe(app.state.service.end_all)
-
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        http="h11",  # whatever else is installed: it refuses what is not quite HTTP
-        ws="none",
-        timeout_keep_alive=75,  # as long as one may think between two keystrokes
-        timeout_graceful_shutdown=10,  # a chunk of a prompt is read to its end
-    )
-    Server(config).run(sockets=[listener])

@@ -19,15 +19,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from ..errors import (
-    BundleError,
-    BusyError,
-    DeviceError,
-    EndingError,
-    MissingExtraError,
-    RefactEdgeError,
-    ReplacedError,
-)
+from .bodies import Bodies, Share
+from .errors import KINDS, HttpError, is_for_the_log, response_to, what_is_wrong
 from .framing import Form, Json, Shape, dumps
 from .log import log_request, logger
 from .metrics import Metrics
@@ -35,19 +28,9 @@ from .run import Piece, Run
 from .service import UNSAID, Ask, Service
 from .settings import Settings
 
-RETRY_AFTER_S = 1
-_WRONG_SHOWN = 3  # fields that an error tells of
 _LARGE_BYTES = 2**16  # of a body that others should not wait for
 
 ErrorForm = Callable[[int, str, str], Json]  # of a status, its kind in words, and a message
-
-
-class HttpError(Exception):
-    """A request that is answered with a status other than 200."""
-
-    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.headers = status, headers or {}
 
 
 @dataclass(frozen=True)
@@ -72,6 +55,7 @@ class Call:
     service: Service
     settings: Settings
     metrics: Metrics
+    bodies: Bodies
     request: Request
     asked_s: float = field(default_factory=time.monotonic)
     text: str = ""  # its body, where that goes to the log
@@ -113,8 +97,9 @@ class Endpoint:
         sent = _Sent(send)
         run: list[Run] = []
         try:
-            asked = await self._read(call)
-            await _until_gone(receive, self._answer(call, asked, scope, sent, run))
+            with call.bodies.share() as share:
+                asked = await self._read(call, share)
+                await _until_gone(receive, self._answer(call, asked, scope, sent, run))
         except Exception as error:
             await self._fail(error, scope, receive, sent)
         finally:
@@ -140,8 +125,8 @@ class Endpoint:
                 await run.end()
                 call.metrics.ran(run, call.asked_s)
 
-    async def _read(self, call: Call) -> Shape | None:
-        body = await read_body(call.request, call.settings.max_body_bytes)
+    async def _read(self, call: Call, share: Share) -> Shape | None:
+        body = await share.read(call.request)
         if self.request is None:
             return None
         if call.settings.log_text:
@@ -155,8 +140,8 @@ class Endpoint:
         if isinstance(error, ClientDisconnect):
             send.status = 499
             return
-        status, message, headers = _told(error)
-        if status == 503 and not isinstance(error, (BusyError, EndingError)):
+        status, message, headers = response_to(error)
+        if is_for_the_log(error):
             logger.error("%s", error)
         if not send.status:
             content = self.dialect.error(status, KINDS.get(status, "server_error"), message)
@@ -165,24 +150,11 @@ class Endpoint:
             raise error
 
 
-def _shaped(shape: type[Shape], body: bytes) -> Shape:
+def _shaped(shape: type[Shape], body: bytearray) -> Shape:
     try:
         return shape.model_validate_json(body or b"{}")
     except ValidationError as error:
-        raise HttpError(400, _what_is_wrong(error)) from error
-
-
-KINDS = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    405: "invalid_request_error",
-    409: "conflict_error",
-    413: "invalid_request_error",
-    501: "not_supported_error",
-    503: "unavailable_error",
-}
+        raise HttpError(400, what_is_wrong(error)) from error
 
 
 class _Sent:
@@ -200,7 +172,7 @@ class _Sent:
 def _call(scope: Scope, receive: Receive) -> Call:
     state = scope["app"].state
     request = Request(scope, receive)
-    return Call(state.service, state.service.settings, state.metrics, request)
+    return Call(state.service, state.service.settings, state.metrics, state.bodies, request)
 
 
 async def _until_gone(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
@@ -223,29 +195,6 @@ async def _gone(receive: Receive) -> None:
     """Return when the client is gone, whose request was read."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """Return the body of a request.
-
-    Raises:
-        HttpError: when it is larger than the limit.
-
-    """
-    too_large = HttpError(
-        413,
-        f"the request is larger than {limit_bytes} bytes; send less text",
-        {"connection": "close"},
-    )
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > limit_bytes:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit_bytes:
-            raise too_large
-    return bytes(body)
 
 
 async def _send_whole(run: Run, pieces: AsyncGenerator[Piece], form: Form, send: _Sent) -> None:
@@ -283,35 +232,8 @@ async def _send_pieces(
     except Exception as error:
         # The status is sent: a stream tells in its last message that it was cut short, and lacks
         # what closes whole ones.
-        status, message, _ = _told(error)
+        status, message, _ = response_to(error)
         await put([dialect.error(status, KINDS.get(status, "server_error"), message)])
         raise
     finally:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _told(error: Exception) -> tuple[int, str, dict[str, str]]:
-    """Return status, message and headers that tell of an error."""
-    if isinstance(error, HttpError):
-        return error.status, str(error), error.headers
-    if isinstance(error, BusyError):
-        return 503, str(error), {"retry-after": str(RETRY_AFTER_S)}
-    if isinstance(error, ReplacedError):
-        return 409, str(error), {}
-    if isinstance(error, EndingError):
-        return 503, str(error), {"connection": "close"}
-    if isinstance(error, (BundleError, DeviceError, MissingExtraError)):
-        return 503, "the model cannot be opened; the server's log tells why", {}
-    if isinstance(error, RefactEdgeError):
-        return 400, str(error), {}
-    return 500, "the server has a bug; its log tells more", {}
-
-
-def _what_is_wrong(error: ValidationError) -> str:
-    """Return one line: which fields are wrong, and what was expected of them."""
-    told = [
-        f"{'.'.join(map(str, wrong['loc'])) or 'the body'}: {wrong['msg']}"
-        for wrong in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    more = f"; and {len(told) - _WRONG_SHOWN} more" if len(told) > _WRONG_SHOWN else ""
-    return "; ".join(told[:_WRONG_SHOWN]) + more

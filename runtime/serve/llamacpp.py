@@ -14,8 +14,9 @@ from ..prompts import clean_messages
 from ..stream import CancelToken, Usage
 from . import llamacpp_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on
+from .errors import HttpError
 from .framing import Json
-from .http import Answer, Call, Dialect, Endpoint, HttpError
+from .http import Answer, Call, Dialect, Endpoint
 from .llamacpp_form import LlamaForm, chosen
 
 # Without a filter named in `samplers`, the value that turns it off. What "infill" does there, to

@@ -15,8 +15,10 @@ from starlette.responses import JSONResponse, Response
 from ... import __version__
 from . import ollama_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on, reply
+from .errors import HttpError
+from .files import written_s
 from .framing import Json, JsonLines
-from .http import Answer, Call, Dialect, Endpoint, HttpError
+from .http import Answer, Call, Dialect, Endpoint
 from .openai_forms import finish_reason
 from .run import Piece, Run
 from .service import UNSAID, About, Ask
@@ -223,7 +225,7 @@ def _listed(call: Call, about: About) -> dict[str, Any]:
 
 
 def _modified(about: About) -> str:
-    written = (about.bundle.path / "config.json").stat().st_mtime
+    written = written_s(about.bundle.path / "config.json")
     return datetime.fromtimestamp(written, UTC).isoformat().replace("+00:00", "Z")
 
 

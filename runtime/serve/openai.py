@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse, Response
 from ..model import Model
 from . import openai_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on, reply
+from .errors import HttpError
 from .framing import Json
-from .http import Answer, Call, Dialect, Endpoint, HttpError
+from .http import Answer, Call, Dialect, Endpoint
 from .openai_forms import ChatForm, CompletionForm
 from .service import About
 

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from .http import Call, Endpoint, HttpError
+from .errors import HttpError
+from .files import file_response
+from .http import Call, Endpoint
 from .metrics import CONTENT_TYPE
 from .openai import DIALECT
 
@@ -28,7 +30,7 @@ _HEADERS = {
 async def front(call: Call, _: None) -> Response:
     """Show the page to browsers, and to Ollama's clients that somebody is there."""
     if "text/html" in call.request.headers.get("accept", ""):
-        return FileResponse(PAGE / "index.html", media_type="text/html", headers=_HEADERS)
+        return await file_response(PAGE / "index.html", "text/html", _HEADERS)
     return PlainTextResponse("Ollama is running")
 
 
@@ -37,7 +39,7 @@ async def page_file(call: Call, _: None) -> Response:
     name = call.request.path_params["name"]
     if name not in _FILES:
         raise HttpError(404, f"no file {name!r:.40} here")
-    return FileResponse(PAGE / name, media_type=_TYPES[Path(name).suffix], headers=_HEADERS)
+    return await file_response(PAGE / name, _TYPES[Path(name).suffix], _HEADERS)
 
 
 async def metrics(call: Call, _: None) -> Response:

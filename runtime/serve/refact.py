@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from ..bundle import TOKENIZER
+from .files import file_response
 from .framing import Shape
 from .http import Call, Endpoint
 from .openai import DIALECT
@@ -60,7 +61,7 @@ async def caps(call: Call, _: None) -> Response:
 async def tokenizer(call: Call, _: None) -> Response:
     """Return tokenizer.json, whatever the model is called."""
     about = await call.service.about()
-    return FileResponse(about.bundle.path / TOKENIZER, media_type="application/json")
+    return await file_response(about.bundle.path / TOKENIZER, "application/json")
 
 
 async def nothing_kept(_: Call, __: None) -> Response:

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..bundle import Bundle
-from ..errors import BusyError, EndingError, RefactEdgeError, ReplacedError
+from ..errors import BundleError, BusyError, EndingError, RefactEdgeError, ReplacedError
 from ..model import Model
 from ..sampling import Sampling
 from ..stream import CancelToken, Stream, Usage
@@ -97,6 +97,9 @@ class Service:
         start = time.monotonic()
         try:
             model = await asyncio.to_thread(self._open)
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            raise BundleError(f"{place}{error.strerror or error}") from error
         finally:
             self._opening = None
         self.opened_s = time.monotonic() - start

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from ..errors import OptionError
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/*?#\s]+")
-_OPTIONS = {"max_body_bytes": "max-body", "max_tokens": "max-tokens"}  # as they are typed
+_OPTIONS = {"max_body_bytes": "max-body"}  # as they are typed, where that is not the same
+_ABOVE_0 = (
+    *("slots", "max_body_bytes", "max_connections", "receive_seconds"),
+    *("max_tokens", "max_seconds", "idle_seconds"),
+)
 _HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:]+\]")
 
 LOOPBACK = "127.0.0.1"
@@ -23,7 +27,9 @@ class Settings:
         name: of the model, as it is listed; requests may say any.
         slots: requests that are computed at once, in turns on the same cores.
         queue: requests that may wait; one more is answered 503.
-        max_body_bytes: of a request.
+        max_body_bytes: of a request; of all at once, four times as much.
+        max_connections: open at once, or fewer where descriptors are few; one more is answered 503.
+        receive_seconds: within which a request's head must come, and 1 KiB more of its body.
         max_tokens: new ones, of a request that asks for more or sets no end.
         max_seconds: of a request, waiting not counted; what was written by then is its answer.
         idle_seconds: after which an unused model leaves memory; None for never.
@@ -44,6 +50,8 @@ class Settings:
     slots: int = 2
     queue: int = 64
     max_body_bytes: int = 8 * 2**20
+    max_connections: int = 512
+    receive_seconds: float = 20
     max_tokens: int = 2048
     max_seconds: float = 300
     idle_seconds: float | None = None
@@ -55,11 +63,10 @@ class Settings:
     origins: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        above = ("slots", "max_body_bytes", "max_tokens", "max_seconds", "idle_seconds")
-        given = {name: getattr(self, name) for name in above}
+        numbers = {name: getattr(self, name) for name in _ABOVE_0}
         wrong = [
-            f"{_OPTIONS.get(name, name)} {n}; expected a number above 0"
-            for name, n in given.items()
+            f"{_OPTIONS.get(name, name.replace('_', '-'))} {n}; expected a number above 0"
+            for name, n in numbers.items()
             if n is not None and not n > 0
         ]
         if self.queue < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -11,14 +12,17 @@ import click
 
 from ...bundle import read_bundle
 from ...errors import OptionError
-from ..cli import chosen_bundle, model_options, opener, require_extra
+from ..cli import chosen_bundle, exit_option, model_options, opener, require_extra
 from ..listening import listening
+from ..output import note
+from ..parent import end_with_parent
 from ..settings import Settings
 
 
 @click.command()
 @model_options
 @click.option("--tcp", type=int, help="A port on loopback, in place of the pipes.")
+@exit_option
 @click.option("--stdio", is_flag=True, help="The pipes; there is no need to say so.")
 def lsp(
     bundle: Path | None,
@@ -29,6 +33,7 @@ def lsp(
     prefill: str,
     caches: Path | None,
     tcp: int | None,
+    exit_with_parent: bool,
     stdio: bool,
 ) -> None:
     """Complete at the cursor for editors that speak LSP 3.18.
@@ -44,8 +49,12 @@ def lsp(
     require_extra("lsp", "pygls", "lsprotocol")
     if stdio and tcp is not None:
         raise OptionError("--stdio and --tcp exclude each other; give one")
-    if tcp is None and sys.stdin is None:
-        raise OptionError("standard input is closed; an editor talks through it")
+    if tcp is None:
+        for stream, name in ((sys.stdin, "input"), (sys.stdout, "output")):
+            if stream is None:
+                raise OptionError(f"standard {name} is closed; an editor talks through it")
+    if exit_with_parent:
+        end_with_parent()
     bundle = chosen_bundle(bundle)
     by_hand = tcp is not None or sys.stdin.isatty()
     if by_hand:  # an editor shows what is wrong to its user, later
@@ -59,11 +68,11 @@ def lsp(
     if tcp is not None:
         with listening(tcp, None, "--tcp") as (listener, address):
             place = address.removeprefix("http://")
-            click.echo(f"waiting for one editor at {place}; Ctrl-C ends it", err=True)
+            note(f"waiting for one editor at {place}; Ctrl-C ends it")
             server.run_tcp(listener)
     else:
         if by_hand:
-            click.echo("speaks LSP on its standard input, to an editor; Ctrl-C ends it", err=True)
+            note("speaks LSP on its standard input, to an editor; Ctrl-C ends it")
         server.start_io()
     server.keep_caches()
     _leave(0 if server.ended or by_hand else 1)
@@ -71,5 +80,6 @@ def lsp(
 
 def _leave(code: int) -> None:
     """End at once: a thread may wait for standard input, and Python would wait for the thread."""
-    sys.stderr.flush()
+    with contextlib.suppress(OSError, AttributeError):  # there may be none, or nobody reads it
+        sys.stderr.flush()
     os._exit(code)

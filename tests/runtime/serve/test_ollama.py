@@ -9,7 +9,7 @@ import pytest
 from served import Serve, Served
 
 from refact_edge.runtime.sampling import GREEDY
-from refact_edge.runtime.serve.http import HttpError
+from refact_edge.runtime.serve.errors import HttpError
 from refact_edge.runtime.serve.ollama import seconds
 
 PREFIX, SUFFIX = "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"

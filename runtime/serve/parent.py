@@ -1,0 +1,95 @@
+"""Ending with another process: the parent that started a server, or the editor behind it.
+
+A thread waits for that process and then sends this one SIGTERM, so that it ends as if it had been
+told to: while a model opens, while it answers, or at rest.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import OptionError
+
+_POLL_S = 0.5  # where the system cannot say when a process ends
+_REAPERS = ("systemd",)  # besides process 1, whose child is what lost its parent
+
+
+def end_with_parent() -> None:
+    """End this process when its parent does, or at once if the parent has already ended.
+
+    Raises:
+        OptionError: where that cannot be watched.
+
+    """
+    if sys.platform == "win32":
+        raise OptionError("--exit-with-parent is not supported on Windows; end the server yourself")
+    parent = os.getppid()
+    if _is_reaper(parent):
+        _end()
+    else:
+        _watch(parent, lambda: os.getppid() == parent)
+
+
+def end_with(process: int) -> None:
+    """End this process when another one does; on Windows, where pipes tell, nothing is done."""
+    if sys.platform != "win32":
+        _watch(process, lambda: _exists(process))
+
+
+def _watch(process: int, lives: Callable[[], bool]) -> None:
+    descriptor = _open(process)
+
+    def wait() -> None:
+        # Asked when the descriptor is open, which is then one of the process that lives.
+        while lives():
+            if descriptor is None:
+                time.sleep(_POLL_S)
+            else:
+                poll = select.poll()
+                poll.register(descriptor, select.POLLIN)
+                poll.poll()
+                break
+        _end()
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def _open(process: int) -> int | None:
+    """Return a descriptor that can be read once the process has ended, where there are such."""
+    pidfd_open: Callable[[int], int] | None = getattr(os, "pidfd_open", None)
+    if pidfd_open is None:
+        return None
+    try:
+        return pidfd_open(process)
+    except OSError:  # there is no such process, or the kernel is old or forbids it
+        return None
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_reaper(process: int) -> bool:
+    """Whether a process is one that the system gives orphans to."""
+    try:
+        name = Path(f"/proc/{process}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        name = ""
+    return process == 1 or name in _REAPERS
+
+
+def _end() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
