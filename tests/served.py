@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import httpx
 
 import refact_edge
 from refact_edge.runtime.serve.app import create_app
+from refact_edge.runtime.serve.bodies import Bodies
 from refact_edge.runtime.serve.listening import listening
 from refact_edge.runtime.serve.server import Server
 from refact_edge.runtime.serve.service import Service
@@ -28,6 +34,7 @@ class Served:
 
     url: str
     service: Service
+    bodies: Bodies
     model: refact_edge.Model
     http: httpx.Client
 
@@ -52,7 +59,7 @@ def serving(bundle: Path, variant: str = "fp32", **chosen: object) -> Iterator[S
         time.sleep(0.01)
     with httpx.Client(base_url=url, timeout=60) as http:
         model = refact_edge.load(bundle, variant=variant, hashes=False)
-        yield Served(url, app.state.service, model, http)
+        yield Served(url, app.state.service, app.state.bodies, model, http)
     server.should_exit = True
     thread.join(20)
     assert not thread.is_alive(), "the server did not end"
@@ -77,3 +84,63 @@ def raw(url: str, request: bytes) -> bytes:
             while part := connection.recv(65536):
                 answer += part
         return answer
+
+
+COMMAND = [sys.executable, "-m", "refact_edge.runtime"]
+
+
+@contextmanager
+def ready(
+    bundle: Path,
+    *options: object,
+    ahead: str = "",
+    stderr: int | IO[str] = subprocess.DEVNULL,
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Serve in a process of its own; yield it, and what its first line says of it.
+
+    `ahead` is what a shell does before it becomes the server.
+    """
+    command = [*COMMAND, "serve", bundle, "--port", "0", "--ready-json", *options]
+    shell = ["sh", "-c", f'{ahead} exec "$@"', "sh", *map(str, command)]
+    with subprocess.Popen(shell, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+def free_port() -> int:
+    """Return a port on loopback that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def wait_for(holds: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+def answers(port: int) -> bool:
+    """Whether a server answers at a port."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def lives(process: int) -> bool:
+    """Whether there is a process with that number that has not ended."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+
+
+def descriptors(process: int) -> int:
+    """Return how many descriptors a process has open."""
+    return len(os.listdir(f"/proc/{process}/fd"))  # noqa: PTH208

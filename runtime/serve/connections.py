@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from .descriptors import Refusals
 
 _PARTING_S = 1.0
-_UNREAD_S = 300.0  # without a byte of an answer being taken
+UNREAD_S = 300.0  # without a byte of an answer being taken
 
 ErrorBody = Callable[[int, str], bytes]  # of a status and a message, in JSON
 _REASONS = {408: "Request Timeout", 503: "Service Unavailable"}
@@ -32,14 +32,12 @@ class Limits:
         refusals: counts those that are beyond its limit.
         receive_s: within which a request's head must come.
         error_body: puts what is wrong, before any dialect is known.
-        unread_s: after which a client is let go that takes nothing of its answer.
 
     """
 
     refusals: Refusals
     receive_s: float
     error_body: ErrorBody
-    unread_s: float = _UNREAD_S
 
     def answer(self, status: int, message: str, header: str = "") -> bytes:
         """Return a whole answer with an error, after which the connection is closed."""
@@ -163,7 +161,7 @@ class Connection(H11Protocol):
             else:
                 self.transport.abort()
 
-        self._unread = self.loop.call_later(self.limits.unread_s, look)
+        self._unread = self.loop.call_later(UNREAD_S, look)
 
 
 def limited(limits: Limits) -> type[Connection]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -14,14 +17,18 @@ from ...bundle import read_bundle
 from ...errors import OptionError
 from ..cli import chosen_bundle, exit_option, model_options, opener, require_extra
 from ..listening import listening
-from ..output import note
+from ..output import note, say
 from ..parent import end_with_parent
 from ..settings import Settings
+
+if TYPE_CHECKING:
+    from .server import EdgeServer
 
 
 @click.command()
 @model_options
 @click.option("--tcp", type=int, help="A port on loopback, in place of the pipes.")
+@click.option("--ready-json", is_flag=True, help="Print the port as one line of JSON (--tcp).")
 @exit_option
 @click.option("--stdio", is_flag=True, help="The pipes; there is no need to say so.")
 def lsp(
@@ -33,6 +40,7 @@ def lsp(
     prefill: str,
     caches: Path | None,
     tcp: int | None,
+    ready_json: bool,
     exit_with_parent: bool,
     stdio: bool,
 ) -> None:
@@ -49,6 +57,8 @@ def lsp(
     require_extra("lsp", "pygls", "lsprotocol")
     if stdio and tcp is not None:
         raise OptionError("--stdio and --tcp exclude each other; give one")
+    if ready_json and tcp is None:
+        raise OptionError("--ready-json tells a port; give --tcp, as --tcp 0 for any free one")
     if tcp is None:
         for stream, name in ((sys.stdin, "input"), (sys.stdout, "output")):
             if stream is None:
@@ -65,17 +75,25 @@ def lsp(
     server = create_server(
         opener(bundle, variant, device, threads, engine, prefill, caches), Settings(slots=1)
     )
-    if tcp is not None:
-        with listening(tcp, None, "--tcp") as (listener, address):
-            place = address.removeprefix("http://")
-            note(f"waiting for one editor at {place}; Ctrl-C ends it")
-            server.run_tcp(listener)
-    else:
-        if by_hand:
-            note("speaks LSP on its standard input, to an editor; Ctrl-C ends it")
-        server.start_io()
+    with contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
+        if tcp is not None:
+            _talk_over_tcp(server, tcp, ready_json=ready_json)
+        else:
+            if by_hand:
+                note("speaks LSP on its standard input, to an editor; Ctrl-C ends it")
+            server.start_io()
     server.keep_caches()
     _leave(0 if server.ended or by_hand else 1)
+
+
+def _talk_over_tcp(server: EdgeServer, port: int, *, ready_json: bool) -> None:
+    with listening(port, None, "--tcp") as (listener, address):
+        place = urlsplit(address)
+        if ready_json:
+            say(json.dumps({"host": place.hostname, "port": place.port, "pid": os.getpid()}))
+        else:
+            note(f"waiting for one editor at {place.netloc}; Ctrl-C ends it")
+        server.run_tcp(listener)
 
 
 def _leave(code: int) -> None:

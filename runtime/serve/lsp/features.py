@@ -12,6 +12,7 @@ from lsprotocol import types as lsp
 from ...errors import BusyError, RefactEdgeError, ReplacedError
 from ...model import Model
 from ...stream import CancelToken, Stream, Usage
+from ..parent import end_with
 from ..settings import Settings
 from .places import Place, name_of, place_of
 from .server import EdgeServer, logger
@@ -42,8 +43,10 @@ def create_server(open_model: Callable[[], Model], settings: Settings) -> EdgeSe
 
 
 def _initialize(ls: EdgeServer, params: lsp.InitializeParams) -> None:
-    """Take the settings that came with the first message."""
+    """Take the settings that came with the first message, and end with the editor from now on."""
     ls.given = params.initialization_options
+    if params.process_id is not None:
+        end_with(params.process_id)
 
 
 def _initialized(ls: EdgeServer, _: lsp.InitializedParams) -> None:
