@@ -18,6 +18,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 import httpx
+from starlette.applications import Starlette
 
 import refact_edge
 from refact_edge.runtime.serve.app import create_app
@@ -34,9 +35,14 @@ class Served:
 
     url: str
     service: Service
-    bodies: Bodies
+    app: Starlette
+    server: Server
     model: refact_edge.Model
     http: httpx.Client
+
+    @property
+    def bodies(self) -> Bodies:
+        return self.app.state.bodies  # type: ignore[no-any-return]
 
     def post(self, path: str, **body: object) -> httpx.Response:
         return self.http.post(path, json=body)
@@ -59,7 +65,7 @@ def serving(bundle: Path, variant: str = "fp32", **chosen: object) -> Iterator[S
         time.sleep(0.01)
     with httpx.Client(base_url=url, timeout=60) as http:
         model = refact_edge.load(bundle, variant=variant, hashes=False)
-        yield Served(url, app.state.service, app.state.bodies, model, http)
+        yield Served(url, app.state.service, app, server, model, http)
     server.should_exit = True
     thread.join(20)
     assert not thread.is_alive(), "the server did not end"

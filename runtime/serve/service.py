@@ -15,7 +15,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..bundle import Bundle
-from ..errors import BundleError, BusyError, EndingError, RefactEdgeError, ReplacedError
+from ..errors import (
+    BundleError,
+    BusyError,
+    EndingError,
+    OptionError,
+    RefactEdgeError,
+    ReplacedError,
+)
 from ..model import Model
 from ..sampling import Sampling
 from ..stream import CancelToken, Stream, Usage
@@ -97,6 +104,8 @@ class Service:
         start = time.monotonic()
         try:
             model = await asyncio.to_thread(self._open)
+        except OptionError as error:  # what was right at the start: the bundle is another one now
+            raise BundleError(str(error)) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             raise BundleError(f"{place}{error.strerror or error}") from error
