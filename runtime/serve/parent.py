@@ -22,19 +22,21 @@ _REAPERS = ("systemd",)  # besides process 1, whose child is what lost its paren
 
 
 def end_with_parent() -> None:
-    """End this process when its parent does, or at once if the parent has already ended.
+    """End this process when its parent does.
 
     Raises:
-        OptionError: where that cannot be watched.
+        OptionError: when the parent has already ended, or that cannot be seen on this system.
 
     """
     if sys.platform == "win32":
         raise OptionError("--exit-with-parent is not supported on Windows; end the server yourself")
     parent = os.getppid()
     if _is_reaper(parent):
-        _end()
-    else:
-        _watch(parent, lambda: os.getppid() == parent)
+        raise OptionError(
+            f"the process that started this one has ended: its parent is process {parent}, which "
+            "adopts orphans; leave --exit-with-parent out where that one starts it"
+        )
+    _watch(parent, lambda: os.getppid() == parent)
 
 
 def end_with(process: int) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import random
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
 from pathlib import Path
 
 import httpx
 import pytest
-from served import events
+from served import events, ready, serving, wait_for
 
 CLIENTS, REQUESTS, WARM_UP, LEAVE = 8, 1000, 1000, 0.15
+STREAMS = int(os.environ.get("REFACT_EDGE_TEST_STREAMS", "300"))  # 4000 takes a minute
 FILES = [f"def step_{i}(value):\n    total = {i}\n" * (1 + i % 5) for i in range(12)]
 
 
@@ -82,20 +81,6 @@ def _resident_kb(pid: int) -> int:
     raise AssertionError("no VmRSS")
 
 
-@contextmanager
-def _process(bundle: Path) -> Iterator[tuple[str, int]]:
-    """Serve in a process of its own; yield its address and number."""
-    command = [sys.executable, "-m", "refact_edge.runtime", "serve", str(bundle)]
-    command += ["--variant", "fp32", "--port", "0", "--quiet"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        address = process.stdout.readline().split()[-1]
-        try:
-            yield address, process.pid
-        finally:
-            process.send_signal(signal.SIGINT)
-
-
 def _round(url: str, requests: int) -> list[tuple[dict[str, object], str]]:
     answers: list[tuple[dict[str, object], str]] = []
     failed: list[str] = []
@@ -114,7 +99,11 @@ def _round(url: str, requests: int) -> list[tuple[dict[str, object], str]]:
 def test_a_thousand_requests_of_eight_clients_are_answered_as_alone(tiny_bundle: Path) -> None:
     if not Path("/proc/self/status").exists():
         pytest.skip("a process's memory is read from /proc, which this system lacks")
-    with _process(tiny_bundle) as (url, pid), httpx.Client(base_url=url, timeout=60) as http:
+    with (
+        ready(tiny_bundle, "--variant", "fp32", "--quiet") as (process, first),
+        httpx.Client(base_url=f"http://127.0.0.1:{first['port']}", timeout=60) as http,
+    ):
+        url, pid = str(http.base_url), process.pid
         _round(url, WARM_UP)  # until caches and pools are as large as they get
         before = _resident_kb(pid)
         answers = _round(url, REQUESTS)
@@ -130,3 +119,46 @@ def test_a_thousand_requests_of_eight_clients_are_answered_as_alone(tiny_bundle:
             assert text == alone[asked]
     assert len(answers) > REQUESTS * (1 - LEAVE) * 0.9
     assert grown < 0.02, f"memory grew by {grown:.1%}"
+
+
+def _leave_streams(url: str, number: int) -> None:
+    """Ask for streams that are left at their first bytes, over and over for the same few texts."""
+    with httpx.Client(base_url=url, timeout=60) as http:
+        for index in range(number):
+            text = FILES[index % len(FILES)]
+            _leave(http, {"prompt": text, "max_tokens": 40, "temperature": 0})
+
+
+def test_streams_that_clients_leave_cost_no_memory(tiny_bundle: Path) -> None:
+    if not Path("/proc/self/status").exists():
+        pytest.skip("a process's memory is read from /proc, which this system lacks")
+    with ready(tiny_bundle, "--variant", "fp32", "--quiet") as (process, first):
+        url = f"http://127.0.0.1:{first['port']}"
+        _leave_streams(url, 150)  # until caches and pools are as large as they get
+        before = _resident_kb(process.pid)
+        _leave_streams(url, STREAMS)
+        grown = _resident_kb(process.pid) - before
+    assert grown < 3 * 1024, f"memory grew by {grown} KiB in {STREAMS} streams"
+
+
+def _objects() -> Counter[str]:
+    """Return how many objects there are of each class of the server's, and of what it stands on."""
+    gc.collect()
+    names = (f"{type(one).__module__}.{type(one).__name__}" for one in gc.get_objects())
+    packages = ("refact_edge.runtime.serve.", "uvicorn.", "starlette.", "h11.", "_asyncio.")
+    return Counter(name for name in names if name.startswith(packages))
+
+
+def test_streams_that_clients_leave_leave_no_object_behind(demo_bundle: Path) -> None:
+    with serving(demo_bundle, "int8") as served:
+
+        def rest() -> Counter[str]:
+            wait_for(lambda: not served.server.server_state.connections)
+            wait_for(lambda: not served.server.server_state.tasks)
+            return _objects()
+
+        _leave_streams(served.url, 20)
+        before = rest()
+        _leave_streams(served.url, 60)
+        more = rest() - before
+    assert max(more.values(), default=0) < 10, more
