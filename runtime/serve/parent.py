@@ -94,4 +94,7 @@ def _is_reaper(process: int) -> bool:
 
 
 def _end() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
+    # To the main thread: another one that gets the signal leaves it waiting for what comes next.
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGTERM)
