@@ -37,6 +37,9 @@ _MODEL_OPTIONS = (
         "--prefill", default=PREFILL[0], help="What reads prompts: the same or openvino (int4)."
     ),
     click.option("--caches", type=PATH, help="A folder that keeps what was read for next time."),
+    click.option(
+        "--copy-weights", is_flag=True, help="Read weights into memory, whatever becomes of files."
+    ),
 )
 
 
@@ -102,6 +105,7 @@ def serve(
     engine: str,
     prefill: str,
     caches: Path | None,
+    copy_weights: bool,
     name: str | None,
     api_key: Path | None,
     slots: int,
@@ -153,7 +157,9 @@ def serve(
         hosts=frozenset(map(str.lower, allow_host)),
         origins=frozenset(allow_origin),
     )
-    open_model = opener(bundle, variant, device, threads, engine, prefill, caches)
+    open_model = opener(
+        bundle, variant, device, threads, engine, prefill, caches, copy_weights=copy_weights
+    )
     opened = [open_model()]  # what is wrong with it shows before anything is bound
     from .app import create_app
     from .log import logging_to_stderr
@@ -213,6 +219,8 @@ def opener(
     engine: str,
     prefill: str,
     caches: Path | None,
+    *,
+    copy_weights: bool,
 ) -> Callable[[], Model]:
     """Return what opens the model, as often as it is called."""
 
@@ -225,6 +233,7 @@ def opener(
             engine=engine,
             prefill=prefill,
             caches=caches,
+            copy_weights=copy_weights,
         )
 
     return open_model

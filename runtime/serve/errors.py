@@ -56,7 +56,7 @@ def response_to(error: Exception) -> tuple[int, str, dict[str, str]]:
     if isinstance(error, FileGoneError):
         return 503, "a file cannot be read any more; the server's log tells which", {}
     if is_for_the_log(error):
-        return 503, "the model cannot be opened; the server's log tells why", {}
+        return 503, "the model cannot be used; the server's log tells why", {}
     if isinstance(error, RefactEdgeError):
         return 400, str(error), {}
     return 500, "the server has a bug; its log tells more", {}

@@ -39,6 +39,7 @@ def lsp(
     engine: str,
     prefill: str,
     caches: Path | None,
+    copy_weights: bool,
     tcp: int | None,
     ready_json: bool,
     exit_with_parent: bool,
@@ -72,9 +73,10 @@ def lsp(
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
     from .features import create_server
 
-    server = create_server(
-        opener(bundle, variant, device, threads, engine, prefill, caches), Settings(slots=1)
+    open_model = opener(
+        bundle, variant, device, threads, engine, prefill, caches, copy_weights=copy_weights
     )
+    server = create_server(open_model, Settings(slots=1))
     with contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
         if tcp is not None:
             _talk_over_tcp(server, tcp, ready_json=ready_json)
