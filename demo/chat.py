@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
+from refact_edge.runtime.atomic import atomic_write
+
 LONGEST_ANSWER = 600
 LONGEST_QUESTION = 120
 
@@ -82,9 +84,8 @@ def question(function: Function, random: Random) -> str:
 def save_functions(found: Sequence[tuple[str, Function]], file: Path) -> None:
     """Write one JSON line a function, with the split that its file belongs to."""
     lines = [json.dumps({"split": split, **asdict(function)}) for split, function in found]
-    draft = file.with_suffix(".partial")
-    draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    draft.replace(file)
+    with atomic_write(file) as draft:
+        draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def load_functions(file: Path, split: str) -> list[Function]:

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from refact_edge.runtime.atomic import atomic_write
+
 Group = Literal["library", "tests", "packages"]
 Split = Literal["training", "validation", "held-out"]
 
@@ -150,9 +152,8 @@ def save_corpus(corpus: Corpus, file: Path) -> None:
     """Write one JSON line a file, the number of dropped ones first."""
     lines = [json.dumps({"dropped": corpus.dropped})]
     lines += [json.dumps(asdict(source)) for source in corpus.sources]
-    draft = file.with_suffix(".partial")
-    draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    draft.replace(file)
+    with atomic_write(file) as draft:
+        draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def load_corpus(file: Path) -> Corpus:

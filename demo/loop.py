@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from refact_edge.export.reference.gpt_refact import GPTRefact
+from refact_edge.runtime.atomic import atomic_write
 
 from .measure import Costs, Ids
 from .recipes import EPSILON, INNER, WIDTH, Recipe
@@ -203,9 +204,8 @@ def save_state(trainer: Trainer, progress: Progress, file: Path) -> None:
         "optimizers": [stepper.state_dict() for stepper in trainer.optimizers],
         "progress": asdict(progress),
     }
-    draft = file.with_suffix(".partial")
-    torch.save(content, draft)
-    draft.replace(file)
+    with atomic_write(file) as draft:
+        torch.save(content, draft)
 
 
 def load_state(trainer: Trainer, file: Path) -> Progress:

@@ -7,14 +7,15 @@ finished new one.
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from ..runtime.atomic import aside, claimed, sync, sync_folder
 from ..runtime.errors import ExportError
+from .exchange import exchange
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -53,23 +54,19 @@ def check_space(target: Path, needed_bytes: int) -> None:
 def beside(target: Path) -> Iterator[Path]:
     """Yield a fresh folder beside `target`, and put it in the target's place at the end.
 
-    When anything goes wrong on the way, Ctrl-C included, the folder is removed.
+    The target is at all times the old folder or the new one, both whole; on systems that cannot
+    exchange two names there is a moment without one, which `recover` mends if the process is
+    killed in it. When anything goes wrong on the way, Ctrl-C included, the folder is removed.
 
     Raises:
         ExportError: when the disk is full or the folder cannot be written.
 
     """
     absolute = target.absolute()
-    stem = f".{absolute.name}.partial-"
-    work = absolute.with_name(f"{stem}{os.getpid()}")
-    with explained(target):
-        _remove_stale(absolute.parent, stem)
-        try:
-            work.mkdir()
-            yield work
-            _publish(work, absolute)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+    with explained(target), claimed(absolute) as work:
+        work.mkdir()
+        yield work
+        _publish(work, absolute)
 
 
 @contextmanager
@@ -87,39 +84,15 @@ def explained(target: Path) -> Iterator[None]:
         raise ExportError(f"{target} cannot be written: {reason}; choose another") from error
 
 
-def _remove_stale(parent: Path, stem: str) -> None:
-    """Remove what exports that were killed have left; those still running keep theirs."""
-    if os.name != "posix":  # elsewhere there is no harmless way to ask for a process
-        return
-    for left in parent.glob(f"{stem}*"):
-        number = left.name.removeprefix(stem)
-        if number.isdigit() and not _is_running(int(number)):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
 def _publish(work: Path, target: Path) -> None:
-    """Put the finished folder in place; the old one comes back when that fails."""
+    """Put the finished folder in place; what stood there is left beside, to be removed."""
+    # A name must not reach the disk before what it stands for.
+    sync(work)
     if target.exists() and not any(target.iterdir()):
         target.rmdir()
     if not target.exists():
         work.rename(target)
-        return
-    old = work.with_name(f"{work.name}.old")
-    target.rename(old)
-    try:
+    elif not exchange(work, target):
+        target.rename(aside(work))
         work.rename(target)
-    except BaseException:
-        with suppress(OSError):
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    sync_folder(target.parent)

@@ -15,6 +15,7 @@ from ..quant.calibrate import TEXT_TOKENS, Ids, calibration_texts
 from ..quant.eval.sources import Source
 from ..quant.schemes import Blocks, Scheme, require_schemes
 from ..runtime import bundle as layout
+from ..runtime.atomic import recover
 from ..runtime.errors import ExportError, OptionError
 from ..runtime.prompts import Layouts
 from .beside import beside, check_space, check_writable
@@ -72,6 +73,7 @@ def export_bundle(
     if limit is not None:
         _check_limit(limit, schemes, calibration, data)
     target = target.resolve()  # a link stays, and points at the new bundle
+    recover(target)  # a bundle that a killed export has moved aside is replaced only by force, too
     _check_target(target, force)
     licence_file = _licence_file(checkpoint, licence)
     check_writable(target)

@@ -19,6 +19,7 @@ from ..quant.page import render
 from ..quant.report import Comparison, Logits, Run, report_texts
 from ..quant.schemes import SCHEMES
 from ..runtime import bundle as layout
+from ..runtime.atomic import atomic_write
 from ..runtime.engine import CHUNK_TOKENS
 from ..runtime.errors import ExportError, MissingExtraError
 from ..runtime.prompts import Layouts
@@ -128,13 +129,9 @@ def write_page(file: Path, title: str, figures: Mapping[str, Any]) -> None:
         MissingExtraError: when matplotlib is not installed, which draws.
 
     """
-    text, draft = render(title, figures), file.with_name(f".{file.name}.partial")
-    with explained(file):
-        try:
-            draft.write_text(text, encoding="utf-8", newline="\n")
-            draft.replace(file)
-        finally:
-            draft.unlink(missing_ok=True)
+    text = render(title, figures)
+    with explained(file), atomic_write(file) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _runner(graph: Path, found: Inspected, kv_type: str) -> Run:

@@ -14,6 +14,7 @@ from bench.fullsize import refact_edge, tokenizer
 from bench.llama_files import quantize, write_full
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
+from refact_edge.runtime.atomic import atomic_write
 from refact_edge.runtime.cachefolder import ENVIRONMENT
 
 from .engines import GROUP_SIZES, LLAMA_FORMATS, Files, start
@@ -77,9 +78,8 @@ def _make_gguf(files: Files, forms: list[str]) -> None:
         write_full(found, files.peer, full)
         for form in forms:
             click.echo(f"llama.cpp makes {form}", err=True)
-            part = files.gguf(form).with_suffix(".part")
-            quantize(files.peer, full, form, part)
-            part.rename(files.gguf(form))
+            with atomic_write(files.gguf(form)) as draft:
+                quantize(files.peer, full, form, draft)
     finally:
         full.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..atomic import atomic_write
 from ..errors import MissingExtraError, OptionError
 from .figures import Keystrokes, Spread, Throughput
 
@@ -54,14 +55,12 @@ def write_plot(file: Path, found: Throughput | Keystrokes) -> None:
         _throughput(figure, found)
     else:
         _keystrokes(figure, found)
-    draft = file.with_name(f".{file.name}.partial{file.suffix}")
-    try:
-        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "refact-edge"}):
-            undated = {"Date": None} if file.suffix.lower() == ".svg" else None
-            figure.savefig(draft, metadata=undated)
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
+    undated = {"Date": None} if file.suffix.lower() == ".svg" else None
+    with (
+        atomic_write(file) as draft,
+        mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "refact-edge"}),
+    ):
+        figure.savefig(draft, metadata=undated)
 
 
 def _throughput(figure: Figure, found: Throughput) -> None:

@@ -179,9 +179,10 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_cleans_up(
         assert process.stdout.readline() == "now\n"
         process.send_signal(signal.SIGKILL)
     time.sleep(0.1)
-    (left,) = tmp_path.iterdir()
-    with pytest.raises(BundleError):
-        read_bundle(left)
+    assert (remains := list(tmp_path.iterdir()))
+    for left in remains:
+        with pytest.raises(BundleError):
+            read_bundle(left)
     with pytest.raises(BundleError):
         read_bundle(target)
     export_bundle(tiny_checkpoint, target, ["int4"])
@@ -201,9 +202,23 @@ def test_an_interrupted_replacement_brings_the_old_bundle_back(
             raise KeyboardInterrupt
         return rename(self, to)
 
+    monkeypatch.setattr(beside, "exchange", lambda *_: False)  # as on systems without it
     monkeypatch.setattr(Path, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export_bundle(tiny_checkpoint, target, ["int8"], force=True)
+    assert _files(target) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_moved_aside_by_a_killed_export_is_put_back_at_the_next_start(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "bundle"
+    export_bundle(tiny_checkpoint, target, ["int4"])
+    before = _files(target)
+    target.rename(tmp_path / ".bundle.partial-0a1b2c3d.old")
+    with pytest.raises(ExportError, match="exists; choose another folder or replace it with"):
+        export_bundle(tiny_checkpoint, target, ["int8"])
     assert _files(target) == before
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
