@@ -36,7 +36,7 @@ $(READY): $(LIGHT)
 	@$(INSTALL) -e '.[dev]'
 	@touch $@
 
-$(DEMO)/refact_edge.json: $(LIGHT) $(wildcard demo/checkpoint/* export/*.py export/*/*.py quant/*.py quant/calibration-set/* runtime/*.py)
+$(DEMO)/refact_edge.json: $(LIGHT) $(wildcard demo/checkpoint/* export/*.py export/*/*.py quant/*.py quant/eval/*.py quant/*-set/* runtime/*.py)
 	@$(BIN)/refact-edge export demo/checkpoint $(DEMO) --force
 
 demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one completion and one chat answer

@@ -95,7 +95,7 @@ def export_bundle(
             check_size(work, schemes, limit)
         names = [scheme.name for scheme in schemes]
         write_side_files(work, found, names, licence_file)
-        manifest = manifest_of(work, found, schemes, written, texts)
+        manifest = manifest_of(work, found, schemes, written, calibration, texts)
         if data:
             types = {scheme.name: scheme.activations for scheme in schemes}
             manifest["quality"] = measure(found, work, types, data=data, track=track)

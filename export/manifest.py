@@ -12,7 +12,9 @@ from typing import Any
 
 from .. import __version__
 from ..quant.calibrate import Ids, fingerprint
+from ..quant.eval.sources import Source
 from ..quant.schemes import Scheme
+from ..quant.shipped import described
 from ..runtime import bundle as layout
 from . import loaders
 from .inspect import Inspected
@@ -50,9 +52,13 @@ def manifest_of(
     found: Inspected,
     schemes: list[Scheme],
     written: list[VariantWriter],
+    calibration: Sequence[Source],
     texts: Sequence[Ids],
 ) -> dict[str, Any]:
-    """Return the manifest of the files in `work`, which are all of the bundle's but itself."""
+    """Return the manifest of the files in `work`, which are all of the bundle's but itself.
+
+    The calibration files are named when `texts` were cut from them.
+    """
     hashes = {layout.weights_file(w.scheme.name): w.sha256 for w in written}
     files = {}
     for file in sorted(path for path in work.rglob("*") if path.is_file()):
@@ -77,6 +83,7 @@ def manifest_of(
         "provenance": {
             "source": found.source_files,
             "calibration": {
+                **({"set": described(calibration)} if texts else {}),
                 "texts": len(texts),
                 "tokens": sum(map(len, texts)),
                 "sha256": fingerprint(texts),

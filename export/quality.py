@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..quant.calibrate import fingerprint
-from ..quant.eval.sources import Source, find_sources
+from ..quant.eval.sources import Source
 from ..quant.page import render
 from ..quant.report import Comparison, Logits, Run, report_texts
 from ..quant.schemes import SCHEMES
+from ..quant.shipped import REPORT, described
 from ..runtime import bundle as layout
 from ..runtime.atomic import atomic_write
 from ..runtime.engine import CHUNK_TOKENS
@@ -32,8 +33,13 @@ from .progress import SILENT, Track
 
 
 def default_data() -> Sequence[Source]:
-    """Return what is measured on when nothing is named: files that calibration leaves alone."""
-    return find_sources(Path(__file__).parent).files
+    """Return what is measured on when nothing is named: files that calibration leaves alone.
+
+    Raises:
+        EvalError: when they are not the files that were shipped.
+
+    """
+    return REPORT.read()
 
 
 def measure_bundle(
@@ -103,7 +109,7 @@ def measure(
         figures = Comparison(texts, tokens, layouts).run(full, variants, advance)
     for name, found_here in figures["variants"].items():
         found_here["bytes"] = (folder / layout.weights_file(name)).stat().st_size
-    return {"texts": len(texts), "sha256": fingerprint(ids), **figures}
+    return {"set": described(data), "texts": len(texts), "sha256": fingerprint(ids), **figures}
 
 
 def check_page(file: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,8 @@ from ..runtime.prompts import Layouts
 from ..runtime.tokens import Tokens
 from ..runtime.trim import trim
 from .eval.holes import KINDS, Hole, cut_holes
-from .eval.sources import Source, find_sources
+from .eval.sources import Source
+from .shipped import CALIBRATION
 
 Ids = npt.NDArray[np.int64]
 
@@ -26,13 +26,16 @@ TEXTS, TEXT_TOKENS = 32, 512  # 16k tokens: what the full size needs, too
 SPM, PSM, CHAT = "spm", "psm", "chat"
 FORMS = (SPM, PSM, SPM, PSM, CHAT)
 QUESTION_LINES = 12
-OWN_SET = Path(__file__).with_name("calibration-set")
 
 
 def default_sources() -> list[Source]:
-    """Return what is calibrated on when nothing is named: files of many languages, and our own."""
-    folders = (OWN_SET, Path(__file__).parent, Path(__file__).parent.parent / "runtime")
-    return [source for folder in folders for source in find_sources(folder).files]
+    """Return what is calibrated on when nothing is named: files of many languages, and our own.
+
+    Raises:
+        EvalError: when they are not the files that were shipped.
+
+    """
+    return CALIBRATION.read()
 
 
 def calibration_texts(

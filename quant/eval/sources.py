@@ -63,7 +63,7 @@ def find_sources(folder: Path, extensions: Collection[str] = EXTENSIONS) -> Sour
     room = MOST_CHARACTERS
     endings = {extension.lower().lstrip(".") for extension in extensions}
     for path in _walk(folder, endings, skipped):
-        text = _text(path)
+        text = read_text(path)
         if reason := _unfit(text) or BEYOND * (len(text) > room):
             skipped[reason] += 1
         else:
@@ -96,8 +96,15 @@ def _walk(folder: Path, endings: Collection[str], skipped: Counter[str]) -> Iter
                     yield path
 
 
-def _text(path: Path) -> str:
-    """Return the file's text; a NUL stands for what is not UTF-8, spaces for what is huge."""
+def read_text(path: Path) -> str:
+    """Return a file's text with plain line ends, the same from every system's checkout.
+
+    A NUL stands for what is not UTF-8, spaces for what is huge.
+
+    Raises:
+        EvalError: when it cannot be read.
+
+    """
     try:
         if path.stat().st_size > LARGEST_BYTES:
             return " " * (LARGEST_BYTES + 1)

@@ -68,7 +68,10 @@ def test_the_manifest_tells_what_was_calibrated_on_and_which_tensors_lost_most(
     provenance = read_bundle(calibrated).provenance["calibration"]
     assert provenance["texts"] == 32
     assert 12_000 < provenance["tokens"] <= 32 * 512
-    assert read_bundle(demo_bundle).provenance["calibration"]["texts"] == 0
+    assert (provenance["set"]["name"], provenance["set"]["version"]) == ("calibration-set", 1)
+    assert read_bundle(calibrated).quality["set"]["name"] == "report-set"
+    plain = read_bundle(demo_bundle).provenance["calibration"]
+    assert (plain["texts"], "set" in plain) == (0, False)
     worst = read_bundle(calibrated).variants["int4"].report["worst"]
     errors = [entry["output_error"] for entry in worst]
     assert len(worst) == 10
@@ -83,6 +86,8 @@ def test_the_same_export_gives_the_same_bytes(demo_checkpoint: Path, tmp_path: P
         export_bundle(demo_checkpoint, tmp_path / name, ["int4"], calibration=sources, data=data)
         manifests.append((tmp_path / name / MANIFEST).read_bytes())
     assert manifests[0] == manifests[1]
+    named = json.loads(manifests[0])["provenance"]["calibration"]["set"]
+    assert (named["name"], named["files"]) == ("the user's own files", 6)
 
 
 def test_the_command_prints_a_table_or_one_object(

@@ -5,13 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refact_edge.quant.calibrate import (
-    OWN_SET,
-    calibration_texts,
-    default_sources,
-    fingerprint,
-)
-from refact_edge.quant.eval.sources import Source, find_sources
+from refact_edge.quant.calibrate import calibration_texts, default_sources, fingerprint
+from refact_edge.quant.eval.sources import Source
 from refact_edge.runtime.bundle import read_bundle
 from refact_edge.runtime.prompts import Layouts
 from refact_edge.runtime.tokens import Tokens
@@ -59,10 +54,3 @@ def test_the_same_sources_give_the_same_texts_and_other_seeds_others(
     assert first == fingerprint(calibration_texts(sources, tokens, layouts, texts=5))
     assert first != fingerprint(calibration_texts(sources, tokens, layouts, texts=5, seed=1))
     assert first != fingerprint([np.array([1, 2], np.int64)])
-
-
-def test_the_shipped_set_is_read_whole_and_speaks_many_languages() -> None:
-    found = find_sources(OWN_SET)
-    assert len(found.files) == len(list(OWN_SET.iterdir()))
-    assert not found.skipped
-    assert len({Path(file.name).suffix for file in found.files}) >= 10
