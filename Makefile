@@ -8,6 +8,8 @@ DEMO := runtime/default_bundle
 LIGHT := $(VENV)/.ready-light
 READY := $(VENV)/.ready
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Pip's newer versions have another variable for what builds.
+BUILD_WITH = PIP_CONSTRAINT=constraints-build.txt PIP_BUILD_CONSTRAINT=constraints-build.txt
 FULL_DIR ?= build/fullsize
 DATA_DIR ?= build/demo-data
 RUN_DIR ?= build/demo-run
@@ -17,7 +19,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native bench-native fuzz
+.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel wheel-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native bench-native fuzz
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -114,10 +116,13 @@ score-demo: $(READY) ## Print the demo checkpoint's figures on the held-out modu
 	@$(BIN)/refact-edge export demo/checkpoint $(SCORE_DIR) --variants fp32,int8,int4 --force
 	@$(BIN)/python -m demo.report $(SCORE_DIR) --variants fp32,int8,int4 --data $(DATA_DIR)
 
-wheel: $(READY) $(DEMO)/refact_edge.json ## Build the wheel, with the demo's bundle in it
+wheel: $(LIGHT) $(DEMO)/refact_edge.json ## Build the wheel, with the demo's bundle in it
 	@rm -rf build/lib* build/temp* build/bdist* dist/refact_edge-*.whl
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@$(BUILD_WITH) $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	@ls dist
+
+wheel-check: $(READY) $(DEMO)/refact_edge.json ## Build the wheel twice, elsewhere, and export from it: the same bytes (2 minutes, network)
+	REFACT_EDGE_WHEEL=1 $(BIN)/python -m pytest tests/test_wheel.py
 
 clean: ## Remove everything that was built, .venv included
 	rm -rf $(VENV) build dist *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,9 +1,16 @@
-"""Builds the native kernels, where there is a C compiler; all else stands in pyproject.toml."""
+"""Builds the native kernels, where there is a C compiler; all else stands in pyproject.toml.
+
+The same sources, compiler and setuptools give the same wheel, byte by byte, wherever and whenever
+it is built.
+"""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -11,6 +18,9 @@ from setuptools.command.build_ext import build_ext
 
 KERNELS = "refact_edge.runtime.native._edge"
 FLAGS = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-g0"]
+# A build id is a hash of all that was linked, names of the compiler's temporary files included.
+LINK_FLAGS = ["-Wl,--build-id=none"] if sys.platform == "linux" else []
+EARLIEST = 315532800  # 1980, before which no zip file dates anything
 
 
 class BuildKernels(build_ext):
@@ -26,6 +36,9 @@ class BuildKernels(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Compile it, or say in one line what is lost."""
+        # The library needs nothing of Python's: where this Python lies is not to stand in it.
+        linker = self.compiler.linker_so
+        self.compiler.linker_so = [part for part in linker if not part.startswith("-Wl,-rpath")]
         try:
             super().build_extension(ext)
         except Exception as error:
@@ -37,13 +50,37 @@ class BuildKernels(build_ext):
 
 
 class Wheel(bdist_wheel):
-    """Names a wheel for this system and any Python, or without the library for all systems."""
+    """Names a wheel for this system and any Python, or without the library for all systems.
+
+    Its files have the date of the last commit, and modes that no umask changes.
+    """
+
+    def run(self) -> None:
+        """Build it."""
+        os.environ.setdefault("SOURCE_DATE_EPOCH", str(last_commit()))
+        super().run()
+
+    def write_wheelfile(self, *arguments: Any, **options: Any) -> None:
+        """Write the last of what goes into the wheel."""
+        super().write_wheelfile(*arguments, **options)
+        for path in Path(self.bdist_dir).rglob("*"):
+            path.chmod(0o755 if path.is_dir() or path.suffix == ".so" else 0o644)
 
     def get_tag(self) -> tuple[str, str, str]:
         """Return the tags of Python, its ABI and the system."""
         built = any(Path(self.bdist_dir).rglob("_edge.so"))
         self.root_is_pure = not built
         return "py3", "none", super().get_tag()[2] if built else "any"
+
+
+def last_commit() -> int:
+    """Return the seconds from 1970 to the last commit; a date of long ago where there is none."""
+    command = ["git", "-C", str(Path(__file__).parent), "log", "-1", "--format=%ct"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return EARLIEST
+    return int(done.stdout)
 
 
 setup(
@@ -54,8 +91,9 @@ setup(
         Extension(
             KERNELS,
             sources=sorted(map(str, Path("runtime/native").glob("*.c"))),
-            depends=sorted(map(str, Path("runtime/native").glob("*.h"))),
+            depends=["setup.py", *sorted(map(str, Path("runtime/native").glob("*.h")))],
             extra_compile_args=FLAGS,
+            extra_link_args=LINK_FLAGS,
             libraries=["m", "pthread"],
             optional=True,
         )
