@@ -23,7 +23,7 @@ print(fingerprint(default_sources()), fingerprint(default_data()))
 
 @SETS
 def test_a_sets_hash_is_that_of_its_files(shipped: SourceSet) -> None:
-    # After a change to the files: a new version, and the hash that the error tells.
+    # After a change to the files they need a new version, and the hash that the error names.
     assert fingerprint(shipped.read()) == shipped.sha256
 
 
