@@ -1,4 +1,4 @@
-"""Two names that change places in one step, so that each stands for something whole at all times."""
+"""Two names that change places in one step: each stands for something whole at every moment."""
 
 from __future__ import annotations
 

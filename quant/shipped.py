@@ -37,8 +37,9 @@ class SourceSet:
         files.sort(key=lambda file: file.name)
         if (sha256 := fingerprint(files)) != self.sha256:
             raise EvalError(
-                f"{folder} holds {len(files)} files with sha256 {sha256}, expected those of version "
-                f"{self.version}, {self.sha256}; install refact-edge anew, or name your own files"
+                f"{folder} holds {len(files)} files with sha256 {sha256}; expected those of "
+                f"version {self.version}, {self.sha256}; install refact-edge anew, or name files "
+                "of your own"
             )
         return files
 

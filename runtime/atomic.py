@@ -152,7 +152,7 @@ def _stems(target: Path) -> list[Path]:
     name = re.escape(target.name)
     pattern = re.compile(rf"(\.{name}\.partial-[0-9a-f]+)(\.old|\.lock|\.draft.*)?")
     try:
-        names = os.listdir(target.parent)
+        names = [path.name for path in target.parent.iterdir()]
     except OSError:  # whoever writes there will say why
         return []
     owned = {match[1] for file in names if (match := pattern.fullmatch(file))}

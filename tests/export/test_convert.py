@@ -179,7 +179,8 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_cleans_up(
         assert process.stdout.readline() == "now\n"
         process.send_signal(signal.SIGKILL)
     time.sleep(0.1)
-    assert (remains := list(tmp_path.iterdir()))
+    remains = list(tmp_path.iterdir())
+    assert remains
     for left in remains:
         with pytest.raises(BundleError):
             read_bundle(left)

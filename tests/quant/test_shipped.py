@@ -29,7 +29,7 @@ def test_a_sets_hash_is_that_of_its_files(shipped: SourceSet) -> None:
 
 @SETS
 def test_files_of_another_version_are_refused(shipped: SourceSet) -> None:
-    with pytest.raises(EvalError, match=r"expected those of version 2 .*install refact-edge anew"):
+    with pytest.raises(EvalError, match=r"expected those of version 2, 0+; install"):
         replace(shipped, version=2, sha256="0" * 64).read()
 
 

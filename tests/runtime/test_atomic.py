@@ -31,12 +31,16 @@ def test_a_file_is_replaced_whole_and_nothing_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
+def _write_half(draft: Path) -> None:
+    draft.write_text("half")
+    raise KeyboardInterrupt
+
+
 def test_a_file_stays_as_it_was_when_writing_fails(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_text("old")
     with pytest.raises(KeyboardInterrupt), atomic_write(file) as draft:
-        draft.write_text("half")
-        raise KeyboardInterrupt
+        _write_half(draft)
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 
