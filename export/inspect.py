@@ -18,7 +18,7 @@ from .lora import merged, open_adapter
 from .progress import Track
 from .tokenizer import check_tokenizer
 
-LARGEST_VALUE = 65504  # of fp16, in which scales are kept
+LARGEST_VALUE = 1e12  # sums of the squares of larger ones are beyond fp32
 _SHOWN = 400  # characters of a problem
 
 
@@ -117,4 +117,4 @@ def _value_problem(values: Floating) -> str:
         return ""
     if bad := values.size - int(np.count_nonzero(np.isfinite(values))):
         return f"{bad} values that are not finite (of {values.size})"
-    return f"values up to {largest:.3g}, expected {LARGEST_VALUE} at most"
+    return f"values up to {largest:.3g}, expected {LARGEST_VALUE:g} at most"

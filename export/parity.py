@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..quant.schemes import SCHEMES, Floats
+from ..quant.shipped import REPORT
 from ..runtime import bundle as layout
 from ..runtime.bundle import Bundle
 from ..runtime.engine import CHUNK_TOKENS, Generation, Request
@@ -172,10 +173,9 @@ def check_same_source(bundle: Bundle, found: Inspected) -> None:
 
 
 def sample_ids(bundle: Bundle, count: int) -> Ids:
-    """Return `count` ids of real text: this package's own source, as often as it takes."""
+    """Return `count` ids of real text: what reports are measured on, as often as it takes."""
     tokens = Tokens(bundle.path / layout.TOKENIZER)
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    text = "".join(file.read_text(encoding="utf-8") for file in sources)
+    text = "".join(source.text for source in REPORT.read())
     ids = tokens.encode(text[: 8 * count])
     while len(ids) < count:
         ids = ids + ids

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .atomic import recover
 from .errors import BundleError
 
 MANIFEST = "refact_edge.json"
@@ -28,6 +29,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _load(path: Path, file: Path) -> dict[str, Any]:
+    if not path.exists():
+        recover(path.absolute())  # an export that was killed may have moved it aside
     if not path.exists():
         raise BundleError(f"{path} does not exist; expected the folder of a bundle")
     if path.is_file():

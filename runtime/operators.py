@@ -53,6 +53,7 @@ class Operator:
 
 _ONE, _TWO, _THREE = Operator((1,)), Operator((2,)), Operator((3,))
 _AXIS = Whole(-1, 2)
+_BLOCKS = (16, 32, 64, 128, 256)  # all that onnxruntime knows
 
 OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
     **{("", name): (_ONE,) for name in ("Abs", "Sigmoid")},
@@ -92,7 +93,7 @@ OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
             (3,),
             attributes={
                 "bits": (4, 8),
-                "block_size": (128,),
+                "block_size": _BLOCKS,
                 "gather_axis": Whole(0, 0),
                 "quantize_axis": Whole(1, 1),
             },
@@ -107,7 +108,7 @@ OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
                 "N": Whole(1, SIZES["vocabulary"]),
                 "accuracy_level": Whole(0, 4),
                 "bits": (4, 8),
-                "block_size": (128,),
+                "block_size": _BLOCKS,
             },
         ),
     ),

@@ -56,6 +56,13 @@ def test_a_folder_that_is_no_bundle_is_told_how_to_become_one(tmp_path: Path) ->
         refact_edge.load(tmp_path / "a.py")
 
 
+def test_a_bundle_that_a_killed_export_has_moved_aside_is_put_back(bundle_copy: Path) -> None:
+    """As on systems that cannot exchange two names."""
+    bundle_copy.rename(bundle_copy.with_name(".bundle.partial-0123abcd.old"))
+    assert read_bundle(bundle_copy).architecture == "gpt_refact"
+    assert [path.name for path in bundle_copy.parent.iterdir()] == ["bundle"]
+
+
 def test_a_missing_file_is_named(bundle_copy: Path) -> None:
     (bundle_copy / "onnx" / "model_q4.onnx_data").unlink()
     with pytest.raises(BundleError, match=r"onnx/model_q4\.onnx_data is missing"):

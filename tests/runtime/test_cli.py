@@ -63,7 +63,7 @@ MISTAKES = [
     (("--line", 1, "--column", 1, "--order", "xyz"), "order 'xyz'; expected one of: spm, psm"),
     (("--line", 1, "--column", 1, "--device", "gpu"), "device 'gpu'; expected one of auto"),
     (("--line", 1, "--column", 1, "--top-p", "7"), "top_p 7.0; expected over 0 and at most 1"),
-    (("--line", 1, "--column", 1, "--threads", "0"), "threads 0; expected 1 or more"),
+    (("--line", 1, "--column", 1, "--threads", "0"), "threads 0; expected 1 to 1024"),
     (("--line", 1, "--column", 1, "--extra", "nowhere"), "nowhere cannot be read: No such file"),
 ]
 

@@ -75,9 +75,9 @@ def test_they_are_zeros_while_onnxruntime_computes_a_step(tiny_bundle: Path) -> 
         def __getattr__(self, name: str) -> Any:
             return getattr(session, name)
 
-        def run_with_iobinding(self, binding: Any) -> None:
+        def run_with_iobinding(self, *given: Any) -> None:
             seen.append(_halved())
-            session.run_with_iobinding(binding)
+            session.run_with_iobinding(*given)
 
     model.session._session = Watched()
     "".join(model.generate("a", max_tokens=2))

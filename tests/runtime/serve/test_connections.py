@@ -237,4 +237,4 @@ def test_memory_for_bodies_is_given_back_whatever_became_of_the_request(serve: S
             thread.start()
         for thread in threads:
             thread.join()
-        assert served.bodies.used_bytes == 0
+        wait_for(lambda: served.bodies.used_bytes == 0)  # an answer comes a moment before
