@@ -32,6 +32,7 @@ from .settings import Settings
 Ask = Callable[[Model, CancelToken], Stream]
 Warm = Callable[[Model, CancelToken], Usage]
 UNSAID = -1.0  # a time to keep the model that a request does not say
+_LEAST_WATCH_S = 0.02  # clients may ask for next to no time
 
 logger = logging.getLogger("refact_edge.serve")
 
@@ -66,7 +67,7 @@ class Service:
         self._about: About | None = None
         self._opening: asyncio.Task[None] | None = None
         self._slots = Slots(settings.slots)
-        self._asked = self._warms = 0
+        self._asked = self._warms = self._waiters = 0
         self._runs: set[Run] = set()
         self._latest: dict[str, tuple[int, Run]] = {}  # of each named client, by arrival
         self._arrivals = itertools.count()
@@ -94,11 +95,15 @@ class Service:
         Callers may be cancelled while it opens; the opening goes on, for the next one.
         """
         self._used_s = time.monotonic()
-        while self._model is None:
-            if self._opening is None:
-                self._opening = asyncio.create_task(self._open_model())
-            await asyncio.shield(self._opening)
-        return self._model
+        self._waiters += 1  # or it could be let go again before they see it, and so for ever
+        try:
+            while self._model is None:
+                if self._opening is None:
+                    self._opening = asyncio.create_task(self._open_model())
+                await asyncio.shield(self._opening)
+            return self._model
+        finally:
+            self._waiters -= 1
 
     async def _open_model(self) -> None:
         start = time.monotonic()
@@ -193,7 +198,8 @@ class Service:
 
     async def release(self) -> bool:
         """Let the model go, unless it is in use; returns whether it is gone."""
-        if self._model is not None and not self._asked and not self._warms:
+        used = self._asked or self._warms or self._waiters
+        if self._model is not None and not used:
             model, self._model = self._model, None
             await asyncio.to_thread(_save, model)
             del model
@@ -203,7 +209,7 @@ class Service:
     async def watch_idle(self) -> None:
         """Let the model go whenever it was idle for long enough; runs until it is cancelled."""
         while True:
-            await asyncio.sleep(min(1.0, self.kept_s or 1.0) / 2)
+            await asyncio.sleep(max(_LEAST_WATCH_S, min(1.0, self.kept_s or 1.0) / 2))
             idle = time.monotonic() - self._used_s
             if self.kept_s is not None and self.loaded and idle > self.kept_s:
                 await self.release()

@@ -15,6 +15,7 @@ from served import Serve, Served, serving
 import refact_edge
 from refact_edge.runtime.errors import BundleError, OptionError, ReplacedError
 from refact_edge.runtime.model import Model
+from refact_edge.runtime.serve import service as service_module
 from refact_edge.runtime.serve.asking import Wanted, go_on
 from refact_edge.runtime.serve.service import Ask, Service
 from refact_edge.runtime.serve.settings import Settings
@@ -274,6 +275,27 @@ def test_clients_that_leave_while_the_model_opens_do_not_open_it_again(tiny_bund
 
     asyncio.run(work())
     assert opened == [1]
+
+
+def test_who_waits_for_the_model_gets_it_however_shortly_it_is_kept(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client's keep_alive may be next to nothing: the model was let go before anybody saw it."""
+    monkeypatch.setattr(
+        service_module.gc, "collect", lambda: time.sleep(0.05)
+    )  # of a large process
+    opened: list[int] = []
+
+    async def work() -> None:
+        service = Service(_slowly_opened(tiny_bundle, opened, 0.01), Settings(idle_seconds=1e-9))
+        watching = asyncio.create_task(service.watch_idle())
+        for _ in range(5):
+            await asyncio.wait_for(service.model(), 5)
+            await asyncio.sleep(0.1)
+        watching.cancel()
+
+    asyncio.run(work())
+    assert len(opened) <= 5
 
 
 def test_a_model_that_cannot_be_opened_is_tried_again_and_is_no_ones_mistake(
