@@ -175,11 +175,7 @@ def _check_values(bundle: Bundle) -> None:
         problems.append(f"{bundle.sizes.tokens} tokens, {bundle.sizes.kv_heads} key/value heads")
     if not is_shown(bundle.architecture):
         problems.append(f"architecture {bundle.architecture!r:.40}")
-    problems += [
-        f"variant {name!r:.40} with a cache of {variant.kv_type!r:.40}"
-        for name, variant in bundle.variants.items()
-        if not _is_variant(variant)
-    ]
+    problems += filter(None, map(_variant_problem, bundle.variants.values()))
     problems += [
         f"file {name!r:.40} without bytes and sha256"
         for name, entry in bundle.files.items()
@@ -198,10 +194,13 @@ def _check_values(bundle: Bundle) -> None:
         raise ValueError("; ".join(problems[:_PROBLEMS_TOLD]))
 
 
-def _is_variant(variant: Variant) -> bool:
-    named = variant.name in VARIANT_SUFFIXES and variant.kv_type in KV_TYPES
+def _variant_problem(variant: Variant) -> str:
+    if variant.name not in VARIANT_SUFFIXES or variant.kv_type not in KV_TYPES:
+        return f"variant {variant.name!r:.40} with a cache of {variant.kv_type!r:.40}"
     described = is_shown(variant.scheme) and isinstance(variant.report, dict)
-    return named and described and is_count(variant.bytes)
+    if not (described and is_count(variant.bytes)):
+        return f"variant {variant.name!r:.40} without scheme, bytes and report"
+    return ""
 
 
 def check_shapes(shapes: Mapping[str, Sequence[Any]], sizes: Sizes) -> None:
