@@ -229,7 +229,7 @@ def _open_bin(
             part = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
             # Only a dictionary of tensors by their names is a checkpoint.
             shapes = {_named(name): _plain_shape(tensor) for name, tensor in part.items()}
-        except (RuntimeError, pickle.UnpicklingError, EOFError, *_NOT_WEIGHTS) as error:
+        except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, *_NOT_WEIGHTS) as error:
             reason = one_line(next(iter(str(error).strip().splitlines()), "cut short"))
             raise CheckpointError(
                 f"{file} cannot be read as plain weights ({reason}); download it again, "
@@ -242,7 +242,7 @@ def _open_bin(
             tensors[name] = TensorInfo(file, kind, shape)
 
     def read(_: TensorInfo, name: str) -> Floating:
-        array: Floating = loaded[name].to(torch.float32).numpy()
+        array: Floating = loaded[name].to(torch.float32).contiguous().numpy()
         return array
 
     return tensors, read

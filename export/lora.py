@@ -19,6 +19,7 @@ from .checkpoint import Checkpoint, Floating, TensorFiles, open_tensors, read_js
 CONFIG, STEM = "adapter_config.json", "adapter_model"
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
+_LARGEST_ALPHA = 1e6  # adapters have some hundreds
 # What would make it more than a sum, by field and the values that are harmless.
 _HARMLESS: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
@@ -60,8 +61,12 @@ def open_adapter(path: Path) -> Adapter:
         if config.get(field) not in harmless
     ]
     rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not (isinstance(rank, int) and rank > 0 and isinstance(alpha, int | float)):
-        problems.append(f"{CONFIG}: r is {rank!r} and lora_alpha {alpha!r}, expected numbers")
+    sane = type(rank) is int and rank > 0 and isinstance(alpha, int | float)
+    if not (sane and abs(alpha or 0) <= _LARGEST_ALPHA):
+        problems.append(
+            f"{CONFIG}: r is {rank!r:.40} and lora_alpha {alpha!r:.40}, expected numbers, and the "
+            f"second {_LARGEST_ALPHA:g} at most in size"
+        )
     files = open_tensors(path, STEM)
     if files is None:
         raise CheckpointError(f"{path} has no {STEM}.safetensors or {STEM}.bin")

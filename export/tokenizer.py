@@ -80,7 +80,7 @@ def _check_content(
 ) -> int:
     """Return the number of tokens, 0 where it cannot be read; append what is wrong."""
     try:
-        tokenizer = read_tokenizer(lambda: Tokenizer.from_buffer(data))
+        tokenizer = read_tokenizer(data)
     except ValueError as error:
         problems.append(f"{file.name}: the tokenizers library cannot read it ({_short(error)})")
         return 0

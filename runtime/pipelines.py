@@ -8,15 +8,17 @@ by line, which is only right for these.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from .errors import one_line
 
+LONGEST_TEXT = 2048  # bytes; known vocabularies have tokens of some hundred
 _ABSENT = ("normalizer", "post_processor", "truncation", "padding")
 _MODEL_OPTIONS = {
     "dropout": None,
@@ -46,18 +48,31 @@ PIPELINES = (
 )
 
 
-def read_tokenizer(read: Callable[[], Tokenizer]) -> Tokenizer:
-    """Call what makes a tokenizer.
+def read_tokenizer(content: bytes) -> Tokenizer:
+    """Return the tokenizer that a tokenizer.json holds.
 
     Raises:
-        ValueError: when the tokenizers library cannot; says why.
+        ValueError: when the tokenizers library cannot read it; says why.
 
     """
+    if (longest := _longest_text(content)) > LONGEST_TEXT:
+        raise ValueError(f"a text of {longest} bytes, expected {LONGEST_TEXT} at most")
     with panics_told():
         try:
-            return read()
+            return Tokenizer.from_buffer(content)
         except Exception as error:  # the library raises nothing more specific
             raise ValueError(one_line(error)) from error
+
+
+def _longest_text(content: bytes) -> int:
+    """Return the most bytes between two quotes that no backslash stands before.
+
+    The library takes a second for an added token of 5,000 characters, and a minute for 30,000. This
+    takes a tenth of the time that reading the JSON would.
+    """
+    signs = np.frombuffer(content, np.uint8)
+    quotes = np.flatnonzero((signs[1:] == ord('"')) & (signs[:-1] != ord("\\")))
+    return int(np.diff(quotes, prepend=-1, append=len(signs)).max())
 
 
 @contextmanager

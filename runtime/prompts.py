@@ -16,6 +16,7 @@ Encode = Callable[[str], list[int]]
 Message = Mapping[str, str]
 Layout = tuple[int | str, ...]
 
+_MOST_PARTS, _MOST_CHARACTERS = 64, 4096  # of a layout, which is a handful of tokens and words
 ROLES = ("system", "user", "assistant")
 
 
@@ -114,6 +115,8 @@ class Layouts:
 
 def _layout(parts: Any, special: frozenset[int]) -> Layout:
     """Return the parts of a layout, each a special token's id or a text."""
+    if len(parts) > _MOST_PARTS or sum(len(str(part)) for part in parts) > _MOST_CHARACTERS:
+        raise ValueError(f"a layout of {len(parts)} parts, or too long a text")
     for part in parts:
         if not isinstance(part, str) and _id(part) not in special:
             raise ValueError(f"part {part}, which is no special id")
@@ -127,8 +130,8 @@ def _id(value: Any) -> int:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.60} is no text")
+    if not isinstance(value, str) or len(value) > _MOST_CHARACTERS:
+        raise TypeError(f"{value!r:.60} is no text, or too long a one")
     return value
 
 

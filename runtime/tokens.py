@@ -75,7 +75,7 @@ class Tokens:
         try:
             # By its bytes, as the library takes no file names but those of UTF-8.
             content = self._file.read_bytes() if self._content is None else self._content
-            tokenizer = read_tokenizer(lambda: Tokenizer.from_buffer(content))
+            tokenizer = read_tokenizer(content)
         except OSError as error:
             raise BundleError(f"{self._file} cannot be read: {error.strerror}") from error
         except ValueError as error:

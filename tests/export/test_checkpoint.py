@@ -95,7 +95,18 @@ def test_a_bin_file_is_read_through_torch(
     assert _same(_weights(folder), _weights(tiny_checkpoint))
 
 
-@pytest.mark.parametrize("content", [{0: torch.zeros(2)}, [torch.zeros(2)], {"a": 5}, 7])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {0: torch.zeros(2)},
+        [torch.zeros(2)],
+        {"a": 5},
+        7,
+        {"a": torch.zeros(1).expand(2**40)},
+        {"a": torch.zeros(2).to_sparse()},
+        {"a": torch.zeros(2, device="meta")},
+    ],
+)
 def test_a_bin_file_of_other_things_is_told(content: object, changed_checkpoint: Change) -> None:
     folder = changed_checkpoint()
     (folder / "model.safetensors").unlink()

@@ -163,6 +163,8 @@ MANIFEST_FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda m: m["prompts"]["special_ids"].extend(range(5000)), r"names \d+ special tokens"),
     (lambda m: m["prompts"]["chat"]["layouts"]["user"].append(None), "None is no id"),
     (lambda m: m["prompts"].update(file=[True, "{}"]), "True is no id"),
+    (lambda m: m["prompts"].update(file=["{}"] * 65), "a layout of 65 parts"),
+    (lambda m: m["prompts"].update(file=["{}" * 3000]), "or too long a text"),
     (lambda m: m["prompts"].update(end_id=30), "end 30, which is no special id"),
     (lambda m: m["prompts"]["chat"].update(default_system=5), "5 is no text"),
     (lambda m: m["sizes"].update(layers=2**24), "layers is 16777216, expected 1 to 1024"),

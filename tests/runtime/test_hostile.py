@@ -90,6 +90,14 @@ TOKENIZERS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda t: t["model"].update(continuing_subword_prefix="é#"),
         "is not a readable tokenizer|continuing_subword_prefix is",
     ),
+    "long": (
+        lambda t: t["added_tokens"][-1].update(content="x" * 30_000),
+        r"a text of 30\d\d\d bytes, expected 2048 at most",
+    ),
+    "escapes": (
+        lambda t: t["added_tokens"][-1].update(content='"' * 30_000),
+        r"a text of 60\d\d\d bytes, expected 2048 at most",
+    ),
     "dropout": (lambda t: t["model"].update(dropout=0.5), "dropout is 0.5, expected None"),
     "cut": (
         lambda t: t.update(pre_tokenizer={"type": "Whitespace"}),
