@@ -1,7 +1,7 @@
 """The largest sizes of a model that are taken for real, by export and by the runtime alike.
 
-They are several times those of any model that runs on one machine, and small enough that no list,
-name or buffer made by one of them alone hurts a process.
+They are beyond those of any model that runs on one machine, and small enough that no list, name or
+buffer made by one of them alone hurts a process.
 """
 
 from __future__ import annotations

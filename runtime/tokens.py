@@ -41,10 +41,14 @@ class Tokens:
         """Read tokenizer.json, or what it is to hold.
 
         Raises:
-            BundleError: when the tokenizers library cannot read it, or it is no known pipeline.
+            BundleError: when it cannot be read, or it is no known pipeline.
 
         """
-        self._file, self._content = file, content
+        try:
+            # Kept for the second object: the file may be gone, or another one, when it is made.
+            self._file, self._content = file, content or file.read_bytes()
+        except OSError as error:
+            raise BundleError(f"{file} cannot be read: {error.strerror}") from error
         self._plain = self._read()
         self._plain.encode_special_tokens = True
         lines = Lines(self._encode)
@@ -74,10 +78,7 @@ class Tokens:
     def _read(self) -> Tokenizer:
         try:
             # By its bytes, as the library takes no file names but those of UTF-8.
-            content = self._file.read_bytes() if self._content is None else self._content
-            tokenizer = read_tokenizer(content)
-        except OSError as error:
-            raise BundleError(f"{self._file} cannot be read: {error.strerror}") from error
+            tokenizer = read_tokenizer(self._content)
         except ValueError as error:
             raise BundleError(
                 f"{self._file} is not a readable tokenizer ({one_line(error)})"

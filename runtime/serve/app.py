@@ -56,14 +56,7 @@ def create_app(
         warm: open the model at the start, and not at the first request.
 
     """
-
-    def open_whole() -> Model:
-        model = open_model()
-        # What parses special tokens is else read when it is needed, and its file may be gone then.
-        model.tokens.encode_special("")
-        return model
-
-    service = Service(open_whole, settings)
+    service = Service(open_model, settings)
     metrics = Metrics(service)
     endpoints = all_endpoints(settings)
 

@@ -238,3 +238,4 @@ def test_memory_for_bodies_is_given_back_whatever_became_of_the_request(serve: S
         for thread in threads:
             thread.join()
         wait_for(lambda: served.bodies.used_bytes == 0)  # an answer comes a moment before
+        assert served.bodies.used_bytes == 0

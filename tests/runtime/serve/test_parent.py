@@ -108,7 +108,9 @@ def test_the_language_server_ends_with_its_parent_while_it_waits_for_an_editor(
     parent, first = _parent("lsp", tiny_bundle, *options)
     parent.kill()
     parent.communicate()
-    wait_for(lambda: not lives(int(str(first["pid"]))))
+    server = int(str(first["pid"]))
+    wait_for(lambda: not lives(server))
+    assert not lives(server)
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["later", "already"])
