@@ -17,7 +17,10 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "refact_edge.runtime.native._edge"
-FLAGS = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-g0"]
+FLAGS = [
+    "-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
+    "-fvisibility=hidden", "-g0",
+]  # fmt: skip
 # A build id is a hash of all that was linked, names of the compiler's temporary files included.
 LINK_FLAGS = ["-Wl,--build-id=none"] if sys.platform == "linux" else []
 EARLIEST = 315532800  # 1980, before which no zip file dates anything

@@ -7,7 +7,9 @@
 #define _GNU_SOURCE
 #include <sys/syscall.h>
 #include <unistd.h>
-#pragma GCC target("amx-tile,amx-int8,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,prefer-vector-width=512")
+#include "able_x86.h"
+#include "target.h"
+TARGET("amx-tile,amx-int8,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c" WHOLE_VECTORS)
 #include "wide512.h"
 
 enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, ASK = 0x1023, TILE_DATA = 18 };
@@ -15,9 +17,10 @@ enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, ASK = 0x1023, TILE_DATA = 
 /* The system hands tiles out to who asks for them. */
 static int here(void) {
   static int able = -1;
-  if (able < 0)
-    able = cpu_avx512vnni.here() && __builtin_cpu_supports("amx-tile") &&
-           __builtin_cpu_supports("amx-int8") && !syscall(SYS_arch_prctl, ASK, TILE_DATA);
+  if (able < 0) {
+    const Features f = features_here();
+    able = has_avx512vnni(&f) && has_amx_int8(&f) && !syscall(SYS_arch_prctl, ASK, TILE_DATA);
+  }
   return able;
 }
 
@@ -79,13 +82,13 @@ INLINE void block(Tile *tile, const int8_t *values, const float *scales, int tok
 }
 
 INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, int tokens, int n, int n1,
-                   float *out, long stride, int add) {
+                   float *out, ptrdiff_t stride, int add) {
   const int blocks = blocks_of(w->cols), offset = bits == 8 ? 128 : 8;
   const int some = n1 - n > LANES ? 2 : 1;
   const int8_t *values = bits == 8 ? x->plain : x->halves;
-  const long bytes = PANELS * LANES * BLOCK * bits / 8;
-  const uint8_t *next = w->codes + (long)(n / LANES + PANELS) * LANES * blocks * BLOCK * bits / 8;
-  const uint8_t *end = w->codes + (long)w->rows * blocks * BLOCK * bits / 8;
+  const ptrdiff_t bytes = PANELS * LANES * BLOCK * bits / 8;
+  const uint8_t *next = w->codes + (ptrdiff_t)(n / LANES + PANELS) * LANES * blocks * BLOCK * bits / 8;
+  const uint8_t *end = w->codes + (ptrdiff_t)w->rows * blocks * BLOCK * bits / 8;
   Tile tile;
   Panel panel[PANELS];
   for (int p = 0; p < PANELS; p++) begin_panel(&panel[p], w, n + (p < some ? p : 0) * LANES, 1);
@@ -101,7 +104,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
     _tile_loadd(1, tile.codes[0][VECTORS / 2], 64);
     _tile_loadd(2, tile.codes[1], 64);
     _tile_loadd(3, tile.codes[1][VECTORS / 2], 64);
-    const long at = (long)b * x->apart + t0;
+    const ptrdiff_t at = (ptrdiff_t)b * x->apart + t0;
     block(&tile, values + at * BLOCK, x->scales + at, tokens);
   }
   for (int t = 0; t < tokens; t++)
@@ -111,7 +114,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
 #include "few_tiles.h"
 
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
-                    long stride, int add) {
+                    ptrdiff_t stride, int add) {
   if (tokens <= MOST_TOKENS) {
     const int whole = (n1 - n0) % LANES == 0; /* panels; others are left to VNNI */
     (whole ? few : cpu_avx512vnni.product)(w, x, tokens, n0, n1, out, stride, add);
@@ -132,6 +135,7 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
 
 const Cpu cpu_amx = {"amx",      LANES,      here,        product, rows_norm,
                      wide_round, rows_attend, rows_gate, arrange};
+TARGET_END
 #else
 #include "edge.h"
 static int here(void) { return 0; }

@@ -5,15 +5,16 @@
    unsigned; what they stand too high, times the sum of values, is where a sum begins. After a block a
    whole sum becomes a float and is added, block after block, whatever the number of tokens. */
 #if defined(__x86_64__)
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,prefer-vector-width=512")
+#include "able_x86.h"
+#include "target.h"
+TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c" WHOLE_VECTORS)
 #include "wide512.h"
 
 enum { PANELS = 4, TOKENS = 6, TOKENS_AT_ONCE = 66 };
 
 static int here(void) {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vnni");
+  const Features f = features_here();
+  return has_avx512vnni(&f);
 }
 
 typedef struct {
@@ -95,13 +96,13 @@ BLOCK_OF(1) BLOCK_OF(2) BLOCK_OF(3) BLOCK_OF(4) BLOCK_OF(5) BLOCK_OF(6)
 static const Block BLOCKS[] = {0, block_1, block_2, block_3, block_4, block_5, block_6};
 
 INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, int tokens, int n, int n1,
-                   float *out, long stride, int add) {
+                   float *out, ptrdiff_t stride, int add) {
   const int blocks = blocks_of(w->cols), offset = bits == 8 ? 128 : 8;
   const int some = (n1 - n + LANES - 1) / LANES < PANELS ? (n1 - n + LANES - 1) / LANES : PANELS;
   const int8_t *values = bits == 8 ? x->plain : x->halves;
-  const long bytes = PANELS * LANES * BLOCK * bits / 8;
-  const uint8_t *next = w->codes + (long)(n / LANES + PANELS) * LANES * blocks * BLOCK * bits / 8;
-  const uint8_t *end = w->codes + (long)w->rows * blocks * BLOCK * bits / 8;
+  const ptrdiff_t bytes = PANELS * LANES * BLOCK * bits / 8;
+  const uint8_t *next = w->codes + (ptrdiff_t)(n / LANES + PANELS) * LANES * blocks * BLOCK * bits / 8;
+  const uint8_t *end = w->codes + (ptrdiff_t)w->rows * blocks * BLOCK * bits / 8;
   Tile tile;
   Panel panel[PANELS];
   for (int p = 0; p < PANELS; p++) begin_panel(&panel[p], w, n + (p < some ? p : 0) * LANES, 1);
@@ -116,7 +117,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
     }
     for (int t = 0; t < tokens;) {
       const int count = tokens - t < TOKENS ? tokens - t : TOKENS;
-      const long at = (long)b * x->apart + t0 + t;
+      const ptrdiff_t at = (ptrdiff_t)b * x->apart + t0 + t;
       BLOCKS[count](&tile, values + at * BLOCK, x->scales + at, x->sums + at, offset, t);
       t += count;
     }
@@ -128,7 +129,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
 #include "few512.h"
 
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
-                    long stride, int add) {
+                    ptrdiff_t stride, int add) {
   if (tokens <= FEW && (n1 - n0) % LANES == 0) {
     const int step = (n1 - n0) / LANES;
     for (int p = 0; p < step; p++)
@@ -152,6 +153,7 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
 
 const Cpu cpu_avx512vnni = {"avx512vnni", LANES,       here,     product,
                             rows_norm,    wide_round, rows_attend, rows_gate, 0};
+TARGET_END
 #else
 #include "edge.h"
 static int here(void) { return 0; }

@@ -5,11 +5,16 @@
    block are those of both rows with both tokens, and become the 4 lanes of floats, block after block. A row or
    a token that has no partner is its own. */
 #if defined(__aarch64__)
-#pragma GCC target("arch=armv8.2-a+dotprod+i8mm")
-#include <arm_neon.h>
-#if defined(__linux__)
+#include "target.h"
+#if defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#elif defined(__linux__)
 #include <sys/auxv.h>
 #endif
+TARGET("arch=armv8.2-a+dotprod+i8mm")
 
 #define LANES 4
 #include "rows.h"
@@ -17,7 +22,13 @@
 enum { MOST_PAIRS = 4 };
 
 static int here(void) {
-#if defined(__linux__)
+#if defined(__APPLE__)
+  int able = 0;
+  size_t size = sizeof able;
+  return !sysctlbyname("hw.optional.arm.FEAT_I8MM", &able, &size, NULL, 0) && able;
+#elif defined(_WIN32)
+  return cpu_neon.here() && IsProcessorFeaturePresent(66); /* PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE */
+#elif defined(__linux__)
   return cpu_neon.here() && (getauxval(AT_HWCAP2) >> 13 & 1); /* HWCAP2_I8MM */
 #else
   return 0;
@@ -46,7 +57,7 @@ INLINE void signed_codes(const int bits, const uint8_t *from, int8x16_t *to) {
 
 /* Two rows times `pairs` pairs of tokens from t on; pairs is known to the compiler. */
 INLINE void two_rows(const int bits, const int pairs, const Matrix *w, const Rounded *x, int n, int m, int t,
-                     int tokens, float *out, long stride, int add) {
+                     int tokens, float *out, ptrdiff_t stride, int add) {
   const int blocks = blocks_of(w->cols), bytes = BLOCK * bits / 8;
   const int8_t *values = bits == 8 ? x->plain : x->halves;
   float32x4_t sums[MOST_PAIRS];
@@ -57,7 +68,7 @@ INLINE void two_rows(const int bits, const int pairs, const Matrix *w, const Rou
     other[p] = t + 2 * p + 1 < tokens ? t + 2 * p + 1 : t + 2 * p;
   }
   for (int b = 0; b < blocks; b++) {
-    const long row = (long)n * blocks + b, row2 = (long)m * blocks + b, at = (long)b * x->apart;
+    const ptrdiff_t row = (ptrdiff_t)n * blocks + b, row2 = (ptrdiff_t)m * blocks + b, at = (ptrdiff_t)b * x->apart;
     int8x16_t codes[8], codes2[8];
     signed_codes(bits, w->codes + row * bytes, codes);
     signed_codes(bits, w->codes + row2 * bytes, codes2);
@@ -90,7 +101,7 @@ INLINE void two_rows(const int bits, const int pairs, const Matrix *w, const Rou
 }
 
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
-                    long stride, int add) {
+                    ptrdiff_t stride, int add) {
   for (int n = n0; n < n1; n += 2) {
     const int m = n + 1 < n1 ? n + 1 : n;
     for (int t = 0; t < tokens;) {
@@ -116,6 +127,7 @@ static void round_16(const float *x, int cols, const Rounded *to, int t) {
 }
 
 const Cpu cpu_i8mm = {"i8mm", LANES, here, product, rows_norm, round_16, rows_attend, rows_gate, 0};
+TARGET_END
 #else
 #include "edge.h"
 static int here(void) { return 0; }

@@ -1,11 +1,16 @@
 /* ARM of 64 bits with dot products (sdot, from ARMv8.2 on): 4 products of signed bytes added to each of 4
    whole sums at once. Codes are made signed as they are read, so that nothing is to be taken off. */
 #if defined(__aarch64__)
-#pragma GCC target("arch=armv8.2-a+dotprod")
-#include <arm_neon.h>
-#if defined(__linux__)
+#include "target.h"
+#if defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#elif defined(__linux__)
 #include <sys/auxv.h>
 #endif
+TARGET("arch=armv8.2-a+dotprod")
 
 #define LANES 4
 #include "rows.h"
@@ -13,6 +18,8 @@
 static int here(void) {
 #if defined(__APPLE__)
   return 1;
+#elif defined(_WIN32)
+  return IsProcessorFeaturePresent(43) != 0; /* PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE */
 #elif defined(__linux__)
   return getauxval(AT_HWCAP) >> 20 & 1; /* HWCAP_ASIMDDP */
 #else
@@ -62,6 +69,7 @@ static void round_16(const float *x, int cols, const Rounded *to, int t) {
 #include "products.h"
 
 const Cpu cpu_neon = {"neon", LANES, here, product, rows_norm, round_16, rows_attend, rows_gate, 0};
+TARGET_END
 #else
 #include "edge.h"
 static int here(void) { return 0; }

@@ -9,13 +9,13 @@ static void round_plain(const float *x, int cols, const Rounded *to, int t) {
 }
 
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
-                    long stride, int add) {
+                    ptrdiff_t stride, int add) {
   const int blocks = blocks_of(w->cols), bytes = BLOCK * w->bits / 8;
   for (int n = n0; n < n1; n++)
     for (int t = 0; t < tokens; t++) {
       float sum = 0;
       for (int b = 0; b < blocks; b++) {
-        const long at = (long)b * x->apart + t, row = (long)n * blocks + b;
+        const ptrdiff_t at = (ptrdiff_t)b * x->apart + t, row = (ptrdiff_t)n * blocks + b;
         const uint8_t *codes = w->codes + row * bytes;
         const int8_t *values = x->plain + at * BLOCK;
         int32_t whole = 0;

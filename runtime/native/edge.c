@@ -7,6 +7,7 @@
 
 #include "check.h"
 #include "half.h"
+#include "system.h"
 
 /* Rows that a thread takes at once. With 64 a lane of a panel reads 4 rows in a row, which at a width of 2048
    is a page; with 32 single tokens took a fifth longer, with 128 as long. */
@@ -40,8 +41,8 @@ static int head_groups(const Edge *e) {
 }
 
 /* Floats that attention needs beside each thread: a group's queries, and scores with all keys. */
-static long scratch_of(const Edge *e) {
-  return (long)e->cpu->heads_at_once * (e->model.context + e->model.head_size + 8);
+static ptrdiff_t scratch_of(const Edge *e) {
+  return (ptrdiff_t)e->cpu->heads_at_once * (e->model.context + e->model.head_size + 8);
 }
 
 static int32_t apart_of(int tokens) {
@@ -53,12 +54,12 @@ static int make_rounded(Rounded *r, int tokens, int cols) {
   const size_t blocks = (size_t)apart * (size_t)blocks_of(cols);
   *r = (Rounded){apart, calloc(blocks, BLOCK), calloc(blocks, BLOCK), calloc(blocks, sizeof(float)),
                  calloc(blocks, sizeof(int32_t)),
-                 aligned_alloc(64, (size_t)blocks_of(cols) * TILES_OF_BLOCK)};
+                 aligned_new(64, (size_t)blocks_of(cols) * TILES_OF_BLOCK)};
   return r->plain && r->halves && r->scales && r->sums && r->tiles;
 }
 
 static void forget_rounded(Rounded *r) {
-  free(r->plain), free(r->halves), free(r->scales), free(r->sums), free(r->tiles);
+  free(r->plain), free(r->halves), free(r->scales), free(r->sums), aligned_free(r->tiles);
   *r = (Rounded){0};
 }
 
@@ -141,9 +142,9 @@ static void round_token(void *what, int t, int thread) {
   (void)thread;
   const Part *p = what;
   Edge *e = p->e;
-  const float *row = p->from + (long)t * p->cols;
+  const float *row = p->from + (ptrdiff_t)t * p->cols;
   if (p->weight) {
-    float *to = e->normed + (long)t * p->cols;
+    float *to = e->normed + (ptrdiff_t)t * p->cols;
     e->cpu->norm(row, p->weight, e->model.epsilon, p->cols, to);
     row = to;
   }
@@ -198,7 +199,7 @@ static void attend(void *what, int item, int thread) {
   const int groups = head_groups(e), most = e->cpu->heads_at_once, t = item / groups;
   const int first = item % groups * most;
   const int heads = m->heads - first < most ? m->heads - first : most;
-  const long at = ((long)t * m->heads + first) * m->head_size;
+  const ptrdiff_t at = ((ptrdiff_t)t * m->heads + first) * m->head_size;
   e->cpu->attend(e->q + at, p->keys, p->values, m->slopes + first, heads, m->head_size, p->past + t,
                  e->scratch + thread * scratch_of(e), e->attended + at);
 }
@@ -209,9 +210,9 @@ static void gate(void *what, int item, int thread) {
   Edge *e = p->e;
   const Model *m = &e->model;
   const int pieces = m->hidden / p->cols, t = item / pieces, at = item % pieces * p->cols;
-  const float *row = e->gate_up + (long)t * 2 * m->hidden;
+  const float *row = e->gate_up + (ptrdiff_t)t * 2 * m->hidden;
   e->cpu->gate(row + at, row + m->hidden + at, m->turn, m->turn_size, p->cols,
-               e->gated + (long)t * m->hidden + at);
+               e->gated + (ptrdiff_t)t * m->hidden + at);
 }
 
 /* Scale the queries, and put the new keys and values behind the old ones. */
@@ -219,11 +220,11 @@ static void place(Edge *e, int tokens, int past, float *keys, float *values) {
   const Model *m = &e->model;
   const int size = m->head_size;
   const float scale = 1.0f / sqrtf((float)size);
-  for (long i = 0; i < (long)tokens * m->heads * size; i++) e->q[i] *= scale;
+  for (ptrdiff_t i = 0; i < (ptrdiff_t)tokens * m->heads * size; i++) e->q[i] *= scale;
   for (int t = 0; t < tokens; t++) {
-    const float *row = e->kv + (long)t * 2 * size;
-    memcpy(keys + (long)(past + t) * size, row, sizeof(float) * (size_t)size);
-    memcpy(values + (long)(past + t) * size, row + size, sizeof(float) * (size_t)size);
+    const float *row = e->kv + (ptrdiff_t)t * 2 * size;
+    memcpy(keys + (ptrdiff_t)(past + t) * size, row, sizeof(float) * (size_t)size);
+    memcpy(values + (ptrdiff_t)(past + t) * size, row + size, sizeof(float) * (size_t)size);
   }
 }
 
@@ -250,7 +251,7 @@ static void embed(Edge *e, const int64_t *ids, int tokens) {
   for (int t = 0; t < tokens; t++) {
     const uint8_t *codes = w->codes + ids[t] * (w->cols * w->bits / 8); /* these rows end as they end */
     const uint16_t *scales = w->scales + ids[t] * blocks_of(w->cols);
-    float *to = e->x + (long)t * w->cols;
+    float *to = e->x + (ptrdiff_t)t * w->cols;
     for (int i = 0; i < w->cols; i++) {
       const int code = w->bits == 8 ? codes[i] - 128 : ((codes[i / 2] >> 4 * (i & 1)) & 15) - 8;
       to[i] = (float)code * half_to_float(scales[i / BLOCK]);
@@ -269,7 +270,7 @@ int edge_step(Edge *e, const int64_t *ids, int tokens, int past, float *const *b
   embed(e, ids, tokens);
   for (int i = 0; i < m->layers; i++)
     run_layer(e, &m->blocks[i], tokens, past, buffers[2 * i], buffers[2 * i + 1]);
-  round_all(e, e->x + (long)(tokens - keep) * m->width, m->norm, m->width, keep);
+  round_all(e, e->x + (ptrdiff_t)(tokens - keep) * m->width, m->norm, m->width, keep);
   products(e, &m->head, logits, NULL, NULL, keep, 0);
   return EDGE_DONE;
 }
@@ -282,7 +283,7 @@ int edge_product(const char *name, const Matrix *w, const float *x, int tokens, 
     forget_rounded(&r);
     return EDGE_NO_MEMORY;
   }
-  for (int t = 0; t < tokens; t++) cpu->round(x + (long)t * w->cols, w->cols, &r, t);
+  for (int t = 0; t < tokens; t++) cpu->round(x + (ptrdiff_t)t * w->cols, w->cols, &r, t);
   for (int b = 0; is_arranged(cpu, tokens) && b < blocks_of(w->cols); b++) cpu->arrange(&r, tokens, b);
   cpu->product(w, &r, tokens, 0, w->rows, out, w->rows, 0);
   forget_rounded(&r);

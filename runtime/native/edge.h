@@ -12,6 +12,7 @@ ends with a whole block, of which the last codes may mean nothing: the values th
 #ifndef EDGE_H
 #define EDGE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum { BLOCK = 128, MOST_BLOCKS = 512, MOST_TURNED = 1024, MOST_THREADS = 1024 };
@@ -60,7 +61,7 @@ typedef struct {
   int heads_at_once; /* of attention: as many as a vector has lanes */
   int (*here)(void); /* whether this CPU can */
   void (*product)(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
-                  long stride, int add);
+                  ptrdiff_t stride, int add);
   void (*norm)(const float *x, const float *weight, float epsilon, int width, float *out);
   void (*round)(const float *x, int cols, const Rounded *to, int t);
   void (*attend)(const float *q, const float *keys, const float *values, const float *slopes,
@@ -82,17 +83,22 @@ void pool_run(Pool *pool, Work work, void *what, int items); /* the caller works
 int pool_threads(const Pool *pool);
 void pool_close(Pool *pool);
 
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
 typedef struct Edge Edge;
 /* The functions below are the library's; all memory that they are given stays the caller's. What does not fit
    together is refused. */
 enum { EDGE_NO_MEMORY = 0, EDGE_DONE = 1, EDGE_REFUSED = 2 };
-int edge_open(const Model *model, int threads, const char *cpu, Edge **opened);
-int edge_layout(void); /* tells whether a caller has the same structures in mind */
-const char *edge_cpu(int number); /* the names of what this CPU can, the fastest first; then NULL */
-int edge_step(Edge *edge, const int64_t *ids, int tokens, int past, float *const *buffers, int keep,
+EXPORT int edge_open(const Model *model, int threads, const char *cpu, Edge **opened);
+EXPORT int edge_layout(void); /* tells whether a caller has the same structures in mind */
+EXPORT const char *edge_cpu(int number); /* the names of what this CPU can, the fastest first; then NULL */
+EXPORT int edge_step(Edge *edge, const int64_t *ids, int tokens, int past, float *const *buffers, int keep,
               float *logits);
-void edge_close(Edge *edge);
+EXPORT void edge_close(Edge *edge);
 /* For tests: one product of floats x [tokens][cols] by each way of computing it. */
-int edge_product(const char *cpu, const Matrix *w, const float *x, int tokens, float *out);
+EXPORT int edge_product(const char *cpu, const Matrix *w, const float *x, int tokens, float *out);
 
 #endif

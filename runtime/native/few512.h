@@ -41,13 +41,13 @@ INLINE __m512i dot_one(const uint8_t *codes, const int8_t *values) {
 /* The sums of 16 rows with token t, and block b, whose codes stand `offset` too high. */
 INLINE __m512 add_block(__m512 sum, __m512i whole, __m512 scales, const Rounded *x, int b, int t,
                         int offset) {
-  const long at = (long)b * x->apart + t;
+  const ptrdiff_t at = (ptrdiff_t)b * x->apart + t;
   const __m512i less = _mm512_sub_epi32(whole, _mm512_set1_epi32(offset * x->sums[at]));
   const __m512 both = _mm512_mul_ps(scales, _mm512_set1_ps(x->scales[at]));
   return _mm512_fmadd_ps(_mm512_cvtepi32_ps(less), both, sum);
 }
 
-INLINE void give(const Panel *p, const __m512 *sums, int tokens, float *out, long stride, int add) {
+INLINE void give(const Panel *p, const __m512 *sums, int tokens, float *out, ptrdiff_t stride, int add) {
   for (int t = 0; t < tokens; t++) {
     float found[LANES];
     _mm512_storeu_ps(found, sums[t]);
@@ -60,7 +60,7 @@ INLINE void give(const Panel *p, const __m512 *sums, int tokens, float *out, lon
 
 /* A panel times up to 12 tokens. */
 INLINE void few(const int bits, const Matrix *w, const Rounded *x, int tokens, int n, int step,
-                float *out, long stride, int add) {
+                float *out, ptrdiff_t stride, int add) {
   const int offset = bits == 8 ? 128 : 8;
   const int8_t *values = bits == 8 ? x->plain : x->halves;
   _Alignas(64) uint8_t codes[VECTORS][64];
@@ -71,7 +71,7 @@ INLINE void few(const int bits, const Matrix *w, const Rounded *x, int tokens, i
   for (int b = 0; b < panel.blocks; b++) {
     panel_codes(&panel, b, bits, 0, codes[0], 1);
     const __m512 scales = panel_scales(&panel, b);
-    const long at = (long)b * x->apart;
+    const ptrdiff_t at = (ptrdiff_t)b * x->apart;
     const int8_t *value = values + at * BLOCK;
     __m512i whole[FEW];
     for (int t = 0; t + 1 < tokens; t += 2)

@@ -13,7 +13,7 @@ static const Shapes SHAPES_OF_8 = {.palette = 1, .bytes = {32, 64, 32, 64}, .row
 /* Tiles of block b of all tokens for weights of 8 or 4 bits: its first and second half; in each the values 4i to
    4i + 3 of all tokens, then the next. */
 INLINE int8_t *token_tiles(const Rounded *x, int b, int bits) {
-  return x->tiles + (long)b * TILES_OF_BLOCK + (bits == 8 ? 0 : HALVES * TILE_BYTES);
+  return x->tiles + (ptrdiff_t)b * TILES_OF_BLOCK + (bits == 8 ? 0 : HALVES * TILE_BYTES);
 }
 
 /* Turn 16 rows of 16 numbers into columns. */
@@ -47,7 +47,7 @@ static void arrange(const Rounded *x, int tokens, int b) {
     for (int half = 0; half < HALVES; half++) {
       __m512i rows[MOST_TOKENS];
       for (int t = 0; t < MOST_TOKENS; t++) {
-        const long at = ((long)b * x->apart + (t < tokens ? t : 0)) * BLOCK;
+        const ptrdiff_t at = ((ptrdiff_t)b * x->apart + (t < tokens ? t : 0)) * BLOCK;
         if (bits == 8) {
           rows[t] = _mm512_loadu_si512(x->plain + at + half * 64);
           continue;
@@ -69,11 +69,11 @@ typedef struct {
 
 /* Ask for what each of 16 rows has 8 blocks of 4 bits further on; behind its end, for the next panel of the same
    rows, and after the last one for little that is new. */
-INLINE void ask_for_rows(const uint8_t *rows, long apart) {
+INLINE void ask_for_rows(const uint8_t *rows, ptrdiff_t apart) {
   for (int r = 0; r < LANES; r++) _mm_prefetch((const char *)rows + r * apart + 512, _MM_HINT_T1);
 }
 
-INLINE void split_codes(const uint8_t *rows, long apart, uint8_t (*codes)[LANES][64]) {
+INLINE void split_codes(const uint8_t *rows, ptrdiff_t apart, uint8_t (*codes)[LANES][64]) {
   const __m512i low = _mm512_set1_epi8(15);
   for (int r = 0; r < LANES; r++) {
     const __m512i both = _mm512_loadu_si512(rows + r * apart);
@@ -83,7 +83,7 @@ INLINE void split_codes(const uint8_t *rows, long apart, uint8_t (*codes)[LANES]
 }
 
 /* Whole sums of 16 rows with as many tokens as tiles have columns; the rows of a half are `apart`. */
-INLINE void multiply_few(const int columns, const uint8_t *first, const uint8_t *second, long apart,
+INLINE void multiply_few(const int columns, const uint8_t *first, const uint8_t *second, ptrdiff_t apart,
                          const int8_t *tokens, int32_t *whole) {
   __asm__ volatile("" ::: "memory"); /* tiles read what was stored before: GCC 12 is not told */
   _tile_zero(0);
@@ -107,7 +107,7 @@ INLINE __m512 repeated(const int columns, const float *from) {
 /* Add a block's sums; vector v has 16 / columns rows from v * 16 / columns on. */
 INLINE void add_few(const int columns, __m512 *sums, const int32_t *whole, __m512 rows, const Rounded *x,
                     int b, int offset) {
-  const long at = (long)b * x->apart;
+  const ptrdiff_t at = (ptrdiff_t)b * x->apart;
   const __m512 steps = repeated(columns, x->scales + at);
   const __m512i high = _mm512_mullo_epi32((__m512i)repeated(columns, (const float *)(x->sums + at)),
                                           _mm512_set1_epi32(offset));
@@ -123,7 +123,7 @@ INLINE void add_few(const int columns, __m512 *sums, const int32_t *whole, __m51
 }
 
 INLINE void give_few(const int columns, const Panel *p, const __m512 *sums, int tokens, float *out,
-                     long stride, int add) {
+                     ptrdiff_t stride, int add) {
   float found[LANES * MOST_TOKENS];
   for (int v = 0; v < columns; v++) _mm512_storeu_ps(found + v * LANES, sums[v]);
   for (int r = 0; r < LANES; r++)
@@ -135,13 +135,13 @@ INLINE void give_few(const int columns, const Panel *p, const __m512 *sums, int 
 
 /* A panel of 16 rows that are there, times up to `columns` tokens, as many as tiles are configured for. */
 INLINE void few_tiles(const int columns, const int bits, const Matrix *w, const Rounded *x, int tokens,
-                      int n, int step, float *out, long stride, int add) {
+                      int n, int step, float *out, ptrdiff_t stride, int add) {
   const int offset = bits == 8 ? 128 : 8, bytes = BLOCK * bits / 8;
   __m512 sums[MOST_TOKENS], scales = _mm512_setzero_ps();
   Few few;
   Panel panel;
   begin_panel(&panel, w, n, step);
-  const long row = (long)panel.blocks * bytes, apart = row * step;
+  const ptrdiff_t row = (ptrdiff_t)panel.blocks * bytes, apart = row * step;
   const uint8_t *codes = w->codes + n * row;
   for (int v = 0; v < columns; v++) sums[v] = _mm512_setzero_ps();
   if (bits == 4) split_codes(codes, apart, few.codes[0]);
@@ -160,7 +160,7 @@ INLINE void few_tiles(const int columns, const int bits, const Matrix *w, const 
 }
 
 INLINE void few_products(const int columns, const Matrix *w, const Rounded *x, int tokens, int n0, int n1,
-                         float *out, long stride, int add) {
+                         float *out, ptrdiff_t stride, int add) {
   const int step = (n1 - n0) / LANES;
   for (int p = 0; p < step; p++)
     if (w->bits == 4)
@@ -170,7 +170,7 @@ INLINE void few_products(const int columns, const Matrix *w, const Rounded *x, i
 }
 
 /* Rows n0 to n1, whole panels of them, times up to 16 tokens. */
-static void few(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out, long stride,
+static void few(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out, ptrdiff_t stride,
                 int add) {
   if (tokens <= 4) {
     _tile_loadconfig(&SHAPES_OF_4);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from functools import cache
 from itertools import count, product, takewhile
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy.typing as npt
 
 from ..errors import OptionError
 
-LIBRARY = Path(__file__).parent / "_edge.so"
+_SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+LIBRARY = Path(__file__).parent / f"_edge{_SUFFIX}"
 BLOCK = 128  # values with one scale
 FAILED = "fail their self-test"
 NO_MEMORY, DONE, REFUSED = 0, 1, 2  # what the functions return

@@ -3,12 +3,11 @@
    A thread that finds nothing looks some thousand times more and then sleeps, so that a core which is
    busy with other work is not fought over.
    A forked process has none of its parent's threads: a pool makes its own when it is first used there. */
-#include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "edge.h"
+#include "system.h"
 
 enum { SPINS = 2000 };
 
@@ -20,10 +19,10 @@ typedef struct {
 
 struct Pool {
   int threads;
-  unsigned process;     /* whose threads they are: `forks` when they were made */
-  pthread_t *others;
-  pthread_mutex_t lock;
-  pthread_cond_t wake;
+  unsigned process; /* whose threads they are: `forks` when they were made */
+  Thread *others;
+  Lock lock;
+  Wake wake;
   atomic_uint round;    /* grows with each piece of work */
   atomic_int left;      /* threads that are not done with this round */
   Share *shares;        /* one a thread */
@@ -42,7 +41,8 @@ static atomic_uint forks; /* between the process that loaded this library and th
 
 static void count_fork(void) { atomic_fetch_add(&forks, 1); }
 
-static void watch_forks(void) { pthread_atfork(NULL, NULL, count_fork); }
+/* Once, when the library is loaded. */
+__attribute__((constructor)) static void watch(void) { watch_forks(count_fork); }
 
 static inline void pause_a_little(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -65,21 +65,21 @@ static void wait_for_round(Pool *pool, unsigned seen) {
     if (atomic_load(&pool->round) != seen) return;
     pause_a_little();
   }
-  pthread_mutex_lock(&pool->lock);
+  lock_take(&pool->lock);
   atomic_fetch_add(&pool->sleeping, 1);
-  while (atomic_load(&pool->round) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
+  while (atomic_load(&pool->round) == seen) wake_wait(&pool->wake, &pool->lock);
   atomic_fetch_sub(&pool->sleeping, 1);
-  pthread_mutex_unlock(&pool->lock);
+  lock_give(&pool->lock);
 }
 
-static void *live(void *given) {
+static THREAD_RESULT live(void *given) {
   Worker worker = *(Worker *)given;
   free(given);
   Pool *pool = worker.pool;
   for (unsigned seen = worker.seen;;) {
     wait_for_round(pool, seen);
     seen++;
-    if (atomic_load(&pool->closing)) return NULL;
+    if (atomic_load(&pool->closing)) return 0;
     do_items(pool, worker.number);
     atomic_fetch_sub(&pool->left, 1);
   }
@@ -87,8 +87,8 @@ static void *live(void *given) {
 
 /* Make up to `threads` - 1 threads beside the caller. */
 static void begin_threads(Pool *pool, int threads) {
-  pthread_mutex_init(&pool->lock, NULL);
-  pthread_cond_init(&pool->wake, NULL);
+  lock_open(&pool->lock);
+  wake_open(&pool->wake);
   pool->process = atomic_load(&forks);
   pool->threads = 1;
   atomic_store(&pool->sleeping, 0);
@@ -96,7 +96,7 @@ static void begin_threads(Pool *pool, int threads) {
     Worker *worker = malloc(sizeof *worker);
     if (!worker) break;
     *worker = (Worker){pool, i, atomic_load(&pool->round)};
-    if (pthread_create(&pool->others[i], NULL, live, worker)) {
+    if (!thread_start(&pool->others[i], live, worker)) {
       free(worker);
       break;
     }
@@ -105,12 +105,10 @@ static void begin_threads(Pool *pool, int threads) {
 }
 
 Pool *pool_open(int threads) {
-  static pthread_once_t watched = PTHREAD_ONCE_INIT;
   Pool *pool = calloc(1, sizeof *pool);
   if (!pool) return NULL;
-  pthread_once(&watched, watch_forks);
   pool->others = calloc((size_t)threads, sizeof *pool->others);
-  pool->shares = aligned_alloc(sizeof(Share), (size_t)threads * sizeof(Share));
+  pool->shares = aligned_new(sizeof(Share), (size_t)threads * sizeof(Share));
   begin_threads(pool, pool->others && pool->shares ? threads : 1);
   return pool;
 }
@@ -119,9 +117,9 @@ int pool_threads(const Pool *pool) { return pool->threads; }
 
 static void begin_round(Pool *pool) {
   atomic_fetch_add(&pool->round, 1);
-  pthread_mutex_lock(&pool->lock); /* none may fall asleep between looking and waiting */
-  if (atomic_load(&pool->sleeping)) pthread_cond_broadcast(&pool->wake);
-  pthread_mutex_unlock(&pool->lock);
+  lock_take(&pool->lock); /* none may fall asleep between looking and waiting */
+  if (atomic_load(&pool->sleeping)) wake_all(&pool->wake);
+  lock_give(&pool->lock);
 }
 
 void pool_run(Pool *pool, Work work, void *what, int items) {
@@ -133,8 +131,8 @@ void pool_run(Pool *pool, Work work, void *what, int items) {
   pool->work = work;
   pool->what = what;
   for (int i = 0; i < pool->threads; i++) {
-    pool->shares[i].end = (int)((long)items * (i + 1) / pool->threads);
-    atomic_store(&pool->shares[i].next, (int)((long)items * i / pool->threads));
+    pool->shares[i].end = (int)((ptrdiff_t)items * (i + 1) / pool->threads);
+    atomic_store(&pool->shares[i].next, (int)((ptrdiff_t)items * i / pool->threads));
   }
   atomic_store(&pool->left, pool->threads - 1);
   begin_round(pool);
@@ -143,18 +141,18 @@ void pool_run(Pool *pool, Work work, void *what, int items) {
     if (i < SPINS)
       pause_a_little();
     else
-      sched_yield(); /* whoever is waited for may need this core */
+      thread_yield(); /* whoever is waited for may need this core */
 }
 
 void pool_close(Pool *pool) {
   if (pool->process == atomic_load(&forks)) { /* else there is none to wait for */
     atomic_store(&pool->closing, 1);
     begin_round(pool);
-    for (int i = 1; i < pool->threads; i++) pthread_join(pool->others[i], NULL);
-    pthread_mutex_destroy(&pool->lock);
-    pthread_cond_destroy(&pool->wake);
+    for (int i = 1; i < pool->threads; i++) thread_join(pool->others[i]);
+    lock_close(&pool->lock);
+    wake_close(&pool->wake);
   }
   free(pool->others);
-  free(pool->shares);
+  aligned_free(pool->shares);
   free(pool);
 }

@@ -14,21 +14,21 @@
 
 /* `rows` rows of weights, `apart` rows apart, times `count` tokens from t on. */
 INLINE void times(const int bits, const int rows, const int count, const Matrix *w, const Rounded *x, int n,
-                  int apart, int t, float *out, long stride, int add) {
+                  int apart, int t, float *out, ptrdiff_t stride, int add) {
   const int blocks = blocks_of(w->cols);
-  const long bytes = BLOCK * bits / 8, row_bytes = blocks * bytes;
+  const ptrdiff_t bytes = BLOCK * bits / 8, row_bytes = blocks * bytes;
   const uint8_t *codes = w->codes + n * row_bytes;
   const int8_t *values = bits == 8 ? x->plain : x->halves;
   float scales[4][MOST_BLOCKS];
   Floats sums[8];
   for (int r = 0; r < rows; r++)
-    widen(w->scales + (long)(n + r * apart) * blocks, blocks, scales[r]);
+    widen(w->scales + (ptrdiff_t)(n + r * apart) * blocks, blocks, scales[r]);
   for (int i = 0; i < rows * count; i++) sums[i] = all(0);
   for (int b = 0; b < blocks; b++, codes += bytes)
     for (int r = 0; r < rows; r++) {
       const Codes those = codes_of(bits, codes + r * apart * row_bytes);
       for (int c = 0; c < count; c++) {
-        const long place = (long)b * x->apart + t + c;
+        const ptrdiff_t place = (ptrdiff_t)b * x->apart + t + c;
         const Numbers whole = whole_of(bits, &those, values + place * BLOCK, x->sums[place]);
         const float both = scales[r][b] * x->scales[place];
         sums[r * count + c] += __builtin_convertvector(whole, Floats) * both;
@@ -41,18 +41,18 @@ INLINE void times(const int bits, const int rows, const int count, const Matrix 
     }
 }
 
-typedef void (*Times)(const Matrix *, const Rounded *, int, int, int, float *, long, int);
+typedef void (*Times)(const Matrix *, const Rounded *, int, int, int, float *, ptrdiff_t, int);
 
 #define TIMES(bits, rows, count)                                                                     \
   static void times_##bits##_##rows##_##count(const Matrix *w, const Rounded *x, int n, int apart,   \
-                                              int t, float *out, long stride, int add) {            \
+                                              int t, float *out, ptrdiff_t stride, int add) {            \
     times(bits, rows, count, w, x, n, apart, t, out, stride, add);                                  \
   }
 TIMES(4, 4, 1) TIMES(4, 4, 2) TIMES(4, 1, 1) TIMES(4, 1, 2) TIMES(4, 1, 4) TIMES(4, 1, 8)
 TIMES(8, 4, 1) TIMES(8, 4, 2) TIMES(8, 1, 1) TIMES(8, 1, 2) TIMES(8, 1, 4) TIMES(8, 1, 8)
 
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
-                    long stride, int add) {
+                    ptrdiff_t stride, int add) {
   static const Times several[][2] = {{times_4_4_1, times_4_4_2}, {times_8_4_1, times_8_4_2}};
   static const Times single[][4] = {{times_4_1_8, times_4_1_4, times_4_1_2, times_4_1_1},
                                     {times_8_1_8, times_8_1_4, times_8_1_2, times_8_1_1}};

@@ -78,7 +78,7 @@ INLINE float scale_of(float top) { return top < 1e-35f ? 0 : top / 127.0f; }
    values of twice `span` come before the odd ones: as many as this CPU takes out of bytes at once. */
 INLINE void rows_round(const int span, const float *given, int cols, const Rounded *to, int t) {
   for (int b = 0; b * BLOCK < cols; b++) {
-    const long at_block = (long)b * to->apart + t;
+    const ptrdiff_t at_block = (ptrdiff_t)b * to->apart + t;
     int8_t *plain = to->plain + at_block * BLOCK, *halves = to->halves + at_block * BLOCK;
     float last[BLOCK] = {0}, tops[16] = {0}, top = 0;
     const float *x = given + b * BLOCK;
@@ -121,7 +121,7 @@ INLINE Floats score_keys(const float *across, const float *keys, Floats slope, i
     const float *k[KEYS];
     Floats sums[KEYS];
     for (int i = 0; i < KEYS; i++) {
-      k[i] = keys + (long)(j + (i < some ? i : 0)) * head_size;
+      k[i] = keys + (ptrdiff_t)(j + (i < some ? i : 0)) * head_size;
       sums[i] = all(0);
     }
     for (int d = 0; d < head_size; d++) {
@@ -130,7 +130,7 @@ INLINE Floats score_keys(const float *across, const float *keys, Floats slope, i
     }
     for (int i = 0; i < some; i++) {
       const Floats score = sums[i] + slope * (float)(j + i - count + 1);
-      save(scores + (long)(j + i) * LANES, score);
+      save(scores + (ptrdiff_t)(j + i) * LANES, score);
       top = larger(top, score);
     }
   }
@@ -145,7 +145,7 @@ INLINE Floats weigh_keys(float *scores, Floats top, int count, int *first) {
   Floats total = all(0);
   for (int g = 0; g < GROUPS; g++) first[g] = count; /* as it stays where numbers are none */
   for (int j = 0; j < count; j++) {
-    float *score = scores + (long)j * LANES;
+    float *score = scores + (ptrdiff_t)j * LANES;
     const Floats below = load(score) - top;
     const Floats part = pick(below >= FAR_BELOW, exponential(below), all(0));
     save(score, part);
@@ -165,7 +165,7 @@ INLINE void sum_values(const int pieces, const float *scores, const float *value
   for (int h = 0; h < HEADS_TOGETHER; h++)
     for (int d = 0; d < pieces; d++) sums[h][d] = all(0);
   for (int j = from; j < count; j++) {
-    const float *score = scores + (long)j * LANES, *value = values + (long)j * head_size + d0;
+    const float *score = scores + (ptrdiff_t)j * LANES, *value = values + (ptrdiff_t)j * head_size + d0;
     for (int d = 0; d < pieces; d++) {
       const Floats v = load(value + d * LANES);
       for (int h = 0; h < HEADS_TOGETHER; h++) sums[h][d] += score[h] * v;
@@ -183,7 +183,7 @@ INLINE void sum_values(const int pieces, const float *scores, const float *value
 INLINE void rows_attend(const float *q, const float *keys, const float *values, const float *slopes,
                         int heads, int head_size, int position, float *scratch, float *out) {
   enum { PIECES = LANES == 16 ? 4 : 2 }; /* as many sums as there are registers for */
-  float *across = scratch, *scores = scratch + (long)LANES * head_size;
+  float *across = scratch, *scores = scratch + (ptrdiff_t)LANES * head_size;
   float totals[LANES], slope[LANES];
   const int count = position + 1;
   int first[GROUPS];
@@ -204,7 +204,7 @@ INLINE void rows_attend(const float *q, const float *keys, const float *values, 
       for (int h = 0; h < HEADS_TOGETHER && h < some; h++) {
         float sum = 0;
         for (int j = from; j < count; j++)
-          sum += scores[(long)j * LANES + h0 + h] * values[(long)j * head_size + d0];
+          sum += scores[(ptrdiff_t)j * LANES + h0 + h] * values[(ptrdiff_t)j * head_size + d0];
         to[h * head_size + d0] = sum / totals[h0 + h];
       }
   }
@@ -226,14 +226,14 @@ INLINE void rows_gate(const float *gate, const float *up, const float *turn, int
     for (; i + 2 * LANES <= turn_size; i += 2 * LANES) {
       Floats a = all(0), b = all(0);
       for (int k = 0; k < turn_size; k++) {
-        const float *row = turn + (long)k * turn_size + i;
+        const float *row = turn + (ptrdiff_t)k * turn_size + i;
         a += made[k] * load(row), b += made[k] * load(row + LANES);
       }
       save(to + i, a), save(to + i + LANES, b);
     }
     for (; i < turn_size; i++) {
       float sum = 0;
-      for (int k = 0; k < turn_size; k++) sum += made[k] * turn[(long)k * turn_size + i];
+      for (int k = 0; k < turn_size; k++) sum += made[k] * turn[(ptrdiff_t)k * turn_size + i];
       to[i] = sum;
     }
   }

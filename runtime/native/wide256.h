@@ -31,6 +31,3 @@ INLINE void split_halves(const uint8_t *from, __m256i *to) {
   to[3] = _mm256_and_si256(_mm256_srli_epi16(second, 4), low);
 }
 
-static void round_32(const float *x, int cols, const Rounded *to, int t) {
-  rows_round(32, x, cols, to, t);
-}

@@ -17,7 +17,7 @@
 enum { VECTORS = BLOCK / 4 };
 
 /* 16 bytes of each of 16 rows, as 4 vectors with 4 bytes of each row in the order of rows. */
-INLINE void across_rows(const uint8_t *first, long apart, __m512i *out) {
+INLINE void across_rows(const uint8_t *first, ptrdiff_t apart, __m512i *out) {
   __m512i v[4];
   for (int i = 0; i < 4; i++) {
     const uint8_t *row = first + i * apart;
@@ -34,7 +34,7 @@ INLINE void across_rows(const uint8_t *first, long apart, __m512i *out) {
 
 /* One block of a panel, less `offset` (a code's zero, or 0 to leave codes unsigned), as vectors that are
    `panels` vectors apart. */
-INLINE void unpack(const uint8_t *first, long apart, int bits, int offset, uint8_t *to, int panels) {
+INLINE void unpack(const uint8_t *first, ptrdiff_t apart, int bits, int offset, uint8_t *to, int panels) {
   const __m512i low = _mm512_set1_epi8(15), zero = _mm512_set1_epi8((char)offset);
   __m512i v[4];
   for (int at = 0; at < BLOCK * bits / 8; at += 16) {
@@ -68,8 +68,8 @@ INLINE void begin_panel(Panel *p, const Matrix *w, int n, int step) {
 INLINE void panel_codes(const Panel *p, int b, const int bits, const int offset, uint8_t *codes,
                         int panels) {
   const int bytes = BLOCK * bits / 8;
-  const long row = (long)p->blocks * bytes, apart = row * p->step;
-  const uint8_t *first = p->w->codes + p->n * row + (long)b * bytes;
+  const ptrdiff_t row = (ptrdiff_t)p->blocks * bytes, apart = row * p->step;
+  const uint8_t *first = p->w->codes + p->n * row + (ptrdiff_t)b * bytes;
   uint8_t copied[LANES * BLOCK];
   if (p->rows == LANES) {
     unpack(first, apart, bits, offset, codes, panels);
@@ -88,7 +88,7 @@ INLINE __m512 panel_scales(Panel *p, int b) {
     const __mmask16 there = left < LANES ? (__mmask16)((1u << left) - 1) : 0xffff;
     for (int r = 0; r < LANES; r++) {
       const int row = p->n + (r < p->rows ? r : p->rows - 1) * p->step;
-      const uint16_t *from = p->w->scales + (long)row * p->blocks + b;
+      const uint16_t *from = p->w->scales + (ptrdiff_t)row * p->blocks + b;
       _mm512_storeu_ps(rows[r], _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(there, from)));
     }
     for (int i = 0; i < LANES; i += 4) {
@@ -101,8 +101,8 @@ INLINE __m512 panel_scales(Panel *p, int b) {
 }
 
 /* Ask for what is needed next, a piece of it beside each block, so that it is there then. */
-INLINE void ask_for(const uint8_t *next, const uint8_t *end, long bytes) {
-  for (long at = 0; at < bytes && next + at < end; at += 64)
+INLINE void ask_for(const uint8_t *next, const uint8_t *end, ptrdiff_t bytes) {
+  for (ptrdiff_t at = 0; at < bytes && next + at < end; at += 64)
     _mm_prefetch((const char *)next + at, _MM_HINT_T1);
 }
 
@@ -121,7 +121,7 @@ INLINE void wide_round(const float *x, int cols, const Rounded *to, int t) {
   const __m128i apart = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
   const __m512 most = _mm512_set1_ps(127.0f), least = _mm512_set1_ps(-127.0f);
   for (int at = 0; at < cols; at += BLOCK) {
-    const long at_block = (long)(at / BLOCK) * to->apart + t;
+    const ptrdiff_t at_block = (ptrdiff_t)(at / BLOCK) * to->apart + t;
     int8_t *plain = to->plain + at_block * BLOCK, *halves = to->halves + at_block * BLOCK;
     __m512 v[BLOCK / LANES], top = _mm512_setzero_ps();
     for (int i = 0; i < BLOCK / LANES; i++) {
