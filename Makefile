@@ -50,13 +50,17 @@ test: $(READY) $(DEMO)/refact_edge.json ## Run the tests
 fuzz: $(READY) ## Open 10,000 hostile files in every way, or go on with it (10 to 40 minutes on 2 cores, ARGS="--seed 7")
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
+C_FILES := $(wildcard runtime/native/*.[ch] tests/runtime/native/*.[ch] bench/*.c)
+
 check: $(READY) types ## Lint, check the format and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 
 format: $(READY) ## Format the code and sort imports
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
 
 eval-canonical: $(READY) ## Judge all published HumanEval solutions, and empty ones (5 minutes)
 	REFACT_EDGE_EVERY=1 $(BIN)/python -m pytest tests/quant/eval/test_benchmarks.py

@@ -14,18 +14,18 @@
 
 enum { TURNS = 4000000, SUMS = 12 };
 
-#define LOOP(text, sums, operands)                                                       \
-  for (int i = 0; i < TURNS; i++) {                                                      \
-    __asm__ volatile(text : "+v"(sums[0]), "+v"(sums[1]), "+v"(sums[2]), "+v"(sums[3]),  \
-                     "+v"(sums[4]), "+v"(sums[5]), "+v"(sums[6]), "+v"(sums[7]),         \
-                     "+v"(sums[8]), "+v"(sums[9]), "+v"(sums[10]), "+v"(sums[11])        \
-                     : "v"(operands));                                                   \
+#define LOOP(text, sums, operands)                                                                \
+  for (int i = 0; i < TURNS; i++) {                                                               \
+    __asm__ volatile(text                                                                         \
+                     : "+v"(sums[0]), "+v"(sums[1]), "+v"(sums[2]), "+v"(sums[3]), "+v"(sums[4]), \
+                       "+v"(sums[5]), "+v"(sums[6]), "+v"(sums[7]), "+v"(sums[8]), "+v"(sums[9]), \
+                       "+v"(sums[10]), "+v"(sums[11])                                             \
+                     : "v"(operands));                                                            \
   }
-#define TWELVE(op, v)                                                                    \
-  op " " v ", " v ", %0\n" op " " v ", " v ", %1\n" op " " v ", " v ", %2\n"             \
-  op " " v ", " v ", %3\n" op " " v ", " v ", %4\n" op " " v ", " v ", %5\n"             \
-  op " " v ", " v ", %6\n" op " " v ", " v ", %7\n" op " " v ", " v ", %8\n"             \
-  op " " v ", " v ", %9\n" op " " v ", " v ", %10\n" op " " v ", " v ", %11\n"
+#define TWELVE(op, v)                                                                                    \
+  op " " v ", " v ", %0\n" op " " v ", " v ", %1\n" op " " v ", " v ", %2\n" op " " v ", " v ", %3\n" op \
+     " " v ", " v ", %4\n" op " " v ", " v ", %5\n" op " " v ", " v ", %6\n" op " " v ", " v ", %7\n" op \
+     " " v ", " v ", %8\n" op " " v ", " v ", %9\n" op " " v ", " v ", %10\n" op " " v ", " v ", %11\n"
 
 __attribute__((target("avx512f,avx512vnni"))) static void *avx512vnni(void *unused) {
   __m512i sums[SUMS] = {0}, v = _mm512_set1_epi8(1);

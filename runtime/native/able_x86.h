@@ -8,14 +8,15 @@
 
 typedef struct {
   unsigned leaf1c, leaf7b, leaf7c, leaf7d, leaf7_1a; /* registers of CPUID */
-  uint64_t saved;                                    /* XCR0: registers that the system keeps for each thread */
+  uint64_t saved; /* XCR0: registers that the system keeps for each thread */
 } Features;
 
 static inline Features features_here(void) {
   Features f = {0};
   unsigned a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &f.leaf1c, &d) || !(f.leaf1c >> 27 & 1)) return (Features){0};
-  if (__get_cpuid_count(7, 0, &a, &f.leaf7b, &f.leaf7c, &f.leaf7d) && a >= 1) __get_cpuid_count(7, 1, &f.leaf7_1a, &b, &c, &d);
+  if (__get_cpuid_count(7, 0, &a, &f.leaf7b, &f.leaf7c, &f.leaf7d) && a >= 1)
+    __get_cpuid_count(7, 1, &f.leaf7_1a, &b, &c, &d);
   __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0)); /* XGETBV, as OSXSAVE says it may be asked */
   f.saved = (uint64_t)d << 32 | a;
   return f;
@@ -30,8 +31,8 @@ static inline int has_avx2(const Features *f) {
 static inline int has_avxvnni(const Features *f) { return has_avx2(f) && f->leaf7_1a >> 4 & 1; }
 /* AVX512F, DQ, BW, VL and VNNI, and zmm and mask registers kept. */
 static inline int has_avx512vnni(const Features *f) {
-  return has_avx2(f) && (f->saved & 0xe6) == 0xe6 && has_all(f->leaf7b, 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) &&
-         f->leaf7c >> 11 & 1;
+  return has_avx2(f) && (f->saved & 0xe6) == 0xe6 &&
+         has_all(f->leaf7b, 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) && f->leaf7c >> 11 & 1;
 }
 static inline int has_amx_int8(const Features *f) {
   return (f->saved >> 17 & 3) == 3 && has_all(f->leaf7d, 1u << 24 | 1u << 25);

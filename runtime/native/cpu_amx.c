@@ -9,13 +9,14 @@
 #include <unistd.h>
 #include "able_x86.h"
 #include "target.h"
+#define KIND amx
 TARGET("amx-tile,amx-int8,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c" WHOLE_VECTORS)
 #include "wide512.h"
 
 enum { PANELS = 2, TOKENS = 16, TOKENS_AT_ONCE = 128, ASK = 0x1023, TILE_DATA = 18 };
 
 /* The system hands tiles out to who asks for them. */
-static int here(void) {
+static int amx_here(void) {
   static int able = -1;
   if (able < 0) {
     const Features f = features_here();
@@ -32,9 +33,8 @@ typedef struct {
 
 /* 8 tiles of 16 rows of 64 bytes. Constant, as GCC 12 takes the instruction to read 8 bytes of it only, and
    leaves out what is written to others just before. */
-static const Shapes SHAPES = {.palette = 1,
-                              .bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-                              .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+static const Shapes SHAPES = {
+    .palette = 1, .bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
 
 typedef struct {
   _Alignas(64) uint8_t codes[PANELS][VECTORS][64];
@@ -58,8 +58,7 @@ INLINE void multiply_tiles(const int8_t *values, int32_t (*whole)[TOKENS][LANES]
   _tile_stored(5, whole[1], 64);
 }
 
-INLINE void add_scaled(Tile *tile, int32_t (*whole)[TOKENS][LANES], const float *scales, int t,
-                       int some) {
+INLINE void add_scaled(Tile *tile, int32_t (*whole)[TOKENS][LANES], const float *scales, int t, int some) {
   for (int c = 0; c < some; c++)
     for (int p = 0; p < PANELS; p++) {
       float *sum = tile->sums[t + c][p];
@@ -107,17 +106,16 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
     const ptrdiff_t at = (ptrdiff_t)b * x->apart + t0;
     block(&tile, values + at * BLOCK, x->scales + at, tokens);
   }
-  for (int t = 0; t < tokens; t++)
-    give_panels(tile.sums[t], some, n1 - n, out + (t0 + t) * stride + n, add);
+  for (int t = 0; t < tokens; t++) give_panels(tile.sums[t], some, n1 - n, out + (t0 + t) * stride + n, add);
 }
 
 #include "few_tiles.h"
 
-static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
-                    ptrdiff_t stride, int add) {
+static void amx_product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
+                        ptrdiff_t stride, int add) {
   if (tokens <= MOST_TOKENS) {
     const int whole = (n1 - n0) % LANES == 0; /* panels; others are left to VNNI */
-    (whole ? few : cpu_avx512vnni.product)(w, x, tokens, n0, n1, out, stride, add);
+    (whole ? amx_few : cpu_avx512vnni.product)(w, x, tokens, n0, n1, out, stride, add);
     return;
   }
   _tile_loadconfig(&SHAPES);
@@ -133,11 +131,20 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
   _tile_release();
 }
 
-const Cpu cpu_amx = {"amx",      LANES,      here,        product, rows_norm,
-                     wide_round, rows_attend, rows_gate, arrange};
+const Cpu cpu_amx = {
+    .name = "amx",
+    .heads_at_once = LANES,
+    .here = amx_here,
+    .product = amx_product,
+    .norm = amx_norm,
+    .round = amx_round,
+    .attend = amx_attend,
+    .gate = amx_gate,
+    .arrange = amx_arrange,
+    .arranged_tokens = MOST_TOKENS,
+};
 TARGET_END
 #else
 #include "edge.h"
-static int here(void) { return 0; }
-const Cpu cpu_amx = {"amx", 1, here, 0, 0, 0, 0, 0, 0};
+const Cpu cpu_amx = {.name = "amx"};
 #endif

@@ -7,12 +7,13 @@
 #if defined(__x86_64__)
 #include "able_x86.h"
 #include "target.h"
+#define KIND avx512vnni
 TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c" WHOLE_VECTORS)
 #include "wide512.h"
 
 enum { PANELS = 4, TOKENS = 6, TOKENS_AT_ONCE = 66 };
 
-static int here(void) {
+static int avx512vnni_here(void) {
   const Features f = features_here();
   return has_avx512vnni(&f);
 }
@@ -59,8 +60,8 @@ INLINE void end(const Sums *s, const Tile *tile, float scale, float (*sums)[LANE
 }
 
 /* One block of 4 panels times `count` tokens from t on, up to 6; count is known to the compiler. */
-INLINE void block(const int count, Tile *tile, const int8_t *values, const float *scales,
-                  const int32_t *sums, int offset, int t) {
+INLINE void block(const int count, Tile *tile, const int8_t *values, const float *scales, const int32_t *sums,
+                  int offset, int t) {
   Sums s0, s1, s2, s3, s4, s5;
   s0 = begin(-offset * sums[0]);
   if (count > 1) s1 = begin(-offset * sums[1]);
@@ -87,12 +88,17 @@ INLINE void block(const int count, Tile *tile, const int8_t *values, const float
 
 typedef void (*Block)(Tile *, const int8_t *, const float *, const int32_t *, int, int);
 
-#define BLOCK_OF(count)                                                                           \
-  static void block_##count(Tile *tile, const int8_t *values, const float *scales,               \
-                            const int32_t *sums, int offset, int t) {                            \
-    block(count, tile, values, scales, sums, offset, t);                                         \
+#define BLOCK_OF(count)                                                                                 \
+  static void block_##count(Tile *tile, const int8_t *values, const float *scales, const int32_t *sums, \
+                            int offset, int t) {                                                        \
+    block(count, tile, values, scales, sums, offset, t);                                                \
   }
-BLOCK_OF(1) BLOCK_OF(2) BLOCK_OF(3) BLOCK_OF(4) BLOCK_OF(5) BLOCK_OF(6)
+BLOCK_OF(1)
+BLOCK_OF(2)
+BLOCK_OF(3)
+BLOCK_OF(4)
+BLOCK_OF(5)
+BLOCK_OF(6)
 static const Block BLOCKS[] = {0, block_1, block_2, block_3, block_4, block_5, block_6};
 
 INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, int tokens, int n, int n1,
@@ -122,14 +128,13 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
       t += count;
     }
   }
-  for (int t = 0; t < tokens; t++)
-    give_panels(tile.sums[t], some, n1 - n, out + (t0 + t) * stride + n, add);
+  for (int t = 0; t < tokens; t++) give_panels(tile.sums[t], some, n1 - n, out + (t0 + t) * stride + n, add);
 }
 
 #include "few512.h"
 
-static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
-                    ptrdiff_t stride, int add) {
+static void avx512vnni_product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
+                               ptrdiff_t stride, int add) {
   if (tokens <= FEW && (n1 - n0) % LANES == 0) {
     const int step = (n1 - n0) / LANES;
     for (int p = 0; p < step; p++)
@@ -151,11 +156,18 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
   }
 }
 
-const Cpu cpu_avx512vnni = {"avx512vnni", LANES,       here,     product,
-                            rows_norm,    wide_round, rows_attend, rows_gate, 0};
+const Cpu cpu_avx512vnni = {
+    .name = "avx512vnni",
+    .heads_at_once = LANES,
+    .here = avx512vnni_here,
+    .product = avx512vnni_product,
+    .norm = avx512vnni_norm,
+    .round = avx512vnni_round,
+    .attend = avx512vnni_attend,
+    .gate = avx512vnni_gate,
+};
 TARGET_END
 #else
 #include "edge.h"
-static int here(void) { return 0; }
-const Cpu cpu_avx512vnni = {"avx512vnni", 1, here, 0, 0, 0, 0, 0, 0};
+const Cpu cpu_avx512vnni = {.name = "avx512vnni"};
 #endif

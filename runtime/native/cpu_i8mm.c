@@ -16,6 +16,7 @@
 #endif
 TARGET("arch=armv8.2-a+dotprod+i8mm")
 
+#define KIND i8mm
 #define LANES 4
 #include "rows.h"
 
@@ -68,7 +69,8 @@ INLINE void two_rows(const int bits, const int pairs, const Matrix *w, const Rou
     other[p] = t + 2 * p + 1 < tokens ? t + 2 * p + 1 : t + 2 * p;
   }
   for (int b = 0; b < blocks; b++) {
-    const ptrdiff_t row = (ptrdiff_t)n * blocks + b, row2 = (ptrdiff_t)m * blocks + b, at = (ptrdiff_t)b * x->apart;
+    const ptrdiff_t row = (ptrdiff_t)n * blocks + b, row2 = (ptrdiff_t)m * blocks + b,
+                    at = (ptrdiff_t)b * x->apart;
     int8x16_t codes[8], codes2[8];
     signed_codes(bits, w->codes + row * bytes, codes);
     signed_codes(bits, w->codes + row2 * bytes, codes2);
@@ -122,14 +124,12 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
   }
 }
 
-static void round_16(const float *x, int cols, const Rounded *to, int t) {
-  rows_round(16, x, cols, to, t);
-}
+static void round_16(const float *x, int cols, const Rounded *to, int t) { rows_round(16, x, cols, to, t); }
 
-const Cpu cpu_i8mm = {"i8mm", LANES, here, product, rows_norm, round_16, rows_attend, rows_gate, 0};
+const Cpu cpu_i8mm = {"i8mm", LANES, here, product, i8mm_norm, round_16, i8mm_attend, i8mm_gate, 0, 0};
 TARGET_END
 #else
 #include "edge.h"
-static int here(void) { return 0; }
-const Cpu cpu_i8mm = {"i8mm", 1, here, 0, 0, 0, 0, 0, 0};
+
+const Cpu cpu_i8mm = {.name = "i8mm"};
 #endif

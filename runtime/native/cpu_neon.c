@@ -12,6 +12,7 @@
 #endif
 TARGET("arch=armv8.2-a+dotprod")
 
+#define KIND neon
 #define LANES 4
 #include "rows.h"
 
@@ -62,16 +63,14 @@ INLINE void widen(const uint16_t *halves, int count, float *out) {
   for (int i = 0; i < count; i++) out[i] = half_to_float(halves[i]);
 }
 
-static void round_16(const float *x, int cols, const Rounded *to, int t) {
-  rows_round(16, x, cols, to, t);
-}
+static void round_16(const float *x, int cols, const Rounded *to, int t) { rows_round(16, x, cols, to, t); }
 
 #include "products.h"
 
-const Cpu cpu_neon = {"neon", LANES, here, product, rows_norm, round_16, rows_attend, rows_gate, 0};
+const Cpu cpu_neon = {"neon", LANES, here, product, neon_norm, round_16, neon_attend, neon_gate, 0, 0};
 TARGET_END
 #else
 #include "edge.h"
-static int here(void) { return 0; }
-const Cpu cpu_neon = {"neon", 1, here, 0, 0, 0, 0, 0, 0};
+
+const Cpu cpu_neon = {.name = "neon"};
 #endif

@@ -1,15 +1,16 @@
-/* Plain C: right on any CPU, and what the others are compared with. */
+/* Plain C: right on any CPU, and what the others are compared with, to the last bit. */
+#define KIND portable
 #define LANES 4
 #include "rows.h"
 
-static int anywhere(void) { return 1; }
+static int portable_here(void) { return 1; }
 
-static void round_plain(const float *x, int cols, const Rounded *to, int t) {
+static void portable_round(const float *x, int cols, const Rounded *to, int t) {
   rows_round(1, x, cols, to, t);
 }
 
-static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
-                    ptrdiff_t stride, int add) {
+static void portable_product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
+                             ptrdiff_t stride, int add) {
   const int blocks = blocks_of(w->cols), bytes = BLOCK * w->bits / 8;
   for (int n = n0; n < n1; n++)
     for (int t = 0; t < tokens; t++) {
@@ -24,12 +25,20 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
           whole += code * values[i];
         }
         whole -= x->sums[at] * (w->bits == 8 ? 128 : 8);
-        sum += (float)whole * (half_to_float(w->scales[row]) * x->scales[at]);
+        sum = fmaf((float)whole, half_to_float(w->scales[row]) * x->scales[at], sum);
       }
       float *to = out + t * stride + n;
       *to = add ? *to + sum : sum;
     }
 }
 
-const Cpu cpu_portable = {"portable", LANES,          anywhere,    product,
-                          rows_norm,  round_plain, rows_attend, rows_gate, 0};
+const Cpu cpu_portable = {
+    .name = "portable",
+    .heads_at_once = LANES,
+    .here = portable_here,
+    .product = portable_product,
+    .norm = portable_norm,
+    .round = portable_round,
+    .attend = portable_attend,
+    .gate = portable_gate,
+};

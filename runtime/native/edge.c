@@ -22,12 +22,14 @@ struct Edge {
   Rounded rounded;
 };
 
-static const Cpu *const CPUS[] = {&cpu_amx, &cpu_avx512vnni, &cpu_avxvnni, &cpu_avx2,
-                                  &cpu_i8mm,    &cpu_neon,       &cpu_portable};
+static const Cpu *const CPUS[] = {&cpu_amx,  &cpu_avx512vnni, &cpu_avxvnni, &cpu_avx2,
+                                  &cpu_i8mm, &cpu_neon,       &cpu_portable};
+
+static int is_here(const Cpu *cpu) { return cpu->here && cpu->here(); }
 
 static const Cpu *find_cpu(const char *name) {
   for (size_t i = 0; i < sizeof CPUS / sizeof *CPUS; i++)
-    if (!strcmp(name, CPUS[i]->name) && CPUS[i]->here()) return CPUS[i];
+    if (!strcmp(name, CPUS[i]->name) && is_here(CPUS[i])) return CPUS[i];
   return NULL;
 }
 
@@ -52,7 +54,10 @@ static int32_t apart_of(int tokens) {
 static int make_rounded(Rounded *r, int tokens, int cols) {
   const int32_t apart = apart_of(tokens);
   const size_t blocks = (size_t)apart * (size_t)blocks_of(cols);
-  *r = (Rounded){apart, calloc(blocks, BLOCK), calloc(blocks, BLOCK), calloc(blocks, sizeof(float)),
+  *r = (Rounded){apart,
+                 calloc(blocks, BLOCK),
+                 calloc(blocks, BLOCK),
+                 calloc(blocks, sizeof(float)),
                  calloc(blocks, sizeof(int32_t)),
                  aligned_new(64, (size_t)blocks_of(cols) * TILES_OF_BLOCK)};
   return r->plain && r->halves && r->scales && r->sums && r->tiles;
@@ -102,8 +107,7 @@ int edge_open(const Model *model, int threads, const char *cpu, Edge **opened) {
   e->model = *model;
   e->cpu = kind;
   e->pool = pool_open(threads);
-  if (e->pool)
-    e->scratch = malloc(sizeof(float) * (size_t)scratch_of(e) * (size_t)pool_threads(e->pool));
+  if (e->pool) e->scratch = malloc(sizeof(float) * (size_t)scratch_of(e) * (size_t)pool_threads(e->pool));
   if (!e->scratch) {
     edge_close(e);
     return EDGE_NO_MEMORY;
@@ -116,7 +120,7 @@ int edge_layout(void) { return (int)(sizeof(Model) * 10000 + sizeof(Layer) * 10 
 
 const char *edge_cpu(int number) {
   for (size_t i = 0; i < sizeof CPUS / sizeof *CPUS; i++)
-    if (CPUS[i]->here() && !number--) return CPUS[i]->name;
+    if (is_here(CPUS[i]) && !number--) return CPUS[i]->name;
   return NULL;
 }
 
@@ -151,9 +155,7 @@ static void round_token(void *what, int t, int thread) {
   e->cpu->round(row, p->cols, &e->rounded, t);
 }
 
-static int is_arranged(const Cpu *cpu, int tokens) {
-  return cpu->arrange && tokens <= TOKENS_OF_ROOM;
-}
+static int is_arranged(const Cpu *cpu, int tokens) { return tokens <= cpu->arranged_tokens; }
 
 static void arrange(void *what, int b, int thread) {
   (void)thread;

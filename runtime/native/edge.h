@@ -46,12 +46,12 @@ static inline int blocks_of(int cols) { return (cols + BLOCK - 1) / BLOCK; }
    as products take them; there is room for whole sixteens of tokens. */
 enum { TOKENS_OF_ROOM = 16, TILES_OF_BLOCK = 4 * 16 * 64 };
 typedef struct {
-  int32_t apart;   /* tokens from one block to the next */
-  int8_t *plain;   /* [blocks][apart][128], for 8-bit weights; 0 behind a row's end */
-  int8_t *halves;  /* the same, in the order in which this CPU takes 4-bit codes out of their bytes */
-  float *scales;   /* [blocks][apart] */
-  int32_t *sums;   /* [blocks][apart], of the rounded values */
-  int8_t *tiles;   /* [blocks][TILES_OF_BLOCK], of up to 16 tokens, for CPUs that arrange them so */
+  int32_t apart;  /* tokens from one block to the next */
+  int8_t *plain;  /* [blocks][apart][128], for 8-bit weights; 0 behind a row's end */
+  int8_t *halves; /* the same, in the order in which this CPU takes 4-bit codes out of their bytes */
+  float *scales;  /* [blocks][apart] */
+  int32_t *sums;  /* [blocks][apart], of the rounded values */
+  int8_t *tiles;  /* [blocks][TILES_OF_BLOCK], of up to 16 tokens, for CPUs that arrange them so */
 } Rounded;
 
 /* What each kind of CPU does in its own way: rows n0 to n1 of weights times all tokens. With `add`
@@ -59,22 +59,21 @@ typedef struct {
 typedef struct {
   const char *name;
   int heads_at_once; /* of attention: as many as a vector has lanes */
-  int (*here)(void); /* whether this CPU can */
-  void (*product)(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
-                  ptrdiff_t stride, int add);
+  int (*here)(void); /* whether this CPU can; NULL in a library for another processor */
+  void (*product)(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out, ptrdiff_t stride,
+                  int add);
   void (*norm)(const float *x, const float *weight, float epsilon, int width, float *out);
   void (*round)(const float *x, int cols, const Rounded *to, int t);
-  void (*attend)(const float *q, const float *keys, const float *values, const float *slopes,
-                 int heads, int head_size, int position, float *scratch, float *out);
-  void (*gate)(const float *gate, const float *up, const float *turn, int turn_size, int count,
-               float *out);
-  /* Lay out block b of up to TOKENS_OF_ROOM rounded tokens once more, before their products; NULL where these
-     need no more. */
+  void (*attend)(const float *q, const float *keys, const float *values, const float *slopes, int heads,
+                 int head_size, int position, float *scratch, float *out);
+  void (*gate)(const float *gate, const float *up, const float *turn, int turn_size, int count, float *out);
+  /* Lay out block b of a few rounded tokens once more, before their products: of up to `arranged_tokens`,
+     which are 0 where products need no more, and TOKENS_OF_ROOM at most. */
   void (*arrange)(const Rounded *x, int tokens, int b);
+  int arranged_tokens;
 } Cpu;
 
-extern const Cpu cpu_portable, cpu_avx2, cpu_avxvnni, cpu_avx512vnni, cpu_amx, cpu_neon,
-    cpu_i8mm;
+extern const Cpu cpu_portable, cpu_avx2, cpu_avxvnni, cpu_avx512vnni, cpu_amx, cpu_neon, cpu_i8mm;
 
 typedef struct Pool Pool;
 typedef void (*Work)(void *what, int item, int thread);
@@ -93,10 +92,10 @@ typedef struct Edge Edge;
    together is refused. */
 enum { EDGE_NO_MEMORY = 0, EDGE_DONE = 1, EDGE_REFUSED = 2 };
 EXPORT int edge_open(const Model *model, int threads, const char *cpu, Edge **opened);
-EXPORT int edge_layout(void); /* tells whether a caller has the same structures in mind */
+EXPORT int edge_layout(void);            /* tells whether a caller has the same structures in mind */
 EXPORT const char *edge_cpu(int number); /* the names of what this CPU can, the fastest first; then NULL */
 EXPORT int edge_step(Edge *edge, const int64_t *ids, int tokens, int past, float *const *buffers, int keep,
-              float *logits);
+                     float *logits);
 EXPORT void edge_close(Edge *edge);
 /* For tests: one product of floats x [tokens][cols] by each way of computing it. */
 EXPORT int edge_product(const char *cpu, const Matrix *w, const float *x, int tokens, float *out);

@@ -59,8 +59,8 @@ INLINE void give(const Panel *p, const __m512 *sums, int tokens, float *out, ptr
 }
 
 /* A panel times up to 12 tokens. */
-INLINE void few(const int bits, const Matrix *w, const Rounded *x, int tokens, int n, int step,
-                float *out, ptrdiff_t stride, int add) {
+INLINE void few(const int bits, const Matrix *w, const Rounded *x, int tokens, int n, int step, float *out,
+                ptrdiff_t stride, int add) {
   const int offset = bits == 8 ? 128 : 8;
   const int8_t *values = bits == 8 ? x->plain : x->halves;
   _Alignas(64) uint8_t codes[VECTORS][64];

@@ -40,7 +40,7 @@ INLINE void turn_over(__m512i r[16]) {
 }
 
 /* Make the tiles of block b of up to 16 tokens, for weights of either number of bits. */
-static void arrange(const Rounded *x, int tokens, int b) {
+static void amx_arrange(const Rounded *x, int tokens, int b) {
   const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   const __m512i odds = _mm512_add_epi32(evens, _mm512_set1_epi32(1));
   for (int bits = 4; bits <= 8; bits += 4)
@@ -52,7 +52,8 @@ static void arrange(const Rounded *x, int tokens, int b) {
           rows[t] = _mm512_loadu_si512(x->plain + at + half * 64);
           continue;
         }
-        const __m512i first = _mm512_loadu_si512(x->halves + at), second = _mm512_loadu_si512(x->halves + at + 64);
+        const __m512i first = _mm512_loadu_si512(x->halves + at),
+                      second = _mm512_loadu_si512(x->halves + at + 64);
         rows[t] = _mm512_permutex2var_epi32(first, half ? odds : evens, second);
       }
       turn_over(rows);
@@ -134,8 +135,8 @@ INLINE void give_few(const int columns, const Panel *p, const __m512 *sums, int 
 }
 
 /* A panel of 16 rows that are there, times up to `columns` tokens, as many as tiles are configured for. */
-INLINE void few_tiles(const int columns, const int bits, const Matrix *w, const Rounded *x, int tokens,
-                      int n, int step, float *out, ptrdiff_t stride, int add) {
+INLINE void few_tiles(const int columns, const int bits, const Matrix *w, const Rounded *x, int tokens, int n,
+                      int step, float *out, ptrdiff_t stride, int add) {
   const int offset = bits == 8 ? 128 : 8, bytes = BLOCK * bits / 8;
   __m512 sums[MOST_TOKENS], scales = _mm512_setzero_ps();
   Few few;
@@ -170,8 +171,8 @@ INLINE void few_products(const int columns, const Matrix *w, const Rounded *x, i
 }
 
 /* Rows n0 to n1, whole panels of them, times up to 16 tokens. */
-static void few(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out, ptrdiff_t stride,
-                int add) {
+static void amx_few(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
+                    ptrdiff_t stride, int add) {
   if (tokens <= 4) {
     _tile_loadconfig(&SHAPES_OF_4);
     few_products(4, w, x, tokens, n0, n1, out, stride, add);

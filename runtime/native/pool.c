@@ -23,9 +23,9 @@ struct Pool {
   Thread *others;
   Lock lock;
   Wake wake;
-  atomic_uint round;    /* grows with each piece of work */
-  atomic_int left;      /* threads that are not done with this round */
-  Share *shares;        /* one a thread */
+  atomic_uint round; /* grows with each piece of work */
+  atomic_int left;   /* threads that are not done with this round */
+  Share *shares;     /* one a thread */
   atomic_int closing, sleeping;
   Work work;
   void *what;

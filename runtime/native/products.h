@@ -21,8 +21,7 @@ INLINE void times(const int bits, const int rows, const int count, const Matrix 
   const int8_t *values = bits == 8 ? x->plain : x->halves;
   float scales[4][MOST_BLOCKS];
   Floats sums[8];
-  for (int r = 0; r < rows; r++)
-    widen(w->scales + (ptrdiff_t)(n + r * apart) * blocks, blocks, scales[r]);
+  for (int r = 0; r < rows; r++) widen(w->scales + (ptrdiff_t)(n + r * apart) * blocks, blocks, scales[r]);
   for (int i = 0; i < rows * count; i++) sums[i] = all(0);
   for (int b = 0; b < blocks; b++, codes += bytes)
     for (int r = 0; r < rows; r++) {
@@ -43,13 +42,23 @@ INLINE void times(const int bits, const int rows, const int count, const Matrix 
 
 typedef void (*Times)(const Matrix *, const Rounded *, int, int, int, float *, ptrdiff_t, int);
 
-#define TIMES(bits, rows, count)                                                                     \
-  static void times_##bits##_##rows##_##count(const Matrix *w, const Rounded *x, int n, int apart,   \
-                                              int t, float *out, ptrdiff_t stride, int add) {            \
-    times(bits, rows, count, w, x, n, apart, t, out, stride, add);                                  \
+#define TIMES(bits, rows, count)                                                                          \
+  static void times_##bits##_##rows##_##count(const Matrix *w, const Rounded *x, int n, int apart, int t, \
+                                              float *out, ptrdiff_t stride, int add) {                    \
+    times(bits, rows, count, w, x, n, apart, t, out, stride, add);                                        \
   }
-TIMES(4, 4, 1) TIMES(4, 4, 2) TIMES(4, 1, 1) TIMES(4, 1, 2) TIMES(4, 1, 4) TIMES(4, 1, 8)
-TIMES(8, 4, 1) TIMES(8, 4, 2) TIMES(8, 1, 1) TIMES(8, 1, 2) TIMES(8, 1, 4) TIMES(8, 1, 8)
+TIMES(4, 4, 1)
+TIMES(4, 4, 2)
+TIMES(4, 1, 1)
+TIMES(4, 1, 2)
+TIMES(4, 1, 4)
+TIMES(4, 1, 8)
+TIMES(8, 4, 1)
+TIMES(8, 4, 2)
+TIMES(8, 1, 1)
+TIMES(8, 1, 2)
+TIMES(8, 1, 4)
+TIMES(8, 1, 8)
 
 static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                     ptrdiff_t stride, int add) {
@@ -60,8 +69,7 @@ static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n
   const int which = w->bits == 8;
   if (tokens <= 2 && (n1 - n0) % 4 == 0) {
     const int apart = (n1 - n0) / 4;
-    for (int n = n0; n < n0 + apart; n++)
-      several[which][tokens - 1](w, x, n, apart, 0, out, stride, add);
+    for (int n = n0; n < n0 + apart; n++) several[which][tokens - 1](w, x, n, apart, 0, out, stride, add);
     return;
   }
   for (int n = n0; n < n1; n++)

@@ -1,5 +1,6 @@
 /* What every CPU does alike, in the compiler's own vectors of LANES floats. Each CPU's file includes this
-   after it has said what the CPU can do, and defined LANES. */
+   after it has said what the CPU can do, and defined LANES and KIND, its name. Functions that a debugger or
+   a profiler sees bear that name: OF_KIND(norm) is avx2_norm. */
 #include <math.h>
 #include <string.h>
 
@@ -7,6 +8,9 @@
 #include "half.h"
 
 #define INLINE static inline __attribute__((always_inline))
+#define JOINED(kind, name) kind##_##name
+#define JOINED_NAMES(kind, name) JOINED(kind, name) /* of what macros stand for */
+#define OF_KIND(name) JOINED_NAMES(KIND, name)
 
 typedef float Floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t Numbers __attribute__((vector_size(4 * LANES)));
@@ -27,9 +31,7 @@ INLINE Floats pick(Numbers which, Floats yes, Floats no) {
 
 INLINE Floats larger(Floats a, Floats b) { return pick(a > b, a, b); }
 
-INLINE Floats between(Floats low, Floats x, Floats high) {
-  return pick(x > high, high, larger(x, low));
-}
+INLINE Floats between(Floats low, Floats x, Floats high) { return pick(x > high, high, larger(x, low)); }
 
 /* e^x within 2 units in the last place, for x from -87 to 88, at which it ends: 2^n * 2^f, f in
    [-0.5, 0.5], by its series. */
@@ -54,7 +56,7 @@ INLINE Floats exponential(Floats x) {
 #define FAR_BELOW (-32.0f)
 
 /* Layer norm without bias: (x - mean) / sqrt(variance + epsilon) * weight. */
-INLINE void rows_norm(const float *x, const float *weight, float epsilon, int width, float *out) {
+static void OF_KIND(norm)(const float *x, const float *weight, float epsilon, int width, float *out) {
   float sums[16] = {0}, squares[16] = {0};
   for (int i = 0; i + 16 <= width; i += 16)
     for (int l = 0; l < 16; l++) sums[l] += x[i + l];
@@ -172,16 +174,15 @@ INLINE void sum_values(const int pieces, const float *scores, const float *value
     }
   }
   for (int h = 0; h < HEADS_TOGETHER && h < heads; h++)
-    for (int d = 0; d < pieces; d++)
-      save(out + h * head_size + d0 + d * LANES, sums[h][d] / totals[h]);
+    for (int d = 0; d < pieces; d++) save(out + h * head_size + d0 + d * LANES, sums[h][d] / totals[h]);
 }
 
 /* Attention of LANES heads of the token at `position` to all keys up to its own.
 
    q [heads][head_size] is scaled; scratch holds LANES * (position + 1 + head_size) floats; out is as q.
    Heads are the vector: a key's number meets the same number of all queries. `heads` of them are real. */
-INLINE void rows_attend(const float *q, const float *keys, const float *values, const float *slopes,
-                        int heads, int head_size, int position, float *scratch, float *out) {
+static void OF_KIND(attend)(const float *q, const float *keys, const float *values, const float *slopes,
+                            int heads, int head_size, int position, float *scratch, float *out) {
   enum { PIECES = LANES == 16 ? 4 : 2 }; /* as many sums as there are registers for */
   float *across = scratch, *scores = scratch + (ptrdiff_t)LANES * head_size;
   float totals[LANES], slope[LANES];
@@ -211,8 +212,8 @@ INLINE void rows_attend(const float *q, const float *keys, const float *values, 
 }
 
 /* out = (silu(gate) * up) turned in pieces of turn_size; count is a multiple of that and of LANES. */
-INLINE void rows_gate(const float *gate, const float *up, const float *turn, int turn_size, int count,
-                      float *out) {
+static void OF_KIND(gate)(const float *gate, const float *up, const float *turn, int turn_size, int count,
+                          float *out) {
   for (int i = 0; i < count; i += LANES) {
     const Floats g = load(gate + i);
     save(out + i, g / (1.0f + exponential(-g)) * load(up + i));

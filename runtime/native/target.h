@@ -23,7 +23,8 @@
 
 #define PRAGMA_OF(words) _Pragma(#words)
 #if defined(__clang__)
-#define TARGET(features) PRAGMA_OF(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define TARGET(features) \
+  PRAGMA_OF(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define TARGET_END PRAGMA_OF(clang attribute pop)
 #define WHOLE_VECTORS /* Clang takes the widest by itself where no CPU is named */
 #else

@@ -1,33 +1,77 @@
 /* What CPUs with 256-bit vectors do alike; each such CPU's file includes this after its target. */
-#include <immintrin.h>
-
 #define LANES 8
 #include "rows.h"
-
-INLINE float sum_of(Floats floats) {
-  const __m256 v = (__m256)floats;
-  __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-  return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
-}
 
 INLINE __m256i vector(const void *from, int number) {
   return _mm256_loadu_si256((const __m256i *)from + number);
 }
 
-INLINE void widen(const uint16_t *halves, int count, float *out) {
-  int i = 0;
-  for (; i + 8 <= count; i += 8)
-    _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(halves + i))));
-  for (; i < count; i++) out[i] = half_to_float(halves[i]);
+INLINE __m256i low_halves(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
+INLINE __m256i high_halves(__m256i v) { return low_halves(_mm256_srli_epi16(v, 4)); }
+
+/* Have the compiler take `v` from a register: GCC 12 would otherwise keep in memory what it computes early. */
+INLINE __m256i in_register(__m256i v) {
+  __asm__("" : "+x"(v));
+  return v;
 }
 
 /* 64 bytes of 4-bit codes as 4 vectors: even and odd values of the first 64, and of the others. */
 INLINE void split_halves(const uint8_t *from, __m256i *to) {
-  const __m256i low = _mm256_set1_epi8(15), first = vector(from, 0), second = vector(from, 1);
-  to[0] = _mm256_and_si256(first, low);
-  to[1] = _mm256_and_si256(_mm256_srli_epi16(first, 4), low);
-  to[2] = _mm256_and_si256(second, low);
-  to[3] = _mm256_and_si256(_mm256_srli_epi16(second, 4), low);
+  const __m256i first = in_register(vector(from, 0)), second = in_register(vector(from, 1));
+  to[0] = low_halves(first), to[1] = high_halves(first);
+  to[2] = low_halves(second), to[3] = high_halves(second);
 }
 
+INLINE float largest_lane(__m256 v) {
+  __m128 half = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
+
+INLINE int32_t sum_of_lanes(__m256i v) {
+  __m128i half = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
+}
+
+/* 8 floats of a step, to the nearest whole number, halves to even; what is no number has no code. */
+INLINE __m256i rounded(__m256 x, __m256 inverse) {
+  const __m256 value = _mm256_mul_ps(x, inverse);
+  const __m256 most = _mm256_set1_ps(127.0f), least = _mm256_set1_ps(-127.0f);
+  const __m256 some = _mm256_and_ps(value, _mm256_cmp_ps(value, value, _CMP_ORD_Q));
+  return _mm256_cvtps_epi32(_mm256_max_ps(_mm256_min_ps(some, most), least));
+}
+
+/* As rows_round, and to the same bits, with the even and odd values of 8 apart in `halves`. */
+static void OF_KIND(round)(const float *given, int cols, const Rounded *to, int t) {
+  const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15, /* twice */
+                                         0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  for (int b = 0; b * BLOCK < cols; b++) {
+    const ptrdiff_t at = (ptrdiff_t)b * to->apart + t;
+    const float *x = given + b * BLOCK;
+    float last[BLOCK] = {0};
+    if (cols - b * BLOCK < BLOCK) x = memcpy(last, x, sizeof(float) * (size_t)(cols - b * BLOCK));
+    __m256 top = _mm256_setzero_ps();
+    for (int i = 0; i < BLOCK;
+         i += LANES) /* in this order, as the second is what a maximum with no number is */
+      top = _mm256_max_ps(_mm256_andnot_ps(sign, _mm256_loadu_ps(x + i)), top);
+    const float scale = scale_of(largest_lane(top));
+    const __m256 inverse = _mm256_set1_ps(scale > 0 ? 1.0f / scale : 0);
+    __m256i sum = _mm256_setzero_si256();
+    for (int i = 0; i < BLOCK; i += 4 * LANES) {
+      __m256i v[4];
+      for (int k = 0; k < 4; k++) v[k] = rounded(_mm256_loadu_ps(x + i + k * LANES), inverse);
+      sum =
+          _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_add_epi32(v[0], v[1]), _mm256_add_epi32(v[2], v[3])));
+      const __m256i words =
+          _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+      const __m256i bytes = _mm256_permutevar8x32_epi32(words, in_order);
+      _mm256_storeu_si256((__m256i *)(to->plain + at * BLOCK + i), bytes);
+      _mm256_storeu_si256((__m256i *)(to->halves + at * BLOCK + i), _mm256_shuffle_epi8(bytes, apart));
+    }
+    to->scales[at] = scale;
+    to->sums[at] = sum_of_lanes(sum);
+  }
+}

@@ -65,8 +65,7 @@ INLINE void begin_panel(Panel *p, const Matrix *w, int n, int step) {
   p->rows = left < LANES ? left : LANES;
 }
 
-INLINE void panel_codes(const Panel *p, int b, const int bits, const int offset, uint8_t *codes,
-                        int panels) {
+INLINE void panel_codes(const Panel *p, int b, const int bits, const int offset, uint8_t *codes, int panels) {
   const int bytes = BLOCK * bits / 8;
   const ptrdiff_t row = (ptrdiff_t)p->blocks * bytes, apart = row * p->step;
   const uint8_t *first = p->w->codes + p->n * row + (ptrdiff_t)b * bytes;
@@ -116,8 +115,8 @@ INLINE void give_panels(float (*sums)[LANES], int panels, int rows, float *out, 
   }
 }
 
-/* As rows_round, with the even and odd values of 8 apart in `halves`. */
-INLINE void wide_round(const float *x, int cols, const Rounded *to, int t) {
+/* As rows_round, and to the same bits, with the even and odd values of 8 apart in `halves`. */
+static void OF_KIND(round)(const float *x, int cols, const Rounded *to, int t) {
   const __m128i apart = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
   const __m512 most = _mm512_set1_ps(127.0f), least = _mm512_set1_ps(-127.0f);
   for (int at = 0; at < cols; at += BLOCK) {

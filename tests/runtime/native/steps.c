@@ -35,15 +35,14 @@ static void all_as_data(Model *m) {
 
 static float *floats(int count, float around, float spread) {
   float *to = keep(sizeof(float) * (size_t)count);
-  for (int i = 0; i < count; i++)
-    to[i] = around + spread * ((float)(next() % 2001) / 1000.0f - 1.0f);
+  for (int i = 0; i < count; i++) to[i] = around + spread * ((float)(next() % 2001) / 1000.0f - 1.0f);
   return to;
 }
 
 static Matrix matrix(int rows, int cols, int bits, int whole_blocks) {
   const size_t blocks = (size_t)rows * (size_t)blocks_of(cols);
-  const size_t bytes = whole_blocks ? blocks * (size_t)(BLOCK * bits / 8)
-                                    : (size_t)rows * (size_t)(cols * bits / 8);
+  const size_t bytes =
+      whole_blocks ? blocks * (size_t)(BLOCK * bits / 8) : (size_t)rows * (size_t)(cols * bits / 8);
   uint8_t *codes = keep(bytes);
   uint16_t *scales = keep(blocks * sizeof *scales);
   for (size_t i = 0; i < bytes; i++) codes[i] = (uint8_t)next();
@@ -64,9 +63,9 @@ static Model model(void) {
   Layer *layers = keep(sizeof *layers * (size_t)m.layers);
   for (int i = 0; i < m.layers; i++) {
     const int inside = m.heads * m.head_size;
-    layers[i] = (Layer){floats(m.width, 1, 0.2f), floats(m.width, 1, 0.2f),
-                        matrix(inside, m.width, 4, 1), matrix(2 * m.head_size, m.width, 8, 1),
-                        matrix(m.width, inside, 4, 1), matrix(2 * m.hidden, m.width, 4, 1),
+    layers[i] = (Layer){floats(m.width, 1, 0.2f),       floats(m.width, 1, 0.2f),
+                        matrix(inside, m.width, 4, 1),  matrix(2 * m.head_size, m.width, 8, 1),
+                        matrix(m.width, inside, 4, 1),  matrix(2 * m.hidden, m.width, 4, 1),
                         matrix(m.width, m.hidden, 4, 1)};
   }
   m.blocks = layers;
@@ -107,9 +106,11 @@ int main(int argc, char **argv) {
     if (!run(&m, argv[1], 1, TOKENS, ids, whole) || !run(&m, argv[1], threads, most, ids, parts)) return 3;
     for (int i = 0; i < TOKENS * m.vocabulary; i++)
       if (!isfinite(whole[i]) || memcmp(&whole[i], &parts[i], sizeof(float))) {
-        printf("model %d: logit %d is %g at once, %g in steps of %d by %d threads; %d heads of %d, width %d, "
-               "hidden %d, turn %d\n", n, i, (double)whole[i], (double)parts[i], most, threads, m.heads,
-               m.head_size, m.width, m.hidden, m.turn_size);
+        printf(
+            "model %d: logit %d is %g at once, %g in steps of %d by %d threads; %d heads of %d, width %d, "
+            "hidden %d, turn %d\n",
+            n, i, (double)whole[i], (double)parts[i], most, threads, m.heads, m.head_size, m.width, m.hidden,
+            m.turn_size);
         return 1;
       }
     while (kept_count) free(kept[--kept_count]);

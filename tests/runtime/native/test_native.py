@@ -25,7 +25,17 @@ from refact_edge.runtime.onnxfile import HALF, UINT8, OnnxGraph, Place, Tensor, 
 
 SOURCES = Path(__file__).parents[3] / "runtime" / "native"
 FLAGS = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
-CPUS = ["amx", "avx512vnni", "avxvnni", "avx2", "portable"]
+X86 = ["amx", "avx512vnni", "avxvnni", "avx2"]
+CPUS = [*X86, "portable"]
+# What a kind needs, in Linux's words.
+FEATURES = {
+    "amx": {"amx_tile", "amx_int8", "avx512_vnni", "avx512bw", "avx512dq", "avx512vl", "avx2"},
+    "avx512vnni": {"avx512_vnni", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2"},
+    "avxvnni": {"avx_vnni", "avx2", "fma", "f16c"},
+    "avx2": {"avx2", "fma", "f16c"},
+    "i8mm": {"i8mm", "asimddp"},
+    "neon": {"asimddp"},
+}
 
 
 @pytest.fixture(scope="session")
@@ -91,12 +101,14 @@ def sanitized(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _build(compiler, tmp_path_factory.mktemp("native"), *flags, "-fno-sanitize-recover=all")
 
 
-def test_products_are_within_the_rounding_bound_under_sanitizers(sanitized: Path, cpu: str) -> None:
+def test_products_have_the_bits_of_plain_c_and_are_within_the_bound_under_sanitizers(
+    sanitized: Path, cpu: str
+) -> None:
     """Token counts to 32, odd widths, whole panels and others, extremes; codes at both ends."""
     _check(sanitized, cpu)
 
 
-def test_products_of_made_up_shapes_are_within_the_bound_under_sanitizers(
+def test_products_of_made_up_shapes_have_the_bits_of_plain_c_under_sanitizers(
     sanitized: Path, cpu: str
 ) -> None:
     _check(sanitized, cpu, 1, 200)
@@ -208,18 +220,28 @@ def test_a_rewound_cache_is_gone_on_from(native: NativeSession, bundle: Bundle) 
     assert np.array_equal(again, native.step(ids, native.new_cache()))
 
 
-def test_vnni_and_amx_give_the_same_to_the_last_bit(bundle: Bundle, library: Native) -> None:
-    if "amx" not in library.able:
-        pytest.skip("this CPU has no AMX")
+def test_every_kind_of_x86_gives_the_same_logits_to_the_last_bit(
+    bundle: Bundle, library: Native
+) -> None:
+    kinds = [name for name in library.able if name in X86]
+    if len(kinds) < 2:
+        pytest.skip(f"this CPU computes as {' and '.join(kinds) or 'no x86'} only")
     ids = _ids(bundle, 40)
-    one, other = (
-        NativeSession(bundle, threads=2, cpu=name, native=library) for name in ("amx", "avx512vnni")
-    )
+    first, *others = (NativeSession(bundle, threads=2, cpu=name, native=library) for name in kinds)
     for count in (1, 2, 4, 5, 8, 9, 16, 17, 40):
-        mine, theirs = (
-            session.step(ids[:count], session.new_cache(), count) for session in (one, other)
-        )
-        assert np.array_equal(mine, theirs), count
+        right = first.step(ids[:count], first.new_cache(), count)
+        for other in others:
+            assert np.array_equal(right, other.step(ids[:count], other.new_cache(), count)), count
+
+
+def test_the_library_names_every_kind_that_linux_says_this_cpu_can(library: Native) -> None:
+    """A runtime that answers no to every question once made each CPU `portable`, silently."""
+    if not Path("/proc/cpuinfo").is_file():
+        pytest.skip("the system tells no features of its CPU")
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    features = next(set(line.split()) for line in lines if line.startswith(("flags", "Features")))
+    able = [kind for kind, needs in FEATURES.items() if needs <= features]
+    assert library.able == [*able, "portable"]
 
 
 def test_short_last_blocks_and_odd_heads_are_computed(tiny_bundle: Path, cpu: str) -> None:
