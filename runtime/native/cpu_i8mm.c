@@ -1,135 +1,146 @@
 /* ARM of 64 bits with products of small matrices (smmla, from ARMv8.6 on): 2 rows times 2 tokens, 8 products
    each, added to 4 whole sums at once.
 
-   Rows and tokens are taken in pairs: of 8 bytes of one and 8 of the other a vector is made. The sums of a
-   block are those of both rows with both tokens, and become the 4 lanes of floats, block after block. A row or
-   a token that has no partner is its own. */
+   A vector has 8 values of one row and 8 of the next, and meets 8 values of one token and 8 of the next, which are
+   rounded into that order. Half a tile is 4 pairs of rows; with 4 pairs of tokens 16 sums, 4 vectors of codes
+   and 4 of values are in registers. The 4 lanes of a sum are the first row with both tokens, then the second. A token
+   that has no partner meets what lies there, and nobody looks at the result. */
+#include "edge.h"
 #if defined(__aarch64__)
+#include "able_arm.h"
 #include "target.h"
-#if defined(__APPLE__)
-#include <sys/sysctl.h>
-#elif defined(_WIN32)
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
-#elif defined(__linux__)
-#include <sys/auxv.h>
-#endif
+#define KIND i8mm
 TARGET("arch=armv8.2-a+dotprod+i8mm")
 
-#define KIND i8mm
-#define LANES 4
-#include "rows.h"
+#include "panel128.h"
+#include "round128.h"
 
-enum { MOST_PAIRS = 4 };
+enum { PAIRS = HALF / 2, TOKEN_PAIRS = 4, CHUNKS = BLOCK / 8 };
 
-static int here(void) {
-#if defined(__APPLE__)
-  int able = 0;
-  size_t size = sizeof able;
-  return !sysctlbyname("hw.optional.arm.FEAT_I8MM", &able, &size, NULL, 0) && able;
-#elif defined(_WIN32)
-  return cpu_neon.here() && IsProcessorFeaturePresent(66); /* PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE */
-#elif defined(__linux__)
-  return cpu_neon.here() && (getauxval(AT_HWCAP2) >> 13 & 1); /* HWCAP2_I8MM */
-#else
-  return 0;
-#endif
+/* 16 bytes of two rows as their vectors: one (8 bits) or two (4 bits) times the first bytes, and the last. */
+INLINE void i8mm_pair(const int bits, const Tile *tile, int r, ptrdiff_t at, int8x16_t (*to)[2]) {
+  const int8x16_t a = code_bytes(tile, r, at), b = code_bytes(tile, r + 1, at);
+  split(bits, low_words(a, b), to[0]);
+  split(bits, high_words(a, b), to[1]);
 }
 
-INLINE int8x16_t first_halves(int8x16_t a, int8x16_t b) {
-  return vcombine_s8(vget_low_s8(a), vget_low_s8(b));
-}
-
-INLINE int8x16_t second_halves(int8x16_t a, int8x16_t b) {
-  return vcombine_s8(vget_high_s8(a), vget_high_s8(b));
-}
-
-/* Signed codes of a block, even values of 32 and then odd ones where they have 4 bits. */
-INLINE void signed_codes(const int bits, const uint8_t *from, int8x16_t *to) {
-  for (int i = 0; i < 8; i++)
-    if (bits == 8) {
-      to[i] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(from + 16 * i), vdupq_n_u8(128)));
-    } else {
-      const uint8x16_t both = vld1q_u8(from + 16 * (i / 2));
-      const uint8x16_t code = i % 2 ? vshrq_n_u8(both, 4) : vandq_u8(both, vdupq_n_u8(15));
-      to[i] = vsubq_s8(vreinterpretq_s8_u8(code), vdupq_n_s8(8));
+/* Vectors [CHUNKS][PAIRS], of 8 values in the order of `halves` or `plain`. */
+INLINE void i8mm_unpack(const int bits, Tile *tile, int b, int half) {
+  const int bytes = BLOCK * bits / 8, parts = 8 / bits;
+  for (int p = 0; p < PAIRS; p++)
+    for (int at = 0; at < bytes; at += 16) {
+      int8_t *to = tile->codes[half] + (at / 8 * parts * PAIRS + p) * 16;
+      int8x16_t codes[2][2];
+      i8mm_pair(bits, tile, half * HALF + 2 * p, (ptrdiff_t)b * bytes + at, codes);
+      for (int k = 0; k < parts; k++)
+        for (int word = 0; word < 2; word++)
+          vst1q_s8(to + (2 * k + word) * PAIRS * 16, as_signed(bits, codes[word][k]));
     }
 }
 
-/* Two rows times `pairs` pairs of tokens from t on; pairs is known to the compiler. */
-INLINE void two_rows(const int bits, const int pairs, const Matrix *w, const Rounded *x, int n, int m, int t,
-                     int tokens, float *out, ptrdiff_t stride, int add) {
-  const int blocks = blocks_of(w->cols), bytes = BLOCK * bits / 8;
-  const int8_t *values = bits == 8 ? x->plain : x->halves;
-  float32x4_t sums[MOST_PAIRS];
-  int one[MOST_PAIRS], other[MOST_PAIRS];
-  for (int p = 0; p < pairs; p++) {
-    sums[p] = vdupq_n_f32(0);
-    one[p] = t + 2 * p;
-    other[p] = t + 2 * p + 1 < tokens ? t + 2 * p + 1 : t + 2 * p;
-  }
-  for (int b = 0; b < blocks; b++) {
-    const ptrdiff_t row = (ptrdiff_t)n * blocks + b, row2 = (ptrdiff_t)m * blocks + b,
-                    at = (ptrdiff_t)b * x->apart;
-    int8x16_t codes[8], codes2[8];
-    signed_codes(bits, w->codes + row * bytes, codes);
-    signed_codes(bits, w->codes + row2 * bytes, codes2);
-    int32x4_t whole[MOST_PAIRS];
-    for (int p = 0; p < pairs; p++) whole[p] = vdupq_n_s32(0);
-    for (int i = 0; i < 8; i++) {
-      const int8x16_t first = first_halves(codes[i], codes2[i]);
-      const int8x16_t second = second_halves(codes[i], codes2[i]);
-      for (int p = 0; p < pairs; p++) {
-        const int8x16_t a = vld1q_s8(values + (at + one[p]) * BLOCK + 16 * i);
-        const int8x16_t c = vld1q_s8(values + (at + other[p]) * BLOCK + 16 * i);
-        whole[p] = vmmlaq_s32(whole[p], first, first_halves(a, c));
-        whole[p] = vmmlaq_s32(whole[p], second, second_halves(a, c));
-      }
-    }
-    const float scale = half_to_float(w->scales[row]), scale2 = half_to_float(w->scales[row2]);
-    const float32x4_t weights = {scale, scale, scale2, scale2};
-    for (int p = 0; p < pairs; p++) {
-      const float u = x->scales[at + one[p]], v = x->scales[at + other[p]];
-      const float32x4_t both = vmulq_f32(weights, (float32x4_t){u, v, u, v});
-      sums[p] = vfmaq_f32(sums[p], vcvtq_f32_s32(whole[p]), both);
+INLINE void i8mm_times(const int count, const int8_t *codes, const int8_t *values, const float *scales,
+                       const float *token_scales, float *sums) {
+  int32x4_t whole[TOKEN_PAIRS][PAIRS];
+#pragma GCC unroll 4
+  for (int t = 0; t < count; t++)
+    for (int p = 0; p < PAIRS; p++) whole[t][p] = vdupq_n_s32(0);
+#pragma GCC unroll 2
+  for (int i = 0; i < CHUNKS; i++, codes += PAIRS * 16, values += 16) {
+    int8x16_t c[PAIRS];
+    for (int p = 0; p < PAIRS; p++) c[p] = vld1q_s8(codes + p * 16);
+#pragma GCC unroll 4
+    for (int t = 0; t < count; t++) {
+      const int8x16_t v = vld1q_s8(values + 2 * t * BLOCK);
+      for (int p = 0; p < PAIRS; p++) whole[t][p] = vmmlaq_s32(whole[t][p], c[p], v);
     }
   }
-  for (int p = 0; p < pairs; p++)
-    for (int c = 0; c < 2 && one[p] + c < tokens; c++)
-      for (int r = 0; r < 1 + (m != n); r++) {
-        float *to = out + (one[p] + c) * stride + (r ? m : n);
-        *to = add ? *to + sums[p][2 * r + c] : sums[p][2 * r + c];
-      }
-}
-
-static void product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
-                    ptrdiff_t stride, int add) {
-  for (int n = n0; n < n1; n += 2) {
-    const int m = n + 1 < n1 ? n + 1 : n;
-    for (int t = 0; t < tokens;) {
-      if ((tokens - t + 1) / 2 >= MOST_PAIRS) {
-        if (w->bits == 4)
-          two_rows(4, MOST_PAIRS, w, x, n, m, t, tokens, out, stride, add);
-        else
-          two_rows(8, MOST_PAIRS, w, x, n, m, t, tokens, out, stride, add);
-        t += 2 * MOST_PAIRS;
-      } else {
-        if (w->bits == 4)
-          two_rows(4, 1, w, x, n, m, t, tokens, out, stride, add);
-        else
-          two_rows(8, 1, w, x, n, m, t, tokens, out, stride, add);
-        t += 2;
-      }
+  float32x4_t rows[PAIRS]; /* each row's scale twice */
+  for (int p = 0; p < PAIRS; p += 2) {
+    const float32x4_t four = vld1q_f32(scales + 2 * p);
+    rows[p] = vzip1q_f32(four, four), rows[p + 1] = vzip2q_f32(four, four);
+  }
+#pragma GCC unroll 4
+  for (int t = 0; t < count; t++) {
+    const float32x2_t two = vld1_f32(token_scales + 2 * t);
+    for (int p = 0; p < PAIRS; p++, sums += 4) {
+      const float32x4_t both = vmulq_f32(rows[p], vcombine_f32(two, two));
+      vst1q_f32(sums, add_scaled(vld1q_f32(sums), whole[t][p], both));
     }
   }
 }
 
-static void round_16(const float *x, int cols, const Rounded *to, int t) { rows_round(16, x, cols, to, t); }
+#define I8MM_TIMES(count)                                                                        \
+  static void i8mm_times_##count(const int8_t *codes, const int8_t *values, const float *scales, \
+                                 const float *token_scales, float *sums) {                       \
+    i8mm_times(count, codes, values, scales, token_scales, sums);                                \
+  }
+I8MM_TIMES(1)
+I8MM_TIMES(2)
+I8MM_TIMES(3)
+I8MM_TIMES(4)
 
-const Cpu cpu_i8mm = {"i8mm", LANES, here, product, i8mm_norm, round_16, i8mm_attend, i8mm_gate, 0, 0};
+/* Sums of two tokens with 8 rows, from [pair of rows][row][token] to [token][row]. */
+static void i8mm_settle(float *sums, int tokens) {
+  for (int t = 0; t < tokens; t += 2, sums += 2 * HALF) {
+    float32x4_t v[PAIRS];
+    for (int p = 0; p < PAIRS; p++) v[p] = vld1q_f32(sums + 4 * p);
+    vst1q_f32(sums, vuzp1q_f32(v[0], v[1])), vst1q_f32(sums + 4, vuzp1q_f32(v[2], v[3]));
+    vst1q_f32(sums + 8, vuzp2q_f32(v[0], v[1])), vst1q_f32(sums + 12, vuzp2q_f32(v[2], v[3]));
+  }
+}
+
+INLINE void i8mm_few(const int bits, const int pairs, const Tile *tile, const int8_t *values, int b,
+                     int32x4_t *whole) {
+  const int bytes = BLOCK * bits / 8, parts = 8 / bits;
+  int32x4_t sums[FEW_TOKENS / 2][FEW_ROWS / 2];
+#pragma GCC unroll 2
+  for (int t = 0; t < pairs; t++)
+    for (int p = 0; p < FEW_ROWS / 2; p++) sums[t][p] = vdupq_n_s32(0);
+#pragma GCC unroll 1
+  for (int at = 0; at < bytes; at += 16) {
+    const int8_t *from = values + at * 2 * parts;
+    int8x16_t codes[FEW_ROWS / 2][2][2];
+    for (int p = 0; p < FEW_ROWS / 2; p++) i8mm_pair(bits, tile, 2 * p, (ptrdiff_t)b * bytes + at, codes[p]);
+#pragma GCC unroll 2
+    for (int t = 0; t < pairs; t++)
+      for (int k = 0; k < parts; k++)
+        for (int word = 0; word < 2; word++) {
+          const int8x16_t v = vld1q_s8(from + 2 * t * BLOCK + (2 * k + word) * 16);
+          for (int p = 0; p < FEW_ROWS / 2; p++) sums[t][p] = vmmlaq_s32(sums[t][p], codes[p][word][k], v);
+        }
+  }
+#pragma GCC unroll 2
+  for (int t = 0; t < pairs; t++) {
+    whole[2 * t] = vuzp1q_s32(sums[t][0], sums[t][1]);
+    whole[2 * t + 1] = vuzp2q_s32(sums[t][0], sums[t][1]);
+  }
+}
+
+static void i8mm_product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
+                         ptrdiff_t stride, int add) {
+  static const Times times[] = {i8mm_times_1, i8mm_times_2, i8mm_times_3, i8mm_times_4};
+  static const Kind kind = {.group = 2,
+                            .most = TOKEN_PAIRS,
+                            .unpack = i8mm_unpack,
+                            .times = times,
+                            .settle = i8mm_settle,
+                            .few = i8mm_few};
+  product_of(&kind, w, x, tokens, n0, n1, out, stride, add);
+}
+
+static void i8mm_round(const float *x, int cols, const Rounded *to, int t) { round_128(2, x, cols, to, t); }
+
+const Cpu cpu_i8mm = {
+    .name = "i8mm",
+    .heads_at_once = LANES,
+    .here = has_i8mm,
+    .product = i8mm_product,
+    .norm = i8mm_norm,
+    .round = i8mm_round,
+    .attend = i8mm_attend,
+    .gate = i8mm_gate,
+};
 TARGET_END
 #else
-#include "edge.h"
-
 const Cpu cpu_i8mm = {.name = "i8mm"};
 #endif

@@ -140,15 +140,6 @@ def test_products_are_clean_under_valgrind(compiler: str, cpu: str, tmp_path: Pa
     _check("valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", program, cpu, 1, 20)
 
 
-@pytest.mark.parametrize("cpu", ["i8mm", "neon"])
-def test_products_of_arm_are_within_the_bound_in_an_emulator(cpu: str, tmp_path: Path) -> None:
-    cross, emulator = "aarch64-linux-gnu-gcc", "qemu-aarch64"
-    if not (shutil.which(cross) and shutil.which(emulator)):
-        pytest.skip("no ARM: install gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user")
-    program = _build(cross, tmp_path, "-static")
-    _check(emulator, "-cpu", "max", program, cpu, 1, 100)
-
-
 def test_logits_are_onnxruntimes_but_for_rounded_last_digits(
     native: NativeSession, bundle: Bundle
 ) -> None:
