@@ -130,10 +130,12 @@ static void i8mm_product(const Matrix *w, const Rounded *x, int tokens, int n0, 
 
 static void i8mm_round(const float *x, int cols, const Rounded *to, int t) { round_128(2, x, cols, to, t); }
 
+static int i8mm_here(void) { return has_i8mm(); }
+
 const Cpu cpu_i8mm = {
     .name = "i8mm",
     .heads_at_once = LANES,
-    .here = has_i8mm,
+    .here = i8mm_here,
     .product = i8mm_product,
     .norm = i8mm_norm,
     .round = i8mm_round,

@@ -118,10 +118,12 @@ static void neon_product(const Matrix *w, const Rounded *x, int tokens, int n0, 
 
 static void neon_round(const float *x, int cols, const Rounded *to, int t) { round_128(1, x, cols, to, t); }
 
+static int neon_here(void) { return has_dotprod(); }
+
 const Cpu cpu_neon = {
     .name = "neon",
     .heads_at_once = LANES,
-    .here = has_dotprod,
+    .here = neon_here,
     .product = neon_product,
     .norm = neon_norm,
     .round = neon_round,
