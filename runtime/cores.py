@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .native.machine import library_cores
 from .quota import quota, text
 
 _SYSTEM, _PROCESS = Path("/sys"), Path("/proc/self")
@@ -16,13 +17,14 @@ _FAST = 0.75  # of the largest capacity; the efficient cores of a phone's or lap
 
 
 def fast_cores(system: Path = _SYSTEM, process: Path = _PROCESS) -> int:
-    """Return the number of fast physical cores; 0 where it is not known, which is not Linux.
+    """Return the number of fast physical cores that this process may use, at least 1.
 
-    Performance cores of Intel's and ARM's mixed CPUs, of those that this process is bound to, and
-    no more than the quota of its control groups. `system` and `process` are the kernel's folders.
+    Performance cores of Intel's, ARM's and Apple's mixed CPUs, of those that this process is bound
+    to, and no more than the quota of its control groups. `system` and `process` are the kernel's
+    folders of Linux; on other systems the native library counts.
     """
     if not hasattr(os, "sched_getaffinity"):
-        return 0
+        return library_cores() or _likely_cores()
     usable = os.sched_getaffinity(0)
     cpus = system / "devices" / "system" / "cpu"
     cores = {_siblings(cpus / f"cpu{cpu}", cpu) for cpu in _fast_of(usable, system, cpus)}
@@ -38,6 +40,15 @@ def usable_cpus(system: Path = _SYSTEM, process: Path = _PROCESS) -> int:
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     return max(1, int(min(len(os.sched_getaffinity(0)), quota(system, process))))
+
+
+def _likely_cores() -> int:
+    """Return half of the logical CPUs, where nothing tells them apart.
+
+    About half of them are second threads of cores on x86, and efficient cores on Apple's CPUs: too
+    few threads lose less than one that all others wait for.
+    """
+    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def _siblings(cpu: Path, number: int) -> str:

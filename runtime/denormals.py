@@ -1,4 +1,4 @@
-"""Numbers next to zero, which x86 CPUs multiply some hundred times as slowly as all others.
+"""Numbers next to zero, which many CPUs multiply some hundred times as slowly as all others.
 
 Softmax over ALiBi's scores leaves many: at 2,000 tokens attention took three times as long for
 them. They count for nothing, so they become zeros while a step is computed, and only in its thread:
@@ -7,6 +7,7 @@ the state belongs to the host program, which gets it back.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import platform
@@ -15,20 +16,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .errors import OptionError
+from .native.library import opened
+
+_X86, _ARM = ("x86_64", "amd64"), ("aarch64", "arm64")
+
 
 @contextmanager
 def as_zeros() -> Iterator[None]:
-    """Compute in this thread as if there were none, on x86-64 Linux and Windows; give it back."""
+    """Compute in this thread as if there were none, and give the state back.
+
+    Without the native library that is known for x86-64 Linux and Windows only.
+    """
     control = _control()
     if control is None:
         yield
         return
-    before = control.state()
+    before = control.flush()
     try:
-        control.flush(before)
         yield
     finally:
         control.restore(before)
+
+
+class _Library:
+    """The native library, for every CPU that it knows."""
+
+    def __init__(self) -> None:
+        self._swap = opened().functions.edge_flush_denormals
+
+    def flush(self) -> Any:
+        return self._swap(True, 0)
+
+    def restore(self, before: Any) -> None:
+        self._swap(False, before)
 
 
 class _Linux:
@@ -40,15 +61,13 @@ class _Linux:
     def __init__(self) -> None:
         self._library = ctypes.CDLL("libm.so.6")
 
-    def state(self) -> Any:
-        found = (ctypes.c_char * self._SIZE)()
-        self._library.fegetenv(found)
-        return found
-
-    def flush(self, before: Any) -> None:
+    def flush(self) -> Any:
+        before = (ctypes.c_char * self._SIZE)()
+        self._library.fegetenv(before)
         flushing = (ctypes.c_char * self._SIZE).from_buffer_copy(before)
         ctypes.c_uint32.from_buffer(flushing, self._MXCSR_AT).value |= self._FLUSH
         self._library.fesetenv(flushing)
+        return before
 
     def restore(self, before: Any) -> None:
         self._library.fesetenv(before)
@@ -62,12 +81,10 @@ class _Windows:
     def __init__(self) -> None:
         self._library = ctypes.CDLL("ucrtbase")
 
-    def state(self) -> Any:
-        return self._controlled(0, 0)
-
-    def flush(self, before: Any) -> None:
-        del before
+    def flush(self) -> Any:
+        before = self._controlled(0, 0)
         self._controlled(self._DN_FLUSH, self._MCW_DN)
+        return before
 
     def restore(self, before: Any) -> None:
         self._controlled(before, self._MCW_DN)
@@ -79,9 +96,14 @@ class _Windows:
 
 
 @functools.cache
-def _control() -> _Linux | _Windows | None:
+def _control() -> _Library | _Linux | _Windows | None:
     """Return what controls the state; None where that is not known."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
+    machine = platform.machine().lower()
+    if machine not in (*_X86, *_ARM):
+        return None
+    with contextlib.suppress(OptionError):  # there is no library for this system
+        return _Library()
+    if machine not in _X86:
         return None
     try:
         if sys.platform == "win32":

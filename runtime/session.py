@@ -289,7 +289,6 @@ class Session:
 
     def _settings(self, options: SessionOptions) -> Any:
         settings = self._ort.SessionOptions()
-        # 0, where cores are not known, is onnxruntime's own count of physical ones.
         settings.intra_op_num_threads = options.threads or fast_cores()
         settings.inter_op_num_threads = 1
         settings.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
@@ -43,7 +42,7 @@ def read_bandwidth(
 
 def threads_taken() -> int:
     """Return how many threads a session takes by itself."""
-    return fast_cores() or os.cpu_count() or 1
+    return fast_cores()
 
 
 def weights_read_bytes(bundle: Bundle, variant: str) -> int:

@@ -121,6 +121,11 @@ class Native:
         library.edge_close.argtypes = [pointer]
         library.edge_product.restype = number
         library.edge_product.argtypes = [text, ctypes.POINTER(CMatrix), pointer, number, pointer]
+        library.edge_fast_cores.restype, library.edge_fast_cores.argtypes = number, []
+        for write in (library.edge_cpu_name, library.edge_cpu_features):
+            write.restype, write.argtypes = None, [text, number]
+        library.edge_flush_denormals.restype = ctypes.c_uint64
+        library.edge_flush_denormals.argtypes = [number, ctypes.c_uint64]
 
     @property
     def best(self) -> str:

@@ -97,9 +97,16 @@ def test_cores_that_this_process_may_not_use_do_not_count(
     assert fast_cores(_write(tmp_path, files), tmp_path) == 1
 
 
-def test_elsewhere_the_number_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("counted", "logical", "cores"), [(4, 16, 4), (0, 16, 8), (0, 1, 1), (0, None, 1)]
+)
+def test_elsewhere_the_library_counts_and_without_it_half_are_taken(
+    counted: int, logical: int | None, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert fast_cores() == 0
+    monkeypatch.setattr(os, "cpu_count", lambda: logical)
+    monkeypatch.setattr("refact_edge.runtime.cores.library_cores", lambda: counted)
+    assert fast_cores() == cores
 
 
 @pytest.mark.usefixtures("eight")

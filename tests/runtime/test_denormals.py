@@ -16,6 +16,8 @@ import pytest
 
 import refact_edge
 from refact_edge.runtime import denormals
+from refact_edge.runtime.errors import OptionError
+from refact_edge.runtime.native.library import opened
 
 KNOWN = sys.platform in ("linux", "win32") and platform.machine().lower() in ("x86_64", "amd64")
 pytestmark = pytest.mark.skipif(not KNOWN, reason="for x86-64 Linux and Windows only")
@@ -37,6 +39,36 @@ def asked_anew() -> Iterator[None]:
     denormals._control.cache_clear()
     yield
     denormals._control.cache_clear()
+
+
+@pytest.fixture
+def without_library(monkeypatch: pytest.MonkeyPatch, asked_anew: None) -> None:
+    def refused() -> None:
+        raise OptionError("there is none")
+
+    monkeypatch.setattr(denormals, "opened", refused)
+
+
+@pytest.mark.usefixtures("asked_anew", "nothing_flushed")
+def test_the_library_is_what_sets_the_state_where_there_is_one() -> None:
+    try:
+        opened()
+    except OptionError as error:
+        pytest.skip(str(error))
+    assert isinstance(denormals._control(), denormals._Library)
+
+
+@pytest.mark.usefixtures("without_library")
+def test_the_systems_own_functions_set_it_without_the_library() -> None:
+    test_they_are_zeros_inside_and_come_back_behind_it()
+    assert not isinstance(denormals._control(), denormals._Library)
+
+
+@pytest.mark.usefixtures("without_library")
+def test_arm_without_the_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    with denormals.as_zeros():
+        assert _halved() > 0
 
 
 @pytest.mark.usefixtures("nothing_flushed")
@@ -94,7 +126,7 @@ import numpy as np, refact_edge
 from refact_edge.runtime import denormals
 control = denormals._control()
 if {wanted}:
-    control.flush(control.state())
+    control.flush()
 model = refact_edge.load({str(tiny_bundle)!r}, variant="int8", device="cpu")
 "".join(model.generate("a", max_tokens=2))
 smallest = np.array([0x00800000], np.uint32).view(np.float32)
@@ -123,7 +155,7 @@ class WindowsLibrary:
         return 0
 
 
-@pytest.mark.usefixtures("asked_anew")
+@pytest.mark.usefixtures("without_library")
 def test_windows_state_is_set_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     library = WindowsLibrary(0x0009001F)
     monkeypatch.setattr(sys, "platform", "win32")
