@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..runtime.atomic import aside, claimed, sync, sync_folder
 from ..runtime.errors import ExportError
+from ..runtime.moving import InUseError, rename
 from .exchange import exchange
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -80,6 +81,11 @@ def explained(target: Path) -> Iterator[None]:
                 f"no space left on the disk of {target.absolute().parent}; nothing was kept; "
                 "free some space or choose another folder"
             ) from error
+        if isinstance(error, InUseError):
+            raise ExportError(
+                f"{target} cannot be replaced, as another program uses it; end that (a server of "
+                "this bundle?) and export again"
+            ) from error
         reason = error.strerror or error
         raise ExportError(f"{target} cannot be written: {reason}; choose another") from error
 
@@ -91,8 +97,8 @@ def _publish(work: Path, target: Path) -> None:
     if target.exists() and not any(target.iterdir()):
         target.rmdir()
     if not target.exists():
-        work.rename(target)
+        rename(work, target)
     elif not exchange(work, target):
-        target.rename(aside(work))
-        work.rename(target)
+        rename(target, aside(work))
+        rename(work, target)
     sync_folder(target.parent)

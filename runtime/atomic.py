@@ -16,7 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-if sys.platform != "win32":
+from .moving import replace
+
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
 
 _OLD, _LOCK, _DRAFT = ".old", ".lock", ".draft"
@@ -37,7 +41,7 @@ def atomic_write(file: Path) -> Iterator[Path]:
         draft = _with(stem, f"{_DRAFT}{file.suffix}")
         yield draft
         sync(draft)
-        draft.replace(file)
+        replace(draft, file)
         sync_folder(file.parent)
 
 
@@ -63,8 +67,8 @@ def claimed(target: Path) -> Iterator[Path]:
 def recover(target: Path) -> None:
     """Put back what a killed writer has moved aside, and remove all else that such have left.
 
-    Those that still run keep theirs. Without locks, as on Windows and some network disks, nobody
-    can tell them apart: then only what was moved aside is put back, which harms neither.
+    Those that still run keep theirs. Without locks, as on some network disks, nobody can tell them
+    apart: then only what was moved aside is put back, which harms neither.
     """
     for stem in _stems(target):
         with suppress(OSError):  # another user's, or just removed by another writer
@@ -95,13 +99,22 @@ def sync(path: Path) -> None:
     if not path.is_dir():
         handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
         try:
-            os.fsync(handle)
+            _flush(handle)
         finally:
             os.close(handle)
         return
     for inside in path.iterdir():
         sync(inside)
     sync_folder(path)
+
+
+def _flush(handle: int) -> None:
+    """Have an open file written to the disk."""
+    if sys.platform == "darwin":  # where fsync leaves it in the memory of the disk
+        with suppress(OSError):  # network disks have no such order
+            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(handle)
 
 
 def sync_folder(folder: Path) -> None:
@@ -128,11 +141,12 @@ def _claim(target: Path) -> tuple[Path, int]:
 
 def _lock(handle: int) -> bool | None:
     """Take the lock of an open file; False when another has it, None where there are no locks."""
-    if sys.platform == "win32":
-        return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if sys.platform == "win32":
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # a byte, which need not be there
+        else:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # the second is what Windows says
         return False
     except OSError:
         return None
@@ -181,7 +195,8 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(PermissionError):  # in use on Windows: the next writer removes it
+            path.unlink(missing_ok=True)
 
 
 def _with(stem: Path, ending: str) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BundleError
+from .moving import rename, replace
 from .ownership import why_not_private
 
 ENVIRONMENT = "REFACT_EDGE_CACHE"  # names another folder
@@ -32,7 +33,9 @@ def cache_folder() -> Path:
     try:
         return _usual_folder()
     except RuntimeError:  # a user without a home, as a container's may be
-        return Path(tempfile.gettempdir()) / f"refact-edge-{os.getuid()}"
+        # Windows has a folder for temporary files a user.
+        user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""
+        return Path(tempfile.gettempdir()) / f"refact-edge{user}"
 
 
 def _usual_folder() -> Path:
@@ -61,7 +64,7 @@ def read_record(entry: Path) -> dict[str, Any]:
 
     """
     try:
-        if reason := why_not_private(entry.lstat()):
+        if reason := why_not_private(entry, entry.lstat()):
             raise ValueError(reason)
         record = json.loads((entry / RECORD).read_text(encoding="utf-8"))
     except OSError as error:
@@ -77,7 +80,7 @@ def write_record(entry: Path, record: dict[str, Any]) -> None:
     """Write an entry's record, whole or not at all."""
     draft = entry / f".{RECORD}.partial-{os.getpid()}"
     draft.write_text(json.dumps(record), encoding="utf-8")
-    draft.replace(entry / RECORD)
+    replace(draft, entry / RECORD)
 
 
 def renew_record(entry: Path, record: dict[str, Any]) -> None:
@@ -107,7 +110,7 @@ def write_entry(
         write_record(draft, write(draft))
         shutil.rmtree(entry, ignore_errors=True)
         try:
-            draft.rename(entry)
+            rename(draft, entry)
         except OSError:
             if not whole():
                 raise

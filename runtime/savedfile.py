@@ -21,6 +21,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from .bundle import Sizes
+from .moving import replace
 from .ownership import open_private
 
 DRAFT_ENDING = ".partial"
@@ -79,7 +80,7 @@ def write(file: Path, maker: str, ids: list[int], rows: npt.NDArray[Any]) -> Non
     try:
         with os.fdopen(descriptor, "wb") as stream:
             np.savez(stream, maker=np.array(maker), ids=np.array(ids, _IDS), rows=rows)
-        draft.replace(file)
+        replace(draft, file)
     finally:
         draft.unlink(missing_ok=True)
 

@@ -7,7 +7,6 @@ on which tokens are evaluated together, to the last bit.
 from __future__ import annotations
 
 import ctypes
-import os
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +50,7 @@ class NativeSession:
         """
         self.sizes = bundle.sizes
         self._edge = ctypes.c_void_p()  # as `close` may come before there is more
+        self._held: list[object] = []  # what the library points at
         self._lock = ForkableLock()
         self._library = (native or opened()).functions
         self.cpu = cpu or (native or opened()).best
@@ -59,14 +59,13 @@ class NativeSession:
         self._data: npt.NDArray[np.uint8] = (
             np.fromfile(data_path, np.uint8) if copied else np.memmap(data_path, np.uint8, mode="r")
         )
-        self._held: list[object] = []  # what the library points at
         known = bundle.architecture, bundle.require_variant(VARIANT).kv_type
         if known != (ARCHITECTURE, "float32"):
             raise weights.OtherGraphError(f"{' with a cache of '.join(known)} is not known here")
         self.model = self._describe(graph or read_graph(graph_path))
         if self.cpu not in (native or opened()).able:
             raise OptionError(f"this CPU cannot compute as {self.cpu!r}")
-        count = threads or fast_cores() or os.cpu_count() or 1
+        count = threads or fast_cores()
         done = self._library.edge_open(
             ctypes.byref(self.model), count, self.cpu.encode(), ctypes.byref(self._edge)
         )
@@ -87,11 +86,17 @@ class NativeSession:
         self.close()
 
     def close(self) -> None:
-        """End its threads and give back its memory."""
+        """End its threads, give back its memory and let go of the bundle's file.
+
+        Windows replaces and removes no file that is mapped.
+        """
         with self._lock:
             edge, self._edge = self._edge, ctypes.c_void_p()
             if edge:
                 self._library.edge_close(edge)
+            self.model = CModel()  # which pointed to the data
+            self._data = np.empty(0, np.uint8)
+            self._held.clear()
 
     def new_cache(self) -> KvCache:
         """Return an empty cache."""

@@ -11,6 +11,8 @@ import pytest
 from refact_edge.export import beside as module
 from refact_edge.export.beside import beside
 from refact_edge.export.exchange import exchange
+from refact_edge.runtime.errors import ExportError
+from refact_edge.runtime.moving import InUseError
 
 # Kills a process that replaces a folder before its first step on files, then one before its
 # second, and so on until one comes through; prints what stood there after each, what after the
@@ -140,3 +142,26 @@ def test_all_is_on_the_disk_before_it_has_the_name_and_then_the_name_is(
     assert sorted(steps[:at]) == sorted(["a", "b", "onnx", folder])
     assert steps[at - 1] == folder
     assert steps[at + 1 :] == [place]
+
+
+def test_a_bundle_that_windows_holds_in_use_stays_and_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "bundle"
+    target.mkdir()
+    (target / "a").write_text("old")
+
+    def refused(old: Path, new: Path) -> None:
+        if old == target:
+            raise InUseError(13, "in use")
+        old.rename(new)
+
+    monkeypatch.setattr(module, "exchange", lambda *_: False)
+    monkeypatch.setattr(module, "rename", refused)
+    with (
+        pytest.raises(ExportError, match="another program uses it; end that"),
+        beside(target) as work,
+    ):
+        (work / "a").write_text("new")
+    assert (target / "a").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

@@ -1,12 +1,18 @@
 """Drafts beside a file: whose they are, and what becomes of those nobody owns."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from refact_edge.runtime.atomic import atomic_write, claimed, recover
+from refact_edge.runtime import atomic
+from refact_edge.runtime.atomic import atomic_write, claimed, recover, sync
+
+if sys.platform != "win32":
+    import fcntl
 
 HOLD = """
 import sys
@@ -87,3 +93,56 @@ def test_what_was_moved_aside_is_put_back_without_locks_too(
     (tmp_path / ".bundle.partial-2.old").mkdir()
     recover(tmp_path / "bundle")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+class FileLocks:
+    """The module msvcrt of Windows, as far as it locks bytes of files."""
+
+    LK_NBLCK = 2
+
+    def locking(self, handle: int, mode: int, count: int) -> None:
+        assert (mode, count) == (self.LK_NBLCK, 1)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise PermissionError(errno.EACCES, "locked") from error
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fcntl", reason="simulates the locks of Windows by those of POSIX")
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(atomic, "msvcrt", FileLocks(), raising=False)
+
+
+@pytest.mark.usefixtures("windows")
+def test_on_windows_too_a_lock_tells_a_running_writer_from_a_dead_one(tmp_path: Path) -> None:
+    target, dead = tmp_path / "bundle", tmp_path / ".bundle.partial-1"
+    dead.mkdir()
+    with claimed(target) as stem:
+        stem.mkdir()
+        assert not dead.exists()
+        recover(target)
+        assert stem.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_macos_is_told_to_write_through_the_disks_own_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fcntl")
+    calls: list[object] = []
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda _handle, order: calls.append(order))
+    monkeypatch.setattr(os, "fsync", lambda _handle: calls.append("fsync"))
+    (tmp_path / "file").write_text("text")
+    sync(tmp_path / "file")
+    assert calls == [51]
+
+    def unknown(handle: int, order: int) -> None:
+        raise OSError(errno.ENOTSUP, "a network disk")
+
+    monkeypatch.setattr(fcntl, "fcntl", unknown)
+    sync(tmp_path / "file")
+    assert calls == [51, "fsync"]

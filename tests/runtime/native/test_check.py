@@ -113,3 +113,15 @@ def test_a_step_beyond_its_bounds_is_refused(
 
     assert step(0, 1, np.array([1], np.int64)) == DONE
     assert step(past, keep, array) == REFUSED
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads mappings in /proc")
+def test_a_closed_session_maps_the_bundle_no_more(bundle_copy: Path, library: Native) -> None:
+    """Windows replaces and removes no file that is mapped."""
+    session = NativeSession(read_bundle(bundle_copy), threads=1, native=library)
+    assert str(bundle_copy) in Path("/proc/self/maps").read_text(encoding="utf-8")
+    session.close()
+    assert str(bundle_copy) not in Path("/proc/self/maps").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="the session is closed"):
+        session.step(np.zeros(1, np.int64), session.new_cache())
+    session.close()  # which may be called again
