@@ -22,6 +22,7 @@ from .architectures.gpt_refact import (
     checkpoint_shapes,
 )
 from .beside import beside, check_space, check_writable
+from .manifest import write_json
 from .progress import SILENT, Track
 from .starcoder import SPECIAL_TOKENS
 
@@ -70,7 +71,7 @@ def fabricate_checkpoint(
             (work / "tokenizer.json").write_text(json.dumps(made_up), encoding="utf-8")
         else:
             shutil.copyfile(tokenizer, work / "tokenizer.json")
-        (work / "config.json").write_text(json.dumps(config_json(config), indent=2) + "\n")
+        write_json(work / "config.json", config_json(config))
         _write_shards(work, tensors, seed, shards, track)
     return needed
 
@@ -148,7 +149,7 @@ def _write_shards(
             save_file(content, work / file, metadata={"format": "pt"})
     if shards > 1:
         listing = {"metadata": {"total_size": 2 * total}, "weight_map": index}
-        (work / "model.safetensors.index.json").write_text(json.dumps(listing, indent=2) + "\n")
+        write_json(work / "model.safetensors.index.json", listing)
 
 
 def _random(random: np.random.Generator, size: tuple[int, ...]) -> Bfloat16:
