@@ -123,7 +123,7 @@ class LineScanner:
 class LineClock:
     """Ends a text at the first line end after so many milliseconds of writing."""
 
-    def __init__(self, limit_ms: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit_ms: float, clock: Callable[[], float] = time.perf_counter) -> None:
         """Start with the first piece; `clock` tells seconds."""
         self._limit_s, self._clock = limit_ms / 1000, clock
         self._start: float | None = None

@@ -1,4 +1,7 @@
-"""How long a request may take."""
+"""How long a request may take.
+
+Read from `perf_counter`: on Windows `monotonic` moves in steps of 16 ms before Python 3.13.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ class TimeLimit:
         if total_ms is None:
             return cls(prompt_ms, None)
         share = _PROMPT_SHARE * total_ms if prompt_ms is None else min(prompt_ms, total_ms)
-        return cls(share, time.monotonic() + total_ms / 1000)
+        return cls(share, time.perf_counter() + total_ms / 1000)
 
     def expired(self) -> bool:
         """Whether the time is over."""
-        return self._end_s is not None and time.monotonic() >= self._end_s
+        return self._end_s is not None and time.perf_counter() >= self._end_s

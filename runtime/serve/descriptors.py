@@ -56,8 +56,8 @@ class Refusals:
     def add(self) -> None:
         """Count one."""
         self.count += 1
-        if time.monotonic() >= self._next_s:
-            self._next_s = time.monotonic() + _LOG_EVERY_S
+        if time.perf_counter() >= self._next_s:
+            self._next_s = time.perf_counter() + _LOG_EVERY_S
             fields = {
                 "limit": self.limit,
                 "refused": self.count,

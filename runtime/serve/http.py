@@ -57,7 +57,7 @@ class Call:
     metrics: Metrics
     bodies: Bodies
     request: Request
-    asked_s: float = field(default_factory=time.monotonic)
+    asked_s: float = field(default_factory=time.perf_counter)
     text: str = ""  # its body, where that goes to the log
 
     @property

@@ -113,7 +113,7 @@ def log_request(call: Call, path: str, status: int, run: Run | None) -> None:
     fields: dict[str, Any] = {
         "path": path,
         "status": status,
-        "ms": _ms(time.monotonic() - call.asked_s),
+        "ms": _ms(time.perf_counter() - call.asked_s),
     }
     if run is not None:
         usages = [stream.usage for stream in run.streams]

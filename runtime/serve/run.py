@@ -64,7 +64,7 @@ class Run:
         self.streams = tuple(streams)
         self.expired = False
         self._why: Exception | None = None  # it was ended from outside
-        self.asked_s = time.monotonic()  # these are readings of the clock
+        self.asked_s = time.perf_counter()  # these are readings of the clock
         self.begun_s = self.ended_s = 0.0
         self._first: dict[int, float] = {}
         self._ended: dict[int, float] = {}
@@ -86,7 +86,7 @@ class Run:
     def times(self, index: int) -> tuple[float, float, float]:
         """Return when a stream's computing began, wrote its first text and ended, in seconds."""
         begun = self._ended.get(index - 1, self.begun_s)
-        now = time.monotonic()
+        now = time.perf_counter()
         ended = self._ended.get(index, now)
         return begun, self._first.get(index, ended), ended
 
@@ -114,7 +114,7 @@ class Run:
     async def _iterate(self) -> AsyncGenerator[Piece]:
         await self._take_slot()
         loop = asyncio.get_running_loop()
-        self.begun_s = time.monotonic()
+        self.begun_s = time.perf_counter()
         limit = loop.call_later(self._limit_s, self._expire)
         done = loop.run_in_executor(self._slots.threads, self._compute, loop)
         # Not in the block below, where a second cancelling may come while it waits.
@@ -132,7 +132,7 @@ class Run:
         finally:
             limit.cancel()
             self._token.cancel()
-            self.ended_s = time.monotonic()
+            self.ended_s = time.perf_counter()
             await asyncio.shield(done)
 
     async def _take_slot(self) -> None:
@@ -160,8 +160,8 @@ class Run:
             for index, stream in enumerate(self.streams):
                 with stream:
                     for text in stream:
-                        put(Piece(index, text, stream.usage.new, time.monotonic()))
-                put(Piece(index, "", stream.usage.new, time.monotonic(), ended=True))
+                        put(Piece(index, text, stream.usage.new, time.perf_counter()))
+                put(Piece(index, "", stream.usage.new, time.perf_counter(), ended=True))
         except BaseException as error:  # goes on in the event loop's thread
             put(error)
         put(None)

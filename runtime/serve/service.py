@@ -72,7 +72,7 @@ class Service:
         self._latest: dict[str, tuple[int, Run]] = {}  # of each named client, by arrival
         self._arrivals = itertools.count()
         self._warming: CancelToken | None = None
-        self._used_s = time.monotonic()
+        self._used_s = time.perf_counter()
 
     @property
     def loaded(self) -> bool:
@@ -94,7 +94,7 @@ class Service:
 
         Callers may be cancelled while it opens; the opening goes on, for the next one.
         """
-        self._used_s = time.monotonic()
+        self._used_s = time.perf_counter()
         self._waiters += 1  # or it could be let go again before they see it, and so for ever
         try:
             while self._model is None:
@@ -106,7 +106,7 @@ class Service:
             self._waiters -= 1
 
     async def _open_model(self) -> None:
-        start = time.monotonic()
+        start = time.perf_counter()
         try:
             model = await asyncio.to_thread(self._open)
         except OptionError as error:  # what was right at the start: the bundle is another one now
@@ -116,10 +116,10 @@ class Service:
             raise BundleError(f"{place}{error.strerror or error}") from error
         finally:
             self._opening = None
-        self.opened_s = time.monotonic() - start
+        self.opened_s = time.perf_counter() - start
         self._about = About(model.bundle, model.variant, model.parts, model.device, model.sampling)
         self._model = model
-        self._used_s = time.monotonic()
+        self._used_s = time.perf_counter()
 
     async def about(self) -> About:
         """Return what is known of the model; opens it only if it never was."""
@@ -161,7 +161,7 @@ class Service:
                 if client in self._latest and self._latest[client][1] is run:
                     del self._latest[client]
             self._asked -= 1
-            self._used_s = time.monotonic()
+            self._used_s = time.perf_counter()
 
     async def _new_run(self, asks: Sequence[Ask], client: str, arrival: int) -> Run:
         model, token = await self.model(), CancelToken()
@@ -194,7 +194,7 @@ class Service:
         finally:
             token.cancel()
             self._warms -= 1
-            self._used_s = time.monotonic()
+            self._used_s = time.perf_counter()
 
     async def release(self) -> bool:
         """Let the model go, unless it is in use; returns whether it is gone."""
@@ -210,7 +210,7 @@ class Service:
         """Let the model go whenever it was idle for long enough; runs until it is cancelled."""
         while True:
             await asyncio.sleep(max(_LEAST_WATCH_S, min(1.0, self.kept_s or 1.0) / 2))
-            idle = time.monotonic() - self._used_s
+            idle = time.perf_counter() - self._used_s
             if self.kept_s is not None and self.loaded and idle > self.kept_s:
                 await self.release()
 

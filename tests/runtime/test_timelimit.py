@@ -82,3 +82,20 @@ def test_the_pace_is_learned_from_longer_steps(monkeypatch: pytest.MonkeyPatch) 
     assert paced.tokens_within(100) == 100
     paced.step(np.zeros(32, np.int64), paced.new_cache())  # 2 ms each
     assert paced.tokens_within(100) == 76
+
+
+def test_a_limit_holds_while_windows_coarse_clock_stands_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fine = iter([10.0, 10.004, 10.006])
+    monkeypatch.setattr("time.monotonic", lambda: 10.0)
+    monkeypatch.setattr("time.perf_counter", lambda: next(fine))
+    limit = TimeLimit.starting_now(None, 5)
+    assert not limit.expired()
+    assert limit.expired()
+
+
+def test_no_duration_is_read_from_the_coarse_clock() -> None:
+    runtime = Path(refact_edge.__file__).parent / "runtime"
+    sources = {path.name: path.read_text(encoding="utf-8") for path in runtime.rglob("*.py")}
+    assert [name for name, text in sources.items() if "time.monotonic" in text] == []
