@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ def listening(
     # The protocol is named, as asyncio sends small pieces at once only where it is.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, _own_port(), 1)
         try:
             listener.bind((LOOPBACK, port))
         except OSError as error:
@@ -44,9 +45,19 @@ def listening(
         listener.close()
 
 
+def _own_port() -> int:
+    """Return the option by which a port is this process's alone, and free at once when it ends."""
+    if sys.platform == "win32":
+        # There SO_REUSEADDR lets any process of any user bind the port once more.
+        return socket.SO_EXCLUSIVEADDRUSE
+    return socket.SO_REUSEADDR
+
+
 @contextmanager
 def _listening_at(path: Path) -> Iterator[socket.socket]:
     """Listen at a path, for this user alone; remove it in the end."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise OptionError("--unix-socket: Python has none on this system; use --port")
     listener = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)
     try:

@@ -1,11 +1,13 @@
 """Ending with another process: the parent that started a server, or the editor behind it.
 
 A thread waits for that process and then sends this one SIGTERM, so that it ends as if it had been
-told to: while a model opens, while it answers, or at rest.
+told to: while a model opens, while it answers, or at rest. On Windows it waits for the other end of
+standard input to be closed; see `inputpipe.py`.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 import signal
@@ -16,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import OptionError
+from .inputpipe import InputPipe
 
 _POLL_S = 0.5  # where the system cannot say when a process ends
 _REAPERS = ("systemd",)  # besides process 1, whose child is what lost its parent
@@ -25,28 +28,29 @@ def end_with_parent() -> None:
     """End this process when its parent does.
 
     Raises:
-        OptionError: when the parent has already ended, or that cannot be seen on this system.
+        OptionError: when the parent has already ended, or that cannot be seen.
 
     """
     if sys.platform == "win32":
-        raise OptionError("--exit-with-parent is not supported on Windows; end the server yourself")
+        _watch(None, InputPipe().has_other_end)
+        return
     parent = os.getppid()
     if _is_reaper(parent):
         raise OptionError(
             f"the process that started this one has ended: its parent is process {parent}, which "
             "adopts orphans; leave --exit-with-parent out where that one starts it"
         )
-    _watch(parent, lambda: os.getppid() == parent)
+    _watch(_open(parent), lambda: os.getppid() == parent)
 
 
 def end_with(process: int) -> None:
     """End this process when another one does; on Windows, where pipes tell, nothing is done."""
     if sys.platform != "win32":
-        _watch(process, lambda: _exists(process))
+        _watch(_open(process), lambda: _exists(process))
 
 
-def _watch(process: int, lives: Callable[[], bool]) -> None:
-    descriptor = _open(process)
+def _watch(descriptor: int | None, lives: Callable[[], bool]) -> None:
+    """End this process when another one ends: when its descriptor says so, or it lives no more."""
 
     def wait() -> None:
         # Asked when the descriptor is open, which is then one of the process that lives.
@@ -94,6 +98,9 @@ def _is_reaper(process: int) -> bool:
 
 
 def _end() -> None:
+    if sys.platform == "win32":  # where no thread can be sent a signal
+        _thread.interrupt_main(signal.SIGTERM)
+        return
     # To the main thread: another one that gets the signal leaves it waiting for what comes next.
     main = threading.main_thread().ident
     assert main is not None
