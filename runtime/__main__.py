@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import warnings
 from typing import Any, NoReturn
 
+_ENDING_SIGNALS = ("SIGTERM", "SIGBREAK")  # Windows sends the second, never the first
 _SERVERS = (["serve"], ["lsp"])  # which need no standard output, or say themselves that they do
 
 
@@ -31,7 +33,9 @@ def _run() -> int:
 
     warnings.showwarning = _show_warning
     # Let a command clean up after itself when it is told to end, as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in _ENDING_SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     _fill_descriptors()
     if sys.stdout is None and sys.argv[1:2] not in _SERVERS:
         click.echo("error: standard output is closed; expected somewhere to write to", err=True)
@@ -55,11 +59,10 @@ def _run() -> int:
         return 1
     except click.Abort as error:
         raise KeyboardInterrupt from error
-    except BrokenPipeError:
-        _discard_output()
-        return 1
     except OSError as error:
         _discard_output()
+        if _is_broken_pipe(error):
+            return 1
         name = f"{error.filename}: " if error.filename else ""
         click.echo(f"error: {name}{error.strerror or error}", err=True)
         return 1
@@ -77,6 +80,12 @@ def _write_error(text: str) -> None:
     """Write to standard error, if there is one that somebody reads."""
     with contextlib.suppress(OSError, AttributeError):
         sys.stderr.write(text)
+
+
+def _is_broken_pipe(error: OSError) -> bool:
+    """Whether nobody reads the output any more, which Windows calls an invalid argument."""
+    invalid = error.errno == errno.EINVAL and error.filename is None
+    return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and invalid)
 
 
 def _discard_output() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shlex
 import shutil
 import warnings
 from pathlib import Path
@@ -33,6 +32,7 @@ from .identity import running_hashes
 from .native.session import VARIANT as NATIVE_VARIANT
 from .ownership import why_not_private
 from .session import PREPACKED_WEIGHTS, Session, SessionOptions, import_onnxruntime
+from .shell import quoted
 
 GRAPH = "engine.onnx"
 _FILES = (GRAPH, PREPACKED_WEIGHTS)
@@ -107,7 +107,7 @@ def why_not_whole(bundle: Bundle, variant: str, *, hashes: bool = False) -> str:
             return "its record is of another make"
         notes = {name: from_json(record["files"].get(name)) for name in _FILES}
         for name, note in notes.items():
-            if reason := why_not_private((folder / name).lstat()):
+            if reason := why_not_private(folder / name, (folder / name).lstat()):
                 return f"{name}: {reason}"
             now = current(note, folder / name, hashes=hashes)
             if now is None:
@@ -126,7 +126,7 @@ def why_not_whole(bundle: Bundle, variant: str, *, hashes: bool = False) -> str:
 def remedy(bundle: Bundle, variant: str) -> str:
     """Say how a copy is made anew."""
     engine = " --engine onnxruntime" if variant == NATIVE_VARIANT else ""  # else it is only noted
-    path = shlex.quote(str(bundle.path))
+    path = quoted(str(bundle.path))
     return f"make it anew with: refact-edge warm {path} --variant {variant}{engine}"
 
 

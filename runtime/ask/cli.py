@@ -190,7 +190,7 @@ def complete(
 def chat(question: str | None, system: str | None, asked: Asked) -> None:
     """Answer QUESTION, or talk when there is none and a terminal.
 
-    Ctrl-C ends an answer, Ctrl-D the conversation.
+    Ctrl-C ends an answer, Ctrl-D (on Windows Ctrl-Z, Enter) the conversation.
 
     \b
     Examples:
@@ -226,8 +226,8 @@ def chat(question: str | None, system: str | None, asked: Asked) -> None:
 
 
 def _talk(answer: Callable[[str], None]) -> None:
-    """Answer line by line, until Ctrl-D."""
-    click.echo("Ctrl-C ends an answer, Ctrl-D the conversation.", err=True)
+    """Answer line by line, until the input ends."""
+    click.echo(f"Ctrl-C ends an answer, {_end_key()} the conversation.", err=True)
     while True:
         try:
             if (line := input("you> ")).strip():
@@ -238,7 +238,12 @@ def _talk(answer: Callable[[str], None]) -> None:
         except RefactEdgeError as error:
             click.echo(f"error: {error}", err=True)
         except KeyboardInterrupt:
-            click.echo("\n(Ctrl-D ends the conversation)", err=True)
+            click.echo(f"\n({_end_key()} ends the conversation)", err=True)
+
+
+def _end_key() -> str:
+    """Return what a user types to end the input."""
+    return "Ctrl-Z, Enter" if sys.platform == "win32" else "Ctrl-D"
 
 
 def _cursor(
@@ -261,7 +266,7 @@ def _cursor(
     if line is not None or column is not None:
         raise OptionError("--line and --column need a FILE")
     if sys.stdin is not None and sys.stdin.isatty():
-        click.echo(f"reading the text with {marker} in it; end with Ctrl-D", err=True)
+        click.echo(f"reading the text with {marker} in it; end with {_end_key()}", err=True)
     return split_marker(_standard_input(), marker, "standard input")
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ... import __version__
+from ..shell import content, post, variable
 
 DIALECTS = ("openai", "llama.cpp", "ollama", "refact")
 
@@ -37,8 +37,7 @@ class Greeting:
 
     def lines(self) -> list[str]:
         """Return the addresses, and one line to try."""
-        header = f' -H "Authorization: Bearer {self.key}"' if self.key else ""
-        place = f"--unix-socket {self.socket} http://localhost" if self.socket else self.address
+        place = "http://localhost" if self.socket else self.address
         body = {"prompt": "import os, ", "suffix": "\n", "max_tokens": 16, "temperature": 0}
         lines = [f"{self.name}, {self.variant} on {self.device}, at {self.address}"]
         if self.socket is None:
@@ -49,7 +48,8 @@ class Greeting:
                 f"  Ollama        {self.address}",
                 f"  Refact        {self.address}",
             ]
-        lines.append(f"try: curl {place}/v1/completions{header} -d '{json.dumps(body)}'")
+        url = f"{place}/v1/completions"
+        lines.append(f"try: {post(url, json.dumps(body), key=self.key, socket=self.socket)}")
         lines.append("Ctrl-C ends it.")
         return lines
 
@@ -72,6 +72,6 @@ class Greeting:
         )
 
 
-def key_in_shell(file: Path | None, variable: str) -> str:
+def key_in_shell(file: Path | None, name: str) -> str:
     """Return how a shell reads the key from where the server has it."""
-    return f"$(cat {shlex.quote(str(file))})" if file is not None else f"${variable}"
+    return content(file) if file is not None else variable(name)
