@@ -1,9 +1,9 @@
 """Whether a file still holds what was hashed, which its state tells without reading it.
 
 Whoever writes into a file changes its size or one of its times, and a file that was copied has
-another inode: it is then hashed again, and compared. The time of its last change (ctime) cannot be
-set back; Windows has none, so there a file that was written and had its mtime set back passes. So
-does a disk that forgets, except where hashing is asked for, as `doctor` does.
+another inode: it is then hashed again, and compared. The time of its last change cannot be set back
+by `os.utime`; programs made for that can do so on Windows, and a disk may forget: such a file
+passes, except where hashing is asked for, as `doctor` does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .bundle import file_sha256
+from .changetime import change_time_ns
 
 _TICK_S = 0.02  # Linux's clock for files may stand still for 10 ms
 
@@ -32,7 +33,7 @@ class HashNote:
 def state_of(file: Path) -> tuple[int, ...]:
     """Return what changes when a file is written or replaced: its place on disk, size and times."""
     state = file.stat()
-    times = (state.st_mtime_ns, state.st_ctime_ns)
+    times = (state.st_mtime_ns, change_time_ns(file, state))
     return state.st_dev, state.st_ino, state.st_size, *times
 
 

@@ -59,8 +59,8 @@ def make_folder(folder: Path) -> None:
         raise OptionError(
             f"caches {folder} cannot be a folder: {error.strerror}; name another"
         ) from error
-    if reason := why_not_private(state):
-        own = state.st_uid == os.getuid()
+    if reason := why_not_private(folder, state):
+        own = hasattr(os, "getuid") and state.st_uid == os.getuid()
         remedy = f", or: chmod 700 {shlex.quote(str(folder))}" if own else ""
         raise OptionError(
             f"caches {folder}: {reason}, so what lies there may be somebody else's; expected a "
