@@ -160,15 +160,23 @@ def summarize(subject: Subject, plan: Plan, rounds: Sequence[Round]) -> Throughp
 def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
     """Run a process, and end it when what is done with it ends.
 
-    In a session of its own it does not see Ctrl-C, of which it would have something to say.
+    In a session or group of its own it does not see Ctrl-C, of which it would have something to
+    say.
     """
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **_alone()
     ) as process:
         try:
             yield process
         finally:
             process.kill()  # of one that has ended, nothing
+
+
+def _alone() -> dict[str, Any]:
+    """Return what keeps a process from getting the terminal's Ctrl-C."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
 
 
 def _round(content: dict[str, Any], cold_start_ms: float) -> Round:

@@ -1,13 +1,21 @@
 """Passes, bandwidth, memory, and what rounds of them sum up to."""
 
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import onnx
 import pytest
 from fakes import SIZES, CountingSession
 
+from refact_edge.runtime.bench import rounds
 from refact_edge.runtime.bench.bandwidth import (
     read_bandwidth,
     threads_taken,
@@ -170,3 +178,64 @@ def test_a_subject_is_what_load_would_choose(tiny_bundle: Path) -> None:
         subject_of(bundle, "int9", None, "a CPU", "auto")
     with pytest.raises(OptionError, match="threads 0"):
         subject_of(bundle, None, 0, "a CPU", "auto")
+
+
+class Kernel:
+    """Windows' kernel32, as far as it counts a process's memory."""
+
+    class _Function:
+        def __call__(self) -> int:
+            return -1
+
+    def __init__(self, known: bool) -> None:
+        self.GetCurrentProcess, self._known = self._Function(), known
+
+    def K32GetProcessMemoryInfo(self, process: Any, counters: Any, size: int) -> int:  # noqa: N802
+        assert (process.value, size) == (ctypes.c_void_p(-1).value, 72)
+        counters._obj.peak_working_set = 12_345
+        return int(self._known)
+
+
+@pytest.mark.parametrize(("known", "peak"), [(True, 12_345), (False, None)])
+def test_windows_tells_the_peak(
+    known: bool, peak: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Kernel(known))
+    assert memory_now() == Memory(None, None, peak)
+
+
+def test_macos_tells_the_peak_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(resource, "getrusage", lambda _who: SimpleNamespace(ru_maxrss=9_876))
+    assert memory_now() == Memory(None, None, 9_876)
+
+
+@pytest.mark.parametrize(
+    ("system", "option"),
+    [("linux", {"start_new_session": True}), ("win32", {"creationflags": 0x200})],
+)
+def test_a_round_gets_no_ctrl_c_of_the_terminal(
+    system: str, option: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: dict[str, object] = {}
+
+    class Process:
+        def __init__(self, command: list[str], **options: object) -> None:
+            started.update(options)
+
+        def __enter__(self) -> Process:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def kill(self) -> None: ...
+
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    with rounds._started(["worker"]):
+        pass
+    assert {name: started.get(name) for name in option} == option
+    assert len(started.keys() & {"start_new_session", "creationflags"}) == 1
