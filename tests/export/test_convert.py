@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tiny import Change
+from systems import needs_links, needs_signals
+from tiny import TINY, TINY_TOKENS, Change
 
 from refact_edge.export import beside, variants
 from refact_edge.export.convert import export_bundle
+from refact_edge.export.fabricate import fabricate_checkpoint
 from refact_edge.export.weights import VariantWriter
 from refact_edge.runtime.bundle import MANIFEST, read_bundle
 from refact_edge.runtime.errors import BundleError, CheckpointError, ExportError, OptionError
@@ -162,6 +165,7 @@ def test_ctrl_c_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+@needs_signals
 def test_a_killed_export_leaves_no_bundle_and_the_next_one_cleans_up(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -224,6 +228,7 @@ def test_a_bundle_moved_aside_by_a_killed_export_is_put_back_at_the_next_start(
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
+@needs_links
 def test_a_link_to_a_bundle_stays_a_link(tiny_checkpoint: Path, tmp_path: Path) -> None:
     export_bundle(tiny_checkpoint, tmp_path / "real", ["int4"])
     (tmp_path / "link").symlink_to(tmp_path / "real")
@@ -289,3 +294,20 @@ def test_the_licence_travels_with_the_weights(
     assert (tmp_path / "given" / "LICENSE").read_text() == "other terms"
     with pytest.raises(ExportError, match="is not a file; expected the licence"):
         export_bundle(folder, tmp_path / "x", ["int4"], licence=tmp_path / "nowhere")
+
+
+def test_the_same_bytes_are_written_where_lines_end_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows would write a carriage return before each line's end, in files that are hashed."""
+    write = Path.write_text
+
+    def with_carriage_returns(path: Path, text: str, *given: Any, **options: Any) -> int:
+        return write(path, text, *given, **{"newline": "\r\n", **options})
+
+    monkeypatch.setattr(Path, "write_text", with_carriage_returns)
+    fabricate_checkpoint(tmp_path / "tiny", config=TINY, tokens=TINY_TOKENS, seed=1, shards=2)
+    export_bundle(tmp_path / "tiny", tmp_path / "bundle", ["int4"])
+    texts = [path for path in tmp_path.rglob("*") if path.suffix in (".json", ".md")]
+    assert len(texts) > 8
+    assert [path.name for path in texts if b"\r" in path.read_bytes()] == []

@@ -9,6 +9,7 @@ from typing import Any
 import onnx
 import pytest
 from onnx import helper
+from systems import needs_links
 
 import refact_edge
 from refact_edge.runtime import bundle as layout
@@ -122,6 +123,7 @@ def test_an_unknown_variant_lists_those_there_are(tiny_bundle: Path) -> None:
         refact_edge.load(tiny_bundle, variant="int5")
 
 
+@needs_links
 def test_links_are_refused(bundle_copy: Path) -> None:
     file = bundle_copy / "onnx" / "model_q4.onnx_data"
     moved = bundle_copy.parent / "elsewhere"

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from systems import needs_modes
 
 import refact_edge
 from refact_edge.runtime import bundle as bundle_module
@@ -82,6 +83,7 @@ def test_what_changed_since_is_hashed_once_more_and_noted_again(
     assert hashed == [weights.name]
 
 
+@needs_modes
 @pytest.mark.parametrize("change", ["writable", "record", "no object", "no note", "no record"])
 def test_a_note_that_cannot_be_relied_on_is_none(bundle: Bundle, change: str) -> None:
     record = checked.note(bundle, "int4")

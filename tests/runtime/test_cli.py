@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from systems import needs_shell, needs_signals, needs_terminal
 
 Done = subprocess.CompletedProcess[str]
 
@@ -114,6 +115,7 @@ def test_chat_answers_an_argument_or_what_is_piped_in(tiny_bundle: Path) -> None
     assert "the last message must be the user's and must not be empty" in empty.stderr
 
 
+@needs_shell
 @pytest.mark.parametrize(
     ("redirection", "complaint"),
     [(">/dev/full", "error: No space left on device"), (">&-", "error: standard output is closed")],
@@ -134,6 +136,7 @@ def test_output_that_cannot_be_written_is_one_line(
     assert "Traceback" not in done.stderr
 
 
+@needs_signals
 def test_ctrl_c_during_json_tells_what_there_is(tiny_bundle: Path, root: Path) -> None:
     script = (
         "import sys, signal, os\n"
@@ -173,6 +176,7 @@ def test_ctrl_c_during_imports_leaves_no_traceback() -> None:
     assert (done.returncode, done.stderr.strip()) == (130, "interrupted")
 
 
+@needs_shell
 def test_closed_input_and_narrow_output_leave_no_traceback(tiny_bundle: Path) -> None:
     closed = f"{sys.executable} -m refact_edge.runtime complete --bundle {tiny_bundle} <&-"
     done = subprocess.run(closed, shell=True, capture_output=True, text=True, check=False)
@@ -226,12 +230,14 @@ def test_every_command_has_examples_in_its_help(command: str) -> None:
     assert f"    refact-edge {command} " in shown.stdout.split("Examples:")[1]
 
 
+@needs_shell
 def test_a_reader_that_goes_away_leaves_no_traceback(tiny_bundle: Path) -> None:
     command = f"{sys.executable} -m refact_edge.runtime info --json {tiny_bundle} | head -c 10"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
 
 
+@needs_terminal
 def test_a_talk_survives_ctrl_c_and_ends_with_ctrl_d(tiny_bundle: Path) -> None:
     arguments = ["-m", "refact_edge.runtime", "chat", "--bundle", str(tiny_bundle)]
     arguments += ["--max-tokens", "600", "--temperature", "5", "--top-k", "0"]
@@ -258,6 +264,7 @@ def test_a_talk_survives_ctrl_c_and_ends_with_ctrl_d(tiny_bundle: Path) -> None:
     assert talk.exitstatus == 0
 
 
+@needs_signals
 def test_ctrl_c_in_a_command_says_interrupted(tiny_bundle: Path) -> None:
     command = [
         sys.executable,

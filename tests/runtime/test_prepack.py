@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from systems import needs_modes
 
 import refact_edge
 from refact_edge.runtime import cachefolder, checked, filestate, prepack
@@ -99,6 +100,7 @@ def _overwrite_half(file: Path) -> None:
     os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
+@needs_modes
 @pytest.mark.parametrize("damage", ["cut", "middle", "graph", "record", "writable", "link"])
 def test_a_copy_that_is_not_whole_or_not_ones_own_is_not_opened(
     bundle: Bundle, damage: str

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from fakes import SIZES, CountingSession
+from systems import needs_modes
 
 import refact_edge
 from refact_edge import Model
@@ -32,7 +33,6 @@ from refact_edge.runtime.saved import LEAST_TOKENS, Saved
 LONG = "def f(x):\n    return x\n\n\n" * 20
 IDS = list(range(1, 31)) * 5
 MAKER = "0123456789abcdef" * 4
-posix = pytest.mark.skipif(os.name != "posix", reason="this system has no such permissions")
 
 
 def _saved(folder: Path) -> Saved:
@@ -74,7 +74,7 @@ def test_rows_of_another_variant_are_not_used(tiny_bundle: Path, tmp_path: Path)
     assert _complete(refact_edge.load(tiny_bundle, variant="int8", caches=tmp_path), LONG)[1] == 0
 
 
-@posix
+@needs_modes
 def test_files_are_for_the_user_alone_and_no_draft_stays(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "caches"
     saved = _saved(folder)
@@ -247,7 +247,7 @@ def test_a_directory_that_promises_more_than_the_file_has_is_refused(
     assert "it is cut off" in caplog.text
 
 
-@posix
+@needs_modes
 @pytest.mark.parametrize("kind", ["link", "writable", "pipe", "folder"])
 def test_what_others_may_have_put_there_is_not_read(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -273,7 +273,7 @@ def test_what_others_may_have_put_there_is_not_read(
     assert reasons[kind] in caplog.text
 
 
-@posix
+@needs_modes
 def test_a_file_or_folder_of_somebody_else_is_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,7 +287,7 @@ def test_a_file_or_folder_of_somebody_else_is_not_used(
     assert f"{file} cannot be used and was removed: it belongs to user {me}" in caplog.text
 
 
-@posix
+@needs_modes
 @pytest.mark.parametrize(("mode", "trusted"), [(0o755, True), (0o775, False), (0o1777, False)])
 def test_a_folder_that_others_may_read_is_used_and_one_they_may_write_to_is_refused(
     mode: int, trusted: bool, tiny_bundle: Path, tmp_path: Path

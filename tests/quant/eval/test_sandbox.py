@@ -444,3 +444,10 @@ def test_bubblewrap_is_looked_for_by_name() -> None:
     if shutil.which("bwrap") is None:
         pytest.skip("bubblewrap is not installed")
     assert Sandbox(TIMEOUT_S)._bwrap == shutil.which("bwrap")
+
+
+def test_systems_without_posix_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "name", "nt")
+        with pytest.raises(SandboxError, match="cannot be run on this system; use Linux"):
+            Sandbox(TIMEOUT_S, unsafe=True)

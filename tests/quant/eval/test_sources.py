@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from systems import needs_links
 
 from refact_edge.quant.eval import sources
 from refact_edge.quant.eval.sources import find_sources
@@ -26,6 +27,7 @@ def test_sources_are_read_by_name_with_plain_line_ends(tmp_path: Path) -> None:
     assert {file.text for file in found.files} == {CODE}
 
 
+@needs_links
 def test_what_is_no_source_is_skipped_and_counted(tmp_path: Path) -> None:
     _write(
         tmp_path,

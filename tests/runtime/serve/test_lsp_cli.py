@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from systems import needs_shell, needs_signals, needs_terminal
 
 COMMAND = [sys.executable, "-m", "refact_edge.runtime", "lsp"]
 
@@ -55,6 +56,7 @@ def test_an_editor_that_is_gone_ends_it_too(tiny_bundle: Path) -> None:
     assert b"Traceback" not in err
 
 
+@needs_signals
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it_while_it_waits_for_its_editor(
     tiny_bundle: Path, number: signal.Signals
@@ -70,6 +72,7 @@ def test_signals_end_it_while_it_waits_for_its_editor(
         assert b"Traceback" not in process.stderr.read()
 
 
+@needs_terminal
 def test_by_hand_it_says_what_it_is_and_ctrl_c_ends_it(tiny_bundle: Path) -> None:
     child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], str(tiny_bundle)], timeout=20)
     child.expect("speaks LSP on its standard input")
@@ -80,6 +83,7 @@ def test_by_hand_it_says_what_it_is_and_ctrl_c_ends_it(tiny_bundle: Path) -> Non
     assert b"Traceback" not in child.before
 
 
+@needs_terminal
 def test_by_hand_a_wrong_bundle_is_told_at_once(tmp_path: Path) -> None:
     child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], str(tmp_path / "nowhere")], timeout=20)
     child.expect("error: .*nowhere")
@@ -88,6 +92,7 @@ def test_by_hand_a_wrong_bundle_is_told_at_once(tmp_path: Path) -> None:
     assert child.exitstatus == 1
 
 
+@needs_shell
 def test_closed_input_is_one_line(tiny_bundle: Path) -> None:
     command = " ".join([*COMMAND, str(tiny_bundle), "<&-"])
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)

@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 from served import events
+from systems import needs_shell, needs_signals, needs_unix_sockets
 
 from refact_edge.runtime.serve.listening import listening
 
@@ -67,6 +68,7 @@ def _refusal(*arguments: object, **environment: str) -> str:
     return line
 
 
+@needs_shell
 def test_it_prints_its_addresses_and_a_line_that_works(tiny_bundle: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
@@ -79,6 +81,7 @@ def test_it_prints_its_addresses_and_a_line_that_works(tiny_bundle: Path) -> Non
         assert json.loads(done.stdout)["choices"][0]["finish_reason"] in ("stop", "length")
 
 
+@needs_signals
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_while_it_streams(demo_bundle: Path, number: signal.Signals) -> None:
     with _serve(demo_bundle, "--port", 0, "--variant", "fp32") as process:
@@ -98,6 +101,7 @@ def test_it_ends_cleanly_while_it_streams(demo_bundle: Path, number: signal.Sign
     assert "the server ends" in json.loads(events(text)[-1])["error"]["message"]
 
 
+@needs_signals
 def test_a_request_that_is_cut_off_gets_to_know_it(demo_bundle: Path) -> None:
     with _serve(demo_bundle, "--port", 0, "--variant", "fp32", "--slots", 1) as process:
         url = _url(_greeting(process))
@@ -117,6 +121,7 @@ def test_a_request_that_is_cut_off_gets_to_know_it(demo_bundle: Path) -> None:
     assert "Traceback" not in err
 
 
+@needs_signals
 def test_it_ends_cleanly_at_rest(tiny_bundle: Path) -> None:
     with _serve(tiny_bundle, "--port", 0) as process:
         _greeting(process)
@@ -125,6 +130,7 @@ def test_it_ends_cleanly_at_rest(tiny_bundle: Path) -> None:
     assert (process.returncode, err) == (0, "ended\n")
 
 
+@needs_unix_sockets
 def test_a_socket_is_served_and_removed(tiny_bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "edge.sock"
     for _ in range(2):  # a dead one is taken over
@@ -185,6 +191,7 @@ def test_mistakes_are_one_line(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "cannot be read" in _refusal(tiny_bundle, "--api-key", tmp_path / "none")
 
 
+@needs_signals
 @pytest.mark.parametrize("place", ["file", "environment"])
 def test_a_key_is_taken_and_never_shown(tiny_bundle: Path, tmp_path: Path, place: str) -> None:
     file = tmp_path / "key"
@@ -204,6 +211,7 @@ def test_a_key_is_taken_and_never_shown(tiny_bundle: Path, tmp_path: Path, place
     assert "open-sesame" not in "\n".join([*lines, out, err])
 
 
+@needs_signals
 def test_the_log_is_json_without_text_unless_asked_for(tiny_bundle: Path) -> None:
     secret = "my_secret_name = 1"
     logs = {}
@@ -241,6 +249,7 @@ def test_without_the_extra_it_says_what_to_install(tiny_bundle: Path, tmp_path: 
     )
 
 
+@needs_signals
 def test_serving_writes_nothing_and_calls_nobody(tiny_bundle: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
