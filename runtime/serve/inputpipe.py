@@ -21,17 +21,17 @@ class InputPipe:
         """Find it.
 
         Raises:
-            OptionError: when standard input is no pipe.
+            OptionError: when standard input is no pipe, or nobody holds the other end.
 
         """
         self._kernel = ctypes.CDLL("kernel32")
         self._kernel.GetStdHandle.restype = ctypes.c_void_p
         self._handle = ctypes.c_void_p(self._kernel.GetStdHandle(_STANDARD_INPUT))
-        if self._kernel.GetFileType(self._handle) != _PIPE:
+        if self._kernel.GetFileType(self._handle) != _PIPE or not self.has_other_end():
             raise OptionError(
                 "--exit-with-parent on Windows needs a pipe as standard input, which the program "
-                "that starts this one keeps open; it is none: give it a pipe or leave the option "
-                "out"
+                "that starts this one keeps open; it is none, or closed: give it a pipe or leave "
+                "the option out"
             )
 
     def has_other_end(self) -> bool:

@@ -124,6 +124,7 @@ def test_on_windows_too_a_lock_tells_a_running_writer_from_a_dead_one(tmp_path: 
         assert not dead.exists()
         recover(target)
         assert stem.exists()
+        assert stem.with_name(f"{stem.name}.lock").exists()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -53,30 +53,40 @@ def test_it_ends_when_the_other_end_is_closed_and_not_before() -> None:
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", SERVER]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.2)
-        process.stdin.close()
-        assert process.stdout.read() == "told to end\n"
-        assert process.wait(20) == 0
+        try:
+            said, _ = process.communicate(timeout=20)  # which closes the pipe
+        finally:
+            process.kill()
+        assert (said, process.returncode) == ("told to end\n", 0)
 
 
-class Console:
-    """Windows' kernel32 where standard input is a terminal."""
+class Kernel:
+    """Windows' kernel32, whose standard input is a terminal (2) or a pipe (3)."""
 
     class _Function:
         def __call__(self, _number: int) -> int:
-            return 3
+            return 7
 
-    GetStdHandle = _Function()
+    def __init__(self, kind: int, held: bool) -> None:
+        self.GetStdHandle, self._kind, self._held = self._Function(), kind, held
 
     def GetFileType(self, handle: ctypes.c_void_p) -> int:  # noqa: N802
-        return 2
+        assert handle.value == 7
+        return self._kind
+
+    def PeekNamedPipe(self, handle: ctypes.c_void_p, *_: object) -> int:  # noqa: N802
+        assert handle.value == 7
+        return int(self._held)
 
 
-def test_without_a_pipe_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Console())
+@pytest.mark.parametrize(("kind", "held"), [(2, True), (3, False)], ids=["terminal", "closed"])
+def test_without_a_pipe_that_somebody_holds_it_says_what_it_needs(
+    kind: int, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Kernel(kind, held))
     with pytest.raises(OptionError, match="needs a pipe as standard input"):
         InputPipe()
