@@ -73,15 +73,18 @@ def recover(target: Path) -> None:
     for stem in _stems(target):
         with suppress(OSError):  # another user's, or just removed by another writer
             handle = os.open(_with(stem, _LOCK), os.O_RDWR | os.O_CREAT, 0o644)
+            locked = _lock(handle)
             try:
-                locked = _lock(handle)
                 if locked:
                     _settle(stem, target)
                 elif locked is None:
                     _put_back(stem, target)
                     _with(stem, _LOCK).unlink()
             finally:
-                _release(stem, handle)
+                if locked is False:
+                    os.close(handle)
+                else:
+                    _release(stem, handle)
 
 
 def aside(stem: Path) -> Path:
