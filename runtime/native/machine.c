@@ -14,6 +14,8 @@
 #include <immintrin.h>
 
 #include "able_x86.h"
+#elif defined(__aarch64__)
+#include "able_arm.h"
 #endif
 
 #if defined(_WIN32)
@@ -151,8 +153,8 @@ void edge_cpu_name(char *to, int room) {
 void edge_cpu_features(char *to, int room) {
   *to = 0;
   append(to, room, "asimd"); /* which all have */
-  if (cpu_neon.here()) append(to, room, "asimddp");
-  if (cpu_i8mm.here()) append(to, room, "i8mm");
+  if (has_dotprod()) append(to, room, "asimddp");
+  if (has_i8mm()) append(to, room, "i8mm");
 }
 
 uint64_t edge_flush_denormals(int flush, uint64_t state) {

@@ -25,7 +25,8 @@ int main(void) {
   const int inside = is_zero();
   const uint64_t flushing = edge_flush_denormals(0, state);
   const int after = is_zero(), given_back = edge_flush_denormals(0, state) == state;
-  printf("name=%s\nfeatures=%s\nnarrow=%s\nfour=%s\ncores=%d\n", name, features, narrow, four, edge_fast_cores());
+  printf("name=%s\nfeatures=%s\nnarrow=%s\nfour=%s\ncores=%d\n", name, features, narrow, four,
+         edge_fast_cores());
   printf("zeros=%d%d%d changed=%d given_back=%d\n", before, inside, after, flushing != state, given_back);
   return 0;
 }
