@@ -23,7 +23,7 @@ from .ownership import why_not_private
 
 ENVIRONMENT = "REFACT_EDGE_CACHE"  # names another folder
 RECORD = "record.json"
-_ENTRY = re.compile(r"(checked|[0-9a-f]{16}-\w+)-[0-9a-f]{16}|\..+-[0-9a-f]{16}\.partial-\d+")
+_ENTRY = re.compile(r"(checked|timed|[0-9a-f]{16}-\w+)-[0-9a-f]{16}|\..+-[0-9a-f]{16}\.partial-\d+")
 
 
 def cache_folder() -> Path:

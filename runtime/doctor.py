@@ -14,12 +14,11 @@ from .bundle import Bundle, read_bundle, verify_files, verify_standard, verify_v
 from .cachefolder import has_entry
 from .cpu import cpu_summary
 from .errors import MissingExtraError, RefactEdgeError
-from .native.library import FAILED, opened, why_not
+from .native.library import FAILED, chosen, why_not
 from .native.session import VARIANT as NATIVE_VARIANT
 from .native.session import why_not_this
 from .session import import_onnxruntime, why_not_cuda
-
-_WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+from .wheels import onnxruntime_wheels
 
 
 @dataclass(frozen=True)
@@ -71,23 +70,20 @@ def _version(package: str) -> str:
 
 
 def _wheels() -> Finding:
-    found = [f"{name} {_version(name)}" for name in _WHEELS if _version(name) != "not installed"]
+    wheels = [f"{name} {version}" for name, version in onnxruntime_wheels().items()]
     problem = ""
-    if len(found) > 1:
+    if len(wheels) > 1:
         problem = (
             "several onnxruntime wheels overwrite each other in one folder; uninstall all of them, "
             "then install one"
         )
-    return Finding("onnxruntime wheels", ", ".join(found) or "none", problem)
+    return Finding("onnxruntime wheels", ", ".join(wheels) or "none", problem)
 
 
 def _int4() -> Finding:
-    """Say what computes int4 on this CPU, and why it is not the native kernels."""
+    """Say which engine computes int4 on this CPU, and why."""
     reason = why_not()
-    if not reason:
-        return Finding("int4 on this cpu", f"native kernels ({opened().best})")
-    problem = reason if FAILED in reason else ""
-    return Finding("int4 on this cpu", f"onnxruntime: {reason}", problem)
+    return Finding("int4 on this cpu", chosen(), reason if FAILED in reason else "")
 
 
 def _telemetry(imported_before: bool, value_before: str | None) -> Finding:

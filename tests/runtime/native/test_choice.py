@@ -16,6 +16,7 @@ from refact_edge.runtime.errors import OptionError, RefactEdgeWarning
 from refact_edge.runtime.hybrid import Hybrid
 from refact_edge.runtime.native import library
 from refact_edge.runtime.native.session import NativeSession
+from refact_edge.runtime.native.trial import Trial
 from refact_edge.runtime.native.weights import OtherGraphError
 from refact_edge.runtime.sampling import Sampling
 from refact_edge.runtime.session import Session
@@ -128,16 +129,27 @@ def test_kernels_that_fail_their_self_test_are_not_used_and_the_user_is_told(
     assert "please report it" in problem
 
 
-@pytest.mark.parametrize("best", ["portable", "neon", "i8mm"])
-def test_slow_or_untimed_kernels_are_taken_only_when_asked_for(
-    tiny_bundle: Path, best: str, monkeypatch: pytest.MonkeyPatch, able: None
+@pytest.mark.usefixtures("able")
+def test_slow_kernels_are_taken_only_when_asked_for(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library.Native, "best", property(lambda _self: best))
-    monkeypatch.setattr(library, "computes_rightly", lambda *_: True)
+    monkeypatch.setattr(library.Native, "best", property(lambda _self: "portable"))
     library.why_not.cache_clear()
     assert isinstance(refact_edge.load(tiny_bundle).session, Session)
-    assert f"({best})" in _doctors_line()[0]
+    assert "(portable)" in _doctors_line()[0]
     assert library.why_not(slow=True) == ""
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize(("native_ms", "kind"), [(1.0, NativeSession), (3.0, Session)])
+def test_load_takes_the_engine_that_won_the_trial(
+    tiny_bundle: Path, native_ms: float, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = Trial("avx2", native_ms, 2.0, "2026-11-29")
+    monkeypatch.setattr(library, "trial", lambda: outcome)
+    library.why_not.cache_clear()
+    assert isinstance(refact_edge.load(tiny_bundle).session, kind)
+    assert str(outcome) in _doctors_line()[0]
 
 
 @pytest.mark.usefixtures("able")
