@@ -76,13 +76,10 @@ fullsize-calibrate: $(READY) ## Calibrate and report at the full shape, and show
 	$(BIN)/python -m bench.calibration $(FULL_DIR)
 
 PEERS := build/peers
-# llama.cpp's kernels for AMX end in a segmentation fault (its issue 20824): there it is built without them.
-LLAMA_FLAGS := $(shell grep -q -m1 amx_int8 /proc/cpuinfo 2>/dev/null && echo "-DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON -DGGML_AVX_VNNI=ON -DGGML_AVX512=ON -DGGML_AVX512_VBMI=ON -DGGML_AVX512_VNNI=ON -DGGML_AVX512_BF16=ON")
-
-$(PEERS)/.ready:
-	@echo "building llama-cpp-python into $(PEERS) (10 minutes, the first time) ..."
-	@$(PYTHON) -m venv $(PEERS)
-	@CMAKE_ARGS="$(LLAMA_FLAGS)" $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check llama-cpp-python==0.3.36 gguf
+# A virtual environment with llama.cpp in it, compiled for every kind of CPU: any can be forced then.
+$(PEERS)/.ready: $(READY)
+	@echo "compiling llama.cpp for all kinds of CPU into $(PEERS) (20 minutes, the first time) ..."
+	@$(BIN)/python -m bench.peers.build $(PEERS)
 	@touch $@
 
 # Without its telemetry package, which it does not need: numpy is all that it asks for besides.
@@ -90,7 +87,7 @@ $(PEERS)/.ready-openvino: $(PEERS)/.ready
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps openvino==2026.4.1
 	@touch $@
 
-bench-peers: $(READY) $(PEERS)/.ready $(PEERS)/.ready-openvino ## Speed and memory beside llama.cpp and OpenVINO (80 minutes, 21 GB of disk, 11 GB of memory, ARGS=--quick)
+bench-peers: $(READY) $(PEERS)/.ready $(PEERS)/.ready-openvino ## Speed and memory beside llama.cpp and OpenVINO (80 minutes, 21 GB of disk, 11 GB of memory, ARGS="--isa avx2", ARGS=--quick)
 	@$(BIN)/python -m bench.peers $(PEERS_DIR) $(PEERS)/bin/python --json $(PEERS_DIR)/results.json $(ARGS)
 
 bench-serve: $(READY) ## What HTTP costs a lone user beside the library, at the full shape (1 GB of disk, 5 minutes)

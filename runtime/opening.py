@@ -33,6 +33,7 @@ class How:
     engine: str
     prefill: str
     copied: bool = False  # whether weights are read into memory, and not mapped
+    kind: str | None = None  # of native kernels, for measuring; None is the best here
 
     def on_gpu(self) -> bool:
         """Whether a GPU is to be taken."""
@@ -113,7 +114,9 @@ def _open_native(bundle: Bundle, how: How) -> NativeSession | None:
         return None
     graph = verify_variant(bundle, NATIVE_VARIANT, hashes=how.hashes, hash_weights=False)
     try:
-        session = NativeSession(bundle, threads=how.options.threads, graph=graph, copied=how.copied)
+        session = NativeSession(
+            bundle, threads=how.options.threads, cpu=how.kind, graph=graph, copied=how.copied
+        )
     except OtherGraphError:
         if must:
             raise

@@ -1,7 +1,9 @@
 """How fast it is beside llama.cpp and OpenVINO, in turns, on the same weights and the same work.
 
-Usage: python -m bench.peers DIR PEER_PYTHON [--quick] [--only PART] [--json FILE]
+Usage: python -m bench.peers DIR PEER_PYTHON [--quick] [--isa KIND] [--only PART] [--json FILE]
 
+With --isa our kernels, llama.cpp's and ik_llama.cpp's are held to one kind of CPU, at a prompt of
+512 tokens, single tokens and 4 at once. Without it they use the best kind that this machine has.
 DIR holds, or gets, a random checkpoint of the exact shape, its bundle and the peers' files: 15 GB,
 21 while they are made. PEER_PYTHON has llama-cpp-python, gguf and openvino. Takes 11 GB of memory.
 """
@@ -9,12 +11,16 @@ DIR holds, or gets, a random checkpoint of the exact shape, its bundle and the p
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from . import prepare, report
-from .engines import PARTS, Files
+from refact_edge.runtime.native.library import opened
+
+from . import ik_build, prepare, report
+from .engines import IK, LAYERS, ONE_KIND, PARTS, QUICK_LAYERS, Files
+from .kinds import KINDS, kind_for
 from .measure import Measured, measure
 from .process import WorkerError
 
@@ -22,7 +28,11 @@ from .process import WorkerError
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("peer", type=click.Path(path_type=Path))
-@click.option("--quick", is_flag=True, help="Fewer rounds, and the start of one trace.")
+@click.option("--quick", is_flag=True, help="A small model, fewer rounds: a quick look.")
+@click.option("--isa", type=click.Choice(list(KINDS)), help="Hold all engines to this kind of CPU.")
+@click.option(
+    "--ik", "ik_source", help=f"A checkout of ik_llama.cpp; ${ik_build.SOURCE} or git else."
+)
 @click.option("--only", multiple=True, type=click.Choice(PARTS), help="A part; may be repeated.")
 @click.option("--threads", default=2, show_default=True, help="For every engine.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="All times, to a file.")
@@ -30,20 +40,37 @@ def main(
     folder: Path,
     peer: Path,
     quick: bool,
+    isa: str | None,
+    ik_source: str | None,
     only: tuple[str, ...],
     threads: int,
     json_file: Path | None,
 ) -> None:
     """Measure, and print medians and ratios as Markdown."""
-    files = Files(folder.absolute(), peer.absolute(), threads)
+    if isa and only:
+        raise click.UsageError("--isa measures one part of its own; leave --only out")
+    kind = kind_for(isa, opened().able)
+    files = Files(
+        folder.absolute() / ("quick" if quick else ""),
+        peer.absolute(),
+        threads,
+        kind,
+        forced=isa is not None,
+        layers=QUICK_LAYERS if quick else LAYERS,
+    )
     prepare.check(files)
     prepare.make(files)
-    measured = Measured()
+    ik = ik_build.built_for(kind, peer.absolute().parents[1], ik_source)
+    files = prepare.with_working_library(replace(files, ik=ik.library))
+    measured = Measured(versions={IK: ik.version} if ik.library else {})
+    if ik.absent:
+        measured.absent[IK] = ik.absent
+    parts = (ONE_KIND,) if isa else only or PARTS
     try:
-        for measured in measure(files, only or PARTS, quick):
+        for _ in measure(files, parts, quick, measured):
             if json_file is not None:
-                found = report.as_json(measured, files, quick)
-                json_file.write_text(json.dumps(found, indent=1) + "\n")
+                values = report.as_json(measured, files, quick)
+                json_file.write_text(json.dumps(values, indent=1) + "\n")
     except WorkerError as error:
         raise click.ClickException(f"no more results: {error}") from error
     click.echo(report.markdown(measured, files, quick))

@@ -7,28 +7,56 @@ work. Engines of one group are loaded at the same time, which bounds the memory 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from refact_edge.runtime.bundle import engine_graph
 from refact_edge.runtime.cachefolder import ENVIRONMENT
 
+from .kinds import KINDS
 from .process import Worker
 
 FLASH, PLAIN = "flash", "no flash"  # attention
 KEPT = ("int4 kept", "int4 kept onnxruntime")
 ORDERS = ("spm", "psm")
 LLAMA_FORMATS = ("Q4_0", "Q4_K_M", "Q8_0")
+IK = "ik_llama.cpp Q4_0"
 GROUP_SIZES = (128, 32)
+
+
+LAYERS, QUICK_LAYERS = 32, 4
 
 
 @dataclass(frozen=True)
 class Files:
-    """Where everything lies, and how many threads work."""
+    """Where everything lies, how many threads work, and on which kind of CPU.
+
+    `forced` says that the kind was asked for: then only engines that can be held to it take part.
+    """
 
     folder: Path
     peer: Path
     threads: int
+    kind: str
+    forced: bool = False
+    variant: str = ""  # of llama.cpp's CPU libraries; the kind's own when empty
+    ik: Path | None = None  # ik_llama.cpp's library, where it could be built
+    layers: int = LAYERS  # of the model
+
+    @property
+    def llama_library(self) -> str:
+        """The name of llama.cpp's library for the kind."""
+        return f"libggml-cpu-{self.variant or KINDS[self.kind].variant}"
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Those of llama.cpp's formats that take part."""
+        return LLAMA_FORMATS[:1] if self.forced else LLAMA_FORMATS
+
+    @property
+    def share(self) -> float:
+        """Which part of the whole model's disk and memory this one needs, at most."""
+        return 1.0 if self.layers == LAYERS else 0.25
 
     @property
     def checkpoint(self) -> Path:
@@ -77,7 +105,7 @@ class Runner:
     @property
     def orders(self) -> tuple[str, ...]:
         """Orders of the prompt that it is asked in: llama.cpp's own is not the one we take."""
-        return ORDERS if self.engine in LLAMA_FORMATS else ORDERS[:1]
+        return ORDERS if self.engine in (*LLAMA_FORMATS, IK) else ORDERS[:1]
 
     @property
     def name(self) -> str:
@@ -103,6 +131,15 @@ def _llama(form: str) -> tuple[Runner, ...]:
     return Runner(form, form, PLAIN, "plain"), Runner(form, form, FLASH, "flash")
 
 
+def _ik(worker: str, how: str) -> tuple[Runner, ...]:
+    return (
+        Runner(IK, worker, f"{PLAIN}{how}", "plain"),
+        Runner(IK, worker, f"{FLASH}{how}", "flash"),
+    )
+
+
+# Its weights as they lie in the file, and laid out anew for the CPU as it opens.
+_IK = (*_ik("ik", ""), *_ik("ik repacked", ", repacked"))
 _OPENVINO = tuple(Runner("OpenVINO", f"OpenVINO {n}", f"groups of {n}") for n in GROUP_SIZES)
 _INT4, _HYBRID = Runner("int4", "int4"), Runner("hybrid", "hybrid")
 _PLAIN = Runner(PLAIN_INT4, "int4 onnxruntime")
@@ -112,8 +149,17 @@ GROUPS = (
     Group("8 bits", (Runner("int8", "int8"), *_llama("Q8_0"), *_llama("Q4_K_M"))),
     Group("typing", (_INT4, *_llama("Q4_0"), _PLAIN, *_OPENVINO), typing=True),
 )
-STARTS = "starts"
-PARTS = (*(group.name for group in GROUPS), STARTS)  # of a run
+STARTS, ONE_KIND = "starts", "one kind of CPU"
+PARTS = (*(group.name for group in GROUPS), STARTS)  # of a run in which no kind is forced
+
+
+def groups(files: Files) -> tuple[Group, ...]:
+    """Return who takes turns: with a kind forced those that can be held to it, else all."""
+    ik = _IK if files.ik else ()
+    if files.forced:
+        return (Group(ONE_KIND, (_INT4, *_llama("Q4_0"), *ik)),)
+    first, *rest = GROUPS
+    return (replace(first, runners=(*first.runners, *ik)), *rest)
 
 
 def starts() -> dict[str, Runner]:
@@ -135,10 +181,14 @@ def _command(worker: str, files: Files) -> list[str]:
     variant, *how = worker.split()
     if variant in OURS:
         python, module = sys.executable, "ours"
-        arguments = [str(files.bundle), variant, threads, *how]
+        kind = [files.kind] if variant == "int4" and set(how) <= {"kept"} else []
+        arguments = [str(files.bundle), variant, threads, *how, *kind]
     elif worker in LLAMA_FORMATS:
         python, module = str(files.peer), "llama"
-        arguments = [str(files.gguf(worker)), threads]
+        arguments = [str(files.gguf(worker)), threads, files.llama_library]
+    elif variant == "ik":
+        python, module = sys.executable, "ik"
+        arguments = [str(files.ik), str(files.gguf("Q4_0")), threads, *how]
     else:
         python, module = str(files.peer), "openvino"
         size = worker.removeprefix("OpenVINO ")

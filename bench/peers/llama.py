@@ -1,7 +1,8 @@
 """llama.cpp as a worker, run by the peers' python: imports nothing of ours but the worker's loop.
 
-Usage: python -m bench.peers.llama FILE THREADS
+Usage: python -m bench.peers.llama FILE THREADS LIBRARY
 
+LIBRARY is the one of its CPU libraries that computes, such as libggml-cpu-haswell.
 A slot whose name begins with "flash" has flash attention on, any other has it off. Batches are of
 512 tokens, as llama.cpp's own benchmark takes them.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import llama_cpp
@@ -54,9 +56,26 @@ class Llama:
         llama_cpp.llama_memory_seq_rm(self._memory, 0, tokens, -1)
 
 
+def take_library(name: str) -> None:
+    """Have one CPU library compute: llama.cpp looks for the best one only where none is loaded.
+
+    Raises:
+        SystemExit: when it is not there, or this CPU cannot run it.
+
+    """
+    folder = Path(llama_cpp.__file__).parent / "lib"
+    ending = ".dll" if sys.platform == "win32" else ".so"  # modules end so on macOS too
+    general = {"win32": "ggml.dll", "darwin": "libggml.dylib"}.get(sys.platform, "libggml.so")
+    load = ctypes.CDLL(str(folder / general)).ggml_backend_load
+    load.restype, load.argtypes = ctypes.c_void_p, [ctypes.c_char_p]
+    if not load(str(folder / f"{name}{ending}").encode()):
+        raise SystemExit(f"llama.cpp's {name} is not there, or this CPU cannot run it")
+
+
 def main() -> None:
     """Load the file, and work."""
-    file, threads = sys.argv[1], int(sys.argv[2])
+    file, threads, library = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    take_library(library)
     llama_cpp.llama_log_set(_SILENT, ctypes.c_void_p())
 
     def load() -> Callable[[str], Llama]:
@@ -66,7 +85,9 @@ def main() -> None:
             raise SystemExit(f"llama.cpp could not load {file}")
         return lambda slot: Llama(model, slot.startswith("flash"), threads)
 
-    serve(load, lambda: {"llama-cpp-python": llama_cpp.__version__})
+    # Which instructions the library that computes was compiled for.
+    told = llama_cpp.llama_print_system_info().decode().strip()
+    serve(load, lambda: {"llama-cpp-python": llama_cpp.__version__, library: f"({told})"})
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator] # has no types

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import click
 
-from .engines import GROUPS, STARTS, Files, Group, start, starts
+from .engines import ONE_KIND, STARTS, Files, Group, groups, start, starts
+from .limits import Limits, measure_limits
 from .process import Worker, WorkerError
 from .prompts import Prompter
 from .tables import ANONYMOUS, COLD, IMPORTED, MAPPED, PEAK, Taken
@@ -21,6 +22,7 @@ from .work import DEPTHS, LENGTHS, STEPS, Piece, keystroke, reading, replay, tur
 COLD_TOKENS = 64
 MEMORY_TOKENS = 512
 WARM_UP = 64
+ROUNDS = 3  # of one kind of CPU
 
 
 @dataclass
@@ -31,21 +33,36 @@ class Measured:
     versions: dict[str, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)  # workers that did not start, and why
     written: list[str] = field(default_factory=list)  # into the home folder, by any of them
+    limits: list[Limits] = field(default_factory=list)  # of this machine, before and after groups
 
 
-def measure(files: Files, parts: Sequence[str], quick: bool) -> Iterator[Measured]:
-    """Measure the parts, and yield all that was measured after each."""
-    prompter, measured = Prompter(files.bundle), Measured()
-    for group in GROUPS:
+def measure(files: Files, parts: Sequence[str], quick: bool, measured: Measured) -> Iterator[None]:
+    """Measure the parts into `measured`, and yield after each."""
+    prompter = Prompter(files.bundle)
+    for group in groups(files):
         if group.name in parts:
-            pieces = (typing if group.typing else throughput)(prompter, quick)
-            _measure_group(group, pieces, files, measured)
-            yield measured
+            measured.limits.append(measure_limits(files))
+            _measure_group(group, _pieces(group, prompter, quick), files, measured)
+            measured.limits.append(measure_limits(files))
+            yield
     if STARTS in parts:
         _measure_starts(prompter, files, 3 if quick else 7, measured)
     found = [path.relative_to(files.home) for path in files.home.rglob("*") if path.is_file()]
     measured.written = sorted(map(str, found))
-    yield measured
+    yield
+
+
+def _pieces(group: Group, prompter: Prompter, quick: bool) -> list[Piece]:
+    if group.name == ONE_KIND:
+        return comparison(prompter)
+    return (typing if group.typing else throughput)(prompter, quick)
+
+
+def comparison(prompter: Prompter) -> list[Piece]:
+    """Return what one kind of CPU is measured by: a prompt, single tokens, and four at once."""
+    prompt, depth = LENGTHS[0], DEPTHS[0]
+    code = prompter.code(prompt + STEPS)
+    return [reading(code[:prompt], ROUNDS), writing(code, depth, ROUNDS)]
 
 
 def throughput(prompter: Prompter, quick: bool) -> list[Piece]:

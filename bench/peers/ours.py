@@ -1,9 +1,10 @@
 """Our own worker: the session for throughput, the public way in for typing.
 
-Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS [kept] [onnxruntime|openvino]
+Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS [kept] [onnxruntime|openvino|KIND]
 
 With "kept" it uses what `refact-edge warm` left, without it the bundle alone. int4 is computed by
-the native kernels, with "onnxruntime" by that alone, and with "openvino" that reads for it.
+the native kernels for a KIND of CPU, with "onnxruntime" by that alone, and with "openvino" that
+reads for it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ import numpy.typing as npt
 
 import refact_edge
 from refact_edge import Sampling
+from refact_edge.runtime.bundle import read_bundle
 from refact_edge.runtime.cache import KvCache
 from refact_edge.runtime.endings import NO_ENDINGS
 from refact_edge.runtime.engine import CHUNK_TOKENS, Steps
 from refact_edge.runtime.model import Model
+from refact_edge.runtime.opening import How, open_session
+from refact_edge.runtime.session import SessionOptions
 
+from .kinds import KINDS
 from .worker import Reply, serve
 
 GUESSED = 16  # the most tokens of a step whose logits are all wanted
@@ -125,8 +130,9 @@ class Typing:
 
 def main() -> None:
     """Load the variant, and work."""
-    bundle, variant, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    bundle, variant, threads = read_bundle(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     how = sys.argv[4:]
+    kind = next((word for word in how if word in KINDS), None)
     models: list[Model] = []
 
     @cache
@@ -134,15 +140,16 @@ def main() -> None:
         return Typing(models[0])
 
     def load() -> Callable[[str], Ours]:
-        model = refact_edge.load(
-            bundle,
-            variant=variant,
-            device="cpu",
-            threads=threads,
+        opening = How(
+            SessionOptions("cpu", threads),
+            hashes=True,
             prepacked="kept" in how,
-            engine="native" if variant == "int4" and not set(how) - {"kept"} else "onnxruntime",
+            engine="native" if kind else "onnxruntime",
             prefill="openvino" if "openvino" in how else "same",
+            kind=kind,
         )
+        # As `load` does, which has no say in the kind.
+        model = Model(bundle, variant, open_session(bundle, variant, opening))
         models.append(model)
         return lambda _slot: Ours(model.session)
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,7 +18,8 @@ from refact_edge.export.progress import SILENT
 from refact_edge.runtime.atomic import atomic_write
 from refact_edge.runtime.cachefolder import ENVIRONMENT
 
-from .engines import GROUP_SIZES, LLAMA_FORMATS, Files, start
+from .engines import GROUP_SIZES, Files, start
+from .kinds import KINDS
 from .process import WorkerError
 from .scales import with_constant_scales
 
@@ -25,6 +27,7 @@ from .scales import with_constant_scales
 CHECKPOINT_BYTES, BUNDLE_BYTES, COPY_BYTES = 3.2e9, 2.5e9, 1.8e9
 FULL_BYTES, LLAMA_BYTES, OPENVINO_BYTES = 6.4e9, 3.7e9, 3e9
 MEMORY_BYTES = 11e9
+TRIED = 64  # tokens that tell whether a library crashes
 PEER_PACKAGES = ("llama_cpp", "gguf", "openvino")
 
 
@@ -45,8 +48,8 @@ def check(files: Files) -> None:
             f"{files.folder} needs {needed / 1e9:.1f} GB of disk and has {free / 1e9:.1f}; name "
             "another: make bench-peers PEERS_DIR=..."
         )
-    if (memory := _free_memory()) < MEMORY_BYTES:
-        wrong.append(f"{memory / 1e9:.1f} GB of memory are free of {MEMORY_BYTES / 1e9:.0f} needed")
+    if (memory := _free_memory()) < (least := MEMORY_BYTES * files.share):
+        wrong.append(f"{memory / 1e9:.1f} GB of memory are free of {least / 1e9:.0f} needed")
     if wrong:
         raise click.ClickException("; ".join(wrong))
 
@@ -54,19 +57,36 @@ def check(files: Files) -> None:
 def make(files: Files) -> None:
     """Make what is absent."""
     if not files.checkpoint.exists():
-        refact_edge("fabricate", files.checkpoint, *tokenizer())
+        layers = ("--layers", files.layers)
+        refact_edge("fabricate", files.checkpoint, *tokenizer(), *layers)
     if not files.bundle.exists():
         fast = ("--no-calibration", "--no-report")
         refact_edge("export", files.checkpoint, files.bundle, "--variants", "int4,int8", *fast)
-    os.environ[ENVIRONMENT] = str(files.copies)
-    for engine in ("native", "onnxruntime"):  # a copy that is there stays
-        refact_edge("warm", files.bundle, "--variant", "int4", "--engine", engine)
-    if absent := [form for form in LLAMA_FORMATS if not files.gguf(form).exists()]:
+    if absent := [form for form in files.formats if not files.gguf(form).exists()]:
         _make_gguf(files, absent)
     shutil.rmtree(files.home, ignore_errors=True)
     files.home.mkdir()
+    if files.forced:  # neither onnxruntime nor OpenVINO can be held to a kind of CPU
+        return
+    os.environ[ENVIRONMENT] = str(files.copies)
+    for engine in ("native", "onnxruntime"):  # a copy that is there stays
+        refact_edge("warm", files.bundle, "--variant", "int4", "--engine", engine)
     if not files.openvino.exists():
         _make_openvino(files)
+
+
+def with_working_library(files: Files) -> Files:
+    """Return the same, with the spare of llama.cpp's library where that of the kind crashes."""
+    kind = KINDS[files.kind]
+    if not kind.spare:
+        return files
+    try:
+        with start("Q4_0", files) as worker:
+            worker.wait_until_loaded()
+            worker.ask("prefill", slot="plain", ids=list(range(TRIED)))
+    except WorkerError:
+        return replace(files, variant=kind.spare)
+    return files
 
 
 def _make_gguf(files: Files, forms: list[str]) -> None:
@@ -104,13 +124,13 @@ def _missing_packages(peer: Path) -> list[str]:
 
 
 def _needed_bytes(files: Files) -> float:
-    absent = [form for form in LLAMA_FORMATS if not files.gguf(form).exists()]
-    return (
+    absent = [form for form in files.formats if not files.gguf(form).exists()]
+    return files.share * (
         CHECKPOINT_BYTES * (not files.checkpoint.exists())
         + BUNDLE_BYTES * (not files.bundle.exists())
         + (FULL_BYTES + LLAMA_BYTES) * bool(absent)
-        + COPY_BYTES * (not files.copies.exists())
-        + OPENVINO_BYTES * (not files.openvino.exists())
+        + COPY_BYTES * (not files.forced and not files.copies.exists())
+        + OPENVINO_BYTES * (not files.forced and not files.openvino.exists())
     )
 
 

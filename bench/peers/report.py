@@ -4,28 +4,49 @@ from __future__ import annotations
 
 import datetime
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from .engines import Files
+from .kinds import KINDS
+from .limits import in_words
 from .measure import Measured
 from .tables import medians, ratios
+from .work import DEPTHS
+
+QUICK = (
+    " A quick look: a model of few layers, on a machine that may be busy; no figure here is one to "
+    "quote."
+)
 
 
 def markdown(measured: Measured, files: Files, quick: bool) -> str:
     """Return the report."""
+    spare = KINDS[files.kind].why if files.variant else ""
+    why = f" For {KINDS[files.kind].variant} could not be used: {spare}." if spare else ""
     versions = ", ".join(f"{name} {version}" for name, version in measured.versions.items())
     parts = [
         f"{datetime.datetime.now(datetime.UTC).date()}. {os.cpu_count()} cores of an {_cpu()}, "
-        f"{files.threads} threads, {versions}." + (" A quick run." if quick else ""),
+        f"{files.threads} threads, {versions}." + (QUICK if quick else ""),
+        f"Our kernels are held to {files.kind}, and llama.cpp to {files.llama_library}.{why}",
         "Medians; of an engine's settings the better one, work by work:",
         medians(measured.taken),
         "Ratios of the same run:",
-        ratios(measured.taken),
-        *(f"{worker} did not start: {why}" for worker, why in measured.absent.items()),
+        ratios(measured.taken, all_aims=not files.forced),
+        *_limits(measured, files),
+        *(f"{worker} was not measured: {why}" for worker, why in measured.absent.items()),
         f"Written into the home folder by any of them: {', '.join(measured.written) or 'nothing'}.",
     ]
     return "\n\n".join(parts)
+
+
+def _limits(measured: Measured, files: Files) -> list[str]:
+    """Return the machine's limits, where they were measured."""
+    if not measured.limits:
+        return []
+    token = measured.taken.best("int4", f"decode at {DEPTHS[0]}")
+    return [in_words(measured.limits, token[0] if token else None, files.kind)]
 
 
 def as_json(measured: Measured, files: Files, quick: bool) -> dict[str, Any]:
@@ -36,6 +57,9 @@ def as_json(measured: Measured, files: Files, quick: bool) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": files.threads,
         "quick": quick,
+        "kind": files.kind,
+        "llama.cpp": files.llama_library,
+        "limits": [asdict(one) for one in measured.limits],
         "versions": measured.versions,
         "absent": measured.absent,
         "written": measured.written,

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .engines import OPTIONAL, PLAIN_INT4, Runner
+from .engines import IK, OPTIONAL, PLAIN_INT4, Runner
 from .prompts import ANSWER
 from .work import AT_ONCE, EDITS, OWN_STEP, PAUSED, WRITTEN
 
@@ -74,6 +74,7 @@ AIMS = (
     Aim("int4", "Q4_0", "decode at 64", 1.6),
     Aim("int4", "Q4_0", "decode at 2048", 1.6),
     Aim("int4", "int4", f"decode at 64, {AT_ONCE} at once", 1.25, PART, "decode at 64"),
+    Aim("int4", "Q4_0", f"decode at 64, {AT_ONCE} at once", None),
     *(Aim(PLAIN_INT4, "Q4_0", f"prefill {n}", 1.25) for n in (512, 2048)),
     *(Aim("hybrid", "Q4_0", f"prefill {n}", 2.0) for n in (512, 2048)),
     *(Aim(BEST, "Q4_0", f"prefill {n}", 2.3) for n in (512, 2048)),
@@ -117,10 +118,16 @@ def medians(taken: Taken) -> str:
     )
 
 
-def ratios(taken: Taken) -> str:
-    """Return the table of ratios beside what is aimed at."""
+def ratios(taken: Taken, *, all_aims: bool = True) -> str:
+    """Return the table of ratios beside what is aimed at.
+
+    Without `all_aims` only those of what was measured.
+    """
     rows = []
-    for aim in (*AIMS, *_aims_of_traces(taken)):
+    aims = (*AIMS, *_aims_of_traces(taken), *_beside(taken, IK))
+    for aim in aims:
+        if not all_aims and ratio(taken, aim) is None:
+            continue
         ours = [aim.ours] if isinstance(aim.ours, str) else list(aim.ours)
         found = ratio(taken, aim)
         what = aim.measure
@@ -138,6 +145,11 @@ def _aims_of_traces(taken: Taken) -> list[Aim]:
     """Return what is aimed at where edits are typed again; our guesses beside none of theirs."""
     written = [m for m in taken.measures if m.startswith(EDITS) and m.endswith(WRITTEN)]
     return [Aim("int4", "Q4_0", measure, 2.0) for measure in written]
+
+
+def _beside(taken: Taken, engine: str) -> list[Aim]:
+    """Return our int4 beside an engine, at whatever both did; nothing is aimed at."""
+    return [Aim("int4", engine, m, None) for m in taken.measures if taken.best(engine, m)]
 
 
 def ratio(taken: Taken, aim: Aim) -> float | None:
