@@ -23,7 +23,7 @@ from .choice import best_variant, required_variants
 from .describe import describe
 from .doctor import examine
 from .errors import BundleError, OptionError
-from .native.library import chosen
+from .native.library import engine_in_words
 from .native.session import VARIANT as NATIVE_VARIANT
 from .native.session import why_not_this
 from .opening import ENGINES
@@ -83,7 +83,7 @@ def info(bundle: Path | None, as_json: bool) -> None:
     for line in describe(opened):
         click.echo(line)
     if NATIVE_VARIANT in opened.variants:
-        click.echo(f"{NATIVE_VARIANT} on this cpu: {chosen()}")
+        click.echo(f"{NATIVE_VARIANT} on this cpu: {engine_in_words()}")
 
 
 @cli.command()

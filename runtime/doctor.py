@@ -14,7 +14,7 @@ from .bundle import Bundle, read_bundle, verify_files, verify_standard, verify_v
 from .cachefolder import has_entry
 from .cpu import cpu_summary
 from .errors import MissingExtraError, RefactEdgeError
-from .native.library import FAILED, chosen, why_not
+from .native.library import FAILED, engine_in_words, why_not
 from .native.session import VARIANT as NATIVE_VARIANT
 from .native.session import why_not_this
 from .session import import_onnxruntime, why_not_cuda
@@ -83,7 +83,7 @@ def _wheels() -> Finding:
 def _int4() -> Finding:
     """Say which engine computes int4 on this CPU, and why."""
     reason = why_not()
-    return Finding("int4 on this cpu", chosen(), reason if FAILED in reason else "")
+    return Finding("int4 on this cpu", engine_in_words(), reason if FAILED in reason else "")
 
 
 def _telemetry(imported_before: bool, value_before: str | None) -> Finding:

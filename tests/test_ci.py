@@ -64,9 +64,9 @@ def test_it_may_only_read_and_takes_actions_by_their_commit(recipe: dict[str, An
 
 
 def test_it_keeps_the_report_that_it_wrote(recipe: dict[str, Any]) -> None:
-    (kept,) = [one for one in _steps(recipe) if "upload-artifact" in one.get("uses", "")]
-    (written,) = [line[-1] for line in _commands(recipe) if "--report" in line]
-    assert kept["with"]["path"] == written
+    (upload,) = [one for one in _steps(recipe) if "upload-artifact" in one.get("uses", "")]
+    (file,) = [line[-1] for line in _commands(recipe) if "--report" in line]
+    assert upload["with"]["path"] == file
 
 
 def test_it_uses_only_commands_and_options_that_there_are(

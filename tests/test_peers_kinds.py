@@ -68,7 +68,7 @@ def test_where_a_library_crashes_its_spare_is_taken_and_the_report_says_so(
 
 
 def test_without_its_source_ik_llama_cpp_is_absent_and_that_is_said(tmp_path: Path) -> None:
-    built = ik_build.built_for("avx2", tmp_path, str(tmp_path / "none"))
+    built = ik_build.build_for("avx2", tmp_path, str(tmp_path / "none"))
     assert built.library is None
     assert "holds no CMakeLists.txt" in built.absent
     assert ik_build.SOURCE in built.absent
@@ -77,13 +77,13 @@ def test_without_its_source_ik_llama_cpp_is_absent_and_that_is_said(tmp_path: Pa
 
 
 def test_the_report_says_which_share_of_the_limits_is_reached() -> None:
-    found = [Limits(1000, 5e9, 1e11, 8e10), Limits(1000, 1e10, 1.5e11, 9e10)]
-    assert limits.in_words(found, 2e-7, "avx2") == (
+    measurements = [Limits(1000, 5e9, 1e11, 8e10), Limits(1000, 1e10, 1.5e11, 9e10)]
+    assert limits.in_words(measurements, 2e-7, "avx2") == (
         "Memory is read at 10.0 GB/s, of which single tokens of int4 reach 50%. In registers a "
         "thread makes 150 billion products a second as avx2, and our products with weights in "
         "cache 90 (60%)."
     )
-    unknown = [replace(found[0], most_products_per_s=None)]
+    unknown = [replace(measurements[0], most_products_per_s=None)]
     assert "is not known" in limits.in_words(unknown, None, "avx2")
 
 

@@ -60,7 +60,7 @@ def main(
     )
     prepare.check(files)
     prepare.make(files)
-    ik = ik_build.built_for(kind, peer.absolute().parents[1], ik_source)
+    ik = ik_build.build_for(kind, peer.absolute().parents[1], ik_source)
     files = prepare.with_working_library(replace(files, ik=ik.library))
     measured = Measured(versions={IK: ik.version} if ik.library else {})
     if ik.absent:

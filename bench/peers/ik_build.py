@@ -17,7 +17,7 @@ SHIM = Path(__file__).with_name("ik.c")
 
 
 @dataclass(frozen=True)
-class Built:
+class Build:
     """The library that `ik.py` loads; or why there is none."""
 
     library: Path | None
@@ -25,7 +25,7 @@ class Built:
     version: str = ""
 
 
-def built_for(kind: str, peers: Path, named: str | None = None) -> Built:
+def build_for(kind: str, peers: Path, named: str | None = None) -> Build:
     """Compile it, unless that was done; `named` is a checkout, else the environment's."""
     try:
         source = _source(peers, named or os.environ.get(SOURCE))
@@ -34,9 +34,9 @@ def built_for(kind: str, peers: Path, named: str | None = None) -> Built:
         if not library.exists():
             _compile(kind, peers, source, folder, library)
     except (OSError, subprocess.CalledProcessError) as error:
-        return Built(None, f"its source cannot be had or compiled ({_last_line(error)}); {SOURCE}="
+        return Build(None, f"its source cannot be had or compiled ({_last_line(error)}); {SOURCE}="
                      "DIR names a checkout")  # fmt: skip
-    return Built(library, version=_version(source))
+    return Build(library, version=_version(source))
 
 
 def _source(peers: Path, named: str | None) -> Path:
@@ -52,7 +52,7 @@ def _source(peers: Path, named: str | None) -> Path:
 
 
 def _compile(kind: str, peers: Path, source: Path, folder: Path, library: Path) -> None:
-    parts = ("COMMON", "TESTS", "EXAMPLES", "SERVER")
+    parts = ("TESTS", "EXAMPLES", "SERVER")
     flags = {
         "CMAKE_BUILD_TYPE": "Release", "BUILD_SHARED_LIBS": "ON", "GGML_NATIVE": "OFF",
         "GGML_ARCH_FLAGS": f"-march={KINDS[kind].march}",

@@ -45,10 +45,10 @@ class KindReport:
 
 @dataclass(frozen=True)
 class Kernels:
-    """The native kernels here, the fastest first, which engine `load` takes, and why."""
+    """The native kernels here, the fastest first, the kind or engine that `load` takes, and why."""
 
     kinds: tuple[KindReport, ...]
-    chosen: str
+    engine: str
     why: str
     same_bits_by_kind: bool
     same_bits_by_threads: bool | None

@@ -242,7 +242,7 @@ def trial() -> Trial | None:
     return None if native.best in (_SLOW, *_FAST) else settle(native)
 
 
-def chosen() -> str:
+def engine_in_words() -> str:
     """Return which engine computes int4 on this machine, and why."""
     if reason := why_not():
         return f"onnxruntime: {reason}"

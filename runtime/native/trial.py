@@ -95,9 +95,9 @@ def settle(native: Kernels) -> Trial | None:
     version = onnxruntime_version()
     if not version:
         return None
-    expected = _expected(native, version)
-    entry = _entry(expected)
-    if (before := _kept(entry, expected)) is not None:
+    conditions = _conditions(native, version)
+    entry = _entry(conditions)
+    if (before := _read(entry, conditions)) is not None:
         return before
     try:
         native_ms, onnxruntime_ms = hold(native, import_onnxruntime())
@@ -105,9 +105,9 @@ def settle(native: Kernels) -> Trial | None:
         return None
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     trial = Trial(native.best, native_ms, onnxruntime_ms, date)
-    record = {"expected": expected, "trial": asdict(trial)}
+    record = {"conditions": conditions, "trial": asdict(trial)}
     try:
-        write_entry(entry, lambda _: record, lambda: _kept(entry, expected) is not None)
+        write_entry(entry, lambda _: record, lambda: _read(entry, conditions) is not None)
     except BundleError as error:
         return replace(trial, note=str(error))
     return trial
@@ -128,14 +128,14 @@ def hold(
     for product in engines:  # what an engine does once is done before anything is timed
         product(prompt)
         product(prompt[:1])
-    taken: tuple[list[float], list[float]] = ([], [])
+    times: tuple[list[float], list[float]] = ([], [])
     start = clock()
     for number in range(ROUNDS):
         for index in (number % 2, 1 - number % 2):
-            taken[index].append(1e3 * _request_s(engines[index], prompt, clock))
+            times[index].append(1e3 * _request_s(engines[index], prompt, clock))
         if number + 1 >= LEAST_ROUNDS and clock() - start > LIMIT_S:
             break
-    return statistics.median(taken[0]), statistics.median(taken[1])
+    return statistics.median(times[0]), statistics.median(times[1])
 
 
 def onnxruntime_product(
@@ -175,7 +175,7 @@ def _request_s(product: Product, prompt: Array, clock: Callable[[], float]) -> f
     return read + WRITTEN * statistics.median(singles)
 
 
-def _expected(native: Kernels, version: str) -> dict[str, Any]:
+def _conditions(native: Kernels, version: str) -> dict[str, Any]:
     """Return what an outcome holds for."""
     name, features = cpu_name_and_features()
     return {
@@ -188,12 +188,12 @@ def _expected(native: Kernels, version: str) -> dict[str, Any]:
     }
 
 
-def _entry(expected: dict[str, Any]) -> Path:
-    key = hashlib.sha256(json.dumps(expected, sort_keys=True).encode()).hexdigest()
+def _entry(conditions: dict[str, Any]) -> Path:
+    key = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()
     return cache_folder() / f"timed-{key[:16]}"
 
 
-def _kept(entry: Path, expected: dict[str, Any]) -> Trial | None:
+def _read(entry: Path, conditions: dict[str, Any]) -> Trial | None:
     """Return an entry's trial; None where there is none, or none that can be relied on."""
     try:
         record = read_record(entry)
@@ -202,4 +202,4 @@ def _kept(entry: Path, expected: dict[str, Any]) -> Trial | None:
         sound = all(isinstance(ms, float) and 0 < ms < math.inf for ms in times)
     except (ValueError, KeyError, TypeError):
         return None
-    return trial if sound and record.get("expected") == expected else None
+    return trial if sound and record.get("conditions") == conditions else None

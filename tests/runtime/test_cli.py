@@ -12,7 +12,7 @@ import pexpect
 import pytest
 from systems import needs_shell, needs_signals, needs_terminal
 
-from refact_edge.runtime.native.library import chosen
+from refact_edge.runtime.native.library import engine_in_words
 
 Done = subprocess.CompletedProcess[str]
 
@@ -212,7 +212,7 @@ def test_info_and_doctor_describe_a_bundle(bundle_copy: Path) -> None:
     shown = _run("info", bundle_copy)
     assert "gpt_refact, 2 layers of width 96" in shown.stdout
     assert all(f"\n{name} " in shown.stdout for name in ("fp32", "fp16", "int8", "int4"))
-    assert f"\nint4 on this cpu: {chosen()}\n" in shown.stdout
+    assert f"\nint4 on this cpu: {engine_in_words()}\n" in shown.stdout
     assert json.loads(_run("info", bundle_copy, "--json").stdout)["sizes"]["kv_heads"] == 1
     healthy = _run("doctor", bundle_copy)
     assert healthy.returncode == 0, healthy.stdout

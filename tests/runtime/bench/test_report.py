@@ -41,18 +41,18 @@ def done(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
 
 
 def test_a_report_holds_the_machine_the_kernels_and_both_engines(done: tuple[str, str]) -> None:
-    found = json.loads(done[1])
-    assert found["schema"] == report.SCHEMA
-    assert found["cpu"]["name"]
-    kinds = found["kernels"]["kinds"]
+    content = json.loads(done[1])
+    assert content["schema"] == report.SCHEMA
+    assert content["cpu"]["name"]
+    kinds = content["kernels"]["kinds"]
     assert [one["kind"] for one in kinds] == library.opened().able
     assert all(one["passes_self_test"] and len(one["bits"]) == 16 for one in kinds)
-    assert found["kernels"]["same_bits_by_threads"] is True
-    native, other = found["speed"]
+    assert content["kernels"]["same_bits_by_threads"] is True
+    native, other = content["speed"]
     assert native["engine"].startswith("native")
     assert other["engine"].startswith("onnxruntime")
     ratio = other["prefill_ms"]["64"] / native["prefill_ms"]["64"]
-    assert found["onnxruntime_over_native"]["prefill"]["64"] == pytest.approx(ratio)
+    assert content["onnxruntime_over_native"]["prefill"]["64"] == pytest.approx(ratio)
 
 
 def test_the_command_says_in_one_line_what_it_wrote_and_that_nothing_was_sent(
@@ -89,10 +89,10 @@ def test_without_kernels_or_onnxruntime_their_part_is_left_out(
     monkeypatch.setattr(library, "opened", absent)
     monkeypatch.setattr(library, "why_not", lambda **_: "/home/somebody/_edge.so")
     monkeypatch.setattr(report, "onnxruntime_version", lambda: "")
-    found = report.report_of(read_bundle(tiny_bundle), [])
+    content = report.report_of(read_bundle(tiny_bundle), [])
     assert report.engines_here() == []
-    assert (found["onnxruntime"], found["onnxruntime_over_native"]) == (None, None)
-    assert "/home" not in json.dumps(found)
+    assert (content["onnxruntime"], content["onnxruntime_over_native"]) == (None, None)
+    assert "/home" not in json.dumps(content)
 
 
 def test_bits_are_the_same_on_threads_and_cores(able: library.Native, tiny_bundle: Path) -> None:

@@ -84,9 +84,9 @@ def arm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
 def test_kernels_that_win_are_taken_and_doctor_says_why(arm: Machine) -> None:
     assert library.why_not() == ""
     line = f"neon kernels: 2 times as fast as onnxruntime, timed on {TODAY}"
-    assert library.chosen() == f"native kernels (neon): {line}"
+    assert library.engine_in_words() == f"native kernels (neon): {line}"
     (state,) = [one.state for one in examine(None) if one.subject == "int4 on this cpu"]
-    assert state == library.chosen()
+    assert state == library.engine_in_words()
 
 
 def test_kernels_that_lose_are_taken_only_when_asked_for(arm: Machine) -> None:
@@ -94,14 +94,14 @@ def test_kernels_that_lose_are_taken_only_when_asked_for(arm: Machine) -> None:
     assert library.why_not() == (
         f"neon kernels: 0.5 times as fast as onnxruntime, timed on {TODAY}"
     )
-    assert library.chosen().startswith("onnxruntime: neon kernels: 0.5 times")
+    assert library.engine_in_words().startswith("onnxruntime: neon kernels: 0.5 times")
     assert library.why_not(slow=True) == ""
 
 
 def test_an_outcome_is_kept_for_the_next_process(arm: Machine) -> None:
-    first = library.chosen()
+    first = library.engine_in_words()
     arm.start(token_s=2)  # would lose now
-    assert library.chosen() == first
+    assert library.engine_in_words() == first
     assert arm.trials == 1
 
 
@@ -112,7 +112,7 @@ def test_another_library_or_onnxruntime_is_timed_anew(arm: Machine) -> None:
     assert library.why_not() != ""
     arm.installed("1.25.0")
     arm.start(token_s=0.25)
-    assert "4 times as fast" in library.chosen()
+    assert "4 times as fast" in library.engine_in_words()
     assert arm.trials == 3
 
 
@@ -131,9 +131,9 @@ def test_a_damaged_outcome_is_timed_anew(arm: Machine, damage: str) -> None:
     (entry,) = arm.cache.iterdir()
     (entry / cachefolder.RECORD).write_text(damage)
     arm.start(token_s=0.25)
-    assert "4 times as fast" in library.chosen()
+    assert "4 times as fast" in library.engine_in_words()
     arm.start(token_s=2)
-    assert "4 times as fast" in library.chosen()
+    assert "4 times as fast" in library.engine_in_words()
 
 
 def test_an_outcome_that_another_user_may_have_written_is_not_believed(arm: Machine) -> None:
@@ -151,14 +151,14 @@ def test_where_nothing_can_be_kept_it_is_timed_at_each_start(arm: Machine) -> No
     for _ in range(2):
         arm.start(token_s=0.5)
         assert library.why_not() == ""
-        assert ", not kept: " in library.chosen()
+        assert ", not kept: " in library.engine_in_words()
     assert arm.trials == 2
 
 
 def test_without_onnxruntime_the_kernels_are_taken_untimed(arm: Machine) -> None:
     arm.installed("")
     assert library.why_not() == ""
-    assert library.chosen() == "native kernels (neon)"
+    assert library.engine_in_words() == "native kernels (neon)"
     assert (arm.trials, arm.cache.exists()) == (0, False)
 
 
@@ -198,5 +198,5 @@ def test_an_outcome_tells_nothing_of_the_user(arm: Machine) -> None:
     library.why_not()
     (entry,) = arm.cache.iterdir()
     record = json.loads((entry / cachefolder.RECORD).read_text())
-    assert record.keys() == {"expected", "trial"}
+    assert record.keys() == {"conditions", "trial"}
     assert str(Path.home()) not in json.dumps(record)
