@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from bench.peers import engines, ik_build, limits, prepare, report, tables
+from bench.peers import build, engines, ik_build, limits, prepare, report, tables
 from bench.peers.engines import IK, ONE_KIND, Files, groups
 from bench.peers.kinds import KINDS, kind_for
 from bench.peers.limits import Limits
@@ -94,12 +94,24 @@ def test_the_report_of_one_kind_holds_ratios_of_what_was_measured_alone() -> Non
         runner = engines.Runner(engine, engine)
         measured.taken.add(runner, {one: seconds, many: 1.25 * seconds})
     text = report.markdown(measured, FILES, quick=True)
-    assert "not measured" not in tables.ratios(measured.taken, all_aims=False)
+    assert "not measured" not in tables.ratios_of_one_kind(measured.taken)
     assert f"| {one} | int4 to {IK} | 1.5x |" in text
-    assert f"| {many}, against {one} | int4 to int4 | 1.25x |" in text
+    for engine in ("int4", "Q4_0", IK):
+        assert f"| {many}, against {one} | {engine} to {engine} | 1.25x |" in text
     assert "A quick look" in text
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_one_of_the_native_kernels(kind: str, root: Path) -> None:
     assert (root / "runtime" / "native" / f"cpu_{kind}.c").is_file()
+
+
+def test_llama_cpps_libraries_are_linked_and_never_copied(tmp_path: Path) -> None:
+    package = tmp_path / "lib" / "python3.11" / "site-packages" / "llama_cpp"
+    (package / "lib").mkdir(parents=True)
+    built = tmp_path / "llama" / "bin"
+    built.mkdir(parents=True)
+    (built / "libggml.so").write_text("")
+    for _ in range(2):  # once more over an older environment
+        build.place_libraries(tmp_path, built)
+        assert (package / "lib" / "libggml.so").samefile(built / "libggml.so")

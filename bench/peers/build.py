@@ -61,9 +61,17 @@ def compile_with(
 
 
 def place_libraries(peers: Path, built: Path) -> None:
-    """Copy what was compiled beside llama-cpp-python's code, where its loader looks."""
+    """Link what was compiled to where llama-cpp-python looks for it.
+
+    A copy would be a second library beside the one that the others name, with no kernels in it.
+    """
     (package,) = peers.glob("lib/python*/site-packages/llama_cpp")
-    shutil.copytree(built, package / "lib", dirs_exist_ok=True)
+    link = package / "lib"
+    if link.is_symlink():
+        link.unlink()
+    elif link.exists():
+        shutil.rmtree(link)
+    link.symlink_to(built.absolute())
 
 
 def run(*command: object, **variables: str) -> None:

@@ -47,7 +47,7 @@ def _source(peers: Path, named: str | None) -> Path:
         return source
     source = peers / "ik_llama.cpp"
     if not source.exists():
-        run("git", "clone", "--quiet", "--depth", 1, REPOSITORY, source)
+        run("git", "clone", "--quiet", "--depth", 1, REPOSITORY, source, GIT_TERMINAL_PROMPT="0")
     return source
 
 

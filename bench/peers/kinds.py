@@ -34,7 +34,12 @@ KINDS = {
     "avx512vnni": Kind("icelake", "icelake-server"),
     "avxvnni": Kind("alderlake", "alderlake"),
     "avx2": Kind("haswell", "haswell"),
-    "i8mm": Kind("armv8.6_1", "armv8.6-a+dotprod+fp16"),
+    "i8mm": Kind(
+        "armv8.6_1",
+        "armv8.6-a+dotprod+fp16",
+        "armv8.2_2",
+        "it needs SVE besides; armv8.2_2 has dot products and no i8mm",
+    ),
     "neon": Kind("armv8.2_2", "armv8.2-a+dotprod+fp16"),
 }
 if sys.platform == "darwin":

@@ -12,7 +12,7 @@ from .engines import Files
 from .kinds import KINDS
 from .limits import in_words
 from .measure import Measured
-from .tables import medians, ratios
+from .tables import medians, ratios, ratios_of_one_kind
 from .work import DEPTHS
 
 QUICK = (
@@ -33,7 +33,7 @@ def markdown(measured: Measured, files: Files, quick: bool) -> str:
         "Medians; of an engine's settings the better one, work by work:",
         medians(measured.taken),
         "Ratios of the same run:",
-        ratios(measured.taken, all_aims=not files.forced),
+        (ratios_of_one_kind if files.forced else ratios)(measured.taken),
         *_limits(measured, files),
         *(f"{worker} was not measured: {why}" for worker, why in measured.absent.items()),
         f"Written into the home folder by any of them: {', '.join(measured.written) or 'nothing'}.",

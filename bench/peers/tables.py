@@ -14,6 +14,7 @@ SPEED, PART = "times as fast", "of its"  # how a ratio reads, and which side of 
 FIRST, ALL = "keystroke to first token", f"keystroke to {ANSWER} tokens"
 COLD = "cold start to first token"
 IMPORTED = "the same, after Python's imports"
+AT_ONCE_ENDING = f", {AT_ONCE} at once"
 ANONYMOUS, MAPPED, PEAK = "memory of its own", "mapped from files", "peak memory"
 
 
@@ -118,16 +119,10 @@ def medians(taken: Taken) -> str:
     )
 
 
-def ratios(taken: Taken, *, all_aims: bool = True) -> str:
-    """Return the table of ratios beside what is aimed at.
-
-    Without `all_aims` only those of what was measured.
-    """
+def ratios(taken: Taken, *, aims: Sequence[Aim] = AIMS) -> str:
+    """Return the table of ratios beside what is aimed at."""
     rows = []
-    aims = (*AIMS, *_aims_of_traces(taken), *_beside(taken, IK))
-    for aim in aims:
-        if not all_aims and ratio(taken, aim) is None:
-            continue
+    for aim in (*aims, *_aims_of_traces(taken), *_beside(taken, IK)):
         ours = [aim.ours] if isinstance(aim.ours, str) else list(aim.ours)
         found = ratio(taken, aim)
         what = aim.measure
@@ -145,6 +140,20 @@ def _aims_of_traces(taken: Taken) -> list[Aim]:
     """Return what is aimed at where edits are typed again; our guesses beside none of theirs."""
     written = [m for m in taken.measures if m.startswith(EDITS) and m.endswith(WRITTEN)]
     return [Aim("int4", "Q4_0", measure, 2.0) for measure in written]
+
+
+def ratios_of_one_kind(taken: Taken) -> str:
+    """Return our int4 beside llama.cpp, and each engine's tokens at once beside its single ones.
+
+    Nothing is aimed at: what was aimed at was another kind of CPU.
+    """
+    at_once = [
+        Aim(engine, engine, measure, None, PART, measure.removesuffix(AT_ONCE_ENDING))
+        for engine in taken.engines
+        for measure in taken.measures
+        if measure.endswith(AT_ONCE_ENDING)
+    ]
+    return ratios(taken, aims=(*_beside(taken, "Q4_0"), *at_once))
 
 
 def _beside(taken: Taken, engine: str) -> list[Aim]:
