@@ -1,4 +1,4 @@
-"""The user's cache folder, in which `warm` leaves what lets a bundle open sooner.
+"""The user's cache folder: what `warm` made to open a bundle sooner, and outcomes of trials.
 
 An entry is a folder with a record. It appears whole or not at all, is for this user alone, and may
 be removed at any time.

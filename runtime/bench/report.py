@@ -93,6 +93,8 @@ def _kind(native: Native, kind: str) -> KindReport:
 
 def _why(reason: str) -> str:
     """Return why an engine is taken, without the folder in which nothing can be kept."""
+    if library.FAILED in reason:  # and what computes wrongly is not timed
+        return reason
     if (timed := library.trial()) is not None:
         return str(replace(timed, note=""))
     return reason or "its kind is the faster engine wherever we timed it"

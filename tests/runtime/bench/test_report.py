@@ -78,6 +78,7 @@ def test_a_folder_in_which_no_outcome_can_be_kept_is_not_told(
     outcome = Trial("neon", 2.0, 1.0, "2026-11-29", note="/home/somebody cannot be written")
     monkeypatch.setattr(library, "trial", lambda: outcome)
     assert report._why(str(outcome)) == str(replace(outcome, note=""))
+    assert report._why(f"they {library.FAILED}") == f"they {library.FAILED}"
 
 
 def test_without_kernels_or_onnxruntime_their_part_is_left_out(
