@@ -19,7 +19,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel wheel-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native bench-native fuzz
+.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel wheel-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated bench-native fuzz
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -95,6 +95,9 @@ bench-serve: $(READY) ## What HTTP costs a lone user beside the library, at the 
 
 native: $(LIGHT) ## Build the native kernels anew, after a change to them (needs a C compiler)
 	@rm -rf build/lib* build/temp* && $(INSTALL) --no-deps -e .
+
+native-emulated: ## Test the x86 kernels on an emulated CPU that has AMX and AVX-512 (Debian, minutes, 500 MB of disk)
+	@$(PYTHON) tests/runtime/native/emulated build/emulated $(ARGS)
 
 bench-native: $(READY) ## The native step beside onnxruntime's on BUNDLE
 	@$(BIN)/python -m bench.native $(BUNDLE)
