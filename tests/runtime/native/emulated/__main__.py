@@ -43,8 +43,12 @@ def build(folder: Path) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     gcc: list[str | Path] = [compiler, *FLAGS, f"-I{SOURCES}"]
     kernels = sorted(SOURCES.glob("*.c"))
-    subprocess.run([*gcc, "-c", *kernels], cwd=folder / "objects", check=True)
-    objects = [folder / "objects" / f"{source.stem}.o" for source in kernels]
+    objects_folder = folder / "objects"
+    subprocess.run([*gcc, "-c", *kernels], cwd=objects_folder, check=True)
+    # Bochs multiplies tiles wrongly: C does it for AMX.
+    amx: list[str | Path] = ["-include", HERE / "tiles.h", "-c", SOURCES / "cpu_amx.c"]
+    subprocess.run([*gcc, *amx], cwd=objects_folder, check=True)
+    objects = [objects_folder / f"{source.stem}.o" for source in kernels]
     for name, source in PROGRAMS.items():
         program: list[str | Path] = ["-static", "-s", "-o", folder / "bin" / name, source, *objects]
         subprocess.run([*gcc, *program, "-lm", "-lpthread"], check=True)
