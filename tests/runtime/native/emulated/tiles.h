@@ -15,7 +15,7 @@ typedef struct {
   int8_t left[16][64], right[16][64];
 } StoredTiles;
 
-static _Thread_local const TileShapes *shapes; /* Bochs 3.0 knows no instruction that stores them */
+static _Thread_local const TileShapes *shapes; /* Bochs 3.0 decodes sttilecfg with VEX.W1 only */
 
 static void load_shapes(const void *from) {
   shapes = from;
