@@ -96,7 +96,7 @@ bench-serve: $(READY) ## What HTTP costs a lone user beside the library, at the 
 native: $(LIGHT) ## Build the native kernels anew, after a change to them (needs a C compiler)
 	@rm -rf build/lib* build/temp* && $(INSTALL) --no-deps -e .
 
-native-emulated: ## Test the x86 kernels on an emulated CPU that has AMX and AVX-512 (Debian, minutes, 500 MB of disk)
+native-emulated: ## Test the x86 kernels on an emulated CPU that has AMX and AVX-512 (Debian, 10 minutes, 700 MB of disk)
 	@$(PYTHON) tests/runtime/native/emulated build/emulated $(ARGS)
 
 bench-native: $(READY) ## The native step beside onnxruntime's on BUNDLE
