@@ -26,7 +26,7 @@ PROGRAMS = {
 }
 MODEL = "sapphire_rapids"  # the only one with AMX, and it has all the others
 KINDS = ("amx", "avx512vnni", "avxvnni", "avx2")
-LIMIT_S = 3600
+LIMIT_S = 1800
 
 
 def build(folder: Path) -> None:
