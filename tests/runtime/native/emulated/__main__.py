@@ -16,7 +16,7 @@ from debian import CannotEmulate, unpack
 from machine import run
 from report import parse, rows, table
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parents[3] / "runtime" / "native"
 FLAGS = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 PROGRAMS = {

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from debian import LIBRARIES, command
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 BOOT_FLAGS = ("-no-emul-boot", "-boot-load-size", "4", "-boot-info-table")
 
 
