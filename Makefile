@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 DEMO := runtime/default_bundle
 LIGHT := $(VENV)/.ready-light
 READY := $(VENV)/.ready
+RELEASE := $(VENV)/.ready-release
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Pip's newer versions have another variable for what builds.
 BUILD_WITH = PIP_CONSTRAINT=constraints-build.txt PIP_BUILD_CONSTRAINT=constraints-build.txt
@@ -19,7 +20,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel wheel-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated bench-native fuzz
+.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated bench-native fuzz
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -120,10 +121,24 @@ score-demo: $(READY) ## Print the demo checkpoint's figures on the held-out modu
 	@$(BIN)/refact-edge export demo/checkpoint $(SCORE_DIR) --variants fp32,int8,int4 --force
 	@$(BIN)/python -m demo.report $(SCORE_DIR) --variants fp32,int8,int4 --data $(DATA_DIR)
 
-wheel: $(LIGHT) $(DEMO)/refact_edge.json ## Build the wheel, with the demo's bundle in it
-	@rm -rf build/lib* build/temp* build/bdist* dist/refact_edge-*.whl
-	@$(BUILD_WITH) $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+wheel: $(LIGHT) $(DEMO)/refact_edge.json ## Build the wheel for this machine, and that of the demo's bundle
+	@rm -rf build/lib* build/temp* build/bdist* dist/refact_edge*.whl
+	@$(BUILD_WITH) $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist . ./demo/wheel
 	@ls dist
+
+# Zig is 400 MB, for those who build wheels of other systems alone.
+$(RELEASE): $(LIGHT) constraints-build.txt
+	@echo "installing Zig and what looks into libraries into $(VENV) (100 MB to download) ..."
+	@$(INSTALL) -c constraints-build.txt ziglang wheel lief
+	@touch $@
+
+wheels: $(RELEASE) ## Build the wheels of all systems, by Zig (5 minutes on 2 cores the first time)
+	@rm -rf build/lib* build/temp* build/bdist*
+	@$(BIN)/python -m release.wheels dist
+
+wheels-check: wheels ## Build them and look into each, and run the kernels' tests natively, under wine and qemu (10 minutes)
+	@command -v wine qemu-aarch64 >/dev/null || apt-get install -y -q wine64 qemu-user libc6-arm64-cross musl || echo "what is missing is skipped"
+	@$(BIN)/python -m release.check dist
 
 wheel-check: $(READY) $(DEMO)/refact_edge.json ## Build the wheel twice, elsewhere, and export from it: the same bytes (2 minutes, network)
 	REFACT_EDGE_WHEEL=1 $(BIN)/python -m pytest tests/test_wheel.py

@@ -1,7 +1,8 @@
 """Builds the native kernels, where there is a C compiler; all else stands in pyproject.toml.
 
-The same sources, compiler and setuptools give the same wheel, byte by byte, wherever and whenever
-it is built.
+With REFACT_EDGE_KERNELS=none there are none in the wheel, as where there is no compiler: the folder
+release/ adds those that it compiles for other systems. The same sources, compiler and setuptools
+give the same wheel, byte by byte, wherever and whenever it is built.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 KERNELS = "refact_edge.runtime.native._edge"
+SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")  # as in library.py
 FLAGS = [
     "-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
     "-fvisibility=hidden", "-g0",
@@ -31,7 +34,7 @@ class BuildKernels(build_ext):
 
     def get_ext_filename(self, fullname: str) -> str:
         """Return the library's path."""
-        return fullname.replace(".", "/") + ".so"
+        return fullname.replace(".", "/") + SUFFIX
 
     def get_export_symbols(self, ext: Extension) -> list[str]:
         """Return none, as it is no module."""
@@ -52,6 +55,15 @@ class BuildKernels(build_ext):
             )
 
 
+class BuildModules(build_py):
+    """Leaves this file out: the package's folder is the checkout's root."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """Return package, name and path of all modules in a folder."""
+        modules = super().find_package_modules(package, package_dir)
+        return [module for module in modules if Path(module[2]) != Path("setup.py")]
+
+
 class Wheel(bdist_wheel):
     """Names a wheel for this system and any Python, or without the library for all systems.
 
@@ -67,11 +79,11 @@ class Wheel(bdist_wheel):
         """Write the last of what goes into the wheel."""
         super().write_wheelfile(*arguments, **options)
         for path in Path(self.bdist_dir).rglob("*"):
-            path.chmod(0o755 if path.is_dir() or path.suffix == ".so" else 0o644)
+            path.chmod(0o755 if path.is_dir() or path.suffix == SUFFIX else 0o644)
 
     def get_tag(self) -> tuple[str, str, str]:
         """Return the tags of Python, its ABI and the system."""
-        built = any(Path(self.bdist_dir).rglob("_edge.so"))
+        built = any(Path(self.bdist_dir).rglob(f"_edge{SUFFIX}"))
         self.root_is_pure = not built
         return "py3", "none", super().get_tag()[2] if built else "any"
 
@@ -87,9 +99,9 @@ def last_commit() -> int:
 
 
 setup(
-    # Threads are POSIX's, which Windows' own compiler has not.
+    # Windows' own compiler has neither GCC's vectors nor its attributes.
     ext_modules=[]
-    if sys.platform == "win32"
+    if sys.platform == "win32" or os.environ.get("REFACT_EDGE_KERNELS") == "none"
     else [
         Extension(
             KERNELS,
@@ -101,5 +113,5 @@ setup(
             optional=True,
         )
     ],
-    cmdclass={"build_ext": BuildKernels, "bdist_wheel": Wheel},
+    cmdclass={"build_ext": BuildKernels, "build_py": BuildModules, "bdist_wheel": Wheel},
 )

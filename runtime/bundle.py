@@ -121,11 +121,6 @@ class Bundle:
         return self.variants[variant]
 
 
-def default_bundle() -> Path:
-    """Where `make demo` and `make wheel` put the bundle that is used when none is named."""
-    return Path(__file__).parent / "default_bundle"
-
-
 def read_bundle(path: Path) -> Bundle:
     """Read a bundle's manifest.
 

@@ -18,11 +18,12 @@ from pathlib import Path
 import click
 
 from . import cachefolder, checked, prepack
-from .bundle import default_bundle, read_bundle, verify_variant
+from .bundle import read_bundle, verify_variant
 from .choice import best_variant, required_variants
+from .demo import demo_bundle, find_demo
 from .describe import describe
 from .doctor import examine
-from .errors import BundleError, OptionError
+from .errors import OptionError
 from .native.library import engine_in_words
 from .native.session import VARIANT as NATIVE_VARIANT
 from .native.session import why_not_this
@@ -138,9 +139,7 @@ def doctor(bundle: Path | None) -> None:
       refact-edge doctor
       refact-edge doctor bundle
     """
-    if bundle is None and default_bundle().exists():
-        bundle = default_bundle()
-    findings = examine(bundle)
+    findings = examine(bundle or find_demo())
     for finding in findings:
         mark = "!!" if finding.problem else "ok"
         click.echo(f"{mark} {finding.subject:22} {finding.state}")
@@ -148,18 +147,6 @@ def doctor(bundle: Path | None) -> None:
             click.echo(f"   {'':22} {finding.problem}")
     if any(finding.problem for finding in findings):
         raise click.exceptions.Exit(1)
-
-
-def demo_bundle() -> Path:
-    """Return the bundle that is used when none is named.
-
-    Raises:
-        BundleError: when it is not there.
-
-    """
-    if not default_bundle().exists():
-        raise BundleError("no bundle was named and there is no demo bundle; make it: make demo")
-    return default_bundle()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from . import prepack
+from .absence import NEEDS_IT, why_no_wheel
 from .bundle import Bundle, read_bundle, verify_files, verify_standard, verify_variant
 from .cachefolder import has_entry
 from .cpu import cpu_summary
@@ -46,8 +47,7 @@ def examine(bundle: Path | None) -> list[Finding]:
     try:
         onnxruntime = import_onnxruntime()
     except MissingExtraError as error:
-        # int4 may do without it.
-        findings.append(Finding("onnxruntime", "missing", str(error) if why_not() else ""))
+        findings.append(_absent(error))
     else:
         providers = ", ".join(onnxruntime.get_available_providers())
         findings.append(
@@ -84,6 +84,15 @@ def _int4() -> Finding:
     """Say which engine computes int4 on this CPU, and why."""
     reason = why_not()
     return Finding("int4 on this cpu", engine_in_words(), reason if FAILED in reason else "")
+
+
+def _absent(error: MissingExtraError) -> Finding:
+    """Say why there may be no onnxruntime and what that costs; int4 may do without it."""
+    reason = why_no_wheel() or "pip install 'refact-edge[cpu]' brings it"
+    if why_not():
+        return Finding("onnxruntime", "not installed", str(error))
+    state = f"not installed ({reason}): {NEEDS_IT}, int4 runs by the native kernels"
+    return Finding("onnxruntime", state)
 
 
 def _telemetry(imported_before: bool, value_before: str | None) -> Finding:

@@ -80,12 +80,11 @@ class EndingError(RefactEdgeError):
 
 
 class MissingExtraError(RefactEdgeError):
-    """A package is not installed."""
+    """A package is not installed; `instead` says what to do where its extra cannot bring it."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"{package} is not installed; install it with: pip install 'refact-edge[{extra}]'"
-        )
+    def __init__(self, package: str, extra: str, instead: str = "") -> None:
+        remedy = instead or f"install it with: pip install 'refact-edge[{extra}]'"
+        super().__init__(f"{package} is not installed; {remedy}")
 
 
 class RefactEdgeWarning(UserWarning):

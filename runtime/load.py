@@ -10,9 +10,10 @@ import warnings
 from pathlib import Path
 
 from . import hybrid
-from .bundle import default_bundle, read_bundle
+from .bundle import read_bundle
 from .choice import best_variant, required_variants
-from .errors import BundleError, OptionError, RefactEdgeWarning
+from .demo import demo_bundle
+from .errors import OptionError, RefactEdgeWarning
 from .model import Model
 from .native.session import VARIANT as NATIVE_VARIANT
 from .opening import ENGINES, OPENVINO_VARIANT, PREFILL, How, open_session
@@ -37,7 +38,7 @@ def load(
     """Open a bundle and return the model in it.
 
     Args:
-        bundle: the folder; None takes the demo bundle that the package may carry.
+        bundle: the folder; None takes the demo's, of a checkout or of the extra `demo`.
         variant: int4, int8, fp32 or fp16; None takes the best for the device. hybrid takes the
             memory of int8 and int4, reads prompts with the first and writes with the second.
         device: auto, cpu or cuda. auto falls back to the CPU with one RefactEdgeWarning.
@@ -71,7 +72,7 @@ def load(
         raise OptionError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")
     if prefill not in PREFILL:
         raise OptionError(f"prefill {prefill!r}; expected one of {', '.join(PREFILL)}")
-    opened = read_bundle(Path(bundle) if bundle is not None else _packaged_bundle())
+    opened = read_bundle(Path(bundle) if bundle is not None else demo_bundle())
     reads = OPENVINO_VARIANT if prefill == "openvino" else None
     if device == "auto" and (engine == "native" or reads or variant == hybrid.NAME):
         device = "cpu"  # all of these are for it
@@ -105,13 +106,3 @@ def load(
         made_by = maker_of(opened, required_variants(opened, name), session.engine)
         saved = Saved(Path(caches), made_by, opened.sizes)
     return Model(opened, name, session, lookup=lookup, saved=saved)
-
-
-def _packaged_bundle() -> Path:
-    path = default_bundle()
-    if not path.exists():
-        raise BundleError(
-            "no bundle was named and the package carries none; name one, "
-            "or make the demo's with: make demo"
-        )
-    return path

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import cuda, denormals
+from .absence import NEEDS_IT, why_no_wheel
 from .bundle import (
     INPUT_IDS,
     LOGITS,
@@ -60,7 +61,9 @@ def import_onnxruntime() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise
-        raise MissingExtraError("onnxruntime", "cpu") from error
+        reason = why_no_wheel()
+        instead = f"{reason}: take int4, as {NEEDS_IT}" if reason else ""
+        raise MissingExtraError("onnxruntime", "cpu", instead) from error
     except ImportError as error:
         # Installed, but a library of the system is missing or too old.
         raise DeviceError(f"onnxruntime is installed and cannot be loaded: {error}") from error

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from ...runtime.bundle import default_bundle
 from ...runtime.cores import usable_cpus
-from ...runtime.errors import BundleError, OptionError
+from ...runtime.demo import demo_bundle
+from ...runtime.errors import OptionError
 from .presets import Preset
 from .results import Record, Results
 
@@ -48,10 +48,9 @@ class Opening:
         """Return the bundle that was named, or the demo's, and say so."""
         if self.bundle is not None:
             return self.bundle
-        if not default_bundle().exists():
-            raise BundleError("no bundle was named and there is no demo bundle; make it: make demo")
+        bundle = demo_bundle()
         click.echo("using the demo bundle, a toy model; name another with --bundle", err=True)
-        return default_bundle()
+        return bundle
 
     def out_for(self, variant: str) -> Path | None:
         """Return the file of one of two variants: its name before the ending."""

@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
-from ..cli import PATH, demo_bundle, engine_option
+from ..cli import PATH, engine_option
 from ..cursor import decode_text, split_at, split_marker
+from ..demo import demo_bundle
 from ..endings import Endings
 from ..errors import OptionError, PromptError, RefactEdgeError
 from ..load import load

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import click
 
-from ..bundle import Bundle, default_bundle, read_bundle
+from ..bundle import Bundle, read_bundle
 from ..cli import PATH, engine_option, progress_bar
 from ..cpu import cpu_summary
-from ..errors import BundleError, OptionError
+from ..demo import demo_bundle
+from ..errors import OptionError
 from ..load import load
 from ..native.session import VARIANT as NATIVE_VARIANT
 from ..opening import ENGINES
@@ -268,13 +269,9 @@ def _bundle(
         raise OptionError("--keep keeps what --shape makes; give both")
     if shape is None:
         if bundle is None:
-            if not default_bundle().exists():
-                raise BundleError(
-                    "no bundle was named and there is no demo bundle; name one, take "
-                    "--shape refact-1.6b, or make the demo's: make demo"
-                )
+            bundle = demo_bundle()
             click.echo("using the demo bundle, a toy model; name another as BUNDLE", err=True)
-        yield bundle or default_bundle()
+        yield bundle
         return
     if bundle is not None:
         raise OptionError(f"give the bundle {bundle} or --shape {shape}, not both")

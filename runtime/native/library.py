@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ..absence import is_installed
 from ..errors import OptionError
 from .trial import Trial, settle
 
@@ -213,9 +214,10 @@ def computes_rightly(native: Native, cpu: str) -> bool:
 def why_not(*, slow: bool = False) -> str:
     """Return why the native kernels are not used on this machine; nothing when they are.
 
-    With `slow` also where onnxruntime is the faster one. Kernels of a kind that was never timed
-    are timed beside onnxruntime: see `trial`.
+    With `slow`, and where there is no onnxruntime, also where that is the faster one. Kernels of a
+    kind that was never timed are timed beside onnxruntime: see `trial`.
     """
+    slow = slow or not is_installed()
     try:
         native = opened()
     except OptionError as error:
@@ -245,6 +247,6 @@ def trial() -> Trial | None:
 def engine_in_words() -> str:
     """Return which engine computes int4 on this machine, and why."""
     if reason := why_not():
-        return f"onnxruntime: {reason}"
+        return f"{'onnxruntime' if is_installed() else 'nothing'}: {reason}"
     timed = trial()
     return f"native kernels ({opened().best})" + (f": {timed}" if timed else "")

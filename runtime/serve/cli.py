@@ -10,8 +10,9 @@ from pathlib import Path
 
 import click
 
-from ..bundle import default_bundle, read_bundle
-from ..cli import PATH, demo_bundle, engine_option
+from ..bundle import read_bundle
+from ..cli import PATH, engine_option
+from ..demo import demo_bundle, find_demo
 from ..errors import MissingExtraError, OptionError
 from ..load import load
 from ..model import Model
@@ -244,7 +245,7 @@ def name_of(bundle: Path) -> str:
     sizes = read_bundle(bundle).sizes
     if (sizes.layers, sizes.width) == REFACT_SHAPE:
         return Settings.name
-    return "demo" if bundle == default_bundle() else bundle.resolve().name
+    return "demo" if bundle == find_demo() else bundle.resolve().name
 
 
 def _key(file: Path | None) -> str | None:

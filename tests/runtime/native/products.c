@@ -119,9 +119,12 @@ static int fuzz(const char *cpu, unsigned seed, int count) {
   return 0;
 }
 
-/* products CPU, all of the table below; products CPU SEED COUNT, made-up ones. */
+/* products, what this CPU can compute as; products CPU, all of the table below; products CPU SEED COUNT, made-up ones. */
 int main(int argc, char **argv) {
-  if (argc < 2) return 2;
+  if (argc < 2) {
+    for (int i = 0; edge_cpu(i); i++) printf("%s\n", edge_cpu(i));
+    return 0;
+  }
   if (argc == 4) return fuzz(argv[1], (unsigned)atoi(argv[2]), atoi(argv[3]));
   int done = 0;
   for (int bits = 4; bits <= 8; bits += 4)

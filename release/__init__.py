@@ -1,0 +1,1 @@
+"""Builds the wheels of all systems on one machine, and checks them; nothing here is installed."""
