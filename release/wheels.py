@@ -35,7 +35,7 @@ def build_wheels(out: Path, root: Path = ROOT, targets: tuple[Target, ...] = TAR
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
         pure = build_pure(Path(folder), root)
-        _date_record(pure)
+        date_record(pure)
         return list(pool.map(partial(_build, pure=pure, out=out, root=root), targets))
 
 
@@ -87,7 +87,7 @@ def _tagged(about: str, target: Target) -> str:
     return about.replace("Tag: py3-none-any\n", tags)
 
 
-def _date_record(pure: Path) -> None:
+def date_record(pure: Path) -> None:
     """Have the files RECORD dated as all others: `wheel` takes the time of the build by itself."""
     with WheelFile(pure) as source:
         date = source.getinfo(source.record_path).date_time
