@@ -197,15 +197,15 @@ def test_closed_input_and_narrow_output_leave_no_traceback(tiny_bundle: Path) ->
 
 
 def test_without_a_bundle_the_demo_is_used_or_the_command_that_makes_it_is_named() -> None:
-    from refact_edge.runtime.bundle import default_bundle
+    from refact_edge.runtime.demo import find_demo
 
     done = _run("complete", "--prefix", "def f(", "--max-tokens", 2)
-    if default_bundle().exists():
+    if find_demo():
         assert done.returncode == 0
         assert done.stderr == "using the demo bundle, a toy model; name another with --bundle\n"
     else:
         assert done.returncode == 1
-        assert "there is no demo bundle; make it: make demo" in done.stderr
+        assert "there is no demo bundle; name one with --bundle" in done.stderr
 
 
 def test_info_and_doctor_describe_a_bundle(bundle_copy: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import refact_edge
 from refact_edge import CancelToken, Model, Sampling, Stream
-from refact_edge.runtime import load as load_module
+from refact_edge.runtime import demo
 from refact_edge.runtime import session as session_module
 from refact_edge.runtime.engine import CHUNK_TOKENS
 from refact_edge.runtime.errors import (
@@ -269,8 +269,9 @@ def test_a_single_string_is_no_list_of_stops_or_messages(model: Model) -> None:
 def test_without_a_bundle_the_command_that_makes_one_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_module, "default_bundle", lambda: tmp_path / "none")
-    with pytest.raises(BundleError, match=r"the package carries none; .* make demo"):
+    monkeypatch.setattr(demo, "CHECKOUT", tmp_path / "none")
+    monkeypatch.setattr(demo, "find_spec", lambda _name: None)
+    with pytest.raises(BundleError, match=r"there is no demo bundle; .* make demo"):
         refact_edge.load()
 
 
