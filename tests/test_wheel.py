@@ -1,4 +1,4 @@
-"""The wheel: the same bytes wherever and whenever it is built, and the same bundles from it."""
+"""The wheels: the same bytes wherever and whenever they are built, and the same bundles in them."""
 
 import hashlib
 import os
@@ -6,10 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+import refact_edge
 
 LIBRARY = Path("runtime/native/_edge.so")
 EVERY = pytest.mark.skipif(
@@ -34,6 +38,18 @@ def test_building_the_wheel_needs_no_torch(root: Path) -> None:
     assert needs.split() == ["$(LIGHT)", "$(DEMO)/refact_edge.json"]
 
 
+def test_the_extra_demo_brings_the_bundle_of_the_same_version(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["optional-dependencies"]["demo"] == [
+        f"refact-edge-demo=={refact_edge.__version__}"
+    ]
+
+
+def test_building_from_source_needs_setuptools_alone(root: Path) -> None:
+    system = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]
+    assert system["requires"] == ["setuptools>=77"]
+
+
 def test_the_demos_bundle_is_made_anew_after_a_change_to_what_makes_it(root: Path) -> None:
     rules = (root / "Makefile").read_text(encoding="utf-8")
     (needs,) = re.findall(r"^\$\(DEMO\)/refact_edge\.json:.*\$\(wildcard (.*)\)$", rules, re.M)
@@ -42,44 +58,93 @@ def test_the_demos_bundle_is_made_anew_after_a_change_to_what_makes_it(root: Pat
     assert {*code, *root.glob("quant/*-set/*")} <= files
 
 
+HIDDEN = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "*.so")
+CONDITIONS = (("a", 0o022, "UTC"), ("another/folder", 0o077, "Asia/Tokyo"))
+
+
 @pytest.fixture(scope="module")
-def wheels(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Return wheels built in two folders, at two times of two zones, with two umasks."""
-    folder, built = tmp_path_factory.mktemp("wheels"), []
-    hidden = shutil.ignore_patterns(
-        ".*", "build", "dist", "*.egg-info", "__pycache__", "*.so", "demo"
-    )
-    for name, umask, zone in (("a", 0o022, "UTC"), ("another/folder", 0o077, "Asia/Tokyo")):
-        copy, out = folder / name / "tree", folder / name / "out"
-        shutil.copytree(root, copy, ignore=hidden)
-        for path in copy.rglob("*"):
+def trees(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return copies of the checkout in two folders, with two dates and two modes."""
+    folder, copies = tmp_path_factory.mktemp("wheels"), []
+    for name, umask, _ in CONDITIONS:
+        copies.append(Path(shutil.copytree(root, folder / name / "tree", ignore=HIDDEN)))
+        for path in copies[-1].rglob("*"):
             if path.is_file():
                 path.chmod(0o666 & ~umask)
                 os.utime(path, (1e9 + umask, 1e9 + umask))
-        options = ["--no-deps", "--quiet", "--disable-pip-version-check", "--wheel-dir", str(out)]
-        command = [sys.executable, "-m", "pip", "wheel", *options, str(copy)]
-        environment = os.environ | {"TZ": zone} | _constraints(root)
-        subprocess.run(command, env=environment, umask=umask, check=True)
-        built += out.iterdir()
-    return built
+    return copies
 
 
-def _constraints(root: Path) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def wheels(root: Path, trees: list[Path]) -> list[Path]:
+    """Return the wheels of this machine and of the demo, built in two time zones."""
+    return [
+        wheel
+        for tree, (_, umask, zone) in zip(trees, CONDITIONS, strict=True)
+        for project in (tree, tree / "demo" / "wheel")
+        for wheel in _built(project, root, umask, zone)
+    ]
+
+
+def _built(project: Path, root: Path, umask: int, zone: str) -> list[Path]:
+    out = project.parent / f"out-{project.name}"
+    options = ["--no-deps", "--quiet", "--disable-pip-version-check", "--wheel-dir", str(out)]
     file = str(root / "constraints-build.txt")
-    return {"PIP_CONSTRAINT": file, "PIP_BUILD_CONSTRAINT": file}
+    constraints = {"PIP_CONSTRAINT": file, "PIP_BUILD_CONSTRAINT": file}
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", *options, str(project)],
+        env=os.environ | {"TZ": zone} | constraints,
+        umask=umask,
+        check=True,
+    )
+    return list(out.iterdir())
+
+
+def _expect_pairs(wheels: list[Path]) -> None:
+    """Compare wheels of one name, file by file and then whole."""
+    for name in {wheel.name for wheel in wheels}:
+        pair = [wheel for wheel in wheels if wheel.name == name]
+        assert len(pair) == 2
+        one, other = (_parts(wheel) for wheel in pair)
+        names = one.keys() | other.keys()
+        assert {part for part in names if one.get(part) != other.get(part)} == set()
+        assert len({hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in pair}) == 1
+
+
+def _parts(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 @EVERY
 def test_two_builds_give_the_same_bytes(wheels: list[Path]) -> None:
-    parts = []
-    for wheel in wheels:
-        with zipfile.ZipFile(wheel) as archive:
-            parts.append({entry.filename: archive.read(entry) for entry in archive.infolist()})
-    one, other = parts
-    assert {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)} == set()
-    hashes = {hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels}
-    assert len(wheels) == 2
-    assert len(hashes) == 1
+    assert {wheel.name.split("-")[0] for wheel in wheels} == {"refact_edge", "refact_edge_demo"}
+    _expect_pairs(wheels)
+
+
+@EVERY
+def test_two_builds_of_all_systems_give_the_same_bytes(trees: list[Path], tmp_path: Path) -> None:
+    if find_spec("ziglang") is None or find_spec("wheel") is None:
+        pytest.skip("no Zig: `make wheels` installs it")
+    for tree, (_, umask, zone) in zip(trees, CONDITIONS, strict=True):
+        # A cache of its own, or the second build would be the first one's.
+        environment = os.environ | {"TZ": zone, "ZIG_GLOBAL_CACHE_DIR": str(tree.parent / "zig")}
+        command = [sys.executable, "-m", "release.wheels", str(tmp_path / tree.parent.name)]
+        subprocess.run(command, cwd=tree, env=environment, umask=umask, check=True)
+    wheels = list(tmp_path.glob("*/*.whl"))
+    assert len(wheels) == 16
+    _expect_pairs(wheels)
+
+
+@EVERY
+def test_the_wheel_holds_no_bundle_and_the_demo_holds_nothing_else(wheels: list[Path]) -> None:
+    for wheel in wheels[:2]:
+        names = [name for name in _parts(wheel) if ".dist-info/" not in name]
+        demo = wheel.name.startswith("refact_edge_demo")
+        assert ("refact_edge_demo/bundle/refact_edge.json" in names) == demo
+        assert any(name.endswith(".onnx_data") for name in names) == demo
+        assert "refact_edge/setup.py" not in names
+        assert all(name.startswith("refact_edge_demo/") for name in names) == demo
 
 
 @EVERY
