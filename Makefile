@@ -8,6 +8,7 @@ DEMO := runtime/default_bundle
 LIGHT := $(VENV)/.ready-light
 READY := $(VENV)/.ready
 RELEASE := $(VENV)/.ready-release
+ALL_WHEELS := dist/all
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Pip's newer versions have another variable for what builds.
 BUILD_WITH = PIP_CONSTRAINT=constraints-build.txt PIP_BUILD_CONSTRAINT=constraints-build.txt
@@ -132,13 +133,13 @@ $(RELEASE): $(LIGHT) constraints-build.txt
 	@$(INSTALL) -c constraints-build.txt ziglang wheel lief
 	@touch $@
 
-wheels: $(RELEASE) ## Build the wheels of all systems, by Zig (5 minutes on 2 cores the first time)
-	@rm -rf build/lib* build/temp* build/bdist*
-	@$(BIN)/python -m release.wheels dist
+wheels: $(RELEASE) ## Build the wheels of all systems into dist/all, by Zig (some minutes the first time)
+	@rm -rf build/lib* build/temp* build/bdist* $(ALL_WHEELS)
+	@$(BIN)/python -m release.wheels $(ALL_WHEELS)
 
 wheels-check: wheels ## Build them and look into each, and run the kernels' tests natively, under wine and qemu (10 minutes)
 	@command -v wine qemu-aarch64 >/dev/null || apt-get install -y -q wine64 qemu-user libc6-arm64-cross musl || echo "what is missing is skipped"
-	@$(BIN)/python -m release.check dist
+	@$(BIN)/python -m release.check $(ALL_WHEELS)
 
 wheel-check: $(READY) $(DEMO)/refact_edge.json ## Build the wheel twice, elsewhere, and export from it: the same bytes (2 minutes, network)
 	REFACT_EDGE_WHEEL=1 $(BIN)/python -m pytest tests/test_wheel.py

@@ -1,6 +1,6 @@
 """Checks the wheels of all systems: looks into each, and runs what can run here.
 
-    python -m release.check dist
+    python -m release.check dist/all
 
 Ends with a table of what ran, and of what did not and why; exits with 1 where something failed.
 """

@@ -1,6 +1,6 @@
 """Builds a wheel for each system: the same Python files, and a library of the target's own.
 
-python -m release.wheels dist
+python -m release.wheels dist/all
 """
 
 from __future__ import annotations
