@@ -108,11 +108,14 @@ def _run(machine: Machine, program: Path, *arguments: str) -> str:
     """Return what a program prints; its exit status and errors, where it fails."""
     environment = os.environ | {"WINEPREFIX": str(WINE_FOLDER), "WINEDEBUG": "-all"}
     environment.pop("DISPLAY", None)
-    done = subprocess.run(
-        [*machine.command, f"./{program.name}", *arguments],
-        cwd=program.parent, env=environment, timeout=TIMEOUT_S,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [*machine.command, f"./{program.name}", *arguments],
+            cwd=program.parent, env=environment, timeout=TIMEOUT_S,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"no end after {TIMEOUT_S} s"
     return f"exit {done.returncode}: {done.stdout}{done.stderr}" if done.returncode else done.stdout
 
 
