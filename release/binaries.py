@@ -14,6 +14,7 @@ from .targets import MACOS, Target
 EXPORTS = {
     "edge_close", "edge_cpu", "edge_layout", "edge_open", "edge_product", "edge_step",
 }  # fmt: skip
+UNSIGNED = "it is not signed"
 # Zig's linker offers these two of its own in every library for macOS.
 _OF_THE_LINKER = {"_mh_dylib_header", "__dso_handle"}
 _MACHINES = {"x86_64": {"X86_64", "AMD64"}, "aarch64": {"AARCH64", "ARM64"}}  # lief's names
@@ -81,7 +82,7 @@ def _read_macho(binary: lief.MachO.Binary, content: bytes) -> Binary:
     imports = frozenset(library.name for library in binary.libraries if library.command != own)
     names = {str(symbol.name).removeprefix("_") for symbol in binary.exported_symbols}
     oldest = binary.build_version.minos if binary.has_build_version else binary.version_min.version
-    problem = "it is not signed"
+    problem = UNSIGNED
     if binary.has_code_signature:
         problem = why_not_signed(content, binary.code_signature.data_offset)
     machine = binary.header.cpu_type.name
@@ -103,5 +104,7 @@ def problems_of(binary: Binary, target: Target) -> Iterator[str]:
     if target.oldest and binary.oldest > target.oldest:
         needs, most = (".".join(map(str, version)) for version in (binary.oldest, target.oldest))
         yield f"it needs version {needs} of the system, expected {most} at most"
-    if system == MACOS and binary.problem:
+    # Intel Macs load unsigned libraries, and Zig signs none for them.
+    needless = binary.problem == UNSIGNED and target.machine == "x86_64"
+    if system == MACOS and binary.problem and not needless:
         yield binary.problem

@@ -23,7 +23,9 @@ def problems_of_wheel(path: Path, target: Target) -> Iterator[str]:
         about = contents[f"{wheel.dist_info_path}/WHEEL"].decode().splitlines()
     yield from _problems_of_tags(about, path, target)
     library = f"{NATIVE}/_edge{target.system.library_suffix}"
-    if others := [name for name in contents if "_edge." in name and name != library]:
+    if others := [
+        name for name in contents if name.startswith(f"{NATIVE}/_edge.") and name != library
+    ]:
         yield f"it holds {', '.join(others)} beside {library}"
     if strays := [name for name in contents if name.endswith("/setup.py") or "bundle/" in name]:
         yield f"it holds {', '.join(strays)}, which are not for users"

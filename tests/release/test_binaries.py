@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("lief", reason="no lief: `make wheels` installs it")
 
-from refact_edge.release.binaries import EXPORTS, Binary, problems_of, read_binary
+from refact_edge.release.binaries import EXPORTS, UNSIGNED, Binary, problems_of, read_binary
 from refact_edge.release.targets import TARGETS, Target
 
 GLIBC, _, _, _, WINDOWS, _, MACOS, _ = TARGETS
@@ -45,6 +45,12 @@ def test_a_library_as_it_should_be_has_no_problems(target: Target) -> None:
 def test_each_fault_is_one_line(target: Target, change: dict[str, object], words: str) -> None:
     (problem,) = problems_of(replace(GOOD[target], **change), target)  # type: ignore[arg-type]
     assert words in problem
+
+
+def test_a_library_for_intel_macs_needs_no_signature() -> None:
+    intel = replace(GOOD[MACOS], machine="X86_64", oldest=(10, 15), problem=UNSIGNED)
+    assert list(problems_of(intel, TARGETS[7])) == []
+    assert list(problems_of(replace(intel, problem="other"), TARGETS[7])) == ["other"]
 
 
 def test_a_library_of_this_systems_compiler_is_read(root: Path) -> None:

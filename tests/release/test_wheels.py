@@ -28,6 +28,7 @@ def pure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1600000000")
     with WheelFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
         wheel.writestr("refact_edge/__init__.py", "")
+        wheel.writestr("refact_edge/quant/calibration-set/runtime_native_edge.h", "")
         wheel.writestr("refact_edge-0.1.0.dist-info/WHEEL", ABOUT)
     monkeypatch.delenv("SOURCE_DATE_EPOCH")
     return path
@@ -78,3 +79,4 @@ def test_a_wheel_with_another_systems_library_is_told(
     assert any("its tags are py3-none-manylinux" in problem for problem in problems)
     assert any("it holds refact_edge/runtime/native/_edge.so" in problem for problem in problems)
     assert any("it lacks refact_edge/runtime/native/_edge.dll" in problem for problem in problems)
+    assert not any("calibration-set" in problem for problem in problems)
