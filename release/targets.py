@@ -15,6 +15,7 @@ class System:
         program_suffix: what the name of a program ends in.
         imports: prefixes of the libraries that the kernels may need, in lower case.
         linked: what the linker is told to link.
+        naming: what it is told beside for a library.
 
     """
 
@@ -23,13 +24,16 @@ class System:
     program_suffix: str
     imports: tuple[str, ...]
     linked: tuple[str, ...] = ()
+    naming: tuple[str, ...] = ()
 
 
 _POSIX = ("-lm", "-lpthread")
 GNU = System("ELF", ".so", "", ("libc.so.6", "libm.so.6", "libpthread.so.0", "ld-linux-"), _POSIX)
 MUSL = System("ELF", ".so", "", ("libc.so",), _POSIX)
 WINDOWS = System("PE", ".dll", ".exe", ("kernel32.dll", "api-ms-win-crt-"))
-MACOS = System("MACHO", ".dylib", "", ("/usr/lib/libsystem.b.dylib",))
+# By itself a library for macOS is named by the path where it was linked.
+_NAME = ("-Wl,-install_name,@rpath/_edge.dylib",)
+MACOS = System("MACHO", ".dylib", "", ("/usr/lib/libsystem.b.dylib",), naming=_NAME)
 
 
 @dataclass(frozen=True)

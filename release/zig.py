@@ -31,7 +31,7 @@ def compile_library(target: Target, folder: Path, root: Path = ROOT) -> Path:
 
     """
     library = folder / f"_edge{target.system.library_suffix}"
-    _compile(target, library, root, ("-shared", "-fPIC", *_kernels(root)))
+    _compile(target, library, root, ("-shared", "-fPIC", *target.system.naming, *_kernels(root)))
     return library
 
 
