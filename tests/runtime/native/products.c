@@ -119,7 +119,8 @@ static int fuzz(const char *cpu, unsigned seed, int count) {
   return 0;
 }
 
-/* products, what this CPU can compute as; products CPU, all of the table below; products CPU SEED COUNT, made-up ones. */
+/* products, what this CPU can compute as; products CPU, all of the table below; products CPU SEED COUNT,
+   made-up ones. */
 int main(int argc, char **argv) {
   if (argc < 2) {
     for (int i = 0; edge_cpu(i); i++) printf("%s\n", edge_cpu(i));
