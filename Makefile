@@ -135,11 +135,11 @@ $(RELEASE): $(LIGHT) constraints-build.txt
 
 wheels: $(RELEASE) ## Build the wheels of all systems into dist/all, by Zig (some minutes the first time)
 	@rm -rf build/lib* build/temp* build/bdist* $(ALL_WHEELS)
-	@$(BIN)/python -m release.wheels $(ALL_WHEELS)
+	@PYTHONPATH=tests $(BIN)/python -m release.wheels $(ALL_WHEELS)
 
 wheels-check: wheels ## Build them and look into each, and run the kernels' tests natively, under wine and qemu (10 minutes)
 	@command -v wine qemu-aarch64 >/dev/null || apt-get install -y -q wine64 qemu-user libc6-arm64-cross musl || echo "what is missing is skipped"
-	@$(BIN)/python -m release.check $(ALL_WHEELS)
+	@PYTHONPATH=tests $(BIN)/python -m release.check $(ALL_WHEELS)
 
 wheel-check: $(READY) $(DEMO)/refact_edge.json ## Build the wheel twice, elsewhere, and export from it: the same bytes (2 minutes, network)
 	REFACT_EDGE_WHEEL=1 $(BIN)/python -m pytest tests/test_wheel.py

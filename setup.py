@@ -1,8 +1,8 @@
 """Builds the native kernels, where there is a C compiler; all else stands in pyproject.toml.
 
-With REFACT_EDGE_KERNELS=none there are none in the wheel, as where there is no compiler: the folder
-release/ adds those that it compiles for other systems. The same sources, compiler and setuptools
-give the same wheel, byte by byte, wherever and whenever it is built.
+With REFACT_EDGE_KERNELS=none there are none in the wheel, as where there is no compiler: what is in
+tests/release/ adds those that it compiles for other systems. The same sources, compiler and
+setuptools give the same wheel, byte by byte, wherever and whenever it is built.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ from .demo import demo_bundle, find_demo
 from .describe import describe
 from .doctor import examine
 from .errors import OptionError
-from .native.library import engine_in_words
 from .native.session import VARIANT as NATIVE_VARIANT
 from .native.session import why_not_this
+from .native.verdict import engine_in_words
 from .opening import ENGINES
 
 PATH = click.Path(path_type=Path)

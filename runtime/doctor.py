@@ -15,9 +15,9 @@ from .bundle import Bundle, read_bundle, verify_files, verify_standard, verify_v
 from .cachefolder import has_entry
 from .cpu import cpu_summary
 from .errors import MissingExtraError, RefactEdgeError
-from .native.library import FAILED, engine_in_words, why_not
 from .native.session import VARIANT as NATIVE_VARIANT
 from .native.session import why_not_this
+from .native.verdict import FAILED, engine_in_words, why_not
 from .session import import_onnxruntime, why_not_cuda
 from .wheels import onnxruntime_wheels
 

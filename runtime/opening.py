@@ -9,7 +9,7 @@ from . import checked, hybrid, prepack
 from .bundle import TOKENIZER, Bundle, engine_graph, verify_files, verify_variant, weights_file
 from .choice import required_variants
 from .errors import BundleError, DeviceError, OptionError, RefactEdgeWarning
-from .native import library as native
+from .native import verdict
 from .native.session import VARIANT as NATIVE_VARIANT
 from .native.session import NativeSession
 from .native.weights import BLOCK, OtherGraphError
@@ -106,10 +106,10 @@ def _open_native(bundle: Bundle, how: How) -> NativeSession | None:
         raise OptionError("native kernels are for CPUs; take device cpu, or engine onnxruntime")
     if not must and how.on_gpu():
         return None
-    if reason := native.why_not(slow=must):
+    if reason := verdict.why_not(slow=must):
         if must:
             raise OptionError(f"engine native cannot be had: {reason}")
-        if native.FAILED in reason:
+        if verdict.FAILED in reason:
             warnings.warn(f"onnxruntime computes: {reason}", RefactEdgeWarning, stacklevel=4)
         return None
     graph = verify_variant(bundle, NATIVE_VARIANT, hashes=how.hashes, hash_weights=False)

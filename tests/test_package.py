@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import refact_edge
-from refact_edge.runtime.native.library import why_not
+from refact_edge.runtime.native.verdict import why_not
 
-NOT_INSTALLED = {"tests", "demo", "bench", "release", "examples", "build", "dist"}
+NOT_INSTALLED = {"tests", "demo", "bench", "examples", "build", "dist"}
 HEAVY = {"torch", "transformers", "optimum", "onnx", "safetensors", "ml_dtypes"}
 NETWORK = {"huggingface_hub", "httpx", "httpx2", "requests", "urllib3"}  # tokenizers brings some
 # Which of our folders each one may import.

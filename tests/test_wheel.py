@@ -128,7 +128,11 @@ def test_two_builds_of_all_systems_give_the_same_bytes(trees: list[Path], tmp_pa
         pytest.skip("no Zig: `make wheels` installs it")
     for tree, (_, umask, zone) in zip(trees, CONDITIONS, strict=True):
         # A cache of its own, or the second build would be the first one's.
-        environment = os.environ | {"TZ": zone, "ZIG_GLOBAL_CACHE_DIR": str(tree.parent / "zig")}
+        environment = os.environ | {
+            "TZ": zone,
+            "ZIG_GLOBAL_CACHE_DIR": str(tree.parent / "zig"),
+            "PYTHONPATH": "tests",
+        }
         command = [sys.executable, "-m", "release.wheels", str(tmp_path / tree.parent.name)]
         subprocess.run(command, cwd=tree, env=environment, umask=umask, check=True)
     wheels = list(tmp_path.glob("*/*.whl"))

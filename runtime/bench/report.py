@@ -19,7 +19,7 @@ from ..atomic import atomic_write
 from ..bundle import Bundle
 from ..cpu import cpu_name_and_features
 from ..errors import OptionError
-from ..native import library
+from ..native import library, verdict
 from ..native.library import Native, computes_rightly
 from ..wheels import onnxruntime_version
 from .bits import bits_of, same_on_cores, same_on_threads
@@ -74,8 +74,8 @@ def kernels_of(bundle: Bundle) -> Kernels:
     except OptionError:  # whose text names a folder
         return Kernels((), "onnxruntime", NOT_BUILT, False, None, None)
     kinds = tuple(_kind(native, kind) for kind in native.able)
-    works = not library.why_not(slow=True)
-    reason = library.why_not()
+    works = not verdict.why_not(slow=True)
+    reason = verdict.why_not()
     return Kernels(
         kinds,
         "onnxruntime" if reason else native.best,
@@ -93,16 +93,16 @@ def _kind(native: Native, kind: str) -> KindReport:
 
 def _why(reason: str) -> str:
     """Return why an engine is taken, without the folder in which nothing can be kept."""
-    if library.FAILED in reason:  # and what computes wrongly is not timed
+    if verdict.FAILED in reason:  # and what computes wrongly is not timed
         return reason
-    if (timed := library.trial()) is not None:
+    if (timed := verdict.trial()) is not None:
         return str(replace(timed, note=""))
     return reason or "its kind is the faster engine wherever we timed it"
 
 
 def engines_here() -> list[str]:
     """Return the engines that can compute int4 here."""
-    there = (not library.why_not(slow=True), bool(onnxruntime_version()))
+    there = (not verdict.why_not(slow=True), bool(onnxruntime_version()))
     return [engine for engine, here in zip(ENGINES, there, strict=True) if here]
 
 

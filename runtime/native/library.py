@@ -11,18 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..absence import is_installed
 from ..errors import OptionError
-from .trial import Trial, settle
 
 _SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).parent / f"_edge{_SUFFIX}"
 BLOCK = 128  # values with one scale
-FAILED = "fail their self-test"
 NO_MEMORY, DONE, REFUSED = 0, 1, 2  # what the functions return
-# Slower than onnxruntime's kernels, and faster on every machine where they were timed. All other
-# kinds are timed on the machine itself, at first use.
-_SLOW, _FAST = "portable", ("amx", "avx512vnni", "avxvnni", "avx2")
 
 
 class CMatrix(ctypes.Structure):
@@ -208,45 +202,3 @@ def computes_rightly(native: Native, cpu: str) -> bool:
             if not np.abs(found - right[:tokens]).max() <= 1e-5 * np.abs(right).max():
                 return False
     return True
-
-
-@cache
-def why_not(*, slow: bool = False) -> str:
-    """Return why the native kernels are not used on this machine; nothing when they are.
-
-    With `slow`, and where there is no onnxruntime, also where that is the faster one. Kernels of a
-    kind that was never timed are timed beside onnxruntime: see `trial`.
-    """
-    slow = slow or not is_installed()
-    try:
-        native = opened()
-    except OptionError as error:
-        return str(error)
-    if native.best == _SLOW and not slow:
-        return f"the native kernels for this CPU ({_SLOW}) are slower than onnxruntime's"
-    if not computes_rightly(native, native.best):
-        return f"the native kernels {FAILED} on this CPU ({native.best}); please report it"
-    timed = None if slow else trial()
-    return "" if timed is None or timed.faster else str(timed)
-
-
-@cache
-def trial() -> Trial | None:
-    """Return how the kernels of this machine did beside onnxruntime.
-
-    None where that is known of their kind, or there is no onnxruntime.
-
-    Raises:
-        OptionError: when there is no library.
-
-    """
-    native = opened()
-    return None if native.best in (_SLOW, *_FAST) else settle(native)
-
-
-def engine_in_words() -> str:
-    """Return which engine computes int4 on this machine, and why."""
-    if reason := why_not():
-        return f"{'onnxruntime' if is_installed() else 'nothing'}: {reason}"
-    timed = trial()
-    return f"native kernels ({opened().best})" + (f": {timed}" if timed else "")

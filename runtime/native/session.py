@@ -18,7 +18,8 @@ from ..errors import OptionError
 from ..forks import ForkableLock
 from ..onnxfile import OnnxGraph, read_graph
 from . import weights
-from .library import DONE, NO_MEMORY, CLayer, CMatrix, CModel, Native, opened, why_not
+from .library import DONE, NO_MEMORY, CLayer, CMatrix, CModel, Native, opened
+from .verdict import why_not
 
 VARIANT, ARCHITECTURE = "int4", "gpt_refact"
 

@@ -127,14 +127,16 @@ static void OF_KIND(round)(const float *x, int cols, const Rounded *to, int t) {
       const int left = cols - at - i * LANES;
       const __mmask16 there = left >= LANES ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
       v[i] = _mm512_maskz_loadu_ps(there, x + at + (left > 0 ? i * LANES : 0));
-      top = _mm512_max_ps(top, _mm512_abs_ps(v[i]));
+      top = _mm512_max_ps(_mm512_abs_ps(v[i]), top); /* the second where the first is no number */
     }
     const float scale = scale_of(_mm512_reduce_max_ps(top));
     const __m512 inverse = _mm512_set1_ps(scale > 0 ? 1.0f / scale : 0);
     __m512i sum = _mm512_setzero_si512();
     for (int i = 0; i < BLOCK / LANES; i++) {
-      const __m512 value = _mm512_max_ps(_mm512_min_ps(_mm512_mul_ps(v[i], inverse), most), least);
-      const __m512i whole = _mm512_cvtps_epi32(value);
+      const __m512 scaled = _mm512_mul_ps(v[i], inverse);
+      const __mmask16 number = _mm512_cmp_ps_mask(scaled, scaled, _CMP_ORD_Q); /* what is none has no code */
+      const __m512 value = _mm512_max_ps(_mm512_min_ps(scaled, most), least);
+      const __m512i whole = _mm512_maskz_cvtps_epi32(number, value);
       const __m128i bytes = _mm512_cvtepi32_epi8(whole);
       sum = _mm512_add_epi32(sum, whole);
       _mm_storeu_si128((__m128i *)(plain + i * LANES), bytes);

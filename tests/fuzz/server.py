@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from refact_edge.runtime.native import library
+from refact_edge.runtime.native import library, verdict
 
 from .jobs import JOBS, WRITABLE
 from .kinds import PLAIN, SANITIZED, TORCH, make, plan
@@ -49,7 +49,7 @@ def prepare(flavour: str) -> None:
         bytes_multiply_exactly(import_onnxruntime())
     if flavour == TORCH:
         import torch  # noqa: F401 - so that children need not
-    library.why_not(slow=True)
+    verdict.why_not(slow=True)
     if len(list(Path("/proc/self/task").iterdir())) > 1:
         raise RuntimeError("threads before the first fork: a child could wait for them for ever")
 
@@ -76,7 +76,7 @@ def do(seed: int, number: int, originals: Path, work: Path, flavour: str) -> dic
     os.environ["REFACT_EDGE_CACHE"] = str(folder / "copies")
     outcomes = {}
     for job in mutant.jobs:
-        if "native" in job and library.why_not(slow=True):
+        if "native" in job and verdict.why_not(slow=True):
             continue
         run: Callable[[], None] = partial(JOBS[job], folder)
         outcome = watch(

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("lief", reason="no lief: `make wheels` installs it")
 
-from refact_edge.release.binaries import EXPORTS, UNSIGNED, Binary, problems_of, read_binary
-from refact_edge.release.targets import TARGETS, Target
+from release.binaries import EXPORTS, UNSIGNED, Binary, problems_of, read_binary
+from release.targets import TARGETS, Target
 
 GLIBC, _, _, _, WINDOWS, _, MACOS, _ = TARGETS
 GOOD = {

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from refact_edge.release.machines import MACHINES
-from refact_edge.release.targets import TARGETS
+from release.machines import MACHINES
+from release.targets import TARGETS
 
 HERE = ["amx", "avx512vnni", "avx2", "portable"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from hashlib import sha256
 
-from refact_edge.release.signature import why_not_signed
+from release.signature import why_not_signed
 
 PAGE = 4096
 CONTENT = bytes(range(256)) * 40  # two pages and a half

@@ -13,9 +13,9 @@ pytest.importorskip("wheel", reason="no wheel: `make wheels` installs it")
 
 from wheel.wheelfile import WheelFile
 
-from refact_edge.release.contents import problems_of_wheel
-from refact_edge.release.targets import TARGETS
-from refact_edge.release.wheels import add_library, date_record
+from release.contents import problems_of_wheel
+from release.targets import TARGETS
+from release.wheels import add_library, date_record
 
 ABOUT = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n\n"
 GLIBC, WINDOWS = TARGETS[0], TARGETS[4]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from refact_edge.release.targets import TARGETS
-from refact_edge.release.zig import CompileError, compile_library
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.native.library import Native, opened
+from release.targets import TARGETS
+from release.zig import CompileError, compile_library
 
 pytestmark = pytest.mark.skipif(find_spec("ziglang") is None, reason="no Zig: `make wheels`")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from refact_edge.runtime import absence
-from refact_edge.runtime.native.library import why_not
+from refact_edge.runtime.native.verdict import why_not
 
 # As where it is not installed: it cannot be found, and importing it fails.
 WITHOUT = """

@@ -16,7 +16,7 @@ from refact_edge.runtime import bundle as bundle_module
 from refact_edge.runtime import cachefolder, checked, filestate
 from refact_edge.runtime.bundle import Bundle, read_bundle, weights_file
 from refact_edge.runtime.errors import BundleError
-from refact_edge.runtime.native.library import why_not
+from refact_edge.runtime.native.verdict import why_not
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pexpect
 import pytest
 from systems import needs_shell, needs_signals, needs_terminal
 
-from refact_edge.runtime.native.library import engine_in_words
+from refact_edge.runtime.native.verdict import engine_in_words
 
 Done = subprocess.CompletedProcess[str]
 

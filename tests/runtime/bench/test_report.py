@@ -17,13 +17,13 @@ from refact_edge.runtime.bench.cli import bench
 from refact_edge.runtime.bench.products import products_per_s
 from refact_edge.runtime.bundle import read_bundle
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.native import library
+from refact_edge.runtime.native import library, verdict
 from refact_edge.runtime.native.trial import Trial
 
 
 @pytest.fixture
 def able() -> library.Native:
-    if reason := library.why_not(slow=True):
+    if reason := verdict.why_not(slow=True):
         pytest.skip(reason)
     return library.opened()
 
@@ -31,7 +31,7 @@ def able() -> library.Native:
 @pytest.fixture(scope="module")
 def done(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """Return what the command printed, and the file's text."""
-    if reason := library.why_not(slow=True):
+    if reason := verdict.why_not(slow=True):
         pytest.skip(reason)
     file = tmp_path_factory.mktemp("report") / "report.json"
     arguments = [str(tiny_bundle), "--rounds", "1", "--longest", "64", "--report", str(file)]
@@ -76,9 +76,9 @@ def test_a_folder_in_which_no_outcome_can_be_kept_is_not_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     outcome = Trial("neon", 2.0, 1.0, "2026-11-29", note="/home/somebody cannot be written")
-    monkeypatch.setattr(library, "trial", lambda: outcome)
+    monkeypatch.setattr(verdict, "trial", lambda: outcome)
     assert report._why(str(outcome)) == str(replace(outcome, note=""))
-    assert report._why(f"they {library.FAILED}") == f"they {library.FAILED}"
+    assert report._why(f"they {verdict.FAILED}") == f"they {verdict.FAILED}"
 
 
 def test_without_kernels_or_onnxruntime_their_part_is_left_out(
@@ -88,7 +88,7 @@ def test_without_kernels_or_onnxruntime_their_part_is_left_out(
         raise OptionError("/home/somebody/_edge.so cannot be loaded")
 
     monkeypatch.setattr(library, "opened", absent)
-    monkeypatch.setattr(library, "why_not", lambda **_: "/home/somebody/_edge.so")
+    monkeypatch.setattr(verdict, "why_not", lambda **_: "/home/somebody/_edge.so")
     monkeypatch.setattr(report, "onnxruntime_version", lambda: "")
     content = report.report_of(read_bundle(tiny_bundle), [])
     assert report.engines_here() == []

@@ -14,7 +14,7 @@ import refact_edge
 from refact_edge.runtime.doctor import examine
 from refact_edge.runtime.errors import OptionError, RefactEdgeWarning
 from refact_edge.runtime.hybrid import Hybrid
-from refact_edge.runtime.native import library
+from refact_edge.runtime.native import library, verdict
 from refact_edge.runtime.native.session import NativeSession
 from refact_edge.runtime.native.trial import Trial
 from refact_edge.runtime.native.weights import OtherGraphError
@@ -25,16 +25,16 @@ from refact_edge.runtime.session import Session
 @pytest.fixture(autouse=True)
 def asked_anew() -> Iterator[None]:
     """Have each test find out for itself what there is."""
-    library.why_not.cache_clear()
+    verdict.why_not.cache_clear()
     library.opened.cache_clear()
     yield
-    library.why_not.cache_clear()
+    verdict.why_not.cache_clear()
     library.opened.cache_clear()
 
 
 @pytest.fixture
 def able() -> None:
-    if reason := library.why_not():
+    if reason := verdict.why_not():
         pytest.skip(reason)
 
 
@@ -119,7 +119,7 @@ def test_without_the_library_onnxruntime_computes_in_silence(tiny_bundle: Path) 
 def test_kernels_that_fail_their_self_test_are_not_used_and_the_user_is_told(
     tiny_bundle: Path,
 ) -> None:
-    library.why_not.cache_clear()
+    verdict.why_not.cache_clear()
     with pytest.warns(RefactEdgeWarning, match="onnxruntime computes: the native kernels fail"):
         assert isinstance(refact_edge.load(tiny_bundle).session, Session)
     with pytest.raises(OptionError, match=r"engine native cannot be had: .*fail their self-test"):
@@ -134,10 +134,10 @@ def test_slow_kernels_are_taken_only_when_asked_for(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library.Native, "best", property(lambda _self: "portable"))
-    library.why_not.cache_clear()
+    verdict.why_not.cache_clear()
     assert isinstance(refact_edge.load(tiny_bundle).session, Session)
     assert "(portable)" in _doctors_line()[0]
-    assert library.why_not(slow=True) == ""
+    assert verdict.why_not(slow=True) == ""
 
 
 @pytest.mark.usefixtures("able")
@@ -146,8 +146,8 @@ def test_load_takes_the_engine_that_won_the_trial(
     tiny_bundle: Path, native_ms: float, kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = Trial("avx2", native_ms, 2.0, "2026-11-29")
-    monkeypatch.setattr(library, "trial", lambda: outcome)
-    library.why_not.cache_clear()
+    monkeypatch.setattr(verdict, "trial", lambda: outcome)
+    verdict.why_not.cache_clear()
     assert isinstance(refact_edge.load(tiny_bundle).session, kind)
     assert str(outcome) in _doctors_line()[0]
 

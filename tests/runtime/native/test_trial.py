@@ -15,7 +15,7 @@ import pytest
 
 from refact_edge.runtime import cachefolder
 from refact_edge.runtime.doctor import examine
-from refact_edge.runtime.native import library, trial
+from refact_edge.runtime.native import library, trial, verdict
 from refact_edge.runtime.session import import_onnxruntime
 
 TODAY = datetime.datetime.now(datetime.UTC).date().isoformat()
@@ -57,7 +57,7 @@ class Machine:
     def start(self, token_s: float) -> None:
         """Start another process."""
         native = ArmLibrary(self.file, self.clock, token_s)
-        self._patch.setattr(library, "opened", lambda: native)
+        self._patch.setattr(verdict, "opened", lambda: native)
         forget()
 
     def _onnxruntime_product(self, *_: object) -> trial.Product:
@@ -71,8 +71,8 @@ class Machine:
 
 
 def forget() -> None:
-    library.why_not.cache_clear()
-    library.trial.cache_clear()
+    verdict.why_not.cache_clear()
+    verdict.trial.cache_clear()
 
 
 @pytest.fixture
@@ -82,96 +82,96 @@ def arm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
 
 
 def test_kernels_that_win_are_taken_and_doctor_says_why(arm: Machine) -> None:
-    assert library.why_not() == ""
+    assert verdict.why_not() == ""
     line = f"neon kernels: 2 times as fast as onnxruntime, timed on {TODAY}"
-    assert library.engine_in_words() == f"native kernels (neon): {line}"
+    assert verdict.engine_in_words() == f"native kernels (neon): {line}"
     (state,) = [one.state for one in examine(None) if one.subject == "int4 on this cpu"]
-    assert state == library.engine_in_words()
+    assert state == verdict.engine_in_words()
 
 
 def test_kernels_that_lose_are_taken_only_when_asked_for(arm: Machine) -> None:
     arm.start(token_s=2)
-    assert library.why_not() == (
+    assert verdict.why_not() == (
         f"neon kernels: 0.5 times as fast as onnxruntime, timed on {TODAY}"
     )
-    assert library.engine_in_words().startswith("onnxruntime: neon kernels: 0.5 times")
-    assert library.why_not(slow=True) == ""
+    assert verdict.engine_in_words().startswith("onnxruntime: neon kernels: 0.5 times")
+    assert verdict.why_not(slow=True) == ""
 
 
 def test_an_outcome_is_kept_for_the_next_process(arm: Machine) -> None:
-    first = library.engine_in_words()
+    first = verdict.engine_in_words()
     arm.start(token_s=2)  # would lose now
-    assert library.engine_in_words() == first
+    assert verdict.engine_in_words() == first
     assert arm.trials == 1
 
 
 def test_another_library_or_onnxruntime_is_timed_anew(arm: Machine) -> None:
-    library.why_not()
+    verdict.why_not()
     arm.file.write_bytes(b"second build")
     arm.start(token_s=2)
-    assert library.why_not() != ""
+    assert verdict.why_not() != ""
     arm.installed("1.25.0")
     arm.start(token_s=0.25)
-    assert "4 times as fast" in library.engine_in_words()
+    assert "4 times as fast" in verdict.engine_in_words()
     assert arm.trials == 3
 
 
 def test_another_cpu_is_timed_anew(arm: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    library.why_not()
+    verdict.why_not()
     monkeypatch.setattr(trial, "cpu_name_and_features", lambda: ("another", ("asimddp",)))
     arm.start(token_s=2)
-    assert library.why_not() != ""
+    assert verdict.why_not() != ""
 
 
 @pytest.mark.parametrize(
     "damage", ["", "[]", '{"trial": 1}', '{"trial": {"kind": "neon", "native_ms": 0.0}}']
 )
 def test_a_damaged_outcome_is_timed_anew(arm: Machine, damage: str) -> None:
-    library.why_not()
+    verdict.why_not()
     (entry,) = arm.cache.iterdir()
     (entry / cachefolder.RECORD).write_text(damage)
     arm.start(token_s=0.25)
-    assert "4 times as fast" in library.engine_in_words()
+    assert "4 times as fast" in verdict.engine_in_words()
     arm.start(token_s=2)
-    assert "4 times as fast" in library.engine_in_words()
+    assert "4 times as fast" in verdict.engine_in_words()
 
 
 def test_an_outcome_that_another_user_may_have_written_is_not_believed(arm: Machine) -> None:
     if not hasattr(os, "getuid"):
         pytest.skip("this system has no modes of files")
-    library.why_not()
+    verdict.why_not()
     (entry,) = arm.cache.iterdir()
     entry.chmod(0o777)
     arm.start(token_s=2)
-    assert library.why_not() != ""
+    assert verdict.why_not() != ""
 
 
 def test_where_nothing_can_be_kept_it_is_timed_at_each_start(arm: Machine) -> None:
     arm.cache.write_text("a file where the folder should be")
     for _ in range(2):
         arm.start(token_s=0.5)
-        assert library.why_not() == ""
-        assert ", not kept: " in library.engine_in_words()
+        assert verdict.why_not() == ""
+        assert ", not kept: " in verdict.engine_in_words()
     assert arm.trials == 2
 
 
 def test_without_onnxruntime_the_kernels_are_taken_untimed(arm: Machine) -> None:
     arm.installed("")
-    assert library.why_not() == ""
-    assert library.engine_in_words() == "native kernels (neon)"
+    assert verdict.why_not() == ""
+    assert verdict.engine_in_words() == "native kernels (neon)"
     assert (arm.trials, arm.cache.exists()) == (0, False)
 
 
 def test_kernels_that_compute_wrongly_are_not_timed(
     arm: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library, "computes_rightly", lambda *_: False)
-    assert library.FAILED in library.why_not()
+    monkeypatch.setattr(verdict, "computes_rightly", lambda *_: False)
+    assert verdict.FAILED in verdict.why_not()
     assert arm.trials == 0
 
 
 def test_warm_clear_removes_an_outcome(arm: Machine) -> None:
-    library.why_not()
+    verdict.why_not()
     assert cachefolder.clear() > 0
     assert list(arm.cache.iterdir()) == []
 
@@ -195,7 +195,7 @@ def test_onnxruntime_computes_the_same_product() -> None:
 
 
 def test_an_outcome_tells_nothing_of_the_user(arm: Machine) -> None:
-    library.why_not()
+    verdict.why_not()
     (entry,) = arm.cache.iterdir()
     record = json.loads((entry / cachefolder.RECORD).read_text())
     assert record.keys() == {"conditions", "trial"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .targets import Target
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KERNELS = Path("runtime/native")
 # As in setup.py. Without symbols and debugging information, which name folders.
 FLAGS = (
@@ -57,7 +57,7 @@ def compile_loader(target: Target, folder: Path, root: Path = ROOT) -> Path:
     """
     # Zig links musl's programs statically by default, and those cannot open a library.
     dynamic = ("-dynamic",) if "musl" in target.zig else ()
-    return _program(target, folder / "open", root, (*dynamic, "release/open.c"))
+    return _program(target, folder / "open", root, (*dynamic, "tests/release/open.c"))
 
 
 def _program(target: Target, path: Path, root: Path, arguments: Sequence[str]) -> Path:
