@@ -1,9 +1,9 @@
 /* x86-64 with AVX2, FMA and F16C, without VNNI.
 
-   Codes of 4 bits meet 8-bit values of -127 to 127: vpmaddubsw adds two such products in 16 bits, and 8 of its
-   results are added before they are widened: 8 * 2 * 15 * 127 = 30,480 is below 32,767, so nothing is ever cut off.
-   Codes of 8 bits are two planes of 4. What codes stand too high, times the sum of values, is taken off once a
-   block. */
+   Codes of 4 bits meet 8-bit values of -127 to 127: vpmaddubsw adds two such products in 16 bits, 3,810 at most, and
+   16 of its results are added before they are widened. Such sums may go beyond 16 bits on their way, where they wrap
+   around; what they end at does not, as they begin with what the codes, which stand 8 too high, make too much of:
+   16 * 2 * 8 * 127 = 32,512 is below 32,767, so they come out right. Codes of 8 bits are two planes of 4. */
 #if defined(__x86_64__)
 #include "able_x86.h"
 #include "target.h"
@@ -12,41 +12,46 @@ TARGET("avx2,fma,f16c")
 #include "wide256.h"
 
 #define TOKENS 4
-enum { PANELS = 2, PLANES = 2, DEEP = 8 };
+enum { PANELS = 2, PLANES = 2, DEEP = 16 };
 #include "tile256.h"
 
 INLINE __m256i widened(__m256i sum, int times) {
   return _mm256_madd_epi16(sum, _mm256_set1_epi16((short)times));
 }
 
-/* DEEP vectors of two panels times `count` tokens, whose values lie BLOCK apart. */
-INLINE void deep(const int count, const __m256i *codes, const int8_t *values, __m256i (*sums)[PANELS]) {
+/* DEEP vectors of two panels times `count` tokens: values lie BLOCK apart, what sums begin with 4. */
+INLINE void deep(const int count, const __m256i *codes, const int8_t *values, const int32_t *starts,
+                 __m256i (*sums)[PANELS]) {
   __m256i a[TOKENS], b[TOKENS];
-#pragma GCC unroll 8
+  for (int t = 0; t < count; t++) a[t] = b[t] = _mm256_set1_epi32(starts[4 * t]);
+#pragma GCC unroll 16
   for (int g = 0; g < DEEP; g++) {
-    const __m256i first = _mm256_load_si256(codes + g * PANELS),
-                  second = _mm256_load_si256(codes + g * PANELS + 1);
+    const __m256i first = _mm256_load_si256(codes + g * PANELS);
+    const __m256i second = _mm256_load_si256(codes + g * PANELS + 1);
 #pragma GCC unroll 4
     for (int t = 0; t < count; t++) {
       int32_t four;
       memcpy(&four, values + t * BLOCK + 4 * g, 4);
       const __m256i v = _mm256_set1_epi32(four);
-      const __m256i p = _mm256_maddubs_epi16(first, v), q = _mm256_maddubs_epi16(second, v);
-      a[t] = in_register(g ? _mm256_add_epi16(a[t], p) : p);
-      b[t] = in_register(g ? _mm256_add_epi16(b[t], q) : q);
+      a[t] = in_register(_mm256_add_epi16(a[t], _mm256_maddubs_epi16(first, v)));
+      b[t] = in_register(_mm256_add_epi16(b[t], _mm256_maddubs_epi16(second, v)));
     }
   }
   for (int t = 0; t < count; t++) sums[t][0] = a[t], sums[t][1] = b[t];
 }
 
-INLINE void dots(const int bits, const int count, const Tile *tile, const int8_t *values, const int32_t *sums,
+/* Of 8 bits, codes less 128 are (low half - 8) + 16 * (high half - 8) + 8. */
+INLINE void dots(const int bits, const int count, const Tile *tile, const Rounded *x, ptrdiff_t at,
                  __m256i (*whole)[PANELS]) {
+  const int8_t *values = (bits == 8 ? x->plain : x->halves) + at * BLOCK;
   for (int t = 0; t < count; t++)
-    for (int p = 0; p < PANELS; p++) whole[t][p] = _mm256_set1_epi32((bits == 8 ? -128 : -8) * sums[t]);
+    for (int p = 0; p < PANELS; p++) whole[t][p] = _mm256_set1_epi32(bits == 8 ? 8 * x->sums[at + t] : 0);
   for (int plane = 0; plane < (bits == 8 ? PLANES : 1); plane++)
-    for (int g = 0; g < VECTORS; g += DEEP) {
+    for (int part = 0; part < VECTORS / DEEP; part++) {
+      const __m256i *codes = (const __m256i *)tile->codes[plane * VECTORS + part * DEEP];
+      const int32_t *starts = x->starts + 4 * at + (bits == 8 ? 2 : 0) + part;
       __m256i some[TOKENS][PANELS];
-      deep(count, (const __m256i *)tile->codes[plane * VECTORS + g], values + 4 * g, some);
+      deep(count, codes, values + part * 4 * DEEP, starts, some);
       for (int t = 0; t < count; t++)
         for (int p = 0; p < PANELS; p++)
           whole[t][p] = _mm256_add_epi32(whole[t][p], widened(some[t][p], plane ? 16 : 1));
@@ -58,11 +63,6 @@ INLINE __m256i four_products(const __m256i *codes, const int8_t *values) {
                                      _mm256_maddubs_epi16(codes[1], vector(values, 1)));
   return _mm256_add_epi16(a, _mm256_add_epi16(_mm256_maddubs_epi16(codes[2], vector(values, 2)),
                                               _mm256_maddubs_epi16(codes[3], vector(values, 3))));
-}
-
-/* Sums of 16 bits of two rows, by twos, with half as many of each: 8 vpmaddubsw in each, as above. */
-INLINE __m256i paired(__m256i first, __m256i second) {
-  return _mm256_add_epi16(_mm256_unpacklo_epi32(first, second), _mm256_unpackhi_epi32(first, second));
 }
 
 INLINE void two_rows(const int bits, const int tokens, const uint8_t *first, const uint8_t *second,
@@ -77,15 +77,17 @@ INLINE void two_rows(const int bits, const int tokens, const uint8_t *first, con
         low[r][i] = low_halves(vector(from, i)), high[r][i] = high_halves(vector(from, i));
   }
   for (int t = 0; t < tokens; t++, values += 2 * BLOCK) {
-    pairs[t] = widened(paired(four_products(low[0], values), four_products(low[1], values)), 1);
+    pairs[t] = widened(by_turns_32(four_products(low[0], values), four_products(low[1], values)), 1);
     if (bits == 8)
       pairs[t] = _mm256_add_epi32(
-          pairs[t], widened(paired(four_products(high[0], values), four_products(high[1], values)), 16));
+          pairs[t], widened(by_turns_32(four_products(high[0], values), four_products(high[1], values)), 16));
   }
 }
 
 #include "few256.h"
 #include "panel256.h"
+
+static void avx2_round(const float *x, int cols, const Rounded *to, int t) { round_256(1, x, cols, to, t); }
 
 static int avx2_here(void) {
   const Features f = features_here();

@@ -18,12 +18,13 @@ INLINE void dot(__m256i *sum, __m256i codes, __m256i values) {
 }
 
 /* 16 rows times up to 6 tokens: 12 sums, 2 vectors of codes and one of values are in registers. */
-INLINE void dots(const int bits, const int count, const Tile *tile, const int8_t *values, const int32_t *sums,
+INLINE void dots(const int bits, const int count, const Tile *tile, const Rounded *x, ptrdiff_t at,
                  __m256i (*whole)[PANELS]) {
   const int offset = bits == 8 ? 128 : 8;
+  const int8_t *values = (bits == 8 ? x->plain : x->halves) + at * BLOCK;
   const __m256i *codes = (const __m256i *)tile->codes;
   __m256i a[TOKENS], b[TOKENS];
-  for (int t = 0; t < count; t++) a[t] = b[t] = _mm256_set1_epi32(-offset * sums[t]);
+  for (int t = 0; t < count; t++) a[t] = b[t] = _mm256_set1_epi32(-offset * x->sums[at + t]);
 #pragma GCC unroll 4
   for (int g = 0; g < VECTORS; g++, codes += PANELS, values += 4) {
     const __m256i first = _mm256_load_si256(codes), second = _mm256_load_si256(codes + 1);
@@ -58,6 +59,10 @@ INLINE void two_rows(const int bits, const int tokens, const uint8_t *first, con
 
 #include "few256.h"
 #include "panel256.h"
+
+static void avxvnni_round(const float *x, int cols, const Rounded *to, int t) {
+  round_256(0, x, cols, to, t);
+}
 
 static int avxvnni_here(void) {
   const Features f = features_here();

@@ -54,17 +54,20 @@ static int32_t apart_of(int tokens) {
 static int make_rounded(Rounded *r, int tokens, int cols) {
   const int32_t apart = apart_of(tokens);
   const size_t blocks = (size_t)apart * (size_t)blocks_of(cols);
-  *r = (Rounded){apart,
-                 calloc(blocks, BLOCK),
-                 calloc(blocks, BLOCK),
-                 calloc(blocks, sizeof(float)),
-                 calloc(blocks, sizeof(int32_t)),
-                 aligned_new(64, (size_t)blocks_of(cols) * TILES_OF_BLOCK)};
-  return r->plain && r->halves && r->scales && r->sums && r->tiles;
+  *r = (Rounded){
+      .apart = apart,
+      .plain = calloc(blocks, BLOCK),
+      .halves = calloc(blocks, BLOCK),
+      .scales = calloc(blocks, sizeof(float)),
+      .sums = calloc(blocks, sizeof(int32_t)),
+      .starts = calloc(blocks, 4 * sizeof(int32_t)),
+      .tiles = aligned_new(64, (size_t)blocks_of(cols) * TILES_OF_BLOCK),
+  };
+  return r->plain && r->halves && r->scales && r->sums && r->starts && r->tiles;
 }
 
 static void forget_rounded(Rounded *r) {
-  free(r->plain), free(r->halves), free(r->scales), free(r->sums), aligned_free(r->tiles);
+  free(r->plain), free(r->halves), free(r->scales), free(r->sums), free(r->starts), aligned_free(r->tiles);
   *r = (Rounded){0};
 }
 

@@ -46,12 +46,13 @@ static inline int blocks_of(int cols) { return (cols + BLOCK - 1) / BLOCK; }
    as products take them; there is room for whole sixteens of tokens. */
 enum { TOKENS_OF_ROOM = 16, TILES_OF_BLOCK = 4 * 16 * 64 };
 typedef struct {
-  int32_t apart;  /* tokens from one block to the next */
-  int8_t *plain;  /* [blocks][apart][128], for 8-bit weights; 0 behind a row's end */
-  int8_t *halves; /* the same, in the order in which this CPU takes 4-bit codes out of their bytes */
-  float *scales;  /* [blocks][apart] */
-  int32_t *sums;  /* [blocks][apart], of the rounded values */
-  int8_t *tiles;  /* [blocks][TILES_OF_BLOCK], of up to 16 tokens, for CPUs that arrange them so */
+  int32_t apart;   /* tokens from one block to the next */
+  int8_t *plain;   /* [blocks][apart][128], for 8-bit weights; 0 behind a row's end */
+  int8_t *halves;  /* the same, in the order in which this CPU takes 4-bit codes out of their bytes */
+  float *scales;   /* [blocks][apart] */
+  int32_t *sums;   /* [blocks][apart], of the rounded values */
+  int32_t *starts; /* [blocks][apart][4], two numbers of 16 bits each, for CPUs that add up in these */
+  int8_t *tiles;   /* [blocks][TILES_OF_BLOCK], of up to 16 tokens, for CPUs that arrange them so */
 } Rounded;
 
 /* What each kind of CPU does in its own way: rows n0 to n1 of weights times all tokens. With `add`

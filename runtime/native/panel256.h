@@ -1,7 +1,8 @@
 /* Products by panels, for 256-bit vectors. A CPU's file includes this after tile256.h, and after it has said
 
      TOKENS               tokens whose sums with the rows of two panels it keeps in registers, up to 6
-     dots(bits, count, ...)  the whole sums of a block of these rows with `count` tokens
+     dots(bits, count, ...)  the whole sums of a block of these rows with `count` tokens, less what codes stand too
+                          high
 
    Whole sums are exact and floats are added block after block, so results are the same to the last bit for any
    number of tokens, and the same as those of AVX-512 VNNI and AMX. */
@@ -16,9 +17,8 @@ INLINE void add_scaled(float (*sums)[LANES], const __m256i *whole, float (*scale
 
 INLINE void some_tokens(const int bits, const int count, Tile *tile, const Rounded *x, int b, int t0, int t) {
   const ptrdiff_t at = (ptrdiff_t)b * x->apart + t0 + t;
-  const int8_t *values = bits == 8 ? x->plain : x->halves;
   __m256i whole[TOKENS][PANELS];
-  dots(bits, count, tile, values + at * BLOCK, x->sums + at, whole);
+  dots(bits, count, tile, x, at, whole);
   for (int c = 0; c < count; c++)
     add_scaled(tile->sums[t + c], whole[c], tile->scales[b % LANES], x->scales[at + c]);
 }

@@ -42,8 +42,32 @@ INLINE __m256i rounded(__m256 x, __m256 inverse) {
   return _mm256_cvtps_epi32(_mm256_max_ps(_mm256_min_ps(some, most), least));
 }
 
+/* Vectors of two numbers of 16 bits by turns, or of numbers of 32: half as many of both vectors, by turns. */
+INLINE __m256i by_turns_32(__m256i a, __m256i b) {
+  return _mm256_add_epi16(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+}
+INLINE __m256i by_turns_64(__m256i a, __m256i b) {
+  return _mm256_add_epi16(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+}
+
+/* What each value is times 8, to be taken off beforehand where codes of 4 bits, 8 too high, are added up in 16 bits:
+   for the first and second 64 values of a block in the order of `halves`, and then of `plain`, one number for
+   those that are first or second of four and one for those that are third or fourth. */
+INLINE void write_starts(const int8_t *halves, const int8_t *plain, int32_t *to) {
+  const __m256i ones = _mm256_set1_epi8(1);
+  __m256i v[4];
+  for (int i = 0; i < 4; i++) {
+    const int8_t *from = (i < 2 ? halves : plain) + i % 2 * 64;
+    v[i] = _mm256_add_epi16(_mm256_maddubs_epi16(ones, vector(from, 0)),
+                            _mm256_maddubs_epi16(ones, vector(from, 1)));
+  }
+  const __m256i all_four = by_turns_64(by_turns_32(v[0], v[1]), by_turns_32(v[2], v[3]));
+  const __m128i sums = _mm_add_epi16(_mm256_castsi256_si128(all_four), _mm256_extracti128_si256(all_four, 1));
+  _mm_storeu_si128((__m128i *)to, _mm_sub_epi16(_mm_setzero_si128(), _mm_slli_epi16(sums, 3)));
+}
+
 /* As rows_round, and to the same bits, with the even and odd values of 8 apart in `halves`. */
-static void OF_KIND(round)(const float *given, int cols, const Rounded *to, int t) {
+INLINE void round_256(const int with_starts, const float *given, int cols, const Rounded *to, int t) {
   const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15, /* twice */
                                          0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
@@ -71,6 +95,7 @@ static void OF_KIND(round)(const float *given, int cols, const Rounded *to, int 
       _mm256_storeu_si256((__m256i *)(to->plain + at * BLOCK + i), bytes);
       _mm256_storeu_si256((__m256i *)(to->halves + at * BLOCK + i), _mm256_shuffle_epi8(bytes, apart));
     }
+    if (with_starts) write_starts(to->halves + at * BLOCK, to->plain + at * BLOCK, to->starts + 4 * at);
     to->scales[at] = scale;
     to->sums[at] = sum_of_lanes(sum);
   }
