@@ -17,7 +17,7 @@ amx
 avx2
 end 0
 begin steps amx 1 4
-4 models
+4 models, logits 0c
 end 0
 begin bits amx
 4 1 7 0a
@@ -47,7 +47,7 @@ def _row(report: ModuleType, serial: str, kind: str = "amx") -> tuple[str, ...]:
 
 
 def test_a_right_kind_has_a_row_without_faults(report: ModuleType) -> None:
-    assert _row(report, GOOD) == ("60 products", "4 models", "2 of 2 alike")
+    assert _row(report, GOOD) == ("60 products", "4 models, logits 0c", "2 of 2 alike")
 
 
 def test_other_bits_are_a_fault(report: ModuleType) -> None:
@@ -75,3 +75,8 @@ def test_a_kind_that_the_emulated_cpu_lacks_is_a_fault(report: ModuleType) -> No
 def test_without_a_reference_no_bits_are_right(report: ModuleType) -> None:
     (row,) = report.rows(report.parse(GOOD), ["amx"], "")
     assert row.faults
+
+
+def test_kinds_with_other_logits_are_a_fault(report: ModuleType) -> None:
+    other = "begin steps avx2 1 4\n4 models, logits 0d\nend 0\n"
+    assert _row(report, GOOD + other)[3] == "steps amx: not all kinds have the same logits"

@@ -40,6 +40,7 @@ def rows(
 ) -> Iterator[Row]:
     """Yield a row for each kind; `reference` is what `bits` is to print for every one."""
     listed = runs["kinds", ""].output.split() if ("kinds", "") in runs else []
+    logits = {run.output for (program, _), run in runs.items() if program == "steps"}
     for kind in kinds:
         if kind not in listed:
             yield Row(kind, ("-",) * len(COLUMNS), (f"{kind}: edge_cpu does not name it",))
@@ -49,6 +50,8 @@ def rows(
             cell, fault = _cell(runs.get((program, kind)), reference)
             cells.append(cell)
             faults.extend([f"{program} {kind}: {fault}"] if fault else [])
+        if len(logits) > 1:
+            faults.append(f"steps {kind}: not all kinds have the same logits")
         yield Row(kind, tuple(cells), tuple(faults))
 
 
