@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import lief
 
@@ -61,7 +62,7 @@ def read_binary(content: bytes) -> Binary:
     raise ValueError("no ELF, PE or Mach-O library; build it again")
 
 
-def _read_elf(binary: lief.ELF.Binary) -> Binary:
+def _read_elf(binary: Any) -> Binary:
     versions = [
         tuple(map(int, version.name.removeprefix("GLIBC_").split(".")))
         for library in binary.symbols_version_requirement
@@ -73,12 +74,12 @@ def _read_elf(binary: lief.ELF.Binary) -> Binary:
     return Binary("ELF", machine, frozenset(binary.libraries), exports, max(versions, default=()))
 
 
-def _read_pe(binary: lief.PE.Binary) -> Binary:
+def _read_pe(binary: Any) -> Binary:
     exports = frozenset(str(function.name) for function in binary.exported_functions)
     return Binary("PE", binary.header.machine.name, frozenset(binary.libraries), exports)
 
 
-def _read_macho(binary: lief.MachO.Binary, content: bytes) -> Binary:
+def _read_macho(binary: Any, content: bytes) -> Binary:
     own = lief.MachO.LoadCommand.TYPE.ID_DYLIB
     imports = frozenset(library.name for library in binary.libraries if library.command != own)
     names = {str(symbol.name).removeprefix("_") for symbol in binary.exported_symbols}
