@@ -56,7 +56,18 @@ def compile_with(
     """
     tools = f"{(peers / 'bin').absolute()}{os.pathsep}{os.environ['PATH']}"
     settings = [f"-D{name}={value}" for name, value in flags.items()]
-    run("cmake", "-G", "Ninja", "-S", source, "-B", folder, *settings, PATH=tools)
+    run(
+        "cmake",
+        "--log-level=WARNING",
+        "-G",
+        "Ninja",
+        "-S",
+        source,
+        "-B",
+        folder,
+        *settings,
+        PATH=tools,
+    )
     run("cmake", "--build", folder, "--target", target, PATH=tools)
 
 

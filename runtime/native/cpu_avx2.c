@@ -12,7 +12,8 @@ TARGET("avx2,fma,f16c")
 #include "wide256.h"
 
 #define TOKENS 4
-enum { PANELS = 2, PLANES = 2, DEEP = 16 };
+#define FEW 4
+enum { PANELS = 2, PLANES = 2, DEEP = 16, AHEAD = 512 };
 #include "tile256.h"
 
 INLINE __m256i widened(__m256i sum, int times) {
@@ -67,20 +68,25 @@ INLINE __m256i four_products(const __m256i *codes, const int8_t *values) {
 
 INLINE void two_rows(const int bits, const int tokens, const uint8_t *first, const uint8_t *second,
                      const int8_t *values, __m256i *pairs) {
-  __m256i low[2][4], high[2][4];
+  __m256i low[2][FEW], high[2][FEW]; /* of rows and tokens */
   for (int r = 0; r < 2; r++) {
     const uint8_t *from = r ? second : first;
+    __m256i codes[2][4];
     if (bits == 4)
-      split_halves(from, low[r]);
+      split_halves(from, codes[0]);
     else
-      for (int i = 0; i < 4; i++)
-        low[r][i] = low_halves(vector(from, i)), high[r][i] = high_halves(vector(from, i));
+      for (int i = 0; i < 4; i++) {
+        const __m256i both = in_register(vector(from, i));
+        codes[0][i] = low_halves(both), codes[1][i] = high_halves(both);
+      }
+    for (int t = 0; t < tokens; t++) {
+      low[r][t] = in_register(four_products(codes[0], values + 2 * t * BLOCK));
+      if (bits == 8) high[r][t] = in_register(four_products(codes[1], values + 2 * t * BLOCK));
+    }
   }
-  for (int t = 0; t < tokens; t++, values += 2 * BLOCK) {
-    pairs[t] = widened(by_turns_32(four_products(low[0], values), four_products(low[1], values)), 1);
-    if (bits == 8)
-      pairs[t] = _mm256_add_epi32(
-          pairs[t], widened(by_turns_32(four_products(high[0], values), four_products(high[1], values)), 16));
+  for (int t = 0; t < tokens; t++) {
+    pairs[t] = widened(by_turns_32(low[0][t], low[1][t]), 1);
+    if (bits == 8) pairs[t] = _mm256_add_epi32(pairs[t], widened(by_turns_32(high[0][t], high[1][t]), 16));
   }
 }
 

@@ -9,7 +9,8 @@ TARGET("avx2,fma,f16c,avxvnni")
 #include "wide256.h"
 
 #define TOKENS 6
-enum { PANELS = 2, PLANES = 1 };
+#define FEW 2
+enum { PANELS = 2, PLANES = 1, AHEAD = 0 };
 #include "tile256.h"
 
 /* vpdpbusd of 256 bits, in words that leave GCC 12 no room to copy each sum to memory and back. */

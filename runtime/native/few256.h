@@ -1,17 +1,14 @@
-/* One or two tokens times 8 rows as they lie, when memory is what is waited for: to add up lanes is less work then
-   than to turn rows. A CPU's file includes this after tile256.h, and after it has said what a pair of rows makes:
+/* Few tokens times 8 rows as they lie, when memory is what is waited for: to add up lanes is less work then than to
+   turn rows. A CPU's file includes this after tile256.h, and after it has said
 
+     FEW      how many tokens these are, up to 4
+     AHEAD    how many of a row's values further on it asks for, 0 where it fetches soon enough by itself
      two_rows(bits, tokens, first, second, values, pairs)  of a block of both rows and each token a vector of whole
-         numbers: in each half of it two of the first row and two of the second, by turns, whose sum over both halves
-         is that of the row
-
-   More tokens than two took as long as in panels, or longer (AVX2 of Zen 1: 3 tokens 0.89 to 0.95, 4 tokens 0.95
-   to 0.99 of the time; 8-bit weights 1.01).
+              numbers: in each half of it two of the first row and two of the second, by turns, whose sum over both
+              halves is that of the row
 
    The 8 rows are an eighth of the work apart, so that each is read from front to end and the CPU fetches them
    ahead. */
-
-enum { FEW = 2 };
 
 /* The sums of 8 rows, in their order. */
 INLINE __m256i eight_rows(const __m256i *pairs) {
@@ -38,6 +35,12 @@ static void OF_KIND(arrange)(const Rounded *x, int tokens, int b) {
   }
 }
 
+/* A row's end is followed by the next row, and the last one's by little that is new. */
+INLINE void ask_ahead(const int bits, const uint8_t *from) {
+  for (int at = 0; at < BLOCK * bits / 8; at += 64)
+    _mm_prefetch((const char *)from + AHEAD * bits / 8 + at, _MM_HINT_T0);
+}
+
 INLINE void by_rows(const int bits, const int tokens, const Matrix *w, const Rounded *x, int n, int n1,
                     int step, float *out, ptrdiff_t stride, int add) {
   const ptrdiff_t bytes = BLOCK * bits / 8;
@@ -51,6 +54,7 @@ INLINE void by_rows(const int bits, const int tokens, const Matrix *w, const Rou
     __m256i pairs[FEW][LANES / 2];
     for (int r = 0; r < LANES; r += 2) {
       __m256i pair[FEW];
+      if (AHEAD) ask_ahead(bits, tile.row[r] + b * bytes), ask_ahead(bits, tile.row[r + 1] + b * bytes);
       two_rows(bits, tokens, tile.row[r] + b * bytes, tile.row[r + 1] + b * bytes, values_of(bits, x, b, 0),
                pair);
       for (int t = 0; t < tokens; t++) pairs[t][r / 2] = pair[t];
@@ -76,9 +80,20 @@ INLINE void by_rows(const int bits, const int tokens, const Matrix *w, const Rou
 INLINE void few(const int bits, const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                 ptrdiff_t stride, int add) {
   const int step = (n1 - n0) / LANES;
-  for (int n = n0; n < n0 + step; n++)
-    if (tokens == 1)
-      by_rows(bits, 1, w, x, n, n1, step, out, stride, add);
-    else
-      by_rows(bits, 2, w, x, n, n1, step, out, stride, add);
+  for (int n = n0; n < n0 + step; n++) switch (tokens) {
+      case 1:
+        by_rows(bits, 1, w, x, n, n1, step, out, stride, add);
+        break;
+      case 2:
+        by_rows(bits, 2, w, x, n, n1, step, out, stride, add);
+        break;
+#if FEW == 4
+      case 3:
+        by_rows(bits, 3, w, x, n, n1, step, out, stride, add);
+        break;
+      case 4:
+        by_rows(bits, 4, w, x, n, n1, step, out, stride, add);
+        break;
+#endif
+    }
 }
