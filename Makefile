@@ -52,7 +52,7 @@ test: $(READY) $(DEMO)/refact_edge.json ## Run the tests
 fuzz: $(READY) ## Open 10,000 hostile files in every way, or go on with it (10 to 40 minutes on 2 cores, ARGS="--seed 7")
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
-C_FILES := $(wildcard runtime/native/*.[ch] tests/runtime/native/*.[ch] bench/*.c)
+C_FILES := $(wildcard runtime/native/*.[ch] tests/runtime/native/*.[ch] tests/runtime/native/*/*.[ch] tests/release/*.c bench/*.c bench/*/*.c)
 
 check: $(READY) types ## Lint, check the format and the types
 	$(BIN)/ruff check .

@@ -33,6 +33,4 @@ int ik_feed(struct llama_context *context, int32_t *ids, int count, int past) {
   return failed ? failed : !llama_get_logits_ith(context, -1);
 }
 
-void ik_rewind(struct llama_context *context, int tokens) {
-  llama_kv_cache_seq_rm(context, 0, tokens, -1);
-}
+void ik_rewind(struct llama_context *context, int tokens) { llama_kv_cache_seq_rm(context, 0, tokens, -1); }
