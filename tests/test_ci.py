@@ -46,7 +46,7 @@ def _commands(recipe: dict[str, Any]) -> list[list[str]]:
 
 
 def test_it_runs_on_the_six_machines(recipe: dict[str, Any]) -> None:
-    (job,) = recipe["jobs"].values()
+    job = recipe["jobs"]["machine"]
     assert {one["machine"] for one in job["strategy"]["matrix"]["include"]} == MACHINES
     assert job["runs-on"] == "${{ matrix.machine }}"
 
@@ -59,14 +59,24 @@ def test_it_may_only_read_and_takes_actions_by_their_commit(recipe: dict[str, An
     assert recipe["permissions"] == {"contents": "read"}
     assert all("permissions" not in job for job in recipe["jobs"].values())
     actions = [step["uses"] for step in _steps(recipe) if "uses" in step]
-    assert len(actions) == 3
+    assert len(actions) == 7
     assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in actions)
 
 
 def test_it_keeps_the_report_that_it_wrote(recipe: dict[str, Any]) -> None:
-    (upload,) = [one for one in _steps(recipe) if "upload-artifact" in one.get("uses", "")]
+    steps = recipe["jobs"]["machine"]["steps"]
+    (upload,) = [one for one in steps if "upload-artifact" in one.get("uses", "")]
     (file,) = [line[-1] for line in _commands(recipe) if "--report" in line]
     assert upload["with"]["path"] == file
+
+
+def test_each_machine_installs_the_wheels_that_one_built(recipe: dict[str, Any]) -> None:
+    wheels, machine = recipe["jobs"]["wheels"], recipe["jobs"]["machine"]
+    (upload,) = [one for one in wheels["steps"] if "upload-artifact" in one.get("uses", "")]
+    (download,) = [one for one in machine["steps"] if "download-artifact" in one.get("uses", "")]
+    assert machine["needs"] == "wheels"
+    assert upload["with"] == download["with"]
+    assert f"--find-links {download['with']['path']}" in str(machine["steps"])
 
 
 def test_it_uses_only_commands_and_options_that_there_are(
