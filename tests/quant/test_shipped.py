@@ -64,7 +64,7 @@ def test_an_installed_copy_with_edited_code_and_other_line_ends_reads_the_same_f
     root: Path, tmp_path: Path
 ) -> None:
     package = tmp_path / "refact_edge"
-    absent = shutil.ignore_patterns("__pycache__", "native", "default_bundle")
+    absent = shutil.ignore_patterns("__pycache__", "*.so", "default_bundle")
     for folder in ("export", "quant", "runtime"):
         shutil.copytree(root / folder, package / folder, ignore=absent)
     shutil.copyfile(root / "__init__.py", package / "__init__.py")
