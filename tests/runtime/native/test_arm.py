@@ -12,7 +12,7 @@ from refact_edge.runtime.native.library import LIBRARY, opened
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[2] / "runtime" / "native"
-FLAGS = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+FLAGS = ["-O1", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 CROSS, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 KINDS = ["i8mm", "neon"]
