@@ -80,7 +80,8 @@ INLINE void by_rows(const int bits, const int tokens, const Matrix *w, const Rou
 INLINE void few(const int bits, const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                 ptrdiff_t stride, int add) {
   const int step = (n1 - n0) / LANES;
-  for (int n = n0; n < n0 + step; n++) switch (tokens) {
+  for (int n = n0; n < n0 + step; n++) {
+    switch (tokens) {
       case 1:
         by_rows(bits, 1, w, x, n, n1, step, out, stride, add);
         break;
@@ -96,4 +97,5 @@ INLINE void few(const int bits, const Matrix *w, const Rounded *x, int tokens, i
         break;
 #endif
     }
+  }
 }
