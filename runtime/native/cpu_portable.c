@@ -5,9 +5,7 @@
 
 static int portable_here(void) { return 1; }
 
-static void portable_round(const float *x, int cols, const Rounded *to, int t) {
-  rows_round(1, x, cols, to, t);
-}
+static void portable_round(const float *x, int cols, const Rounded *to, int t) { rows_round(x, cols, to, t); }
 
 static void portable_product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                              ptrdiff_t stride, int add) {

@@ -76,12 +76,11 @@ static void OF_KIND(norm)(const float *x, const float *weight, float epsilon, in
 /* The step between rounded values; 0 where all are so near to zero that a step has no inverse. */
 INLINE float scale_of(float top) { return top < 1e-35f ? 0 : top / 127.0f; }
 
-/* Round blocks to 8 bits by their largest value, to the nearest, halves to even. In `halves` the even
-   values of twice `span` come before the odd ones: as many as this CPU takes out of bytes at once. */
-INLINE void rows_round(const int span, const float *given, int cols, const Rounded *to, int t) {
+/* Round blocks to 8 bits by their largest value, to the nearest, halves to even. */
+INLINE void rows_round(const float *given, int cols, const Rounded *to, int t) {
   for (int b = 0; b * BLOCK < cols; b++) {
     const ptrdiff_t at_block = (ptrdiff_t)b * to->apart + t;
-    int8_t *plain = to->plain + at_block * BLOCK, *halves = to->halves + at_block * BLOCK;
+    int8_t *plain = to->plain + at_block * BLOCK;
     float last[BLOCK] = {0}, tops[16] = {0}, top = 0;
     const float *x = given + b * BLOCK;
     if (cols - b * BLOCK < BLOCK) x = memcpy(last, x, sizeof(float) * (size_t)(cols - b * BLOCK));
@@ -103,11 +102,6 @@ INLINE void rows_round(const int span, const float *given, int cols, const Round
       sum += codes[i];
       plain[i] = (int8_t)codes[i];
     }
-    for (int at = 0; at < BLOCK; at += 2 * span)
-      for (int i = 0; i < span; i++) {
-        halves[at + i] = plain[at + 2 * i];
-        halves[at + span + i] = plain[at + 2 * i + 1];
-      }
     to->scales[at_block] = scale;
     to->sums[at_block] = sum;
   }
