@@ -116,6 +116,15 @@ def _embedding_lora(tensors: Tensors) -> None:
     tensors["base_model.model.transformer.wte.lora_embedding_A"] = np.zeros((2, 3), np.float32)
 
 
+def _token_rows(tensors: Tensors) -> None:
+    name = "base_model.model.transformer.wte.token_adapter.trainable_tokens_delta"
+    tensors[name] = np.zeros((2, E), np.float32)
+
+
+def _weight_twice(tensors: Tensors) -> None:
+    tensors["base_model.model.transformer.h.0.attn.q.weight"] = np.zeros((E, E), np.float32)
+
+
 @pytest.mark.parametrize(
     ("edit", "changes", "said"),
     [
@@ -123,10 +132,24 @@ def _embedding_lora(tensors: Tensors) -> None:
         (_other_width, {}, rf"h\.0\.attn\.q\.weight has shape \[{E}, {E}\], the adapter's"),
         (_without_b, {}, r"1 tensors are no LoRA weights: .*attn\.q\.lora_A\.weight"),
         (_embedding_lora, {}, r"1 tensors are no LoRA weights: .*wte\.lora_embedding_A"),
-        (lambda _: None, {"use_dora": True}, "use_dora is True, expected False"),
+        (lambda _: None, {"use_dora": True}, "use_dora is True; it may change what"),
+        (lambda _: None, {"use_new": {"a": 1}}, "use_new is {'a': 1}; it may change what"),
+        (lambda _: None, {"init_lora_weights": "new"}, "init_lora_weights is 'new', which is not"),
+        (lambda _: None, {"init_lora_weights": "loftq"}, "merge it with PEFT into its own base"),
+        (lambda _: None, {"r": 8}, "attn.q: its tensors have rank 4, adapter_config.json says 8"),
+        (lambda _: None, {"rank_pattern": {"attn.q": 2}}, "rank 4, adapter_config.json says 2"),
+        (lambda _: None, {"rank_pattern": {"(a+)+": 2}}, "'\\(a\\+\\)\\+' is too involved"),
+        (lambda _: None, {"alpha_pattern": {"[": 2}}, "'\\[' is no regular expression"),
+        (lambda _: None, {"alpha_pattern": {"q": "8"}}, "alpha_pattern: q is '8', expected a num"),
+        (lambda _: None, {"alpha_pattern": [1]}, r"alpha_pattern is \[1\], expected an object"),
+        (lambda _: None, {"modules_to_save": ["lm_head"]}, "lm_head, of which it has no tensor"),
+        (lambda _: None, {"trainable_token_indices": [1.5]}, "expected lists of ids"),
+        (_token_rows, {"trainable_token_indices": [1, 9999]}, "from 0 to 447, found 9999"),
+        (_token_rows, {"trainable_token_indices": [1]}, r"has shape \[2, 96\], expected \[1, 96\]"),
+        (_weight_twice, {}, "h.0.attn.q.weight is changed in 2 ways, expected one"),
         (lambda _: None, {"bias": "all"}, "bias is 'all', expected 'none'"),
         (lambda _: None, {"peft_type": "IA3"}, "peft_type is 'IA3', expected 'LORA'"),
-        (lambda _: None, {"r": None}, "r is None and lora_alpha 8, expected numbers"),
+        (lambda _: None, {"r": None}, "r is None, expected a whole number above 0"),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_refused_with_the_reason(
