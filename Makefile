@@ -17,11 +17,13 @@ DATA_DIR ?= build/demo-data
 RUN_DIR ?= build/demo-run
 PEERS_DIR ?= build/bench-peers
 SCORE_DIR ?= build/demo-score
+MINIMUMS := build/minimums
+PYTHONS ?= python3.12 python3.13
 RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated bench-native fuzz
+.PHONY: help setup demo test test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated bench-native fuzz
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -48,6 +50,25 @@ demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one compl
 
 test: $(READY) $(DEMO)/refact_edge.json ## Run the tests
 	$(BIN)/python -m pytest tests
+
+# With Ctrl-C's tests in it: not to be started in the background, where that is ignored.
+test-minimums: ## Run the tests with the oldest versions that pyproject.toml allows, torch aside (network, 15 minutes)
+	@test -x $(MINIMUMS)/bin/python || $(PYTHON) -m venv $(MINIMUMS)
+	@$(MINIMUMS)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(MINIMUMS)/bin/uv pip compile --quiet --no-header --no-annotate --resolution lowest-direct \
+		--extra dev --constraint constraints.txt --output-file $(MINIMUMS)/pinned.txt pyproject.toml
+	@$(MINIMUMS)/bin/python -m pip install --quiet --disable-pip-version-check -c $(MINIMUMS)/pinned.txt -e '.[dev]'
+	$(MINIMUMS)/bin/python -m pytest tests
+
+test-pythons: $(DEMO)/refact_edge.json ## Run the runtime's tests on PYTHONS, where they are, without torch (network, 5 minutes each)
+	@for python in $(PYTHONS); do \
+		$$python -c '' 2>/dev/null || { echo "$$python is not on this machine: skipped"; continue; }; \
+		venv=build/pythons/$$(basename $$python); \
+		test -x $$venv/bin/python || $$python -m venv $$venv || exit 1; \
+		$$venv/bin/python -m pip install --quiet --disable-pip-version-check \
+			-e '.[cpu,openvino,export,report,serve,lsp,test]' || exit 1; \
+		$$venv/bin/python -m pytest tests/runtime || exit 1; \
+	done
 
 fuzz: $(READY) ## Open 10,000 hostile files in every way, or go on with it (10 to 40 minutes on 2 cores, ARGS="--seed 7")
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)

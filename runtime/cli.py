@@ -151,11 +151,13 @@ def doctor(bundle: Path | None) -> None:
 
 @contextmanager
 def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar with a time estimate on standard error; nothing when not a terminal."""
-    hidden = not sys.stderr.isatty()
-    if hidden:
-        click.echo(f"{label} ...", err=True)
+    """Show a progress bar with a time estimate on standard error; one line when no terminal."""
+    if not sys.stderr.isatty():
+        if total:
+            click.echo(f"{label} ...", err=True)
+        yield lambda _done: None
+        return
     with click.progressbar(
-        length=total, label=f"{label:24}", file=sys.stderr, show_eta=True, hidden=hidden
+        length=total, label=f"{label:24}", file=sys.stderr, show_eta=True
     ) as bar:
         yield bar.update

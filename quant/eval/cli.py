@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ...runtime.cli import progress_bar
 from ...runtime.cores import usable_cpus
 from ...runtime.demo import demo_bundle
 from ...runtime.errors import OptionError
@@ -160,7 +159,7 @@ def collect(results: Results, records: Iterable[Record], label: str, total: int)
     if before:
         click.echo(f"{results.path}: {before} found there, {total} to do", err=True)
     try:
-        with _bar(label, total) as advance:
+        with progress_bar(label, total) as advance:
             for record in records:
                 results.append(record)
                 advance(1)
@@ -170,15 +169,3 @@ def collect(results: Results, records: Iterable[Record], label: str, total: int)
         lost = "are lost; --out FILE would keep them"
         click.echo(f"\n{done} of {total} done, {kept if results.path else lost}", err=True)
         raise
-
-
-@contextmanager
-def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar with a time estimate on standard error; one line when no terminal."""
-    hidden = not sys.stderr.isatty()
-    if hidden and total:
-        click.echo(f"{label} ...", err=True)
-    with click.progressbar(
-        length=total, label=f"{label:10}", file=sys.stderr, show_eta=True, hidden=hidden
-    ) as bar:
-        yield bar.update

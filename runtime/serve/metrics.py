@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 
 from .run import Run
 from .service import Service
 
+# Of what generate_latest writes; the library has a name for it since 0.23 only.
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
-
-__all__ = ["CONTENT_TYPE", "Metrics"]
 
 
 class Metrics:

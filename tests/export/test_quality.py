@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from runner import runner_apart
 
 from refact_edge.export import cli, convert, quality
 from refact_edge.export.budget import Limit
@@ -101,7 +102,7 @@ def test_the_command_prints_a_table_or_one_object(
     shown = CliRunner().invoke(cli.quality, [*arguments, "--variants", "int8,int4"])
     assert shown.exit_code == 0, shown.output
     assert "nothing of quality" in shown.stdout  # random weights
-    asked = CliRunner().invoke(cli.quality, [*arguments, "--variants", "int4", "--json"])
+    asked = runner_apart().invoke(cli.quality, [*arguments, "--variants", "int4", "--json"])
     found = json.loads(asked.stdout)["variants"]
     assert list(found) == ["int4"]
     assert found["int4"].keys() >= {"mean_kl", "p99_kl", "top1_agreement", "bits_per_byte", "bytes"}

@@ -45,6 +45,15 @@ def _probabilities(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(-1, keepdims=True)
 
 
+def test_a_version_with_wrong_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = import_openvino()
+    monkeypatch.setattr(openvino, "__version__", "2026.1.0-21367-abc")
+    with pytest.raises(
+        DeviceError, match=r"^openvino 2026\.1\.0 is .* expected 2026\.2"
+    ):
+        import_openvino()
+
+
 def test_its_probabilities_are_those_of_onnxruntime_up_to_rounding(
     demo_bundle: Path, alone: Model, ids: np.ndarray
 ) -> None:

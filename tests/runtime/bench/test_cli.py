@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from fakes import CountingSession
+from runner import runner_apart
 
 from refact_edge.runtime.bench.cli import bench
 from refact_edge.runtime.bench.rounds import WORKER
@@ -97,7 +98,7 @@ def test_typing_prints_a_table_of_the_shipped_traces(
         return Model(bundle, "int4", session)  # type: ignore[arg-type]
 
     monkeypatch.setattr("refact_edge.runtime.bench.cli.load", load)
-    done = CliRunner().invoke(bench, ["typing", str(tiny_bundle), "--max-tokens", "1"])
+    done = runner_apart().invoke(bench, ["typing", str(tiny_bundle), "--max-tokens", "1"])
     assert done.exit_code == 0, done.output
     names = [line.split()[0] for line in done.stdout.splitlines()[5:]]
     assert names == ["function", "jumps", "middle", "all"]

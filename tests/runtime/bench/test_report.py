@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from runner import runner_apart
 
 from refact_edge.runtime.bench import report
 from refact_edge.runtime.bench.bits import bits_of, same_on_cores, same_on_threads
@@ -35,7 +36,7 @@ def done(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
         pytest.skip(reason)
     file = tmp_path_factory.mktemp("report") / "report.json"
     arguments = [str(tiny_bundle), "--rounds", "1", "--longest", "64", "--report", str(file)]
-    result = CliRunner().invoke(bench, arguments, catch_exceptions=False)
+    result = runner_apart().invoke(bench, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout, file.read_text()
 
