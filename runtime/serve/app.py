@@ -10,7 +10,6 @@ from functools import cache
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,12 +17,14 @@ from starlette.routing import Route
 from ..model import Model
 from . import llamacpp, ollama, openai, openapi, pages, refact
 from .bodies import Bodies
+from .cors import Cors
 from .errors import KINDS
 from .framing import Json
 from .guard import Guard
 from .http import Dialect, Endpoint
 from .log import logger
 from .metrics import Metrics
+from .origins import pattern_of
 from .service import Service
 from .settings import Settings
 
@@ -76,17 +77,10 @@ def create_app(
     public = [row.path.partition("{")[0] for row in endpoints if row.public]
     middleware = [Middleware(Guard, settings=settings, public=public, error=error)]
     if settings.origins:
-        origins = sorted(settings.origins)
+        methods = {"HEAD", *(row.method for row in endpoints)}
         # Before the guard, as browsers ask first without a key.
-        middleware.insert(
-            0,
-            Middleware(
-                CORSMiddleware,
-                allow_origins=origins,
-                allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "content-type", "x-client-id"],
-            ),
-        )
+        cors = Middleware(Cors, named=pattern_of(settings.origins), methods=methods)
+        middleware.insert(0, cors)
     app = Starlette(
         routes=[_route(row) for row in endpoints],
         middleware=middleware,

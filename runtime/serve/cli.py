@@ -91,7 +91,14 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--honour-prompt-time", is_flag=True, help="Obey llama.cpp's t_max_prompt_ms.")
 @click.option("--no-special", is_flag=True, help="Special tokens in raw prompts stay text.")
 @click.option("--allow-host", multiple=True, help="Another name of this server; repeatable.")
-@click.option("--allow-origin", multiple=True, help="A web page's origin; repeatable.")
+@click.option(
+    "--allow-origin",
+    multiple=True,
+    help="A web page's origin; repeatable. 'http://localhost:*' is any port, 'vscode-webview://*' "
+    "any webview (as moz-extension and chrome-extension), 'https://*.example.com' any name below. "
+    "null is what file:// pages send, and so can every site on the web, from a sandboxed frame: "
+    "have a key then.",
+)
 @click.option("--log-text", is_flag=True, help="Put what users write in the log.")
 @click.option("--quiet", is_flag=True, help="Log problems only.")
 @click.option("--ready-json", is_flag=True, help="Print one line of JSON instead of addresses.")
@@ -136,6 +143,7 @@ def serve(
       refact-edge serve bundle --port 8080 --idle-seconds 600
       refact-edge serve bundle --unix-socket /run/user/1000/refact.sock
       refact-edge serve bundle --port 0 --ready-json --exit-with-parent
+      refact-edge serve bundle --allow-origin 'http://localhost:*'
     """
     if exit_with_parent:
         end_with_parent()

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .origins import pattern_of
 from .settings import LOCAL_HOSTS, Settings
 
 ErrorOf = Callable[[str, int, str], object]  # of a path, a status and a message
@@ -29,6 +30,7 @@ class Guard:
         self._app, self._settings = app, settings
         self._public, self._error = tuple(public), error
         self._hosts = LOCAL_HOSTS | settings.hosts
+        self._named = pattern_of(settings.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with what is wrong."""
@@ -62,7 +64,7 @@ class Guard:
     def _allowed(self, origin: str, host: str) -> bool:
         """Whether it is our own page, or one that was named."""
         own = {f"{scheme}://{host}".lower() for scheme in ("http", "https")}
-        return origin in self._settings.origins or origin.lower() in own
+        return self._named.fullmatch(origin) is not None or origin.lower() in own
 
     def _is_public(self, path: str) -> bool:
         return any(

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from ..errors import OptionError
+from .origins import pattern_of
 
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/*?#\s]+")
 _OPTIONS = {"max_body_bytes": "max-body"}  # as they are typed, where that is not the same
 _ABOVE_0 = (
     *("slots", "max_body_bytes", "max_connections", "receive_seconds"),
@@ -39,7 +39,7 @@ class Settings:
         log_text: put what users wrote, and what was answered, in the log.
         api_key: which requests must bring, if any.
         hosts: names besides loopback's by which the server may be called.
-        origins: web pages of other origins that may call it.
+        origins: web pages of other origins that may call it, or patterns; see origins.py.
 
     Raises:
         OptionError: when a number is not above 0, or an origin or host is none.
@@ -73,9 +73,7 @@ class Settings:
             wrong.append(f"queue {self.queue}; expected 0 or more")
         if wrong:
             raise OptionError(", ".join(wrong))
-        for origin in self.origins:
-            if not _ORIGIN.fullmatch(origin):
-                raise OptionError(f"origin {origin!r}; expected one such as http://localhost:3000")
+        pattern_of(self.origins)
         for host in self.hosts:
             if not _HOST.fullmatch(host):
                 raise OptionError(f"host {host!r}; expected a name without a port")

@@ -1,0 +1,60 @@
+"""What a browser is told that asks ahead of a request, and what of an answer it may show a page.
+
+Pages whose origin was named may send any header and read any answer, errors too. What all others
+ask goes on to the guard, which refuses it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_EXPOSED = ("Retry-After", "WWW-Authenticate")  # besides those that a page may always read
+_ASKED, _ALLOWED = "access-control-request-", "access-control-allow-"
+# Chromium asks whether pages from elsewhere may reach this machine; a draft had the second name.
+# Local Network Access as it came to be asks the user, and sends no header.
+_NETWORKS = ("private-network", "local-network")
+_VARY = ", ".join(("Origin", *(_ASKED + name for name in ("method", "headers", *_NETWORKS))))
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, for patterns of origins, any header, and this machine's own network."""
+
+    def __init__(self, app: ASGIApp, named: re.Pattern[str], methods: Iterable[str]) -> None:
+        """Let pages whose origin is `named` ask by these `methods`."""
+        super().__init__(
+            app,
+            allow_origin_regex=named.pattern,
+            allow_methods=sorted(methods),
+            allow_headers=["*"],  # told as they were asked for: "*" would not hold for a key
+            expose_headers=_EXPOSED,
+        )
+        self._named = named
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what a named page's browser asks; leave what others ask to the guard."""
+        if scope["type"] == "http" and not self._named.fullmatch(
+            Headers(scope=scope).get("origin", "")
+        ):
+            await self.simple_response(scope, receive, send, Headers(scope=scope))
+            return
+        await super().__call__(scope, receive, send)
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Return what is allowed of what is asked for."""
+        networks = [
+            name for name in _NETWORKS if request_headers.get(_ASKED + name, "").lower() == "true"
+        ]
+        # Starlette knows one of the names, and refuses what asks by that, since 0.51 only.
+        known = {f"{_ASKED}{name}".encode() for name in _NETWORKS}
+        rest = [(name, value) for name, value in request_headers.raw if name not in known]
+        answer = super().preflight_response(Headers(raw=rest))
+        answer.headers["vary"] = _VARY
+        if answer.status_code == 200:
+            answer.headers.update({_ALLOWED + name: "true" for name in networks})
+        return answer
