@@ -29,8 +29,10 @@ from ..runtime.session import (
     SessionOptions,
     ask_for_exact_products,
     import_onnxruntime,
+    reaching,
 )
 from ..runtime.tokens import Tokens
+from ..runtime.weightsfile import give, out_of_reach
 from .inspect import Inspected, inspect_checkpoint
 from .progress import SILENT, Track
 from .weights import load_weight
@@ -203,7 +205,8 @@ def _greedy_agreement(logits: Logits, new: Ids) -> tuple[int, int]:
 
 def _engine(bundle: Bundle, variant: str) -> Session:
     graph = bundle.path / layout.engine_graph(variant)
-    return Session(graph, bundle.sizes, bundle.variants[variant].kv_type, SessionOptions("cpu"))
+    options = reaching(SessionOptions("cpu"), graph, bundle.path / layout.weights_file(variant))
+    return Session(graph, bundle.sizes, bundle.variants[variant].kv_type, options)
 
 
 def _reference_logits(
@@ -269,15 +272,27 @@ def _chunkings(tokens: int) -> dict[str, list[int]]:
     return {"whole": [tokens], "prefill": prefill, "chunks": sizes, "step": [1] * tokens}
 
 
+def _plain_session(graph: Path, weights: Path) -> Any:
+    """Open a graph as other loaders do."""
+    onnxruntime = import_onnxruntime()
+    settings = onnxruntime.SessionOptions()
+    ask_for_exact_products(settings)
+    version = onnxruntime.__version__
+    held = give(settings, weights, version) if out_of_reach(graph, weights, version) else None
+    try:
+        return onnxruntime.InferenceSession(
+            str(graph), settings, providers=["CPUExecutionProvider"]
+        )
+    finally:
+        del held  # it has copied of it what it needs
+
+
 def _compare_standard(
     bundle: Bundle, variant: str, ids: Ids, want: Logits, result: Comparison
 ) -> None:
     """Run the other loaders' graph: whole, then in two parts with a past between them."""
-    graph = str(bundle.path / layout.standard_graph(variant))
-    onnxruntime = import_onnxruntime()
-    settings = onnxruntime.SessionOptions()
-    ask_for_exact_products(settings)
-    session = onnxruntime.InferenceSession(graph, settings, providers=["CPUExecutionProvider"])
+    graph = bundle.path / layout.standard_graph(variant)
+    session = _plain_session(graph, bundle.path / layout.weights_file(variant))
     sizes, half = bundle.sizes, len(ids) // 2
     kv_type = bundle.variants[variant].kv_type
     outputs = [output.name for output in session.get_outputs()]

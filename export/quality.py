@@ -24,7 +24,7 @@ from ..runtime.atomic import atomic_write
 from ..runtime.engine import CHUNK_TOKENS
 from ..runtime.errors import ExportError, MissingExtraError
 from ..runtime.prompts import Layouts
-from ..runtime.session import Session, SessionOptions
+from ..runtime.session import Session, SessionOptions, reaching
 from .beside import check_writable, explained
 from .inspect import Inspected, inspect_checkpoint
 from .layerwise import Ids, Layerwise
@@ -100,7 +100,7 @@ def measure(
     ids = [text.ids for text in texts]
 
     def opener(name: str, kv_type: str) -> Callable[[], Run]:
-        return lambda: _runner(folder / layout.engine_graph(name), found, kv_type)
+        return lambda: _runner(folder, name, found, kv_type)
 
     variants = {name: opener(name, kv_type) for name, kv_type in kv_types.items()}
     total = found.sizes.layers + len(variants) * len(texts)
@@ -140,8 +140,10 @@ def write_page(file: Path, title: str, figures: Mapping[str, Any]) -> None:
         draft.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _runner(graph: Path, found: Inspected, kv_type: str) -> Run:
-    session = Session(graph, found.sizes, kv_type, SessionOptions("cpu"))
+def _runner(folder: Path, variant: str, found: Inspected, kv_type: str) -> Run:
+    graph, weights = folder / layout.engine_graph(variant), folder / layout.weights_file(variant)
+    options = reaching(SessionOptions("cpu"), graph, weights)
+    session = Session(graph, found.sizes, kv_type, options)
 
     def run(ids: Ids) -> Logits:
         cache = session.new_cache()

@@ -18,6 +18,7 @@ from .limits import SIZES, is_size
 from .manifest import MANIFEST as MANIFEST
 from .manifest import is_count, is_sha256, is_shown, read_manifest
 from .onnxfile import OnnxGraph
+from .plainfile import why_not_plain
 
 FORMAT = 1
 TOKENIZER = "tokenizer.json"
@@ -228,6 +229,8 @@ def check_shapes(shapes: Mapping[str, Sequence[Any]], sizes: Sizes) -> None:
 def verify_files(bundle: Bundle, names: Iterable[str], *, hashes: bool = True) -> None:
     """Check files against the manifest: present, inside the folder, right size, right sha256.
 
+    They may be links, out of the folder too: it is their content that counts.
+
     Raises:
         BundleError: listing every file that is wrong.
 
@@ -275,10 +278,8 @@ def _file_problem(bundle: Bundle, name: str, hashes: bool) -> str | None:
     if name not in bundle.files:
         return f"{name} is not in the manifest"
     file, expected = bundle.path.joinpath(*parts), bundle.files[name]
-    if any(bundle.path.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts))):
-        return f"{name} is a link; a bundle holds plain files"
-    if not file.is_file():
-        return f"{name} is missing"
+    if reason := why_not_plain(file):
+        return f"{name} {reason}"
     try:
         return _content_problem(file, name, expected, hashes)
     except OSError as error:

@@ -1,7 +1,7 @@
 """Notes that a bundle's large file was hashed, so that opening it again need not read all of it.
 
-A note holds for the file at one place, while its state is the same (see `filestate.py`). Made only
-when asked for (the command `warm`).
+A note holds for the file at one place, while its state is the same (see `filestate.py`); a link is
+such a place, wherever it leads. Made only when asked for (the command `warm`).
 """
 
 from __future__ import annotations
@@ -62,9 +62,14 @@ def is_noted(bundle: Bundle, variant: str) -> bool:
 
 
 def _record(weights: Path, note: HashNote) -> dict[str, Any]:
-    return {"format": _FORMAT, "file": str(weights.resolve()), "note": as_json(note)}
+    return {"format": _FORMAT, "file": str(_place(weights)), "note": as_json(note)}
 
 
 def _entry(weights: Path) -> Path:
-    place = hashlib.sha256(os.fsencode(weights.resolve())).hexdigest()
+    place = hashlib.sha256(os.fsencode(_place(weights))).hexdigest()
     return cache_folder() / f"checked-{place[:16]}"
+
+
+def _place(weights: Path) -> Path:
+    """Return where a file, or a link, itself lies: links of two bundles may lead to one file."""
+    return weights.parent.resolve() / weights.name

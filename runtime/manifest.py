@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 from .atomic import recover
 from .errors import BundleError
+from .plainfile import MISSING, why_not_plain
 
 MANIFEST = "refact_edge.json"
 LIMIT_BYTES = 16 * 2**20
@@ -30,16 +32,20 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 def _load(path: Path, file: Path) -> dict[str, Any]:
     if not path.exists():
-        recover(path.absolute())  # an export that was killed may have moved it aside
+        # An export that was killed may have moved it aside, or what a link leads to.
+        recover(Path(os.path.realpath(path)))
     if not path.exists():
         raise BundleError(f"{path} does not exist; expected the folder of a bundle")
     if path.is_file():
         raise BundleError(f"{path} is a file; expected the folder of a bundle")
-    if not file.is_file():
+    reason = why_not_plain(file)
+    if reason == MISSING:
         raise BundleError(
             f"{path} has no {MANIFEST}, so it is not a bundle; "
             f"make one with: refact-edge export CHECKPOINT {path}"
         )
+    if reason:
+        raise BundleError(f"{file} {reason}")
     if file.stat().st_size > LIMIT_BYTES:
         raise BundleError(f"{file} is over {LIMIT_BYTES} bytes; export the model again")
     try:

@@ -14,7 +14,8 @@ from .native.session import VARIANT as NATIVE_VARIANT
 from .native.session import NativeSession
 from .native.weights import BLOCK, OtherGraphError
 from .openvino_session import OpenVinoSession
-from .session import Session, SessionOptions, choose_device
+from .session import Session, SessionOptions, choose_device, reaching
+from .weightsfile import check_openvino_follows
 
 ENGINES = ("auto", "native", "onnxruntime")
 PREFILL = ("same", "openvino")
@@ -78,9 +79,9 @@ def _open(bundle: Bundle, variant: str, how: How) -> OneSession:
             except BundleError as error:
                 warnings.warn(f"not using a prepacked copy: {error}", RefactEdgeWarning, 3)
     verify_variant(bundle, variant, hashes=how.hashes)
-    weights = bundle.path / weights_file(variant) if how.copied else None
-    options = replace(how.options, copied=weights)
-    return Session(bundle.path / engine_graph(variant), bundle.sizes, kv_type, options)
+    graph, weights = bundle.path / engine_graph(variant), bundle.path / weights_file(variant)
+    options = replace(how.options, copied=weights if how.copied else None)
+    return Session(graph, bundle.sizes, kv_type, reaching(options, graph, weights))
 
 
 def _off_the_gpu(bundle: Bundle, how: How) -> How:
@@ -140,7 +141,8 @@ def _open_with_openvino(bundle: Bundle, variant: str, how: How) -> hybrid.Hybrid
         raise OptionError(f"openvino reads {OPENVINO_VARIANT}, not {variant}")
     # First, as a kept copy would let the writer pass by the files; and then not a second time.
     verify_variant(bundle, variant, hashes=how.hashes)
-    writer = _open(bundle, variant, replace(how.on_cpu(), hashes=False))
     graph = bundle.path / engine_graph(variant)
+    check_openvino_follows(graph, bundle.path / weights_file(variant))
+    writer = _open(bundle, variant, replace(how.on_cpu(), hashes=False))
     reader = OpenVinoSession(graph, bundle.sizes, how.options.threads, copied=how.copied)
     return hybrid.Hybrid(reader, writer)

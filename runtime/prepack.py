@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from .bundle import Bundle, Variant, engine_graph, verify_variant
+from .bundle import Bundle, Variant, engine_graph, verify_variant, weights_file
 from .cachefolder import (
     ENVIRONMENT,
     cache_folder,
@@ -31,7 +31,7 @@ from .filestate import as_json, current, from_json, hash_note
 from .identity import running_hashes
 from .native.session import VARIANT as NATIVE_VARIANT
 from .ownership import why_not_private
-from .session import PREPACKED_WEIGHTS, Session, SessionOptions, import_onnxruntime
+from .session import PREPACKED_WEIGHTS, Session, SessionOptions, import_onnxruntime, reaching
 from .shell import quoted
 
 GRAPH = "engine.onnx"
@@ -141,8 +141,9 @@ def _check_space(folder: Path, variant: Variant) -> None:
 
 
 def _write(bundle: Bundle, variant: Variant, draft: Path) -> dict[str, Any]:
-    options = SessionOptions("cpu", saved_as=draft / GRAPH)
-    Session(bundle.path / engine_graph(variant.name), bundle.sizes, variant.kv_type, options)
+    graph, weights = (bundle.path / part(variant.name) for part in (engine_graph, weights_file))
+    options = reaching(SessionOptions("cpu", saved_as=draft / GRAPH), graph, weights)
+    Session(graph, bundle.sizes, variant.kv_type, options)
     for name in _FILES:
         (draft / name).chmod(0o600)
     files = {name: as_json(hash_note(draft / name)) for name in _FILES}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,6 +41,7 @@ from .errors import (
 )
 from .limits import THREADS
 from .probe import bytes_multiply_exactly
+from .weightsfile import give, out_of_reach
 
 DEVICES = ("auto", "cpu", "cuda")
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -144,6 +145,12 @@ def choose_device(device: str) -> str:
     if device == "cuda" and reason:
         raise DeviceError(f"cuda was asked for and is not usable: {reason}")
     return "cuda" if _CUDA in providers and not reason else "cpu"
+
+
+def reaching(options: SessionOptions, graph: Path, weights: Path) -> SessionOptions:
+    """Return options by which a graph opens whose weights may be a link."""
+    far = out_of_reach(graph, weights, import_onnxruntime().__version__)
+    return replace(options, copied=weights) if far else options
 
 
 class Session:
@@ -257,7 +264,8 @@ class Session:
                 f"{graph}: onnxruntime opens no path that is not UTF-8; rename its folders"
             ) from error
         settings = self._settings(options)
-        weights = self._copy(settings, options.copied)
+        version = self._ort.__version__
+        weights = give(settings, options.copied, version) if options.copied else None
         try:
             # Its own fallback would print to standard output and hide the reason.
             return self._ort.InferenceSession(
@@ -265,25 +273,11 @@ class Session:
             )
         except Exception as error:  # onnxruntime raises types of its own, not exported
             raise BundleError(
-                f"{graph} cannot be opened by onnxruntime {self._ort.__version__} "
+                f"{graph} cannot be opened by onnxruntime {version} "
                 f"({providers[0]}): {_reason(error)}"
             ) from error
         finally:
             del weights  # onnxruntime has copied of it what it needs
-
-    def _copy(self, settings: Any, file: Path | None) -> npt.NDArray[np.uint8] | None:
-        """Have onnxruntime take the weights from memory, which must stay until it has opened."""
-        if file is None:
-            return None
-        give = getattr(settings, "add_external_initializers_from_files_in_memory", None)
-        if give is None:
-            raise OptionError(
-                f"onnxruntime {self._ort.__version__} cannot take weights from memory; install a "
-                "newer one, or leave copied weights to the native kernels"
-            )
-        weights = np.fromfile(file, np.uint8)
-        give([file.name], [weights], [weights.nbytes])
-        return weights
 
     def _check_sizes(self) -> None:
         """Compare the graph with the manifest: the engine hands out memory by these numbers."""

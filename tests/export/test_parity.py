@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from linked import linked
+from systems import needs_links
 
 from refact_edge.export import blocks
 from refact_edge.export.architectures.gpt_refact import Config
@@ -178,6 +180,13 @@ def test_compare_finds_every_path_of_fp32_exact_and_judges_no_other(
     assert fp32.lengths[-1] == 256
     order = [results[name].max_abs_diff for name in ("fp32", "fp16", "int8", "int4")]
     assert order == sorted(order)
+
+
+@needs_links
+def test_compare_opens_links(tiny_bundle: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    found = (linked(tiny_checkpoint, tmp_path / "checkpoint"), linked(tiny_bundle, tmp_path))
+    result = compare(*found, variants=["fp32"], prompt_tokens=100, greedy_tokens=20)
+    assert result["fp32"].exact
 
 
 def test_compare_notices_a_wrong_graph(

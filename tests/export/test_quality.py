@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from linked import linked
 from runner import runner_apart
+from systems import needs_links
 
 from refact_edge.export import cli, convert, quality
 from refact_edge.export.budget import Limit
@@ -222,3 +224,16 @@ def test_a_limit_that_cannot_be_kept_says_what_can_be(
         done = CliRunner().invoke(cli.export, [*arguments, option, "--variants", "int8"])
         assert said in str(done.exception)
     assert not list(tmp_path.iterdir())
+
+
+@needs_links
+@pytest.mark.usefixtures("few_texts")
+def test_a_bundle_of_links_is_measured(
+    demo_bundle: Path, demo_checkpoint: Path, tmp_path: Path
+) -> None:
+    data = default_data()
+    found, expected = (
+        measure_bundle(demo_checkpoint, bundle, data=data, variants=["int8"])
+        for bundle in (linked(demo_bundle, tmp_path), demo_bundle)
+    )
+    assert found == expected
