@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.errors import CheckpointError, MissingExtraError, one_line
+from ..runtime.plainfile import MISSING, why_not_plain
 
 Floating = npt.NDArray[np.float32]
 
@@ -109,7 +110,7 @@ def read_json(file: Path) -> dict[str, Any]:
         CheckpointError: when the file is missing or holds something else.
 
     """
-    if not file.is_file():
+    if not _is_there(file):
         raise CheckpointError(f"{file.parent} has no {file.name}, so it is not a checkpoint folder")
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
@@ -124,9 +125,9 @@ def read_json(file: Path) -> dict[str, Any]:
 
 def _weight_files(path: Path, stem: str, suffix: str) -> list[Path]:
     single, index = path / f"{stem}{suffix}", path / f"{stem}{suffix}.index.json"
-    if single.is_file():
+    if _is_there(single):
         return [single]
-    if not index.is_file():
+    if not _is_there(index):
         return []
     entries = read_json(index).get("weight_map")
     if not isinstance(entries, dict) or not entries:
@@ -143,6 +144,19 @@ def _weight_files(path: Path, stem: str, suffix: str) -> list[Path]:
             "download"
         )
     return [path / name for name in names]
+
+
+def _is_there(file: Path) -> bool:
+    """Whether there is a file, or a link to one.
+
+    Raises:
+        CheckpointError: when there is something else, such as a link to what was not downloaded.
+
+    """
+    reason = why_not_plain(file)
+    if reason not in ("", MISSING):
+        raise CheckpointError(f"{file} {reason}")
+    return not reason
 
 
 def _is_file(path: Path) -> bool:

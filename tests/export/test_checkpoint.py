@@ -13,7 +13,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from linked import Place, as_blobs, in_a_store, linked, relink
 from safetensors.numpy import load_file, save_file
+from systems import needs_links
 from tiny import TINY, TINY_TOKENS, Change
 
 import refact_edge
@@ -23,6 +25,7 @@ from refact_edge.export.fabricate import config_json, fabricate_checkpoint
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
 from refact_edge.export.weights import load_weight
+from refact_edge.runtime.bundle import MANIFEST
 from refact_edge.runtime.errors import CheckpointError, MissingExtraError
 
 
@@ -436,3 +439,37 @@ def test_everything_wrong_is_in_one_error(changed_checkpoint: Change) -> None:
     for part in ("eos_token_id is 2", "<fim_suffix> has id 2", "not finite"):
         assert part in str(caught.value)
     assert not (folder.parent / "bundle").exists()
+
+
+@needs_links
+@pytest.mark.parametrize("place", [as_blobs, in_a_store])
+def test_a_checkpoint_of_links_is_exported_as_one_of_files(
+    tiny_checkpoint: Path, tiny_bundle: Path, tmp_path: Path, place: Place
+) -> None:
+    links = linked(tiny_checkpoint, tmp_path, place)
+    export_bundle(links, tmp_path / "bundle", ["int8"])
+    found = json.loads((tmp_path / "bundle" / MANIFEST).read_text())
+    expected = json.loads((tiny_bundle / MANIFEST).read_text())
+    for name in ("onnx/model_int8.onnx_data", "onnx/engine_int8.onnx", "tokenizer.json"):
+        assert found["files"][name] == expected["files"][name]
+    assert found["provenance"]["source"] == expected["provenance"]["source"]
+
+
+@needs_links
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize(
+    ("leads_to", "said"),
+    [
+        ("nowhere", "is a link to nowhere, where nothing is; fetch that"),
+        (".", "is a link to a folder; expected a file"),
+        ("itself", "is a link that leads back to itself; expected a file"),
+    ],
+)
+def test_a_checkpoints_link_to_no_file_is_told_in_one_line(
+    tiny_checkpoint: Path, tmp_path: Path, name: str, leads_to: str, said: str
+) -> None:
+    links = linked(tiny_checkpoint, tmp_path)
+    relink(links / name, name if leads_to == "itself" else leads_to)
+    with pytest.raises(CheckpointError, match=f"{name} {said}") as told:
+        inspect_checkpoint(links, SILENT)
+    assert "\n" not in str(told.value)
