@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,18 +13,24 @@ from .errors import FileGoneError
 
 
 async def file_response(
-    file: Path, media_type: str, headers: Mapping[str, str] | None = None
+    file: Path,
+    media_type: str,
+    headers: Mapping[str, str] | None = None,
+    sha256: str | None = None,
 ) -> Response:
-    """Return a file's content.
+    """Return a file's content, which must have a `sha256` where one is given.
 
     Raises:
-        FileGoneError: when it cannot be read.
+        FileGoneError: when it cannot be read, or holds something else.
 
     """
     try:
         content = await asyncio.to_thread(file.read_bytes)
     except OSError as error:
         raise _gone(file, error) from error
+    # It may be another file by now, or a link to one that is no caller's business.
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise FileGoneError(f"{file} was altered: its sha256 is not the manifest's; put it back")
     return Response(content, headers=headers, media_type=media_type)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from ..bundle import TOKENIZER
+from ..identity import manifest_hash
 from .files import file_response
 from .framing import Shape
 from .http import Call, Endpoint
@@ -60,8 +61,9 @@ async def caps(call: Call, _: None) -> Response:
 
 async def tokenizer(call: Call, _: None) -> Response:
     """Return tokenizer.json, whatever the model is called."""
-    about = await call.service.about()
-    return await file_response(about.bundle.path / TOKENIZER, "application/json")
+    bundle = (await call.service.about()).bundle
+    sha256 = manifest_hash(bundle, TOKENIZER)
+    return await file_response(bundle.path / TOKENIZER, "application/json", sha256=sha256)
 
 
 async def nothing_kept(_: Call, __: None) -> Response:

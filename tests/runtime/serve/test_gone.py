@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from served import Served, serving, wait_for
+from systems import needs_links
 
 from refact_edge.runtime.serve import pages
 
@@ -51,6 +52,22 @@ def test_files_that_are_back_are_read_again(served: Served, bundle_copy: Path) -
     _move(bundle_copy).rename(bundle_copy)
     for path in READ_FILES:
         assert served.http.get(path).status_code == 200, path
+    assert served.http.get("/tokenizer/tiny").json()["model"]["type"] == "BPE"
+
+
+@needs_links
+def test_a_tokenizer_that_became_a_link_to_something_else_is_not_told(
+    served: Served, bundle_copy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, secret = bundle_copy / "tokenizer.json", tmp_path / "secret"
+    secret.write_text("sesame")
+    file.rename(tmp_path / "kept")
+    file.symlink_to(secret)
+    reply = served.http.get("/tokenizer/tiny")
+    assert (reply.status_code, "sesame" in reply.text) == (503, False)
+    assert "tokenizer.json was altered: its sha256 is not the manifest's; put it" in caplog.text
+    file.unlink()
+    file.symlink_to(tmp_path / "kept")
     assert served.http.get("/tokenizer/tiny").json()["model"]["type"] == "BPE"
 
 
