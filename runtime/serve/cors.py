@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _EXPOSED = ("Retry-After", "WWW-Authenticate")  # besides those that a page may always read
 _ASKED, _ALLOWED = "access-control-request-", "access-control-allow-"
@@ -38,19 +38,19 @@ class Cors(CORSMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what a named page's browser asks; leave what others ask to the guard."""
-        if scope["type"] == "http" and not self._named.fullmatch(
-            Headers(scope=scope).get("origin", "")
-        ):
-            await self.simple_response(scope, receive, send, Headers(scope=scope))
-            return
-        await super().__call__(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif self._named.fullmatch(Headers(scope=scope).get("origin", "")):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, _varying(send))
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """Return what is allowed of what is asked for."""
         networks = [
             name for name in _NETWORKS if request_headers.get(_ASKED + name, "").lower() == "true"
         ]
-        # Starlette knows one of the names, and refuses what asks by that, since 0.51 only.
+        # Newer versions of Starlette know the first, and would refuse what asks for that.
         known = {f"{_ASKED}{name}".encode() for name in _NETWORKS}
         rest = [(name, value) for name, value in request_headers.raw if name not in known]
         answer = super().preflight_response(Headers(raw=rest))
@@ -58,3 +58,15 @@ class Cors(CORSMiddleware):
         if answer.status_code == 200:
             answer.headers.update({_ALLOWED + name: "true" for name in networks})
         return answer
+
+
+def _varying(send: Send) -> Send:
+    """Return what says of an answer, too, that it would be another one for another origin."""
+
+    async def varying(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message.setdefault("headers", [])
+            MutableHeaders(scope=message).add_vary_header("Origin")
+        await send(message)
+
+    return varying
