@@ -35,7 +35,9 @@ def _load(path: Path, file: Path) -> dict[str, Any]:
         # An export that was killed may have moved it aside, or what a link leads to.
         recover(Path(os.path.realpath(path)))
     if not path.exists():
-        raise BundleError(f"{path} does not exist; expected the folder of a bundle")
+        reason = why_not_plain(path)
+        found = "does not exist" if reason == MISSING else reason
+        raise BundleError(f"{path} {found}; expected the folder of a bundle")
     if path.is_file():
         raise BundleError(f"{path} is a file; expected the folder of a bundle")
     reason = why_not_plain(file)

@@ -32,7 +32,7 @@ def why_not_plain(file: Path) -> str:
         return _absence(file)
     except OSError as error:
         if error.errno == errno.ELOOP or getattr(error, "winerror", 0) == _LOOP_ON_WINDOWS:
-            return "is a link that leads back to itself; expected a file"
+            return "is a link that leads back to itself"
         return f"cannot be read: {error.strerror}"
     except ValueError:  # of a name that no file can have
         return MISSING

@@ -146,7 +146,7 @@ NO_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda at: relink(at.with_name("link"), "link2/x") or at.with_name("link2").touch(),
         r"is a link to link2/x, where nothing is; fetch that",
     ),
-    "itself": (lambda at: at.symlink_to("link"), "is a link that leads back to itself; expected"),
+    "itself": (lambda at: at.symlink_to("link"), "is a link that leads back to itself"),
     "a folder": (Path.mkdir, "is a link to a folder; expected a file"),
     "a pipe": (_pipe, "is a link to a pipe; expected a file"),
     "a socket": (_socket, "is a link to a socket; expected a file"),
@@ -304,6 +304,18 @@ def test_a_bundle_that_was_moved_aside_is_put_back_behind_its_link(bundle_copy: 
     link.symlink_to("../bundle")
     bundle_copy.rename(bundle_copy.with_name(".bundle.partial-0123abcd.old"))
     assert read_bundle(link).architecture == "gpt_refact"
+
+
+def test_a_link_that_leads_to_no_bundle_is_told_as_such(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    for leads_to, said in (
+        ("nowhere", "link is a link to nowhere, where nothing is; fetch that; expected the folder"),
+        ("link", "link is a link that leads back to itself; expected the folder of a bundle"),
+    ):
+        link.unlink(missing_ok=True)
+        link.symlink_to(leads_to)
+        with pytest.raises(BundleError, match=said):
+            read_bundle(link)
 
 
 def test_a_name_of_the_manifest_leads_out_by_no_dots(links: Path) -> None:
