@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
 from ..errors import (
     BundleError,
     BusyError,
@@ -15,7 +13,6 @@ from ..errors import (
 )
 
 RETRY_AFTER_S = 1
-_WRONG_SHOWN = 3  # fields that an error tells of
 
 KINDS = {
     400: "invalid_request_error",
@@ -65,14 +62,3 @@ def response_to(error: Exception) -> tuple[int, str, dict[str, str]]:
 def is_for_the_log(error: Exception) -> bool:
     """Whether it is the server's user who can mend it, and no client should read where it lies."""
     return isinstance(error, (BundleError, DeviceError, MissingExtraError, FileGoneError))
-
-
-def what_is_wrong(error: ValidationError) -> str:
-    """Return one line: which fields are wrong, and what was expected of them."""
-    problems = [
-        f"{'.'.join(map(str, wrong['loc'])) or 'the body'}: {wrong['msg']}"
-        for wrong in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    shown = "; ".join(problems[:_WRONG_SHOWN])
-    more = len(problems) - _WRONG_SHOWN
-    return f"{shown}; and {more} more" if more > 0 else shown

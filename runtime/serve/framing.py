@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
+from .mistakes import unsupported
 from .run import Piece, Run
 
 Json = Any  # what json.dumps takes
@@ -38,7 +39,7 @@ def refused(value: Any) -> Any:
     """Refuse what the model cannot do, when it is asked for in earnest."""
     if value in (None, [], {}, "", "none", False):
         return None
-    raise ValueError("not supported by this model; leave it out")
+    raise unsupported()
 
 
 Unsupported = Annotated[Any, AfterValidator(refused)]

@@ -14,16 +14,16 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from .bodies import Bodies, Share
-from .errors import KINDS, HttpError, is_for_the_log, response_to, what_is_wrong
+from .errors import KINDS, is_for_the_log, response_to
 from .framing import Form, Json, Shape, dumps
 from .log import log_request, logger
 from .metrics import Metrics
+from .reading import shaped
 from .run import Piece, Run
 from .service import UNSAID, Ask, Service
 from .settings import Settings
@@ -131,9 +131,10 @@ class Endpoint:
             return None
         if call.settings.log_text:
             call.text = body.decode("utf-8", "replace")
+        name = call.settings.name
         if len(body) < _LARGE_BYTES:
-            return _shaped(self.request, body)
-        return await asyncio.to_thread(_shaped, self.request, body)
+            return shaped(self.request, body, name)
+        return await asyncio.to_thread(shaped, self.request, body, name)
 
     async def _fail(self, error: Exception, scope: Scope, receive: Receive, send: _Sent) -> None:
         """Say what is wrong in the dialect's form; a bug is told and goes on to the log."""
@@ -148,13 +149,6 @@ class Endpoint:
             await JSONResponse(content, status, headers)(scope, receive, send)
         if status == 500:
             raise error
-
-
-def _shaped(shape: type[Shape], body: bytearray) -> Shape:
-    try:
-        return shape.model_validate_json(body or b"{}")
-    except ValidationError as error:
-        raise HttpError(400, what_is_wrong(error)) from error
 
 
 class _Sent:

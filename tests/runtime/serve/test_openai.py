@@ -199,7 +199,7 @@ def test_any_model_is_accepted_and_echoed(server: Served) -> None:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ({}, "prompt: Field required"),
+        ({}, "prompt: missing; give one"),
         ({"prompt": "a", "max_tokens": -5}, "max_tokens"),
         ({"prompt": "a", "temperature": -1}, "temperature -1"),
         ({"prompt": "a", "n": 99}, "n: "),
