@@ -14,6 +14,7 @@ from ..prompts import clean_messages
 from ..stream import CancelToken, Usage
 from . import llamacpp_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on
+from .embeddings import no_embeddings
 from .errors import HttpError
 from .framing import Json
 from .http import Answer, Call, Dialect, Endpoint
@@ -214,11 +215,6 @@ async def health(call: Call, _: None) -> Response:
     )
 
 
-async def no_embeddings(call: Call, _: None) -> Response:
-    """Refuse: this model makes none."""
-    raise HttpError(501, "this model makes no embeddings")
-
-
 def endpoints() -> Iterator[Endpoint]:
     """Return llama.cpp's paths."""
 
@@ -259,7 +255,7 @@ def endpoints() -> Iterator[Endpoint]:
         shapes.TemplateRequest,
         shapes.TemplateResponse,
     )
-    for path in ("/v1/embeddings", "/embeddings", "/embedding", "/api/embed", "/api/embeddings"):
+    for path in ("/embeddings", "/embedding"):
         yield post(path, no_embeddings, "Not supported")
     yield Endpoint("GET", "/props", DIALECT, props, "The server", None, shapes.PropsResponse)
     for path in ("/health", "/v1/health"):

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from ... import __version__
 from . import ollama_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on, reply
+from .embeddings import no_embeddings
 from .errors import HttpError
-from .files import written_s
 from .framing import Json, JsonLines
 from .http import Answer, Call, Dialect, Endpoint
+from .ollama_model import running, show, tags, version
 from .openai_forms import finish_reason
 from .run import Piece, Run
-from .service import UNSAID, About, Ask
+from .service import UNSAID, Ask
 
-# Continue fills holes natively where a template names .Suffix.
-_TEMPLATE = (
-    "{{- if .Suffix }}<fim_suffix>{{ .Suffix }}<fim_prefix>{{ .Prompt }}<fim_middle>"
-    "{{- else }}{{ .Prompt }}{{- end }}"
-)
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,3})?")
 _PART = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(ns|us|ms|s|m|h)")
@@ -135,8 +128,8 @@ async def generate(call: Call, asked: shapes.GenerateRequest) -> Answer | Respon
     wanted, settings = _wanted(asked), call.settings
     if not asked.prompt and not asked.suffix:
         return await _kept(call, asked, chat=False)
-    if asked.suffix:
-        ask = fill(Hole(asked.prompt, asked.suffix), wanted, settings)
+    if _is_hole(asked):
+        ask = fill(Hole(asked.prompt, asked.suffix or ""), wanted, settings)
     elif asked.system and not asked.raw:
         turns = [
             {"role": "system", "content": asked.system},
@@ -146,6 +139,14 @@ async def generate(call: Call, asked: shapes.GenerateRequest) -> Answer | Respon
     else:
         ask = go_on(asked.prompt, wanted, settings)
     return await _answer(call, asked, ask, chat=False)
+
+
+def _is_hole(asked: shapes.GenerateRequest) -> bool:
+    """Whether there is a suffix; an empty one is at the end of a file, where nothing else is said.
+
+    Older clients send an empty one with everything.
+    """
+    return bool(asked.suffix) or (asked.suffix is not None and not (asked.raw or asked.system))
 
 
 async def chat(call: Call, asked: shapes.ChatRequest) -> Answer | Response:
@@ -197,87 +198,6 @@ async def _kept(call: Call, asked: shapes.Common, *, chat: bool) -> Response:
     return JSONResponse(found)
 
 
-def _details(about: About) -> dict[str, Any]:
-    part = about.bundle.variants[about.parts[-1]]
-    bits = part.report.get("bits_per_weight", 0)
-    weights = 8 * part.bytes / bits if bits else 0
-    return {
-        "parent_model": "",
-        "format": "onnx",
-        "family": about.bundle.architecture,
-        "families": [about.bundle.architecture],
-        "parameter_size": f"{weights / 1e9:.1f}B" if weights >= 5e7 else f"{weights / 1e6:.1f}M",
-        "quantization_level": about.variant,
-    }
-
-
-def _listed(call: Call, about: About) -> dict[str, Any]:
-    name = call.settings.name
-    told = json.dumps([name, about.variant, about.bundle.provenance], sort_keys=True, default=str)
-    return {
-        "name": name,
-        "model": name,
-        "modified_at": _modified(about),
-        "size": about.bytes,
-        "digest": sha256(told.encode()).hexdigest(),
-        "details": _details(about),
-    }
-
-
-def _modified(about: About) -> str:
-    written = written_s(about.bundle.path / "config.json")
-    return datetime.fromtimestamp(written, UTC).isoformat().replace("+00:00", "Z")
-
-
-async def tags(call: Call, _: None) -> Response:
-    """List the one model."""
-    return JSONResponse({"models": [_listed(call, await call.service.about())]})
-
-
-async def running(call: Call, _: None) -> Response:
-    """List the model if it is in memory."""
-    if not call.service.loaded:
-        return JSONResponse({"models": []})
-    listed = _listed(call, await call.service.about())
-    kept = call.service.kept_s
-    listed |= {"expires_at": _expiry(kept), "size_vram": 0}
-    return JSONResponse({"models": [listed]})
-
-
-def _expiry(kept_s: float | None) -> str:
-    if kept_s is None:
-        return "9999-12-31T23:59:59Z"
-    now = datetime.now(UTC).timestamp()
-    return datetime.fromtimestamp(now + kept_s, UTC).isoformat().replace("+00:00", "Z")
-
-
-async def show(call: Call, _: shapes.ShowRequest) -> Response:
-    """Tell what the model is; its template names .Suffix, which tells that it fills holes."""
-    about = await call.service.about()
-    sizes, sampling = about.bundle.sizes, about.sampling
-    return JSONResponse(
-        {
-            "modelfile": "",
-            "parameters": f"num_ctx {sizes.context}\ntemperature {sampling.temperature}",
-            "template": _TEMPLATE,
-            "details": _details(about),
-            "model_info": {
-                "general.architecture": "refact",
-                "refact.context_length": sizes.context,
-                "refact.embedding_length": sizes.width,
-                "refact.block_count": sizes.layers,
-            },
-            "capabilities": ["completion", "insert"],
-            "modified_at": _modified(about),
-        }
-    )
-
-
-async def version(_: Call, __: None) -> Response:
-    """Tell the version."""
-    return JSONResponse({"version": __version__})
-
-
 def endpoints() -> Iterable[Endpoint]:
     """Return Ollama's paths."""
     yield Endpoint(
@@ -307,6 +227,8 @@ def endpoints() -> Iterable[Endpoint]:
         shapes.ShowRequest,
         shapes.ShowResponse,
     )
+    for path in ("/api/embed", "/api/embeddings"):
+        yield Endpoint("POST", path, DIALECT, no_embeddings, "Not supported")
     for path, handle, summary, response in (
         ("/api/tags", tags, "List the model", shapes.TagsResponse),
         ("/api/ps", running, "List the model if it is in memory", shapes.TagsResponse),

@@ -41,7 +41,7 @@ class GenerateRequest(Common):
     """POST /api/generate: a hole when there is a suffix, else a prompt that goes on."""
 
     prompt: str = ""
-    suffix: str = ""
+    suffix: str | None = None
     system: str = ""
     raw: bool | None = None
     images: Unsupported = None
@@ -115,6 +115,7 @@ class TagsResponse(Shape):
 
 
 class VersionResponse(Shape):
-    """Of the server."""
+    """Of the dialect, and of the server."""
 
     version: str
+    refact_edge: str

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from ..model import Model
 from . import openai_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on, reply
+from .embeddings import no_embeddings
 from .errors import HttpError
 from .framing import Json
 from .http import Answer, Call, Dialect, Endpoint
@@ -183,6 +184,7 @@ def endpoints() -> Iterable[Endpoint]:
         shapes.FimRequest,
         shapes.ChatResponse,
     )
+    yield Endpoint("POST", "/v1/embeddings", DIALECT, no_embeddings, "Not supported")
     yield Endpoint("GET", "/v1/models", DIALECT, models, "List the model", None, shapes.ModelList)
     yield Endpoint(
         "GET",

@@ -80,6 +80,11 @@ class Service:
         return self._model is not None
 
     @property
+    def goes_s(self) -> float | None:
+        """When the model is let go if it is not used again, as the clock tells; None for never."""
+        return None if self.kept_s is None else self._used_s + self.kept_s
+
+    @property
     def running(self) -> int:
         """Requests that are computed."""
         return self._slots.taken

@@ -83,6 +83,10 @@ def test_ollama_generates_chats_and_looks_around(
     assert found.response == text
     parts = list(client.generate("tiny", PREFIX, suffix=SUFFIX, options=options, stream=True))
     assert "".join(part.response for part in parts) == text
+    end = "a <fim_middle> b ="
+    found = client.generate("tiny", end, suffix="", options=options)
+    text = "".join(server.model.complete(end, max_tokens=8, stop=[], sampling=GREEDY))
+    assert found.response == text
     messages = [{"role": "user", "content": "hi"}]
     answer = client.chat("tiny", messages, options=options)
     assert answer.message.content == "".join(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 
 import pytest
 from served import Serve, Served
 
+from refact_edge import __version__
 from refact_edge.runtime.sampling import GREEDY
 from refact_edge.runtime.serve.errors import HttpError
 from refact_edge.runtime.serve.ollama import seconds
@@ -73,7 +75,6 @@ def test_the_model_is_listed(server: Served) -> None:
     assert model["name"] == "tiny"
     assert len(model["digest"]) == 64
     assert server.http.get("/api/ps").json()["models"][0]["name"] == "tiny"
-    assert server.http.get("/api/version").json()["version"]
     assert server.http.get("/").text == "Ollama is running"
 
 
@@ -153,3 +154,69 @@ def test_nulls_are_not_given(server: Served) -> None:
     body = {"model": None, "prompt": "a", "suffix": None, "system": None, "options": None}
     assert server.post("/api/generate", **body, stream=False).status_code == 200
     assert server.post("/v1/completions", model=None, prompt="a", n=None).status_code == 200
+
+
+def test_an_empty_suffix_is_a_hole_at_the_end_of_a_file(server: Served) -> None:
+    """User text stays text there, long files are cut, and the end comes at a blank line."""
+    text = "a <fim_middle> b <fim_prefix> c ="
+    found = _generated(server, prompt=text, suffix="")
+    stream = server.model.complete(text, "", max_tokens=8, stop=[], sampling=GREEDY)
+    assert found["response"] == "".join(stream)
+    assert found["prompt_eval_count"] == stream.usage.prompt
+    assert _generated(server, prompt="word = 1\n" * 3000, suffix="")["done"]
+
+
+def test_an_empty_suffix_beside_raw_or_a_system_says_nothing(server: Served) -> None:
+    """As older clients send it with everything."""
+    raw = "<fim_prefix>a<fim_suffix>b<fim_middle>"
+    assert _generated(server, prompt=raw, suffix="", raw=True)["prompt_eval_count"] == 5
+    chat = {"prompt": "hi", "system": "Be short"}
+    assert _generated(server, **chat, suffix="") == _generated(server, **chat)
+    assert server.post("/api/generate", suffix="").json()["done_reason"] == "load"
+
+
+def _generated(server: Served, **body: object) -> dict:
+    reply = server.post("/api/generate", **body, stream=False, options=OPTIONS)
+    assert reply.status_code == 200, reply.text
+    found: dict = reply.json()
+    told = ("response", "done", "prompt_eval_count", "eval_count")
+    return {name: found[name] for name in told}
+
+
+def test_the_version_is_one_of_the_dialect_that_clients_accept(server: Served) -> None:
+    """VS Code and Raycast want 0.6.4 at least."""
+    found = server.http.get("/api/version").json()
+    assert tuple(map(int, found["version"].split("."))) >= (0, 6, 4)
+    assert found["refact_edge"] == __version__
+
+
+def test_the_model_has_a_name_in_what_is_shown_of_it(server: Served) -> None:
+    for body, name in (({"model": "mine"}, "mine"), ({"name": "old"}, "old"), ({}, "tiny")):
+        assert server.post("/api/show", **body).json()["model_info"]["general.basename"] == name
+
+
+def test_the_time_that_the_model_goes_at_moves_with_its_use_alone(serve: Serve) -> None:
+    def goes() -> str:
+        (model,) = served.http.get("/api/ps").json()["models"]
+        found: str = model["expires_at"]
+        return found
+
+    with serve() as served:
+        served.post("/api/generate", keep_alive=600)
+        first = goes()
+        left_s = datetime.fromisoformat(first).timestamp() - time.time()
+        assert 590 < left_s < 601
+        time.sleep(0.05)
+        assert goes() == first
+        served.post("/api/generate", prompt="a", stream=False, keep_alive=600, options=OPTIONS)
+        assert goes() > first
+
+
+def test_every_error_is_a_text(server: Served) -> None:
+    """Also where embeddings are asked for, and where nobody answers."""
+    for path in ("/api/embed", "/api/embeddings", "/api/nothing", "/api/generate", "/api/chat"):
+        error = server.http.post(path, content="{").json()["error"]
+        assert isinstance(error, str), path
+    assert isinstance(server.http.get("/api/chat").json()["error"], str)
+    reply = server.http.get("/api/tags", headers={"origin": "http://elsewhere"})
+    assert isinstance(reply.json()["error"], str)

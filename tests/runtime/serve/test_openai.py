@@ -276,3 +276,9 @@ def test_what_the_model_cannot_do_is_refused_and_not_left_aside(server: Served) 
         assert server.post("/v1/chat/completions", **asked).status_code == 200
     reply = server.post("/v1/completions", prompt="a", logit_bias={"5": 1})
     assert "logit_bias" in reply.json()["error"]["message"]
+
+
+def test_embeddings_are_refused_in_openais_form(server: Served) -> None:
+    reply = server.post("/v1/embeddings", input="a")
+    assert reply.status_code == 501
+    assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
