@@ -248,10 +248,11 @@ class Model:
     ) -> Stream:
         """Answer the last of `messages`, each with a role (system, user, assistant) and content.
 
-        The oldest exchanges are dropped when the conversation outgrows the context.
+        When that is the assistant's, it goes on: the text is what follows on it. The oldest
+        exchanges are dropped when the conversation outgrows the context.
 
         Raises:
-            OptionError: when a role is unknown, or the last message is not the user's.
+            OptionError: when a role is unknown, or the last message is empty.
             PromptError: when the last question alone does not fit.
 
         """
@@ -265,7 +266,8 @@ class Model:
             ids = self.layouts.chat_ids(turns, self.tokens.encode)
         request = self._request(ids, new, sampling, cancel)
         request = replace(request, top_logprobs=top_logprobs)
-        return self._stream(request, stop, trimmer=AnswerTrimmer())
+        trimmer = AnswerTrimmer(started=turns[-1]["role"] == "assistant")
+        return self._stream(request, stop, trimmer=trimmer)
 
     def generate(
         self,

@@ -95,22 +95,25 @@ class Layouts:
         return fill(self.file, name, encode)
 
     def chat_ids(self, messages: Sequence[Message], encode: Encode) -> list[int]:
-        """Return the prompt for the answer to `messages`.
+        """Return the prompt for the answer to `messages`, or for the rest of one that has begun.
 
         Contents are stripped and empty messages skipped. Without a system message the default
         one stands first in a single exchange; in longer ones the model never saw one.
 
         Raises:
-            OptionError: when a role is unknown or no question is left.
+            OptionError: when a role is unknown or the last message is empty.
 
         """
         turns = clean_messages(messages)
-        if len(turns) == 1:
+        begun = turns.pop()[1] if is_answer(turns[-1]) else None
+        if len(turns) < 2 and all(role == "user" for role, _ in turns):
             turns = [("system", self.default_system), *turns]
         ids: list[int] = []
         for role, content in turns:
             ids.extend(fill(self.chat[role], content, encode))
-        return [*ids, *fill(self.chat["answer"], "", encode)]
+        if begun is None:
+            return [*ids, *fill(self.chat["answer"], "", encode)]
+        return [*ids, *fill(_to_slot(self.chat["assistant"]), begun, encode)]
 
 
 def _layout(parts: Any, special: frozenset[int]) -> Layout:
@@ -138,22 +141,38 @@ def _text(value: Any) -> str:
 def clean_messages(messages: Sequence[Message]) -> list[tuple[str, str]]:
     """Return (role, content) of the messages that say something.
 
+    The assistant's last message is one that goes on: it keeps the blanks at its end.
+
     Raises:
-        OptionError: when a role is unknown, or the last message is not the user's.
+        OptionError: when a role is unknown, or the last message is empty.
 
     """
-    turns = []
+    turns: list[tuple[str, str]] = []
     for message in messages:
         role, content = message.get("role"), message.get("content") or ""
         if role not in ROLES:
             raise OptionError(f"message role {role!r}; expected one of: {', '.join(ROLES)}")
         if not isinstance(content, str):
             raise OptionError(f"message content {content!r:.60}; expected text")
-        if content.strip():
-            turns.append((role, content.strip()))
-    if not turns or turns[-1][0] != "user":
-        raise OptionError("the last message must be the user's and must not be empty")
-    return turns
+        turns.append((role, content))
+    if turns and is_answer(turns[-1]) and not turns[-1][1].strip():
+        turns.pop()  # it has not begun
+    if not turns or not turns[-1][1].strip():
+        raise OptionError("the last message is empty; expected a question, or a begun answer")
+    *before, (role, content) = turns
+    said = [(role, content.strip()) for role, content in before if content.strip()]
+    return [*said, (role, content.lstrip() if is_answer(turns[-1]) else content.strip())]
+
+
+def is_answer(turn: tuple[str, str]) -> bool:
+    """Whether it is the assistant's."""
+    return turn[0] == "assistant"
+
+
+def _to_slot(layout: Layout) -> Layout:
+    """Return a layout up to the end of its text."""
+    at = next((i for i, part in enumerate(layout) if "{}" in str(part)), len(layout))
+    return (*layout[:at], *(str(part).partition("{}")[0] + "{}" for part in layout[at : at + 1]))
 
 
 def fill(layout: Layout, text: str, encode: Encode) -> list[int]:

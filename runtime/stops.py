@@ -72,8 +72,9 @@ def _overlap(text: str, stop: str) -> int:
 class AnswerTrimmer:
     """Drops the space a chat answer begins with and the line ends it closes with."""
 
-    def __init__(self) -> None:
-        self._started = False
+    def __init__(self, *, started: bool = False) -> None:
+        """Drop nothing at the beginning where the answer has `started` before."""
+        self._started = started
         self._held = ""
 
     def push(self, piece: str) -> str:

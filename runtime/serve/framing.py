@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from .mistakes import unsupported
 from .run import Piece, Run
@@ -43,6 +43,9 @@ def refused(value: Any) -> Any:
 
 
 Unsupported = Annotated[Any, AfterValidator(refused)]
+Unused = Any  # it changes nothing here, whatever it is
+# Below 0 as many as there is room for, in llama.cpp's and Ollama's two ways; more are cut to that.
+NewTokens = Annotated[int, Field(ge=-2)]
 
 
 class Form(Protocol):

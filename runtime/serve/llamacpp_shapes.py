@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from .framing import Asked, Shape, Unsupported
+from .framing import Asked, NewTokens, Shape, Unsupported, Unused
 from .openai_shapes import ChatMessage, Id, Ids, Stop
 
-Count = Annotated[int, Field(ge=-1, le=2**31)]
 Probs = Annotated[int, Field(ge=0, le=100)]
 Milliseconds = Annotated[float, Field(ge=-1)]
 
@@ -22,7 +21,7 @@ class Common(Asked):
     """
 
     model: str = ""
-    n_predict: Count | None = None
+    n_predict: NewTokens | None = None
     stop: Stop = None
     stream: bool | None = None
     samplers: Annotated[list[str], Field(fail_fast=True)] | str | None = None
@@ -37,10 +36,10 @@ class Common(Asked):
     n_probs: Probs | None = None
     n_cmpl: Annotated[int, Field(ge=1, le=16)] | None = None
     t_max_predict_ms: Milliseconds | None = None
-    cache_prompt: bool | None = None
-    id_slot: int | None = None
-    lora: list[dict[str, Any]] | None = None
-    return_tokens: bool | None = None
+    cache_prompt: Unused = None
+    id_slot: Unused = None
+    lora: Unused = None
+    return_tokens: Unused = None
     response_fields: Annotated[list[str], Field(max_length=64, fail_fast=True)] | None = None
     grammar: str | None = None
     json_schema: dict[str, Any] | None = None

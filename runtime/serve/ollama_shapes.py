@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .framing import Asked, Shape, Unsupported
+from .framing import Asked, NewTokens, Shape, Unsupported, Unused
+from .openai_shapes import Stop
 
 KeepAlive = Annotated[float, Field(allow_inf_nan=False)] | str | None
 
@@ -18,10 +19,10 @@ class Options(Asked):
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
-    num_predict: Annotated[int, Field(ge=-2, le=2**31)] | None = None
-    num_ctx: int | None = None
+    num_predict: NewTokens | None = None
+    num_ctx: Unused = None
     seed: int | None = None
-    stop: str | Annotated[list[str], Field(max_length=32)] | None = None
+    stop: Stop = None
     repeat_penalty: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
@@ -45,7 +46,7 @@ class GenerateRequest(Common):
     system: str = ""
     raw: bool | None = None
     images: Unsupported = None
-    template: str | None = None
+    template: Unused = None
 
 
 class Message(Asked):

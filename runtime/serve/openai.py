@@ -131,8 +131,11 @@ async def models(call: Call, _: None) -> Response:
 
 
 async def one_model(call: Call, _: None) -> Response:
-    """Return the model's card, by any name."""
-    card = _card(await call.service.about(), call.request.path_params["name"])
+    """Return the model's card, by any name; without one list it."""
+    name = call.request.path_params["name"]
+    if not name:
+        return await models(call, None)
+    card = _card(await call.service.about(), name)
     return JSONResponse(card.as_json())
 
 

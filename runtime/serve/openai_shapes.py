@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from .framing import Asked, Shape, Unsupported
+from .framing import Asked, NewTokens, Shape, Unsupported, Unused
 
-Count = Annotated[int, Field(ge=0, le=2**31)]
+# A number; in chat's form, which stands here by mistake, false means none and true is 1.
+Logprobs = Annotated[
+    Annotated[int, Field(ge=0, le=100)] | None,
+    BeforeValidator(lambda given: None if given is False else given),
+]
 Many = Annotated[int, Field(ge=1, le=16)]
 Stop = str | Annotated[list[str], Field(max_length=32, fail_fast=True)] | None
 Id = Annotated[int, Field(ge=0)]
@@ -43,15 +47,15 @@ class CompletionRequest(Drawing):
     model: str = ""
     prompt: Prompt
     suffix: str | None = None
-    max_tokens: Count | None = None
-    max_completion_tokens: Count | None = None
+    max_tokens: NewTokens | None = None
+    max_completion_tokens: NewTokens | None = None
     n: Many | None = None
     stop: Stop = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    logprobs: Annotated[int, Field(ge=0, le=100)] | None = None
+    logprobs: Logprobs = None
     echo: bool | None = None
-    user: str | None = None
+    user: Unused = None
 
 
 class FimRequest(Drawing):
@@ -60,7 +64,7 @@ class FimRequest(Drawing):
     model: str = ""
     prompt: str
     suffix: str | None = None
-    max_tokens: Count | None = None
+    max_tokens: NewTokens | None = None
     stop: Stop = None
     stream: bool | None = None
     random_seed: int | None = None
@@ -98,9 +102,9 @@ class ChatRequest(Drawing):
 
     model: str = ""
     messages: Annotated[list[ChatMessage], Field(fail_fast=True)]
-    max_tokens: Count | None = None
-    max_completion_tokens: Count | None = None
-    n_predict: int | None = None  # llama.vim warms the chat up with 0
+    max_tokens: NewTokens | None = None
+    max_completion_tokens: NewTokens | None = None
+    n_predict: NewTokens | None = None  # llama.vim warms the chat up with 0
     n: Many | None = None
     stop: Stop = None
     stream: bool | None = None
@@ -110,7 +114,7 @@ class ChatRequest(Drawing):
     response_format: ResponseFormat | None = None
     tools: Unsupported = None
     functions: Unsupported = None
-    user: str | None = None
+    user: Unused = None
 
 
 class CachedTokens(Shape):

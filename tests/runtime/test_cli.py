@@ -114,7 +114,7 @@ def test_chat_answers_an_argument_or_what_is_piped_in(tiny_bundle: Path) -> None
     assert (one.returncode, one.stderr) == (0, "")
     assert _run("chat", *options, stdin="hello\n").stdout == one.stdout
     empty = _run("chat", *options)
-    assert "the last message must be the user's and must not be empty" in empty.stderr
+    assert "the last message is empty; expected a question" in empty.stderr
 
 
 @needs_shell

@@ -47,9 +47,10 @@ def test_a_longer_talk_has_no_system_line_unless_one_is_given() -> None:
 @pytest.mark.parametrize(
     ("messages", "complaint"),
     [
-        ([], "last message must be the user's"),
-        ([{"role": "user", "content": "  "}], "must not be empty"),
-        ([{"role": "assistant", "content": "x"}], "last message must be the user's"),
+        ([], "last message is empty"),
+        ([{"role": "user", "content": "  "}], "last message is empty"),
+        ([{"role": "assistant", "content": ""}], "last message is empty"),
+        ([{"role": "assistant", "content": "x"}, {"role": "user", "content": ""}], "is empty"),
         ([{"role": "robot", "content": "x"}], "role 'robot'; expected one of"),
     ],
 )
@@ -58,6 +59,23 @@ def test_a_talk_that_asks_nothing_is_refused(
 ) -> None:
     with pytest.raises(OptionError, match=complaint):
         LAYOUTS.chat_ids(messages, _encode)
+
+
+def test_an_answer_that_has_begun_goes_on() -> None:
+    talk = [{"role": "user", "content": " a "}, {"role": "assistant", "content": "\nb {}: \n "}]
+    begun = "<14>USER a\n<14>ASSISTANT b {}: \n "
+    default = "<14>SYSTEM You are a programming assistant\n"
+    assert _shown(LAYOUTS.chat_ids(talk, _encode)) == default + begun
+    assert _shown(LAYOUTS.chat_ids(talk[1:], _encode)) == default + "<14>ASSISTANT b {}: \n "
+    longer = [{"role": "system", "content": "s"}, *talk]
+    assert _shown(LAYOUTS.chat_ids(longer, _encode)) == "<14>SYSTEM s\n" + begun
+    empty = [talk[0], {"role": "assistant", "content": " "}]
+    assert LAYOUTS.chat_ids(empty, _encode) == LAYOUTS.chat_ids(talk[:1], _encode)
+
+
+def test_a_system_line_alone_is_answered() -> None:
+    ids = LAYOUTS.chat_ids([{"role": "system", "content": "s"}], _encode)
+    assert _shown(ids) == "<14>SYSTEM s\n<14>ASSISTANT"
 
 
 def test_braces_in_user_text_are_only_text() -> None:

@@ -60,8 +60,7 @@ def test_what_is_no_request_is_refused(server: Served, path: str, body: bytes) -
 @pytest.mark.parametrize(
     "more",
     [
-        {"max_tokens": -1},
-        {"max_tokens": 10**30},
+        {"max_tokens": -5},
         {"max_tokens": "many"},
         {"temperature": -0.5},
         {"temperature": "NaN"},

@@ -237,3 +237,9 @@ def test_files_alone_are_not_read_ahead(server: Served) -> None:
 def test_filters_may_be_named_by_letters(server: Served) -> None:
     found = server.post("/completion", prompt="a", n_predict=1, samplers="kt", top_p=0.5).json()
     assert found["generation_settings"]["top_p"] == 1
+
+
+def test_what_changes_nothing_may_be_anything(server: Served) -> None:
+    for name in ("cache_prompt", "id_slot", "lora", "return_tokens"):
+        reply = server.post("/completion", prompt="a", n_predict=1, **{name: "auto"})
+        assert reply.status_code == 200, name

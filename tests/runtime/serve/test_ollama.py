@@ -220,3 +220,13 @@ def test_every_error_is_a_text(server: Served) -> None:
     assert isinstance(server.http.get("/api/chat").json()["error"], str)
     reply = server.http.get("/api/tags", headers={"origin": "http://elsewhere"})
     assert isinstance(reply.json()["error"], str)
+
+
+@pytest.mark.parametrize("most", [-1, -2, 2**53 - 1])
+def test_no_limit_is_written_in_several_ways(server: Served, most: int) -> None:
+    def text(value: int) -> object:
+        options = {"temperature": 0, "num_predict": value, "stop": ["!", "a", "e"], "num_ctx": "8k"}
+        body = {"prompt": PREFIX, "stream": False, "options": options}
+        return server.post("/api/generate", **body).json()["response"]
+
+    assert text(most) == text(10**9)
