@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .bundle import Sizes
 from .cache import KvCache
 from .costs import StepCosts
-from .errors import BundleError, PromptError
+from .errors import BundleError, ContextError, PromptError
 from .logprobs import Scored, score, score_all
 from .lookup import LONGEST, NO_ID, Lookup
 from .prefix import PrefixCache
@@ -101,10 +101,7 @@ class Generation:
         if not request.ids:
             raise PromptError("the prompt is empty; expected at least one token")
         if len(request.ids) >= context:
-            raise PromptError(
-                f"the prompt has {len(request.ids)} tokens and the context holds {context}, "
-                "new tokens included; shorten the prompt"
-            )
+            raise ContextError(len(request.ids), context)
         _check_ids(request, session.sizes.vocabulary)
         self.request = request
         self.cached = self.drafted = self.accepted = 0

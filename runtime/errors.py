@@ -8,6 +8,7 @@ RefactEdgeError
 ├── EvalError           an evaluation's problems, sources or results are not what they should be
 ├── SandboxError        generated code cannot be run safely here
 ├── PromptError         a prompt does not fit, or a cursor is outside its file
+│   └── ContextError    a prompt has more tokens than the context holds
 ├── OptionError         an option has a value that makes no sense (also a ValueError)
 ├── BusyError           a server has as many requests as it takes
 ├── ReplacedError       a newer request of the same client took this one's place
@@ -61,6 +62,21 @@ class SandboxError(RefactEdgeError):
 
 class PromptError(RefactEdgeError):
     """A prompt does not fit the context, or a cursor is outside its file."""
+
+
+class ContextError(PromptError):
+    """A prompt has more tokens than the context holds; tells how many both are."""
+
+    def __init__(self, prompt_tokens: int, context_tokens: int) -> None:
+        super().__init__(
+            f"the prompt has {prompt_tokens} tokens and the context holds {context_tokens}, "
+            "new tokens included; shorten the prompt"
+        )
+        self.prompt_tokens, self.context_tokens = prompt_tokens, context_tokens
+
+    def __reduce__(self) -> tuple[type[ContextError], tuple[int, int]]:
+        """Return how it is made again, in another process."""
+        return type(self), (self.prompt_tokens, self.context_tokens)
 
 
 class OptionError(RefactEdgeError, ValueError):

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from ..errors import ContextError
 from .bodies import Bodies, Share
 from .errors import KINDS, is_for_the_log, response_to
 from .framing import Form, Json, Shape, dumps
@@ -31,6 +32,7 @@ from .settings import Settings
 _LARGE_BYTES = 2**16  # of a body that others should not wait for
 
 ErrorForm = Callable[[int, str, str], Json]  # of a status, its kind in words, and a message
+TooLongForm = Callable[[ContextError], Json]
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,13 @@ class Dialect:
 
     name: str
     error: ErrorForm
+    too_long: TooLongForm
+
+    def told(self, error: Exception, status: int, message: str) -> Json:
+        """Return what a client is told of an error."""
+        if isinstance(error, ContextError):
+            return self.too_long(error)
+        return self.error(status, KINDS.get(status, "server_error"), message)
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ class Endpoint:
         if is_for_the_log(error):
             logger.error("%s", error)
         if not send.status:
-            content = self.dialect.error(status, KINDS.get(status, "server_error"), message)
+            content = self.dialect.told(error, status, message)
             await JSONResponse(content, status, headers)(scope, receive, send)
         if status == 500:
             raise error
@@ -227,7 +236,7 @@ async def _send_pieces(
         # The status is sent: a stream tells in its last message that it was cut short, and lacks
         # what closes whole ones.
         status, message, _ = response_to(error)
-        await put([dialect.error(status, KINDS.get(status, "server_error"), message)])
+        await put([dialect.told(error, status, message)])
         raise
     finally:
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from .. import endings as rules
+from ..errors import ContextError
 from ..model import Model
 from ..prompts import clean_messages
 from ..stream import CancelToken, Usage
@@ -30,7 +31,17 @@ def _error(status: int, kind: str, message: str) -> Json:
     return {"error": {"code": status, "message": message, "type": kind}}
 
 
-DIALECT = Dialect("llama.cpp", _error)
+def _too_long(error: ContextError) -> Json:
+    told = (
+        f"the request exceeds the available context size: {error.prompt_tokens} tokens of "
+        f"{error.context_tokens}, new ones included; shorten the prompt"
+    )
+    found = _error(400, "exceed_context_size_error", told)
+    found["error"] |= {"n_prompt_tokens": error.prompt_tokens, "n_ctx": error.context_tokens}
+    return found
+
+
+DIALECT = Dialect("llama.cpp", _error, _too_long)
 
 
 def _wanted(asked: shapes.Common) -> Wanted:

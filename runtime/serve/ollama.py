@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from ..errors import ContextError
 from . import ollama_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on, reply
 from .embeddings import no_embeddings
@@ -32,7 +33,14 @@ def _error(_status: int, _kind: str, message: str) -> Json:
     return {"error": message}
 
 
-DIALECT = Dialect("ollama", _error)
+def _too_long(error: ContextError) -> Json:
+    return {
+        "error": f"the input length exceeds the context length: {error.prompt_tokens} tokens of "
+        f"{error.context_tokens}, new ones included; shorten the prompt"
+    }
+
+
+DIALECT = Dialect("ollama", _error, _too_long)
 
 
 @dataclass

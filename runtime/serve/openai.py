@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from starlette.responses import JSONResponse, Response
 
+from ..errors import ContextError
 from ..model import Model
 from . import openai_shapes as shapes
 from .asking import Hole, Wanted, fill, go_on, reply
@@ -23,7 +24,19 @@ def _error(status: int, kind: str, message: str) -> Json:
     return {"error": {"message": message, "type": kind, "param": None, "code": status}}
 
 
-DIALECT = Dialect("openai", _error)
+def _too_long(error: ContextError) -> Json:
+    return {
+        "error": {
+            "message": f"This model's maximum context length is {error.context_tokens} tokens, "
+            f"new ones included. However, the prompt has {error.prompt_tokens}; shorten the prompt",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "context_length_exceeded",
+        }
+    }
+
+
+DIALECT = Dialect("openai", _error, _too_long)
 
 
 def _drawn(

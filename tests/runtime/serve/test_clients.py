@@ -69,6 +69,9 @@ def test_openai_cancels_a_stream(server: Served, client: openai.OpenAI) -> None:
 def test_openai_understands_mistakes(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="temperature"):
         client.completions.create(model="tiny", prompt="a", temperature=-1)
+    with pytest.raises(openai.BadRequestError) as beyond:
+        client.completions.create(model="tiny", prompt="word " * 2000)
+    assert beyond.value.code == "context_length_exceeded"
     with pytest.raises(openai.NotFoundError):
         client.files.list()
 

@@ -243,3 +243,15 @@ def test_what_changes_nothing_may_be_anything(server: Served) -> None:
     for name in ("cache_prompt", "id_slot", "lora", "return_tokens"):
         reply = server.post("/completion", prompt="a", n_predict=1, **{name: "auto"})
         assert reply.status_code == 200, name
+
+
+def test_a_prompt_beyond_the_context_is_told_in_llamacpps_words(server: Served) -> None:
+    prompt = "word " * 2000
+    reply = server.post("/completion", prompt=prompt)
+    assert reply.status_code == 400
+    error = reply.json()["error"]
+    assert error["type"] == "exceed_context_size_error"
+    assert error["code"] == 400
+    assert error["n_prompt_tokens"] == len(server.model.tokens.encode_special(prompt))
+    assert error["n_ctx"] == server.model.context_tokens
+    assert "exceeds the available context size" in error["message"]

@@ -230,3 +230,9 @@ def test_no_limit_is_written_in_several_ways(server: Served, most: int) -> None:
         return server.post("/api/generate", **body).json()["response"]
 
     assert text(most) == text(10**9)
+
+
+def test_a_prompt_beyond_the_context_is_told_as_a_text(server: Served) -> None:
+    reply = server.post("/api/generate", prompt="word " * 2000)
+    assert reply.status_code == 400
+    assert "exceeds the context length" in reply.json()["error"]

@@ -403,3 +403,19 @@ def test_a_chat_that_asks_nothing_is_told_so(server: Served) -> None:
 
 def test_no_name_of_a_model_lists_it(server: Served) -> None:
     assert server.http.get("/v1/models/").json() == server.http.get("/v1/models").json()
+
+
+def test_a_prompt_beyond_the_context_is_told_in_openais_words(server: Served) -> None:
+    context = server.model.context_tokens
+    long = "word " * 2000
+    for path, body in (
+        ("/v1/completions", {"prompt": long}),
+        ("/v1/completions", {"prompt": long, "stream": True}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": long}]}),
+    ):
+        reply = server.post(path, **body)
+        assert reply.status_code == 400
+        error = reply.json()["error"]
+        assert error["code"] == "context_length_exceeded"
+        assert error["type"] == "invalid_request_error"
+        assert f"maximum context length is {context} tokens" in error["message"]
