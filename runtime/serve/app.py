@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..model import Model
-from . import llamacpp, ollama, openai, openapi, pages, refact
+from . import llamacpp, ollama, openai, openai_responses, openapi, pages, refact
 from .bodies import Bodies
 from .cors import Cors
 from .errors import KINDS
@@ -38,6 +38,7 @@ def all_endpoints(settings: Settings) -> list[Endpoint]:
 
     found = [
         *openai.endpoints(),
+        *openai_responses.endpoints(),
         *llamacpp.endpoints(),
         *refact.endpoints(),
         *ollama.endpoints(),

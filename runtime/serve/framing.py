@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from .mistakes import unsupported
 from .run import Piece, Run
@@ -35,11 +42,23 @@ class Asked(Shape):
         return given
 
 
-def refused(value: Any) -> Any:
+def refused(value: Any, field: ValidationInfo) -> Any:
     """Refuse what the model cannot do, when it is asked for in earnest."""
     if value in (None, [], {}, "", "none", False):
         return None
-    raise unsupported()
+    raise unsupported(field.field_name or "it")
+
+
+def only(*types: str) -> Callable[[Any], Any]:
+    """Return what refuses an object with a `type` other than these."""
+
+    def check(given: Any) -> Any:
+        kind = given.get("type") if isinstance(given, dict) else None
+        if isinstance(kind, str) and kind not in types:
+            raise unsupported(kind)
+        return given
+
+    return check
 
 
 Unsupported = Annotated[Any, AfterValidator(refused)]
@@ -53,12 +72,20 @@ class Form(Protocol):
 
     media_type: str
 
+    def begin(self, run: Run) -> Iterable[Json]:
+        """Return what a stream sends before anything is written."""
+        ...
+
     def piece(self, run: Run, piece: Piece) -> Iterable[Json]:
         """Return what is sent of a piece."""
         ...
 
     def end(self, run: Run) -> Iterable[Json]:
         """Return what is sent when all pieces were."""
+        ...
+
+    def failed(self, told: Json) -> Iterable[Json]:
+        """Return what is sent when a stream is cut short, of what its dialect tells of that."""
         ...
 
     def whole(self, run: Run) -> Json:
@@ -74,7 +101,19 @@ class Form(Protocol):
         ...
 
 
-class ServerSentEvents:
+class Plain:
+    """A stream that begins with its text, and ends with an error as its dialect tells it."""
+
+    def begin(self, run: Run) -> Iterable[Json]:
+        """Return nothing."""
+        return ()
+
+    def failed(self, told: Json) -> Iterable[Json]:
+        """Return the error."""
+        return (told,)
+
+
+class ServerSentEvents(Plain):
     """Framing as of OpenAI and llama.cpp: `data: {...}` and an empty line."""
 
     media_type = "text/event-stream"
@@ -89,7 +128,7 @@ class ServerSentEvents:
         return self.last
 
 
-class JsonLines:
+class JsonLines(Plain):
     """Framing as of Ollama: an object a line."""
 
     media_type = "application/x-ndjson"

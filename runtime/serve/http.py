@@ -228,6 +228,7 @@ async def _send_pieces(
             await send({"type": "http.response.body", "body": frame, "more_body": True})
 
     try:
+        await put(form.begin(run))
         async for piece in pieces:
             await put(form.piece(run, piece))
         await put(form.end(run))
@@ -236,7 +237,7 @@ async def _send_pieces(
         # The status is sent: a stream tells in its last message that it was cut short, and lacks
         # what closes whole ones.
         status, message, _ = response_to(error)
-        await put([dialect.told(error, status, message)])
+        await put(form.failed(dialect.told(error, status, message)))
         raise
     finally:
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -37,9 +37,9 @@ _EXPECTED = {
 Path = tuple[str | int, ...]
 
 
-def unsupported() -> PydanticCustomError:
-    """Return what tells that the model cannot do what a field asks of it."""
-    return PydanticCustomError(_UNSUPPORTED, "not supported")
+def unsupported(what: str) -> PydanticCustomError:
+    """Return what tells that the model cannot do what is asked of it."""
+    return PydanticCustomError(_UNSUPPORTED, "no {what}", {"what": what})
 
 
 def what_is_wrong(error: ValidationError, content: bytes | bytearray, name: str) -> str:
@@ -88,11 +88,12 @@ def _model(given: Any) -> str:
 
 def _told(path: Path, details: Sequence[ErrorDetails], model: str) -> str:
     where = ".".join(map(str, path)) or "the body"
-    kinds = {detail["type"] for detail in details}
+    kinds = {detail["type"]: detail for detail in details}
     if "missing" in kinds:
         return f"{where}: missing; give one"
-    if _UNSUPPORTED in kinds:
-        return f"{model} does not support {path[-1]}; leave {where} out"
+    if (refusal := kinds.get(_UNSUPPORTED)) is not None:
+        what = one_line(refusal["ctx"]["what"], _FOUND_CHARACTERS)
+        return f"{model} does not support {what}; leave {where} out"
     found = one_line(json.dumps(details[0]["input"], default=str), _FOUND_CHARACTERS)
     expected = dict.fromkeys(_expected(detail["type"], detail.get("ctx", {})) for detail in details)
     return f"{where}: found {found}, expected {' or '.join(expected)}"

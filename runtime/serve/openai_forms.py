@@ -36,7 +36,8 @@ def usage_of(run: Run) -> shapes.UsageShape:
     )
 
 
-def _new_id(kind: str) -> str:
+def new_id(kind: str) -> str:
+    """Return a name that nothing else has."""
     return f"{kind}-{uuid.uuid4().hex}"
 
 
@@ -58,7 +59,7 @@ class CompletionForm(_Events):
     logprobs: bool = False
     echoed: Sequence[str] = ()  # the prompts, where they stand before the answers
     scored: bool = False  # whether what was echoed has log-probabilities too
-    id: str = field(default_factory=lambda: _new_id("cmpl"))
+    id: str = field(default_factory=lambda: new_id("cmpl"))
     created: int = field(default_factory=_now)
     _told: dict[int, int] = field(default_factory=dict)  # tokens told of, by stream
 
@@ -134,7 +135,7 @@ class ChatForm(_Events):
     name: str
     usage: bool = False
     logprobs: bool = False
-    id: str = field(default_factory=lambda: _new_id("chatcmpl"))
+    id: str = field(default_factory=lambda: new_id("chatcmpl"))
     created: int = field(default_factory=_now)
     _told: dict[int, int] = field(default_factory=dict)
 

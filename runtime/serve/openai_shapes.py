@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from .framing import Asked, NewTokens, Shape, Unsupported, Unused
+from .framing import Asked, NewTokens, Shape, Unsupported, Unused, only
 
 # A number; in chat's form, which stands here by mistake, false means none and true is 1.
 Logprobs = Annotated[
@@ -76,6 +76,11 @@ class TextPart(Asked):
     type: Literal["text", "input_text"]
     text: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _text_alone(cls, given: Any) -> Any:
+        return only("text", "input_text")(given)
+
 
 class ChatMessage(Asked):
     """One turn."""
@@ -95,6 +100,11 @@ class ResponseFormat(Asked):
     """Text is all that there is."""
 
     type: Literal["text"] = "text"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_alone(cls, given: Any) -> Any:
+        return only("text")(given)
 
 
 class ChatRequest(Drawing):

@@ -14,6 +14,7 @@ PATHS = (
     "/v1/completions",
     "/v1/chat/completions",
     "/v1/fim/completions",
+    "/v1/responses",
     "/infill",
     "/completion",
     "/tokenize",

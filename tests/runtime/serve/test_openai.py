@@ -274,6 +274,10 @@ def test_what_the_model_cannot_do_is_refused_and_not_left_aside(server: Served) 
     for more in ({"tools": []}, {"tools": None}, {"tool_choice": "none"}):
         asked = {"messages": messages, "max_tokens": 1, **more}
         assert server.post("/v1/chat/completions", **asked).status_code == 200
+    image = {"type": "image_url", "image_url": {"url": "x"}}
+    reply = server.post("/v1/chat/completions", messages=[{"role": "user", "content": [image]}])
+    told = "tiny does not support image_url; leave messages.0.content.0 out"
+    assert reply.json()["error"]["message"] == told
     reply = server.post("/v1/completions", prompt="a", logit_bias={"5": 1})
     assert "logit_bias" in reply.json()["error"]["message"]
 

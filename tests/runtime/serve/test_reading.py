@@ -34,6 +34,7 @@ def test_half_a_character_is_read_as_the_sign_for_one(given: str, read: str) -> 
     [
         ("/v1/completions", '{"prompt": CUT, "suffix": CUT, "max_tokens": 2}'),
         ("/v1/chat/completions", '{"messages": [{"role": "user", "content": CUT}]}'),
+        ("/v1/responses", '{"input": CUT, "max_output_tokens": 2}'),
         ("/v1/fim/completions", '{"prompt": CUT, "max_tokens": 2}'),
         ("/infill", '{"input_prefix": CUT, "input_suffix": "", "n_predict": 2}'),
         ("/completion", '{"prompt": CUT, "n_predict": 2}'),
