@@ -38,7 +38,7 @@ def usage_of(run: Run) -> shapes.UsageShape:
 
 def new_id(kind: str) -> str:
     """Return a name that nothing else has."""
-    return f"{kind}-{uuid.uuid4().hex}"
+    return kind + uuid.uuid4().hex
 
 
 def _now() -> int:
@@ -59,7 +59,7 @@ class CompletionForm(_Events):
     logprobs: bool = False
     echoed: Sequence[str] = ()  # the prompts, where they stand before the answers
     scored: bool = False  # whether what was echoed has log-probabilities too
-    id: str = field(default_factory=lambda: new_id("cmpl"))
+    id: str = field(default_factory=lambda: new_id("cmpl-"))
     created: int = field(default_factory=_now)
     _told: dict[int, int] = field(default_factory=dict)  # tokens told of, by stream
 
@@ -135,7 +135,7 @@ class ChatForm(_Events):
     name: str
     usage: bool = False
     logprobs: bool = False
-    id: str = field(default_factory=lambda: new_id("chatcmpl"))
+    id: str = field(default_factory=lambda: new_id("chatcmpl-"))
     created: int = field(default_factory=_now)
     _told: dict[int, int] = field(default_factory=dict)
 

@@ -20,7 +20,7 @@ from .openai_responses_form import ResponseForm
 from .service import Ask
 
 
-async def responses(call: Call, asked: shapes.Request) -> Answer:
+async def responses(call: Call, asked: shapes.ResponsesRequest) -> Answer:
     """Answer the last message of the input."""
     wanted = Wanted(
         max_tokens=asked.max_output_tokens, temperature=asked.temperature, top_p=asked.top_p
@@ -30,8 +30,8 @@ async def responses(call: Call, asked: shapes.Request) -> Answer:
     if asked.truncation == "disabled":
         ask = _uncut(ask, turns)
     sampling = wanted.sampling(await call.service.model())
-    known = shapes.Response(
-        id=new_id("resp"),
+    known = shapes.ResponsesResponse(
+        id=new_id("resp_"),
         created_at=int(time.time()),
         status="in_progress",
         model=asked.model or call.settings.name,
@@ -78,8 +78,8 @@ def endpoints() -> Iterable[Endpoint]:
         DIALECT,
         responses,
         "Answer the last message, as events when streamed",
-        shapes.Request,
-        shapes.Response,
+        shapes.ResponsesRequest,
+        shapes.ResponsesResponse,
     )
     for method, path in (
         ("GET", "/v1/responses/{name}"),

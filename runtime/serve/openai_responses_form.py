@@ -17,8 +17,8 @@ from .run import Piece, Run
 class ResponseForm(ServerSentEvents):
     """One message of one text. `known` is the response before anything of it is written."""
 
-    known: shapes.Response
-    item_id: str = field(default_factory=lambda: new_id("msg"))
+    known: shapes.ResponsesResponse
+    item_id: str = field(default_factory=lambda: new_id("msg_"))
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _added: bool = False
 
@@ -64,7 +64,7 @@ class ResponseForm(ServerSentEvents):
         """Return the response."""
         return self._done(run).as_json()
 
-    def _done(self, run: Run) -> shapes.Response:
+    def _done(self, run: Run) -> shapes.ResponsesResponse:
         cut = finish_reason(run, 0) == "length"
         status = "incomplete" if cut else "completed"
         message = self._message(status, [shapes.OutputText(text=run.streams[0].text)])
@@ -89,10 +89,10 @@ class ResponseForm(ServerSentEvents):
         return {"type": kind, "sequence_number": next(self._numbers), **fields}
 
 
-def _usage(run: Run) -> shapes.Usage:
+def _usage(run: Run) -> shapes.ResponsesUsage:
     counted = usage_of(run)
     cached = counted.prompt_tokens_details.cached_tokens
-    return shapes.Usage(
+    return shapes.ResponsesUsage(
         input_tokens=counted.prompt_tokens,
         input_tokens_details=shapes.InputDetails(cached_tokens=cached),
         output_tokens=counted.completion_tokens,

@@ -12,7 +12,7 @@ from .openai_shapes import ResponseFormat
 Role = Literal["system", "developer", "user", "assistant"]
 
 
-class Part(Asked):
+class InputPart(Asked):
     """A part of a message; only text can be read."""
 
     type: Literal["input_text", "output_text", "text"]
@@ -24,12 +24,12 @@ class Part(Asked):
         return only("input_text", "output_text", "text")(given)
 
 
-class Message(Asked):
+class InputMessage(Asked):
     """One turn."""
 
     type: Literal["message"] = "message"
     role: Role
-    content: str | Annotated[list[Part], Field(fail_fast=True)]
+    content: str | Annotated[list[InputPart], Field(fail_fast=True)]
 
     @model_validator(mode="before")
     @classmethod
@@ -50,11 +50,11 @@ class TextOptions(Asked):
     format: ResponseFormat | None = None
 
 
-class Request(Asked):
+class ResponsesRequest(Asked):
     """POST /v1/responses. What is not read of the interface is left aside, or refused."""
 
     model: str = ""
-    input: str | Annotated[list[Message], Field(fail_fast=True)]
+    input: str | Annotated[list[InputMessage], Field(fail_fast=True)]
     instructions: str | None = None
     max_output_tokens: NewTokens | None = None
     temperature: float | None = None
@@ -76,7 +76,7 @@ class Request(Asked):
     def turns(self) -> list[dict[str, str]]:
         """Return all that was said, instructions first."""
         said = self.input
-        turns = [Message(role="user", content=said)] if isinstance(said, str) else said
+        turns = [InputMessage(role="user", content=said)] if isinstance(said, str) else said
         first = [{"role": "system", "content": self.instructions}] if self.instructions else []
         return [*first, *(message.turn() for message in turns)]
 
@@ -113,7 +113,7 @@ class OutputDetails(Shape):
     reasoning_tokens: int = 0
 
 
-class Usage(Shape):
+class ResponsesUsage(Shape):
     """Token counts."""
 
     input_tokens: int
@@ -129,7 +129,7 @@ class Incomplete(Shape):
     reason: Literal["max_output_tokens"]
 
 
-class Response(Shape):
+class ResponsesResponse(Shape):
     """An answer: whole, or in a stream as far as it is known."""
 
     id: str
@@ -139,7 +139,7 @@ class Response(Shape):
     status: str
     model: str
     output: list[OutputMessage] = Field(default_factory=list)
-    usage: Usage | None = None
+    usage: ResponsesUsage | None = None
     error: None = None
     incomplete_details: Incomplete | None = None
     instructions: str | None

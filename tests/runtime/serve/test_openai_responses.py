@@ -48,7 +48,7 @@ def test_an_answer_is_a_chats(server: Served, client: openai.OpenAI, asked: Any)
     Response.model_validate(found.to_dict())
     assert found.output_text == _text(server, MESSAGES)
     assert (found.object, found.model, found.error) == ("response", "tiny", None)
-    assert found.id.startswith("resp")
+    assert found.id.startswith("resp_")
     usage = found.usage
     assert usage is not None
     assert 0 < usage.output_tokens <= 8

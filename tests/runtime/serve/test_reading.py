@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
 from served import Served, events
 
-from refact_edge.runtime.serve.reading import whole_characters
+from refact_edge.runtime.serve.app import all_endpoints
+from refact_edge.runtime.serve.errors import HttpError
+from refact_edge.runtime.serve.http import Endpoint
+from refact_edge.runtime.serve.reading import shaped, whole_characters
+from refact_edge.runtime.serve.settings import Settings
 
 CUT = r'"\ude00\nprint("'  # an editor cut an emoji in two
 
@@ -119,3 +124,35 @@ def test_tools_are_refused_in_the_words_that_clients_look_for(
         reply = server.post(path, **body, **more)
         assert reply.status_code == 400
         assert f"{name} does not support tools; leave tools out" in reply.text
+
+
+WRONG = ("many", -7, 1.5, True, [], [[]], [1.5], {"a": 1}, "1" * 50, 10**40, ["a"] * 1000)
+ROWS = [row for row in all_endpoints(Settings()) if row.request is not None]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.path)
+def test_no_mistake_is_told_in_the_validators_words(row: Endpoint) -> None:
+    """Nor at any length, whatever is in any field."""
+    assert row.request is not None
+    told = 0
+    for name, value in itertools.product(row.request.model_fields, WRONG):
+        try:
+            shaped(row.request, json.dumps({name: value}).encode(), "tiny")
+        except HttpError as error:
+            line = str(error)
+            told += 1
+        else:
+            continue
+        assert len(line) < 400, line
+        for word in (
+            "Input",
+            "valid",
+            "unable to",
+            "to parse",
+            "->",
+            "another value",
+            "list[",
+            "\n",
+        ):
+            assert word not in line, line
+    assert told
