@@ -1,11 +1,13 @@
 """Generation over ids, on a fake session."""
 
+import pickle
+
 import numpy as np
 import pytest
 from fakes import SIZES, CountingSession
 
 from refact_edge.runtime.engine import CHUNK_TOKENS, Generation, Request
-from refact_edge.runtime.errors import PromptError
+from refact_edge.runtime.errors import ContextError, PromptError
 from refact_edge.runtime.prefix import PrefixCache
 from refact_edge.runtime.sampling import GREEDY, Sampling
 
@@ -79,8 +81,13 @@ def test_leaving_early_gives_the_cache_back() -> None:
 
 
 def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers() -> None:
-    with pytest.raises(PromptError, match=r"has 300 tokens and the context holds 300"):
+    with pytest.raises(ContextError, match=r"has 300 tokens and the context holds 300") as refused:
         _generation(CountingSession(), [1] * 300)
+    copied = pickle.loads(pickle.dumps(refused.value))
+    for error in (refused.value, copied):
+        assert isinstance(error, PromptError)
+        assert (error.prompt_tokens, error.context_tokens) == (300, 300)
+        assert str(error) == str(refused.value)
     with pytest.raises(PromptError, match="the prompt is empty"):
         _generation(CountingSession(), [])
 
