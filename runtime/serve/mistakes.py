@@ -94,7 +94,8 @@ def _told(path: Path, details: Sequence[ErrorDetails], model: str) -> str:
     if (refusal := kinds.get(_UNSUPPORTED)) is not None:
         what = one_line(refusal["ctx"]["what"], _FOUND_CHARACTERS)
         return f"{model} does not support {what}; leave {where} out"
-    found = one_line(json.dumps(details[0]["input"], default=str), _FOUND_CHARACTERS)
+    written = json.dumps(details[0]["input"], default=str)[: 4 * _FOUND_CHARACTERS]
+    found = one_line(written, _FOUND_CHARACTERS)
     expected = dict.fromkeys(_expected(detail["type"], detail.get("ctx", {})) for detail in details)
     return f"{where}: found {found}, expected {' or '.join(expected)}"
 
