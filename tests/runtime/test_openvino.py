@@ -48,9 +48,7 @@ def _probabilities(logits: np.ndarray) -> np.ndarray:
 def test_a_version_with_wrong_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     openvino = import_openvino()
     monkeypatch.setattr(openvino, "__version__", "2026.1.0-21367-abc")
-    with pytest.raises(
-        DeviceError, match=r"^openvino 2026\.1\.0 is .* expected 2026\.2"
-    ):
+    with pytest.raises(DeviceError, match=r"^openvino 2026\.1\.0 is .* expected 2026\.2"):
         import_openvino()
 
 

@@ -42,7 +42,7 @@ def test_a_named_page_may_send_any_header(named: Served, origin: str, asked: str
     assert reply.status_code == 200
     assert reply.headers["access-control-allow-origin"] == origin
     assert reply.headers["access-control-allow-headers"] == asked
-    assert reply.headers["access-control-allow-methods"] == "GET, HEAD, POST"
+    assert reply.headers["access-control-allow-methods"] == "DELETE, GET, HEAD, POST"
     assert int(reply.headers["access-control-max-age"]) > 0
     assert "origin" in reply.headers["vary"].lower().split(", ")
     assert "access-control-allow-credentials" not in reply.headers
