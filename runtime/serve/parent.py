@@ -1,8 +1,8 @@
 """Ending with another process: the parent that started a server, or the editor behind it.
 
 A thread waits for that process and then sends this one SIGTERM, so that it ends as if it had been
-told to: while a model opens, while it answers, or at rest. On Windows it waits for the other end of
-standard input to be closed; see `inputpipe.py`.
+told to: while a model opens, while it answers, or at rest. On Windows no parent can be seen, and it
+waits for the other end of standard input to be closed; see `inputpipe.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ..errors import OptionError
 from .inputpipe import InputPipe
+from .windowsprocess import WindowsProcess
 
 _POLL_S = 0.5  # where the system cannot say when a process ends
 _REAPERS = ("systemd",)  # besides process 1, whose child is what lost its parent
@@ -44,8 +45,10 @@ def end_with_parent() -> None:
 
 
 def end_with(process: int) -> None:
-    """End this process when another one does; on Windows, where pipes tell, nothing is done."""
-    if sys.platform != "win32":
+    """End this process when another one does, or has."""
+    if sys.platform == "win32":
+        _watch(None, WindowsProcess(process).lives)
+    else:
         _watch(_open(process), lambda: _exists(process))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
+from raw_editor import begin
 from served import COMMAND, answers, lives, ready, wait_for
 
 pytestmark = pytest.mark.skipif(
@@ -140,3 +142,29 @@ def test_the_language_server_ends_with_the_editor_that_names_its_process(
             editor.wait()
         assert server.wait(timeout=20) == 1  # as the protocol wants without a shutdown
         assert b"Traceback" not in server.stderr.read()
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["later", "already"])
+def test_over_tcp_it_ends_with_the_editor_that_names_its_process_too(
+    tiny_bundle: Path, gone: bool
+) -> None:
+    """Its connection may live on in another process."""
+    editor = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    if gone:
+        editor.kill()
+        editor.wait()
+    pipe = subprocess.PIPE
+    command = [*COMMAND, "lsp", str(tiny_bundle), "--tcp", "0", "--ready-json"]
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        port = json.loads(server.stdout.readline())["port"]
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(begin(editor.pid))
+            if not gone:
+                assert connection.recv(14) == b"Content-Length"
+                assert server.poll() is None
+                editor.kill()
+                editor.wait()
+            server.wait(timeout=20)
+        assert server.stderr.read() == b""
