@@ -14,6 +14,7 @@ from ...model import Model
 from ...stream import CancelToken, Stream, Usage
 from ..parent import end_with
 from ..settings import Settings
+from .lines import joined
 from .places import Place, name_of, place_of
 from .server import EdgeServer, logger
 
@@ -88,7 +89,7 @@ async def _configured(ls: EdgeServer, params: lsp.DidChangeConfigurationParams) 
 def _opened(ls: EdgeServer, params: lsp.DidOpenTextDocumentParams) -> None:
     """Read a file ahead, as if its end were the cursor: that part of a prompt is the longest."""
     ls.used(params.text_document.uri)
-    text = params.text_document.text
+    text = joined(params.text_document.text)
     if ls.preferences.enabled and ls.preferences.read_ahead and text.strip():
         ls.later(_read_ahead(ls, params.text_document.uri, text, ""))
 
@@ -110,7 +111,8 @@ async def _complete(ls: EdgeServer, params: lsp.InlineCompletionParams) -> lsp.I
     if uri not in ls.opened:  # pygls would read the file
         return none
     ls.statistics.asked += 1
-    place = place_of(ls.workspace.get_text_document(uri), params)
+    if (place := place_of(ls.workspace.get_text_document(uri), params)) is None:
+        return none
     try:
         stream = await _completed(ls, uri, place)
     except (ReplacedError, BusyError):  # the editor has asked again, or will

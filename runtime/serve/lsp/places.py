@@ -9,10 +9,15 @@ from urllib.parse import unquote, urlsplit
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
 
+from .lines import joined, within
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where an editor asks: the text around, what is replaced, and what must come first."""
+    r"""Where an editor asks: the text around, what is replaced, and what must come first.
+
+    Lines of all texts end with \n.
+    """
 
     prefix: str
     suffix: str
@@ -25,25 +30,23 @@ class Place:
         return bool(self.suffix.partition("\n")[0].strip())
 
 
-def place_of(document: TextDocument, params: lsp.InlineCompletionParams) -> Place:
-    """Return the place of a request in its document.
+def place_of(document: TextDocument, params: lsp.InlineCompletionParams) -> Place | None:
+    """Return the place of a request in its document; None where the document has no such place.
+
+    There the editor has a longer document than we do, and an edit would land somewhere else.
 
     Where something is chosen in the editor's own list, the completion goes on from that.
     """
-    source = document.source
     info = params.context.selected_completion_info
-    if info is None:
-        at = document.offset_at_position(_copy(params.position))
-        here = lsp.Range(start=params.position, end=params.position)
-        return Place(source[:at], source[at:], here)
-    start = document.offset_at_position(_copy(info.range.start))
-    end = document.offset_at_position(_copy(info.range.end))
-    return Place(source[:start] + info.text, source[end:], info.range, info.text)
-
-
-def _copy(position: lsp.Position) -> lsp.Position:
-    """Return a copy: pygls moves positions behind a line's end in place."""
-    return lsp.Position(line=position.line, character=position.character)
+    here = params.position
+    given = lsp.Range(start=here, end=here) if info is None else info.range
+    start, end = within(document, given.start), within(document, given.end)
+    if start is None or end is None or start > end:
+        return None
+    before = document.source[: document.offset_at_position(start)]
+    after = document.source[document.offset_at_position(end) :]
+    chosen = joined(info.text) if info is not None else ""
+    return Place(joined(before) + chosen, joined(after), lsp.Range(start=start, end=end), chosen)
 
 
 def name_of(uri: str) -> str:

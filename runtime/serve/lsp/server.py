@@ -22,7 +22,7 @@ from ...model import Model
 from ...stream import Usage
 from ..service import Service
 from ..settings import Settings
-from .lines import count_lines_as_the_protocol_does
+from .lines import count_as_the_protocol_does, joined
 from .places import name_of
 from .preferences import Preferences
 
@@ -54,7 +54,7 @@ class EdgeServer(LanguageServer):
     def __init__(self, open_model: Callable[[], Model], settings: Settings) -> None:
         """Open the model once an editor is there."""
         super().__init__("refact-edge", __version__)
-        count_lines_as_the_protocol_does()
+        count_as_the_protocol_does()
         self.preferences = Preferences()
         self.statistics = Statistics()
         self._told = ""
@@ -107,7 +107,7 @@ class EdgeServer(LanguageServer):
         """Return name and text of other open documents, the latest first."""
         others = [known for known in reversed(self.opened) if known != uri]
         documents = map(self.workspace.get_text_document, others[: self.preferences.open_files])
-        return [(name_of(document.uri), document.source) for document in documents]
+        return [(name_of(document.uri), joined(document.source)) for document in documents]
 
     def end_all(self) -> None:
         """End what is computed, as an editor asked for the end."""

@@ -19,7 +19,7 @@ from pygls.workspace import TextDocument
 import refact_edge
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.sampling import GREEDY
-from refact_edge.runtime.serve.lsp.lines import count_lines_as_the_protocol_does, cut
+from refact_edge.runtime.serve.lsp.lines import count_as_the_protocol_does, cut, joined
 from refact_edge.runtime.serve.lsp.preferences import Preferences
 
 URI = "file:///work/calc.py"
@@ -201,15 +201,15 @@ def test_lines_end_where_the_protocol_says(demo_bundle: Path) -> None:
         async with _editing(demo_bundle) as (editor, _):
             editor.open(text)
             editor.change(lsp.Position(line=2, character=0), lsp.Position(line=2, character=1), "e")
-            changed = text[: at - 4] + "e" + text[at - 3 :]
+            changed = joined(text[: at - 4] + "e" + text[at - 3 :])
             (item,) = await editor.complete(lsp.Position(line=2, character=4))
-            assert item.insert_text == _expected(demo_bundle, changed, at)
+            assert item.insert_text == _expected(demo_bundle, changed, changed.rindex("\n"))
 
     _run(work)
 
 
 def test_a_large_document_is_cut_into_lines_once() -> None:
-    count_lines_as_the_protocol_does()
+    count_as_the_protocol_does()
     document = TextDocument("file:///a.py", "x = 1\n" * 10)
     assert document.lines is document.lines
     assert len(document.lines) == 10
