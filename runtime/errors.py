@@ -10,6 +10,7 @@ RefactEdgeError
 ├── PromptError         a prompt does not fit, or a cursor is outside its file
 │   └── ContextError    a prompt has more tokens than the context holds
 ├── OptionError         an option has a value that makes no sense (also a ValueError)
+├── ProtocolError       an editor's bytes are no messages of the language server protocol
 ├── BusyError           a server has as many requests as it takes
 ├── ReplacedError       a newer request of the same client took this one's place
 ├── EndingError         a server ends while it answers
@@ -22,13 +23,28 @@ leaves the package is a bug.
 from __future__ import annotations
 
 
+def printable(text: object) -> str:
+    """Return what may hold names out of files as a terminal may show it, of whatever length.
+
+    Escape sequences and signs that turn the direction of writing could make it say anything else.
+    Line ends and tabs stay, other blanks become spaces.
+    """
+    return "".join(map(_shown, str(text)))
+
+
+def _shown(sign: str) -> str:
+    if sign.isprintable() or sign in "\n\t":
+        return sign
+    return " " if sign.isspace() else "?"
+
+
 def one_line(text: object, most: int = 200) -> str:
     """Return what somebody else wrote as it may stand in a message: one line, shown as it is.
 
     Control characters could otherwise move a terminal's cursor, and a long name hide all else.
     """
     line = " ".join(str(text).split())
-    line = "".join(sign if sign.isprintable() else "?" for sign in line)
+    line = printable(line)
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
@@ -81,6 +97,10 @@ class ContextError(PromptError):
 
 class OptionError(RefactEdgeError, ValueError):
     """An option has a value that makes no sense."""
+
+
+class ProtocolError(RefactEdgeError):
+    """An editor's bytes are no messages of the language server protocol."""
 
 
 class BusyError(RefactEdgeError):

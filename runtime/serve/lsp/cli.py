@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from ...bundle import read_bundle
-from ...errors import OptionError
+from ...errors import OptionError, ProtocolError
 from ..cli import chosen_bundle, exit_option, model_options, opener, require_extra
 from ..listening import listening
 from ..output import note, say
@@ -77,15 +77,25 @@ def lsp(
         bundle, variant, device, threads, engine, prefill, caches, copy_weights=copy_weights
     )
     server = create_server(open_model, Settings(slots=1))
-    with contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
-        if tcp is not None:
-            _talk_over_tcp(server, tcp, ready_json=ready_json)
-        else:
-            if by_hand:
-                note("speaks LSP on its standard input, to an editor; Ctrl-C ends it")
-            server.start_io()
+    in_order = _talk(server, tcp, by_hand=by_hand, ready_json=ready_json)
     server.keep_caches()
-    _leave(0 if server.ended or by_hand else 1)
+    _leave(0 if in_order and (server.ended or by_hand) else 1)
+
+
+def _talk(server: EdgeServer, tcp: int | None, *, by_hand: bool, ready_json: bool) -> bool:
+    """Talk to an editor until the end; return whether what it sent were messages, to the last."""
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
+            if tcp is not None:
+                _talk_over_tcp(server, tcp, ready_json=ready_json)
+            else:
+                if by_hand:
+                    note("speaks LSP on its standard input, to an editor; Ctrl-C ends it")
+                server.run_io()
+    except ProtocolError as error:
+        note(f"error: {error}")
+        return False
+    return True
 
 
 def _talk_over_tcp(server: EdgeServer, port: int, *, ready_json: bool) -> None:

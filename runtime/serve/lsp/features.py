@@ -8,8 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
-from ...errors import BusyError, RefactEdgeError, ReplacedError
+from ...errors import BusyError, RefactEdgeError, ReplacedError, one_line
 from ...model import Model
 from ...stream import CancelToken, Stream, Usage
 from ..parent import end_with
@@ -46,8 +47,11 @@ def create_server(open_model: Callable[[], Model], settings: Settings) -> EdgeSe
 def _initialize(ls: EdgeServer, params: lsp.InitializeParams) -> None:
     """Take the settings that came with the first message, and end with the editor from now on."""
     ls.given = params.initialization_options
-    if params.process_id is not None:
-        end_with(params.process_id)
+    number = params.process_id
+    if number is not None and not 0 < number < 2**31:
+        raise JsonRpcInvalidParams(f"processId {number}; expected a process's number or null")
+    if number is not None:
+        end_with(number)
 
 
 def _initialized(ls: EdgeServer, _: lsp.InitializedParams) -> None:
@@ -77,12 +81,22 @@ async def _load(ls: EdgeServer) -> None:
 
 async def _configured(ls: EdgeServer, params: lsp.DidChangeConfigurationParams) -> None:
     """Take settings that were pushed, or ask for them."""
-    workspace = ls.client_capabilities.workspace
-    if isinstance(params.settings, dict) and SECTION in params.settings:
-        ls.prefer(params.settings[SECTION])
+    workspace, settings = ls.client_capabilities.workspace, params.settings
+    if isinstance(settings, dict) and SECTION in settings:
+        ls.prefer(settings[SECTION])
     elif workspace is not None and workspace.configuration:
-        item = lsp.ConfigurationItem(section=SECTION)
+        await _ask_for_settings(ls)
+    elif settings and not isinstance(settings, dict):
+        ls.warn(f"settings {one_line(repr(settings), 40)}; expected an object with {SECTION}")
+
+
+async def _ask_for_settings(ls: EdgeServer) -> None:
+    item = lsp.ConfigurationItem(section=SECTION)
+    try:
         found = await ls.workspace_configuration_async(lsp.ConfigurationParams(items=[item]))
+    except JsonRpcException as error:
+        ls.warn(f"the editor does not tell its settings: {error}; nothing was changed")
+    else:
         ls.prefer(found[0] if found else None)
 
 
@@ -178,10 +192,14 @@ async def _read_ahead(ls: EdgeServer, uri: str, prefix: str, suffix: str) -> Non
 
 def _judged(ls: EdgeServer, params: Any) -> None:
     """Count what became of a shown completion: `{"accepted": true}`."""
-    if bool(getattr(params, "accepted", False)):
+    accepted = params.get("accepted") if isinstance(params, dict) else None
+    if accepted is True:
         ls.statistics.accepted += 1
-    else:
+    elif accepted is False:
         ls.statistics.rejected += 1
+    else:
+        told = one_line(repr(params), 40)
+        ls.tell(f'{ACCEPTANCE}: {told}; expected {{"accepted": true}} or false')
 
 
 def _accepted(ls: EdgeServer, *_: Any) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from ...errors import OptionError
+from ...errors import OptionError, one_line
 
 Lines = Literal["auto", "one", "many"]
-_TYPES: dict[str, tuple[type, ...]] = {
-    "bool": (bool,),
-    "int": (int,),
-    "float": (int, float),
-    "Lines": (str,),
-}
 
 
 @dataclass(frozen=True)
@@ -29,9 +24,6 @@ class Preferences:
         open_files: so many other open files are shown to the model, the latest first.
         total_ms: how long one may take; 0 for no limit.
 
-    Raises:
-        OptionError: when a value is outside its range; lists all that are.
-
     """
 
     enabled: bool = True
@@ -42,40 +34,66 @@ class Preferences:
     open_files: int = 0
     total_ms: float = 0.0
 
-    def __post_init__(self) -> None:
-        rules = (
-            ("maxTokens", 0 < self.max_tokens <= 2048, "1 to 2048"),
-            ("temperature", 0 <= self.temperature <= 2, "0 to 2"),
-            ("lines", self.lines in get_args(Lines), " or ".join(get_args(Lines))),
-            ("openFiles", 0 <= self.open_files <= 16, "0 to 16"),
-            ("totalMs", self.total_ms >= 0, "0 or more"),
-        )
-        if wrong := [f"{name}: expected {rule}" for name, right, rule in rules if not right]:
-            raise OptionError("refactEdge settings: " + "; ".join(wrong))
-
     @classmethod
-    def from_json(cls, given: Any) -> Preferences:
-        """Read an editor's settings; what is not given is as above.
+    def from_json(cls, given: Any) -> tuple[Preferences, list[str]]:
+        """Read an editor's settings; return them, and what is wrong with some.
+
+        Each is judged alone. One that is not given, or is wrong, is as above.
 
         Raises:
-            OptionError: when a name is unknown, or a value of another type or range.
+            OptionError: when they are no object; an empty list is taken for an empty one, as
+                languages write it that know no other.
 
         """
-        if given is None:
-            return cls()
+        if given is None or given == []:
+            return cls(), []
         if not isinstance(given, dict):
-            raise OptionError(f"refactEdge settings: {given!r:.60}; expected an object")
-        known = {_camel(field.name): field for field in fields(cls)}
-        if unknown := sorted(given.keys() - known.keys()):
-            names = ", ".join(known)
-            raise OptionError(f"refactEdge settings: no {unknown[0]!r}; there are: {names}")
+            raise OptionError(f"refactEdge settings: {_shown(given)}; expected an object")
+        known = {_camel(field.name): field.name for field in fields(cls)}
         values: dict[str, Any] = {}
+        wrong: list[str] = []
         for name, value in given.items():
-            kind = str(known[name].type)
-            if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) != (kind == "bool")):
-                raise OptionError(f"refactEdge settings: {name} {value!r:.40}; expected {kind}")
-            values[known[name].name] = value
-        return cls(**values)
+            if name not in known:
+                wrong.append(f"no {_shown(name)}, there are {', '.join(known)}")
+            elif not _RULES[known[name]].right(value):
+                wrong.append(f"{name} {_shown(value)}, expected {_RULES[known[name]].expected}")
+            else:
+                values[known[name]] = value
+        return cls(**values), wrong
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What a setting may be."""
+
+    right: Callable[[Any], bool]
+    expected: str
+
+
+def _number(least: float, most: float, *kinds: type[float]) -> _Rule:
+    def right(value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            return False
+        return bool(least <= value <= most)
+
+    what = "a number" if float in kinds else "a whole number"
+    return _Rule(right, f"{what} from {least:.0f} to {most:.0f}")
+
+
+_SWITCH = _Rule(lambda value: isinstance(value, bool), "true or false")
+_RULES = {
+    "enabled": _SWITCH,
+    "max_tokens": _number(1, 2048, int),
+    "temperature": _number(0, 2, int, float),
+    "lines": _Rule(lambda value: value in get_args(Lines), " or ".join(get_args(Lines))),
+    "read_ahead": _SWITCH,
+    "open_files": _number(0, 16, int),
+    "total_ms": _number(0, 3_600_000, int, float),
+}
+
+
+def _shown(value: Any) -> str:
+    return one_line(repr(value), 40)
 
 
 def _camel(name: str) -> str:

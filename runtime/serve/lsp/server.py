@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,18 +14,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from lsprotocol import types as lsp
-from pygls.io_ import run_async
+from pygls.io_ import StdoutWriter
 from pygls.lsp.server import LanguageServer
 
 from .... import __version__
-from ...errors import OptionError
+from ...errors import OptionError, printable
 from ...model import Model
 from ...stream import Usage
 from ..service import Service
 from ..settings import Settings
 from .lines import count_as_the_protocol_does, joined
+from .messages import Pipe
 from .places import name_of
 from .preferences import Preferences
+from .protocol import EdgeProtocol
+from .talking import converse, converse_with_first
 
 logger = logging.getLogger("refact_edge.lsp")
 
@@ -51,9 +55,11 @@ class Statistics:
 class EdgeServer(LanguageServer):
     """Completes at the cursor of the documents that are open."""
 
+    protocol: EdgeProtocol
+
     def __init__(self, open_model: Callable[[], Model], settings: Settings) -> None:
         """Open the model once an editor is there."""
-        super().__init__("refact-edge", __version__)
+        super().__init__("refact-edge", __version__, protocol_cls=EdgeProtocol)
         count_as_the_protocol_does()
         self.preferences = Preferences()
         self.statistics = Statistics()
@@ -73,19 +79,25 @@ class EdgeServer(LanguageServer):
         return self._service
 
     def prefer(self, given: Any) -> None:
-        """Take an editor's settings; what is wrong with them is shown, and changes nothing."""
+        """Take an editor's settings; those that are wrong are shown, and the others hold."""
         try:
-            self.preferences = Preferences.from_json(given)
+            self.preferences, wrong = Preferences.from_json(given)
         except OptionError as error:
-            self.tell(str(error))
+            self.warn(f"{error}; nothing was changed")
+        else:
+            if wrong:
+                self.warn(f"refactEdge settings: {'; '.join(wrong)}; left out, all others hold")
 
-    def tell(self, message: str) -> None:
+    def warn(self, message: str) -> None:
+        """Show the editor's user what is wrong with settings."""
+        self.tell(message, lsp.MessageType.Warning)
+
+    def tell(self, message: str, kind: lsp.MessageType = lsp.MessageType.Error) -> None:
         """Show the editor's user what is wrong, unless that was the last thing shown."""
         if message == self._told:
             return
         self._told = message
-        kind = lsp.MessageType.Error
-        self.window_show_message(lsp.ShowMessageParams(type=kind, message=message))
+        self.window_show_message(lsp.ShowMessageParams(type=kind, message=printable(message)))
 
     def later(self, work: Any) -> None:
         """Do something beside; what goes wrong with it is logged."""
@@ -129,26 +141,32 @@ class EdgeServer(LanguageServer):
         if self._thread_pool is not None:
             self._thread_pool.shutdown(wait=False, cancel_futures=True)
 
-    def run_tcp(self, listener: socket.socket) -> None:
-        """Talk to the first editor that connects to a socket, and to no other."""
+    def run_io(self) -> None:
+        """Talk to an editor through standard input and output.
+
+        Raises:
+            ProtocolError: when what comes there are no messages.
+
+        """
         self._stop_event = stop = threading.Event()
+        self.protocol.set_writer(StdoutWriter(sys.stdout.buffer))
+        pipe = Pipe(sys.stdin.buffer, self.thread_pool)
+        try:
+            asyncio.run(converse(pipe, self.protocol, stop))
+        except BrokenPipeError:
+            logger.error("the editor reads no answers any more")
+        except (KeyboardInterrupt, SystemExit):  # which is how it is meant to end
+            pass
+        finally:
+            self.shutdown()
 
-        async def talk() -> None:
-            first: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
-            first = asyncio.get_running_loop().create_future()
+    def run_tcp(self, listener: socket.socket) -> None:
+        """Talk to the first editor that connects to a socket, and to no other.
 
-            def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                if first.done():
-                    writer.close()
-                else:
-                    first.set_result((reader, writer))
+        Raises:
+            ProtocolError: when what comes from it later are no messages.
 
-            waiting = await asyncio.start_server(connected, sock=listener)
-            reader, writer = await first
-            waiting.close()
-            self.protocol.set_writer(writer)
-            with contextlib.suppress(ConnectionError):  # an editor may just leave
-                await run_async(stop, reader, self.protocol, logger, self.report_server_error)
-
+        """
+        self._stop_event = stop = threading.Event()
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
-            asyncio.run(talk())
+            asyncio.run(converse_with_first(listener, self.protocol, stop))

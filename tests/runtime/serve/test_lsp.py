@@ -299,7 +299,7 @@ def test_settings_change_while_it_runs_and_wrong_ones_are_told(demo_bundle: Path
     async def work() -> None:
         async with _editing(demo_bundle, {"maxTokens": 0}) as (editor, _):
             await _until(lambda: editor.messages)
-            assert "maxTokens: expected 1 to 2048" in editor.messages[0]
+            assert "maxTokens 0, expected a whole number from 1 to 2048" in editor.messages[0]
             editor.open()
             push = {"refactEdge": {"enabled": False}}
             editor.workspace_did_change_configuration(
@@ -320,16 +320,31 @@ def test_settings_change_while_it_runs_and_wrong_ones_are_told(demo_bundle: Path
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"maxtokens": 3}, "no 'maxtokens'; there are: enabled, maxTokens"),
-        ({"temperature": "hot"}, "temperature 'hot'; expected float"),
-        ({"enabled": 1}, "enabled 1; expected bool"),
-        ({"maxTokens": True}, "maxTokens True; expected int"),
-        ({"lines": "some"}, "lines: expected auto or one or many"),
-        (3, "3; expected an object"),
+        ({"maxtokens": 3}, "no 'maxtokens', there are enabled, maxTokens"),
+        ({"temperature": "hot"}, "temperature 'hot', expected a number from 0 to 2"),
+        ({"enabled": 1}, "enabled 1, expected true or false"),
+        ({"maxTokens": True}, "maxTokens True, expected a whole number"),
+        ({"lines": "some"}, "lines 'some', expected auto or one or many"),
+        ({"lines": ["one"]}, "lines ['one'], expected auto or one or many"),
+        ({"totalMs": 1e999}, "totalMs inf, expected a number from 0"),
+        ({"openFiles": "\x1b[2J\u202e"}, "openFiles '\\x1b[2J\\u202e', expected a whole number"),
     ],
 )
-def test_what_is_wrong_with_settings_is_named(given: object, told: str) -> None:
-    with pytest.raises(OptionError, match=told):
+def test_what_is_wrong_with_settings_is_named_and_the_others_hold(
+    given: dict[str, object], told: str
+) -> None:
+    preferences, wrong = Preferences.from_json({"readAhead": False, **given, "totalMs ": 1})
+    assert preferences == Preferences(read_ahead=False)
+    assert [told in wrong[0], "no 'totalMs '" in wrong[1], len(wrong)] == [True, True, 2]
+
+
+def test_an_empty_list_is_taken_for_an_empty_object() -> None:
+    assert Preferences.from_json([]) == Preferences.from_json({}) == (Preferences(), [])
+
+
+@pytest.mark.parametrize("given", [3, [3], "maxTokens"])
+def test_settings_that_are_no_object_are_refused(given: object) -> None:
+    with pytest.raises(OptionError, match="expected an object"):
         Preferences.from_json(given)
 
 
