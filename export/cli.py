@@ -14,6 +14,7 @@ from ..quant.report import quality_lines
 from ..quant.schemes import DEFAULT_VARIANTS, SCHEMES
 from ..runtime.cli import progress_bar
 from ..runtime.errors import MissingExtraError, OptionError
+from ..runtime.terminal import echo
 
 if TYPE_CHECKING:
     from .parity import Comparison
@@ -117,17 +118,17 @@ def export(
         limit=limit_of(limit, limit_kl),
         track=progress_bar,
     )
-    click.echo(f"{bundle} ({done.manifest['architecture']})")
-    click.echo(f"{'variant':8} {'MB':>8} {'bits/weight':>12}")
+    echo(f"{bundle} ({done.manifest['architecture']})")
+    echo(f"{'variant':8} {'MB':>8} {'bits/weight':>12}")
     for name, entry in done.manifest["variants"].items():
         bits = entry["report"]["bits_per_weight"]
-        click.echo(f"{name:8} {entry['bytes'] / 1e6:8.1f} {bits:12}")
+        echo(f"{name:8} {entry['bytes'] / 1e6:8.1f} {bits:12}")
     for line in quality_lines(done.manifest["quality"]) if "quality" in done.manifest else ():
-        click.echo(line)
+        echo(line)
     for note in done.notes:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     if done.licence is None:
-        click.echo(
+        echo(
             "note: the checkpoint has no LICENSE file and none was given with --license; the terms "
             "of the weights travel with every copy of them",
             err=True,
@@ -172,11 +173,11 @@ def verify(
     exact = "fp32" not in results or results["fp32"].exact
     if as_json:
         content = {name: result.as_json() for name, result in results.items()}
-        click.echo(json.dumps({"ok": exact, "variants": content}))
+        echo(json.dumps({"ok": exact, "variants": content}))
     else:
         _print_comparison(results)
         if "fp32" in results:
-            click.echo("fp32 agrees with the reference" if exact else "fp32 DIFFERS: see above")
+            echo("fp32 agrees with the reference" if exact else "fp32 DIFFERS: see above")
     if not exact:
         raise click.exceptions.Exit(1)
 
@@ -224,27 +225,27 @@ def quality(
     if page is not None:
         write_page(page, bundle.name, figures)
     if as_json:
-        click.echo(json.dumps(figures))
+        echo(json.dumps(figures))
     else:
         for line in quality_lines(figures):
-            click.echo(line)
+            echo(line)
 
 
 def _print_comparison(results: dict[str, Comparison]) -> None:
-    click.echo(f"{'variant':8} {'max abs diff':>13} {'top-1':>8}  largest difference by path")
+    echo(f"{'variant':8} {'max abs diff':>13} {'top-1':>8}  largest difference by path")
     for name, result in results.items():
         paths = ", ".join(f"{path} {value:.1e}" for path, value in result.paths.items())
-        click.echo(f"{name:8} {result.max_abs_diff:13.2e} {result.top1_agreement:8.2%}  {paths}")
+        echo(f"{name:8} {result.max_abs_diff:13.2e} {result.top1_agreement:8.2%}  {paths}")
         if result.greedy_asked:
             asked, equal = result.greedy_asked, result.greedy_tokens
-            click.echo(
+            echo(
                 f"{'':8} greedy text: {equal} of {asked} tokens equal the reference's "
                 f"(near ties: {result.greedy_near_ties})"
             )
         if result.near_ties:
-            click.echo(f"{'':8} near ties that changed places: {result.near_ties}")
+            echo(f"{'':8} near ties that changed places: {result.near_ties}")
     lengths = next(iter(results.values())).lengths
-    click.echo(f"prompt lengths tried: {', '.join(map(str, lengths))}")
+    echo(f"prompt lengths tried: {', '.join(map(str, lengths))}")
 
 
 @click.command()
@@ -280,4 +281,4 @@ def fabricate(
     size = fabricate_checkpoint(
         target, tokenizer, config=replace(PUBLISHED, layers=layers), track=progress_bar, **options
     )
-    click.echo(f"{target}: {size / 1e9:.2f} GB of random weights, seed {seed}, {layout} layout")
+    echo(f"{target}: {size / 1e9:.2f} GB of random weights, seed {seed}, {layout} layout")

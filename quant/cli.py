@@ -18,6 +18,7 @@ from ..runtime.errors import OptionError
 from ..runtime.load import load
 from ..runtime.model import Model
 from ..runtime.sampling import Sampling
+from ..runtime.terminal import echo
 from .eval import report
 from .eval.cli import OPENING, SAMPLED, Opening, Sampled, collect, gathered
 from .eval.compare import check_comparable, compare_results
@@ -139,7 +140,7 @@ def fim(
     cut = cut_holes(sources.files, names, holes, seed)
     told = "".join(f", {count} {reason}" for reason, count in sources.skipped.items())
     files = f"{len(cut)} holes in {len({hole.file for hole in cut})} of {len(sources.files)} files"
-    click.echo(f"{files}{'; skipped: ' + told[2:] if told else ''}", err=True)
+    echo(f"{files}{'; skipped: ' + told[2:] if told else ''}", err=True)
 
     def run(model: Model) -> Results:
         filler = Filler(model, context, order)
@@ -241,7 +242,7 @@ def _run_samples(benchmark: Benchmark, asked: Sampled, preset: Preset, opening: 
     if how and opening.compare:
         raise OptionError(f"--{how} needs no model, so there is nothing to --compare")
     if asked.unsafe:
-        click.echo("warning: --unsafe: generated code runs as you, only bounded", err=True)
+        echo("warning: --unsafe: generated code runs as you, only bounded", err=True)
     sandbox = Sandbox(asked.timeout, unsafe=asked.unsafe)
     judging = _Judging(benchmark, asked, preset, opening, sandbox)
     published = {} if how else preset.published_for(len(benchmark.problems))
@@ -299,7 +300,7 @@ def _finish(
     if opening.compare:
         _compare(list(runs), tuple(runs.values()), told, opening.as_json)
     elif opening.as_json:
-        click.echo(json.dumps(told))
+        echo(json.dumps(told))
 
 
 def _compare(
@@ -310,9 +311,9 @@ def _compare(
     comparison = compare_results(a, b)
     _say(report.comparison(names[0], names[1], comparison, others))
     if as_json:
-        click.echo(json.dumps({**told, "comparison": {"a": names[0], "b": names[1], **comparison}}))
+        echo(json.dumps({**told, "comparison": {"a": names[0], "b": names[1], **comparison}}))
 
 
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
-        click.echo(line)
+        echo(line)

@@ -30,6 +30,7 @@ def _run() -> int:
 
     from .cli import cli
     from .errors import RefactEdgeError
+    from .terminal import echo
 
     warnings.showwarning = _show_warning
     # Let a command clean up after itself when it is told to end, as after Ctrl-C.
@@ -38,7 +39,7 @@ def _run() -> int:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     _fill_descriptors()
     if sys.stdout is None and sys.argv[1:2] not in _SERVERS:
-        click.echo("error: standard output is closed; expected somewhere to write to", err=True)
+        echo("error: standard output is closed; expected somewhere to write to", err=True)
         return 1
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -52,10 +53,11 @@ def _run() -> int:
         ):  # the language server closes what it talks through
             sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        error.show(shown := io.StringIO())
+        echo(shown.getvalue().removesuffix("\n"), err=True)
         return error.exit_code
     except RefactEdgeError as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         return 1
     except click.Abort as error:
         raise KeyboardInterrupt from error
@@ -64,7 +66,7 @@ def _run() -> int:
         if _is_broken_pipe(error):
             return 1
         name = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {name}{error.strerror or error}", err=True)
+        echo(f"error: {name}{error.strerror or error}", err=True)
         return 1
     return code if isinstance(code, int) else 0
 
@@ -96,10 +98,10 @@ def _discard_output() -> None:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    from .errors import RefactEdgeWarning
+    from .errors import RefactEdgeWarning, printable
 
     if issubclass(category, RefactEdgeWarning):
-        _write_error(f"warning: {message}\n")
+        _write_error(f"warning: {printable(message)}\n")
 
 
 if __name__ == "__main__":

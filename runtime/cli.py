@@ -28,6 +28,7 @@ from .native.session import VARIANT as NATIVE_VARIANT
 from .native.session import why_not_this
 from .native.verdict import engine_in_words
 from .opening import ENGINES
+from .terminal import echo
 
 PATH = click.Path(path_type=Path)
 
@@ -79,12 +80,12 @@ def info(bundle: Path | None, as_json: bool) -> None:
     path = bundle or demo_bundle()
     opened = read_bundle(path)
     if as_json:
-        click.echo(json.dumps({**asdict(opened), "path": str(path)}, indent=2))
+        echo(json.dumps({**asdict(opened), "path": str(path)}, indent=2))
         return
     for line in describe(opened):
-        click.echo(line)
+        echo(line)
     if NATIVE_VARIANT in opened.variants:
-        click.echo(f"{NATIVE_VARIANT} on this cpu: {engine_in_words()}")
+        echo(f"{NATIVE_VARIANT} on this cpu: {engine_in_words()}")
 
 
 @cli.command()
@@ -107,7 +108,7 @@ def warm(bundle: Path | None, variant: str | None, engine: str, clear: bool) -> 
     """
     if clear:
         freed = cachefolder.clear()
-        click.echo(f"{cachefolder.cache_folder()}: {freed / 1e6:.0f} MB freed")
+        echo(f"{cachefolder.cache_folder()}: {freed / 1e6:.0f} MB freed")
         return
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")
@@ -118,13 +119,13 @@ def warm(bundle: Path | None, variant: str | None, engine: str, clear: bool) -> 
             verify_variant(opened, name, hash_weights=False)
             reason = why_not_this(opened)
             if not reason:
-                click.echo(f"{name}: hashed, as is noted in {checked.note(opened, name).parent}")
+                echo(f"{name}: hashed, as is noted in {checked.note(opened, name).parent}")
                 continue
         if engine == "native":
             raise OptionError(f"engine native cannot be had: {reason}")
         folder = prepack.make(opened, name)
         size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-        click.echo(f"{name}: {size:.0f} MB in {folder}")
+        echo(f"{name}: {size:.0f} MB in {folder}")
 
 
 @cli.command()
@@ -142,9 +143,9 @@ def doctor(bundle: Path | None) -> None:
     findings = examine(bundle or find_demo())
     for finding in findings:
         mark = "!!" if finding.problem else "ok"
-        click.echo(f"{mark} {finding.subject:22} {finding.state}")
+        echo(f"{mark} {finding.subject:22} {finding.state}")
         if finding.problem:
-            click.echo(f"   {'':22} {finding.problem}")
+            echo(f"   {'':22} {finding.problem}")
     if any(finding.problem for finding in findings):
         raise click.exceptions.Exit(1)
 
@@ -154,7 +155,7 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a progress bar with a time estimate on standard error; one line when no terminal."""
     if not sys.stderr.isatty():
         if total:
-            click.echo(f"{label} ...", err=True)
+            echo(f"{label} ...", err=True)
         yield lambda _done: None
         return
     with click.progressbar(

@@ -29,7 +29,8 @@ def printable(text: object) -> str:
     Escape sequences and signs that turn the direction of writing could make it say anything else.
     Line ends and tabs stay, other blanks become spaces.
     """
-    return "".join(map(_shown, str(text)))
+    written = str(text)
+    return written if written.isprintable() else "".join(map(_shown, written))
 
 
 def _shown(sign: str) -> str:

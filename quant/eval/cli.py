@@ -14,6 +14,7 @@ from ...runtime.cli import progress_bar
 from ...runtime.cores import usable_cpus
 from ...runtime.demo import demo_bundle
 from ...runtime.errors import OptionError
+from ...runtime.terminal import echo
 from .presets import Preset
 from .results import Record, Results
 
@@ -48,7 +49,7 @@ class Opening:
         if self.bundle is not None:
             return self.bundle
         bundle = demo_bundle()
-        click.echo("using the demo bundle, a toy model; name another with --bundle", err=True)
+        echo("using the demo bundle, a toy model; name another with --bundle", err=True)
         return bundle
 
     def out_for(self, variant: str) -> Path | None:
@@ -157,7 +158,7 @@ def collect(results: Results, records: Iterable[Record], label: str, total: int)
     """Append what comes, and say at Ctrl-C how to go on."""
     before = len(results.records)
     if before:
-        click.echo(f"{results.path}: {before} found there, {total} to do", err=True)
+        echo(f"{results.path}: {before} found there, {total} to do", err=True)
     try:
         with progress_bar(label, total) as advance:
             for record in records:
@@ -167,5 +168,5 @@ def collect(results: Results, records: Iterable[Record], label: str, total: int)
         done = len(results.records) - before
         kept = f"kept in {results.path}; the same command goes on from there"
         lost = "are lost; --out FILE would keep them"
-        click.echo(f"\n{done} of {total} done, {kept if results.path else lost}", err=True)
+        echo(f"\n{done} of {total} done, {kept if results.path else lost}", err=True)
         raise

@@ -23,6 +23,7 @@ from ..model import Model
 from ..opening import PREFILL
 from ..sampling import Sampling
 from ..stream import Stream
+from ..terminal import echo
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Asked:
         bundle = self.bundle
         if bundle is None:
             bundle = demo_bundle()
-            click.echo("using the demo bundle, a toy model; name another with --bundle", err=True)
+            echo("using the demo bundle, a toy model; name another with --bundle", err=True)
         return load(
             bundle,
             variant=self.variant,
@@ -228,18 +229,18 @@ def chat(question: str | None, system: str | None, asked: Asked) -> None:
 
 def _talk(answer: Callable[[str], None]) -> None:
     """Answer line by line, until the input ends."""
-    click.echo(f"Ctrl-C ends an answer, {_end_key()} the conversation.", err=True)
+    echo(f"Ctrl-C ends an answer, {_end_key()} the conversation.", err=True)
     while True:
         try:
             if (line := input("you> ")).strip():
                 answer(line)
         except EOFError:
-            click.echo()
+            echo()
             return
         except RefactEdgeError as error:
-            click.echo(f"error: {error}", err=True)
+            echo(f"error: {error}", err=True)
         except KeyboardInterrupt:
-            click.echo(f"\n({_end_key()} ends the conversation)", err=True)
+            echo(f"\n({_end_key()} ends the conversation)", err=True)
 
 
 def _end_key() -> str:
@@ -267,7 +268,7 @@ def _cursor(
     if line is not None or column is not None:
         raise OptionError("--line and --column need a FILE")
     if sys.stdin is not None and sys.stdin.isatty():
-        click.echo(f"reading the text with {marker} in it; end with {_end_key()}", err=True)
+        echo(f"reading the text with {marker} in it; end with {_end_key()}", err=True)
     return split_marker(_standard_input(), marker, "standard input")
 
 
@@ -301,9 +302,9 @@ def _show(model: Model, stream: Stream, as_json: bool) -> None:
                 "variant": model.variant,
                 "device": model.device,
             }
-            click.echo(json.dumps(told))
+            echo(json.dumps(told))
     if not as_json:
-        click.echo()
+        echo()
 
 
 def _visible(text: str) -> str:

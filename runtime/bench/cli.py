@@ -18,6 +18,7 @@ from ..errors import OptionError
 from ..load import load
 from ..native.session import VARIANT as NATIVE_VARIANT
 from ..opening import ENGINES
+from ..terminal import echo
 from .bandwidth import threads_taken
 from .figures import Keystrokes, Replays, Throughput, typing_of
 from .keystroke import LINES, ROUNDS, keystroke
@@ -244,7 +245,7 @@ def _report(file: Path, bundle: Bundle, plan: Plan, threads: int | None, rounds:
     with progress_bar("measuring", rounds * len(engines) * plan.work_tokens) as advance:
         measured = measure(subject, plan, rounds, advance)
     write_report(file, report_of(bundle, measured))
-    click.echo(
+    echo(
         f"wrote {file}: this machine's CPU and system, the kernels' tests and speed, "
         f"{' and '.join(engines)} timed; no names or folders are in it, and nothing was sent"
     )
@@ -254,10 +255,10 @@ def _show(
     shape: str | None, found: Throughput | Replays | Keystrokes, lines: Iterator[str], as_json: bool
 ) -> None:
     if as_json:
-        click.echo(json.dumps({"shape": shape, **asdict(found)}))
+        echo(json.dumps({"shape": shape, **asdict(found)}))
         return
     for line in lines:
-        click.echo(line)
+        echo(line)
 
 
 @contextmanager
@@ -270,12 +271,12 @@ def _bundle(
     if shape is None:
         if bundle is None:
             bundle = demo_bundle()
-            click.echo("using the demo bundle, a toy model; name another as BUNDLE", err=True)
+            echo("using the demo bundle, a toy model; name another as BUNDLE", err=True)
         yield bundle
         return
     if bundle is not None:
         raise OptionError(f"give the bundle {bundle} or --shape {shape}, not both")
     with shaped(
-        shape, variant, keep, tell=lambda line: click.echo(line, err=True), track=progress_bar
+        shape, variant, keep, tell=lambda line: echo(line, err=True), track=progress_bar
     ) as path:
         yield path

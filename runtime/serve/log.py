@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ..errors import printable
 from .run import Run
 
 if TYPE_CHECKING:
@@ -40,7 +41,22 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             told["error"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False)
+        return _escaped(json.dumps(told, ensure_ascii=False))
+
+
+class TextFormatter(logging.Formatter):
+    """Writes a record as lines that a terminal shows as they are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines."""
+        return printable(super().format(record))
+
+
+def _escaped(content: str) -> str:
+    """Return JSON that is the same to a program, and steers no terminal that shows it."""
+    if content.isprintable():
+        return content
+    return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in content)
 
 
 class LineHandler(logging.Handler):

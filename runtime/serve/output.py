@@ -10,6 +10,8 @@ import os
 import sys
 from typing import TextIO
 
+from ..errors import printable
+
 
 def say(line: str) -> None:
     """Write a line to standard output, where there is one."""
@@ -25,7 +27,7 @@ def _write(stream: TextIO | None, line: str) -> None:
     if stream is None or stream.closed:
         return
     try:
-        stream.write(line + "\n")
+        stream.write(printable(line) + "\n")
         stream.flush()
     except OSError:
         _discard(stream)

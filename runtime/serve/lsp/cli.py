@@ -17,6 +17,7 @@ from ...bundle import read_bundle
 from ...errors import OptionError, ProtocolError
 from ..cli import chosen_bundle, exit_option, model_options, opener, require_extra
 from ..listening import listening
+from ..log import TextFormatter
 from ..output import note, say
 from ..parent import end_with_parent
 from ..settings import Settings
@@ -70,7 +71,7 @@ def lsp(
     by_hand = tcp is not None or sys.stdin.isatty()
     if by_hand:  # an editor shows what is wrong to its user, later
         read_bundle(bundle)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
+    _log_to_stderr()
     from .features import create_server
 
     open_model = opener(
@@ -82,6 +83,12 @@ def lsp(
     _leave(0 if in_order and (server.ended or by_hand) else 1)
 
 
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(TextFormatter("%(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+
+
 def _talk(server: EdgeServer, tcp: int | None, *, by_hand: bool, ready_json: bool) -> bool:
     """Talk to an editor until the end; return whether what it sent were messages, to the last."""
     try:
@@ -89,9 +96,8 @@ def _talk(server: EdgeServer, tcp: int | None, *, by_hand: bool, ready_json: boo
             if tcp is not None:
                 _talk_over_tcp(server, tcp, ready_json=ready_json)
             else:
-                if by_hand:
-                    note("speaks LSP on its standard input, to an editor; Ctrl-C ends it")
-                server.run_io()
+                hello = "speaks LSP on its standard input, to an editor; Ctrl-C ends it"
+                server.run_io(begun=lambda: note(hello) if by_hand else None)
     except ProtocolError as error:
         note(f"error: {error}")
         return False

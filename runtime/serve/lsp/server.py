@@ -141,8 +141,8 @@ class EdgeServer(LanguageServer):
         if self._thread_pool is not None:
             self._thread_pool.shutdown(wait=False, cancel_futures=True)
 
-    def run_io(self) -> None:
-        """Talk to an editor through standard input and output.
+    def run_io(self, begun: Callable[[], None]) -> None:
+        """Talk to an editor through standard input and output; call `begun` when it is listened to.
 
         Raises:
             ProtocolError: when what comes there are no messages.
@@ -151,8 +151,13 @@ class EdgeServer(LanguageServer):
         self._stop_event = stop = threading.Event()
         self.protocol.set_writer(StdoutWriter(sys.stdout.buffer))
         pipe = Pipe(sys.stdin.buffer, self.thread_pool)
+
+        async def talk() -> None:
+            begun()
+            await converse(pipe, self.protocol, stop)
+
         try:
-            asyncio.run(converse(pipe, self.protocol, stop))
+            asyncio.run(talk())
         except BrokenPipeError:
             logger.error("the editor reads no answers any more")
         except (KeyboardInterrupt, SystemExit):  # which is how it is meant to end

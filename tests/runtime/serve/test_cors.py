@@ -60,7 +60,7 @@ def test_a_named_page_may_reach_this_machine(named: Served, network: str) -> Non
 
 
 def test_a_method_that_nothing_answers_is_not_allowed(named: Served) -> None:
-    reply = _preflight(named, method="DELETE", private_network="true")
+    reply = _preflight(named, method="PUT", private_network="true")
     assert reply.status_code == 400
     assert "access-control-allow-private-network" not in reply.headers
 
