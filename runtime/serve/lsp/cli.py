@@ -86,7 +86,15 @@ def lsp(
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(TextFormatter("%(name)s: %(message)s"))
+    handler.addFilter(_is_for_the_log)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+
+
+def _is_for_the_log(record: logging.LogRecord) -> bool:
+    """Whether the editor does not get to know it: pygls also logs with what it answers requests."""
+    from pygls.exceptions import JsonRpcException
+
+    return record.exc_info is None or not isinstance(record.exc_info[1], JsonRpcException)
 
 
 def _talk(server: EdgeServer, tcp: int | None, *, by_hand: bool, ready_json: bool) -> bool:

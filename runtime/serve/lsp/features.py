@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lsprotocol import types as lsp
-from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
+from pygls.exceptions import JsonRpcException
 
 from ...errors import BusyError, RefactEdgeError, ReplacedError, one_line
 from ...model import Model
@@ -47,11 +47,8 @@ def create_server(open_model: Callable[[], Model], settings: Settings) -> EdgeSe
 def _initialize(ls: EdgeServer, params: lsp.InitializeParams) -> None:
     """Take the settings that came with the first message, and end with the editor from now on."""
     ls.given = params.initialization_options
-    number = params.process_id
-    if number is not None and not 0 < number < 2**31:
-        raise JsonRpcInvalidParams(f"processId {number}; expected a process's number or null")
-    if number is not None:
-        end_with(number)
+    if params.process_id is not None:
+        end_with(params.process_id)
 
 
 def _initialized(ls: EdgeServer, _: lsp.InitializedParams) -> None:

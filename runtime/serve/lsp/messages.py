@@ -65,16 +65,19 @@ async def read_message(reader: Reader) -> bytes | None:
 
 async def _length(reader: Reader) -> int | None:
     """Read the headers; return how long the content is."""
-    length = None
+    length, begun = None, False
     for _ in range(_LINES):
         line = await _line(reader)
         if line is None:
             return None
         if not line.strip():
-            if length is None:
+            if length is not None:
+                return length
+            if begun:
                 raise ProtocolError("a message without Content-Length; expected how long it is")
-            return length
+            continue  # some clients end a message with a line end that they do not count
         name, value = _header(line)
+        begun = True
         if name == b"content-length":
             if length is not None:
                 raise ProtocolError("a message with two Content-Length; expected one")

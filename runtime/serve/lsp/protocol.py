@@ -64,6 +64,8 @@ class EdgeProtocol(LanguageServerProtocol):
             wrong = f"{one_line(method, 80)} after shutdown; expected exit"
         elif self._workspace is None and method != lsp.INITIALIZE:
             wrong, code = "expected initialize first", lsp.ErrorCodes.ServerNotInitialized
+        elif self._workspace is not None and method == lsp.INITIALIZE:
+            wrong = "a second initialize; expected one"  # documents would be those of the first
         elif "id" not in attrs.fields_dict(kind):
             wrong = f"{method} is a notification; expected no id"
         if wrong:
@@ -112,8 +114,7 @@ class EdgeProtocol(LanguageServerProtocol):
             names = attrs.fields_dict(kind)
             return kind(**{name: message.get(name) for name in names})
         read = self._converter.structure(message, kind)
-        if isinstance(read, lsp.CancelNotification) and not _is_id(read.params.id):
-            raise ValueError(f"id {read.params.id!r:.40}; expected a whole number or a text")
+        _check(read)
         return read
 
     def _refuse(self, number: object, code: lsp.ErrorCodes, wrong: str) -> None:
@@ -138,7 +139,18 @@ def _what_is_wrong(message: Any) -> str:
     return ""
 
 
+def _check(read: object) -> None:
+    """Raise ValueError for what lsprotocol takes as it is."""
+    if isinstance(read, lsp.CancelNotification) and not _is_id(read.params.id):
+        raise ValueError(f"id {read.params.id!r:.40}; expected a whole number or a text")
+    process = read.params.process_id if isinstance(read, lsp.InitializeRequest) else None
+    if process is not None and not 0 < process < 2**31:
+        raise ValueError(f"processId {process}; expected a process's number or null")
+
+
 def _is_id(value: object) -> bool:
+    if isinstance(value, float):  # of languages that know no other numbers
+        return value.is_integer()
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 

@@ -36,14 +36,19 @@ BAD_PARAMS: list[tuple[str, object, str]] = [
     (INLINE, "text", "$.params"),
     (INLINE, 3, "$.params"),
     (INLINE, None, "$.params"),
-    ("initialize", {"processId": None, "rootUri": None}, "missing @ $.params.capabilities"),
-    ("initialize", {"capabilities": {}, "processId": "x"}, "$.params.processId"),
-    ("initialize", {"capabilities": {}, "processId": -1}, "processId -1"),
-    ("initialize", {"capabilities": {}, "processId": 2**40}, "processId 1099511627776"),
+    ("workspace/executeCommand", {"command": "no"}, "'no' is not defined"),
     ("workspace/executeCommand", {"command": ["x"]}, "$.params.command"),
     ("workspace/executeCommand", {"command": "refactEdge.accepted", "arguments": 3}, "arguments"),
     ("textDocument/completion", {"textDocument": 3}, "$.params"),
     ("textDocument/hover", 3, "$.params"),
+]
+
+BAD_BEGINNINGS: list[tuple[dict[str, object], str]] = [
+    ({"processId": None, "rootUri": None}, "missing @ $.params.capabilities"),
+    ({"capabilities": {}, "processId": "x"}, "$.params.processId"),
+    ({"capabilities": {}, "processId": -1}, "processId -1; expected a process's number"),
+    ({"capabilities": {}, "processId": 2**40}, "processId 1099511627776; expected"),
+    ({"capabilities": 3}, "$.params.capabilities"),
 ]
 
 NO_REQUESTS: list[tuple[bytes, int | str | None, int]] = [
@@ -74,7 +79,7 @@ def _opened(editor: RawEditor, text: object = "x = ") -> None:
 
 
 def test_every_request_whose_params_do_not_parse_is_answered(tiny_bundle: Path) -> None:
-    with editing(tiny_bundle) as (editor, _):
+    with editing(tiny_bundle) as (editor, process):
         _opened(editor)
         for number, (method, params, told) in enumerate(BAD_PARAMS, 1):
             found = editor.ask(method, number, params=params)
@@ -82,6 +87,21 @@ def test_every_request_whose_params_do_not_parse_is_answered(tiny_bundle: Path) 
             assert told in found["error"]["message"], found
             assert found["error"]["message"].isprintable()
         assert editor.ask(INLINE, 99, params=GOOD)["id"] == 99
+        editor.ask("shutdown", 100)
+        editor.send(message("exit"))
+        _, logged = process.communicate(timeout=10)
+        assert logged == b""
+
+
+def test_an_editor_that_begins_wrong_may_try_again_but_not_begin_twice(tiny_bundle: Path) -> None:
+    with editing(tiny_bundle, begins=False) as (editor, _):
+        for number, (params, told) in enumerate(BAD_BEGINNINGS, 1):
+            found = editor.ask("initialize", number, params=params)
+            assert (found["id"], found["error"]["code"]) == (number, INVALID_PARAMS), params
+            assert told in found["error"]["message"], found
+        assert "result" in editor.ask("initialize", 8, params={"capabilities": {}})
+        again = editor.ask("initialize", 9, params={"capabilities": {}})
+        assert again["error"]["code"] == INVALID_REQUEST
 
 
 def test_whatever_is_no_request_is_answered_too(tiny_bundle: Path) -> None:
@@ -90,7 +110,7 @@ def test_whatever_is_no_request_is_answered_too(tiny_bundle: Path) -> None:
             editor.send(content)
             found = editor.answer()
             assert (found["id"], found["error"]["code"]) == (number, code), content[:80]
-        assert editor.ask("refactEdge/statistics")["result"]["asked"] == 0
+        assert editor.ask("refactEdge/statistics", 1.0)["result"]["asked"] == 0
 
 
 def test_a_request_after_shutdown_is_refused(tiny_bundle: Path) -> None:
@@ -111,8 +131,7 @@ def test_before_initialize_requests_are_refused_and_notifications_dropped(
 
 
 def test_empty_lists_are_taken_for_empty_objects(tiny_bundle: Path) -> None:
-    with editing(tiny_bundle) as (editor, _):
-        editor.send(message("initialized", params=[]))
+    with editing(tiny_bundle, begins=False) as (editor, _):
         found = editor.ask("initialize", params={"capabilities": [], "initializationOptions": []})
         assert "capabilities" in found["result"]
         editor.send(message("initialized", params=[]))
@@ -144,7 +163,7 @@ def test_a_notification_that_is_wrong_is_told_to_the_user_and_changes_nothing(
 def test_an_answer_of_another_kind_is_told_and_changes_no_settings(
     tiny_bundle: Path, answer: dict[str, object]
 ) -> None:
-    with editing(tiny_bundle) as (editor, _):
+    with editing(tiny_bundle, begins=False) as (editor, _):
         capabilities = {"workspace": {"configuration": True}}
         options = {"enabled": False}
         begun = {"capabilities": capabilities, "initializationOptions": options}
