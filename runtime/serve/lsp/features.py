@@ -132,9 +132,9 @@ async def _complete(ls: EdgeServer, params: lsp.InlineCompletionParams) -> lsp.I
         ls.tell(str(error))
         return none
     ls.statistics.add(stream.usage)
-    text = place.chosen + stream.text
     if not stream.text.strip():
         return none
+    text = place.chosen + joined(stream.text)  # a model may write any line end
     ls.statistics.shown += 1
     if ls.preferences.read_ahead:
         ls.later(_read_ahead(ls, uri, place.prefix + stream.text, place.suffix))

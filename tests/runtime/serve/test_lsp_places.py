@@ -9,7 +9,7 @@ from lsprotocol import types as lsp
 from pygls.workspace import PositionCodec, TextDocument
 from raw_editor import Message, RawEditor, editing, message
 
-from refact_edge.runtime.serve.lsp.lines import count_as_the_protocol_does
+from refact_edge.runtime.serve.lsp.lines import count_as_the_protocol_does, joined
 from refact_edge.runtime.serve.lsp.places import Place, place_of
 
 INLINE = "textDocument/inlineCompletion"
@@ -113,6 +113,11 @@ def test_a_change_behind_a_lines_end_is_made_at_it(
     part = lsp.TextDocumentContentChangePartial(range=lsp.Range(start, end), text="new")
     document.apply_change(part)
     assert document.source == expected.replace("\n", line_end)
+
+
+@pytest.mark.parametrize("text", ["a\nb\n\nc", "a\r\nb\r\n\r\nc", "a\rb\r\rc", "a\r\nb\r\nc"])
+def test_all_line_ends_are_joined_to_one_kind(text: str) -> None:
+    assert joined(text).replace("\n\n", "\n") == "a\nb\nc"
 
 
 def _open(editor: RawEditor, text: str) -> None:
