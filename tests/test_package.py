@@ -72,7 +72,7 @@ def test_only_cli_files_import_click_and_only_one_file_each_engine(root: Path) -
                     users[package].add(file.relative_to(root).as_posix())
     more = ("quant/eval", "runtime/ask", "runtime/bench", "runtime/serve", "runtime/serve/lsp")
     shells = {f"{folder}/cli.py" for folder in (*ARROWS, *more)}
-    assert users["click"] == {*shells, "runtime/__main__.py"}
+    assert users["click"] == {*shells, "runtime/__main__.py", "runtime/terminal.py"}
     assert users["onnxruntime"] == {"runtime/session.py"}
     assert users["openvino"] == {"runtime/openvino_session.py"}
 

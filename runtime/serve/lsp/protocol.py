@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +18,8 @@ from ...errors import one_line
 
 if TYPE_CHECKING:
     from .server import EdgeServer
+
+logger = logging.getLogger("refact_edge.lsp")
 
 _SHOWN = 3  # fields that an answer tells of
 _UNDERSCORE = re.compile("_([a-z])")
@@ -47,8 +50,11 @@ class EdgeProtocol(LanguageServerProtocol):
             self._refuse(None, lsp.ErrorCodes.ParseError, f"not JSON: {one_line(error)}")
             return
         if wrong := _what_is_wrong(message):
-            number = message.get("id") if isinstance(message, dict) else None
-            self._refuse(number, lsp.ErrorCodes.InvalidRequest, wrong)
+            given = message if isinstance(message, dict) else {}
+            if "method" not in given and {"result", "error"} & given.keys():
+                logger.warning("an answer to nothing that was asked: %s", wrong)
+            else:  # whoever answers an answer may be answered for ever
+                self._refuse(given.get("id"), lsp.ErrorCodes.InvalidRequest, wrong)
         elif "method" not in message:
             self._take_answer(message)
         elif "id" in message:

@@ -113,6 +113,14 @@ def test_whatever_is_no_request_is_answered_too(tiny_bundle: Path) -> None:
         assert editor.ask("refactEdge/statistics", 1.0)["result"]["asked"] == 0
 
 
+def test_answers_are_never_answered(tiny_bundle: Path) -> None:
+    with editing(tiny_bundle) as (editor, _):
+        for number in (None, "unknown", {}):
+            editor.send(reply(number, error={"code": INVALID_REQUEST, "message": "no"}))
+            editor.send(reply(number, result=3))
+        assert editor.ask("refactEdge/statistics", 7)["id"] == 7
+
+
 def test_a_request_after_shutdown_is_refused(tiny_bundle: Path) -> None:
     with editing(tiny_bundle) as (editor, process):
         assert editor.ask("shutdown")["result"] is None
