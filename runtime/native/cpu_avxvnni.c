@@ -14,11 +14,13 @@ enum { PANELS = 2, PLANES = 1, AHEAD = 0 };
 #include "tile256.h"
 
 /* vpdpbusd of 256 bits, in words that leave GCC 12 no room to copy each sum to memory and back. */
-INLINE void dot(__m256i *sum, __m256i codes, __m256i values) {
-  __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(*sum) : "x"(codes), "x"(values));
+INLINE __m256i dot(__m256i sum, __m256i codes, __m256i values) {
+  __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(codes), "x"(values));
+  return sum;
 }
 
-/* 16 rows times up to 6 tokens: 12 sums, 2 vectors of codes and one of values are in registers. */
+/* 16 rows times up to 6 tokens: 12 sums, 2 vectors of codes and one of values are in registers. GCC 12 keeps sums in
+   memory where a loop is left. */
 INLINE void dots(const int bits, const int count, const Tile *tile, const Rounded *x, ptrdiff_t at,
                  __m256i (*whole)[PANELS]) {
   const int offset = bits == 8 ? 128 : 8;
@@ -26,15 +28,16 @@ INLINE void dots(const int bits, const int count, const Tile *tile, const Rounde
   const __m256i *codes = (const __m256i *)tile->codes;
   __m256i a[TOKENS], b[TOKENS];
   for (int t = 0; t < count; t++) a[t] = b[t] = _mm256_set1_epi32(-offset * x->sums[at + t]);
-#pragma GCC unroll 4
-  for (int g = 0; g < VECTORS; g++, codes += PANELS, values += 4) {
-    const __m256i first = _mm256_load_si256(codes), second = _mm256_load_si256(codes + 1);
+#pragma GCC unroll 32
+  for (int g = 0; g < VECTORS; g++) {
+    const __m256i first = _mm256_load_si256(codes + g * PANELS);
+    const __m256i second = _mm256_load_si256(codes + g * PANELS + 1);
 #pragma GCC unroll 6
     for (int t = 0; t < count; t++) {
       int32_t four;
-      memcpy(&four, values + t * BLOCK, 4);
+      memcpy(&four, values + t * BLOCK + 4 * g, 4);
       const __m256i v = _mm256_set1_epi32(four);
-      dot(&a[t], first, v), dot(&b[t], second, v);
+      a[t] = dot(a[t], first, v), b[t] = dot(b[t], second, v);
     }
   }
   for (int t = 0; t < count; t++) whole[t][0] = a[t], whole[t][1] = b[t];
@@ -53,7 +56,7 @@ INLINE void two_rows(const int bits, const int tokens, const uint8_t *first, con
   for (int t = 0; t < tokens; t++, values += 2 * BLOCK) {
     __m256i a = _mm256_setzero_si256(), b = a;
     for (int i = 0; i < 4; i++)
-      dot(&a, codes[0][i], vector(values, i)), dot(&b, codes[1][i], vector(values, i));
+      a = dot(a, codes[0][i], vector(values, i)), b = dot(b, codes[1][i], vector(values, i));
     pairs[t] = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
   }
 }
