@@ -7,7 +7,7 @@ import queue
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -104,3 +104,5 @@ def editing(
             yield editor, process
         finally:
             process.kill()
+            with suppress(BrokenPipeError):  # of what it left unread
+                process.stdin.close()

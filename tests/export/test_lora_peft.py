@@ -1,5 +1,6 @@
 """Adapters as PEFT itself writes and merges them, beside ours."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from refact_edge.runtime.errors import CheckpointError
 
 peft = pytest.importorskip("peft", reason="adapters are tried with PEFT's own: pip install peft")
 torch = pytest.importorskip("torch")
+pytest.importorskip("torch.distributed.tensor")  # which PEFT 0.19 takes to be imported
 
 # PEFT warns of what these tests are about.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:peft")
 
+VERSION = tuple(map(int, peft.__version__.split(".")[:2]))
 LINEAR = ["q", "kv", "gate_up_proj", "c_proj"]
 
 
@@ -83,6 +86,8 @@ CASES: dict[str, dict[str, Any]] = {
 def test_an_adapter_is_merged_as_peft_merges_it(
     settings: dict[str, Any], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
+    if settings.get("init_lora_weights") == "mica" and VERSION < (0, 20):
+        pytest.skip("this version of PEFT does not know MiCA")
     _adapted(tiny_checkpoint, **settings).save_pretrained(str(tmp_path))
     expected, ours = _as_peft_merges(tiny_checkpoint, tmp_path), _merged(tiny_checkpoint, tmp_path)
     plain = inspect_checkpoint(tiny_checkpoint, SILENT).checkpoint
@@ -126,9 +131,9 @@ def test_an_adapter_of_changed_base_weights_is_refused_and_taken_as_peft_rewrite
         ({"alora_invocation_tokens": [1, 2], "task_type": "CAUSAL_LM"}, "alora_invocation_tokens"),
         ({"use_qalora": True, "qalora_group_size": 8}, "use_qalora is True"),
         ({"velora_config": {"num_groups": 8}}, "velora_config is"),
-        ({"kasa_config": {}}, "kasa_config is"),
-        ({"use_bdlora": {}}, "use_bdlora is"),
-        ({"arrow_config": {}}, "arrow_config is"),
+        ({"kasa_config": {"beta": 0.1}}, "kasa_config is"),
+        ({"use_bdlora": {"nblocks": 2}}, "use_bdlora is"),
+        ({"arrow_config": {"top_k": 3}}, "arrow_config is"),
         ({"target_modules": [], "target_parameters": ["lm_head.weight"]}, "target_parameters is"),
         ({"layer_replication": [[0, 2], [0, 2]]}, "layer_replication is"),
         ({"init_lora_weights": "corda"}, "init_lora_weights is 'corda'"),
@@ -139,8 +144,8 @@ def test_what_peft_can_write_and_we_cannot_merge_is_refused_by_its_name(
     settings: dict[str, Any], named: str, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     _adapted(tiny_checkpoint).save_pretrained(str(tmp_path))
-    given = {"r": 4, "lora_alpha": 8, "target_modules": LINEAR} | settings
-    peft.LoraConfig(**given).save_pretrained(str(tmp_path))
+    written = tmp_path / "adapter_config.json"  # by hand, as older versions know fewer fields
+    written.write_text(json.dumps(json.loads(written.read_text()) | settings))
     with pytest.raises(CheckpointError, match=named):
         _merged(tiny_checkpoint, tmp_path)
 
@@ -153,7 +158,7 @@ def test_every_field_of_pefts_config_is_judged_by_its_name() -> None:
 
     known = lora_config._HARMLESS | lora_config._READ
     others = {field.name for field in fields(peft.LoraConfig)} - known
-    assert others == {
+    assert others <= {
         "alora_invocation_tokens", "arrow_config", "ensure_weight_tying", "fan_in_fan_out",
         "kasa_config", "layer_replication", "lora_bias", "megatron_config", "monteclora_config",
         "target_parameters", "use_bdlora", "use_dora", "use_qalora", "velora_config",

@@ -7,7 +7,7 @@ import json
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ NO_MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize(("content", "told"), NO_MESSAGES)
+@pytest.mark.parametrize(("content", "told"), NO_MESSAGES, ids=range(len(NO_MESSAGES)))
 def test_what_is_no_message_is_told_in_one_line(content: bytes, told: str) -> None:
     async def read() -> bytes | None:
         reader = asyncio.StreamReader()
@@ -70,11 +70,12 @@ def test_headers_are_read_as_clients_write_them(content: bytes) -> None:
     assert asyncio.run(read()) == [b"{}", None]
 
 
-@pytest.mark.parametrize("content", [NO_MESSAGES[index][0] for index in (0, 3, 4, 10, 11, 12)])
-def test_over_pipes_it_ends_the_server_with_one_line(tiny_bundle: Path, content: bytes) -> None:
+@pytest.mark.parametrize("index", [0, 3, 4, 10, 11, 12])
+def test_over_pipes_it_ends_the_server_with_one_line(tiny_bundle: Path, index: int) -> None:
     with editing(tiny_bundle) as (editor, process):
         assert process.stderr is not None
-        editor.send(content)
+        with suppress(BrokenPipeError):  # it may have ended before it has read all
+            editor.send(NO_MESSAGES[index][0])
         assert process.wait(10) == 1
         (line,) = process.stderr.read().decode().splitlines()
         assert line.startswith("error: ")
@@ -132,12 +133,12 @@ def test_a_web_page_is_not_taken_for_the_editor(tiny_bundle: Path) -> None:
         assert "an HTTP request: expected the language server protocol" in second
 
 
-@pytest.mark.parametrize("content", [NO_MESSAGES[index][0] for index in (0, 2, 3, 10, 11)])
+@pytest.mark.parametrize("index", [0, 2, 3, 10, 11])
 def test_who_sends_no_message_is_let_go_and_the_editor_still_waited_for(
-    tiny_bundle: Path, content: bytes
+    tiny_bundle: Path, index: int
 ) -> None:
     with _listening(tiny_bundle) as (process, port):
-        assert _heard(port, content) == b""
+        assert _heard(port, NO_MESSAGES[index][0]) == b""
         _edit(process, port)
         assert process.stderr is not None
         (line,) = process.stderr.read().splitlines()
