@@ -60,7 +60,7 @@ test-minimums: ## Run the tests with the oldest versions that pyproject.toml all
 	@$(MINIMUMS)/bin/python -m pip install --quiet --disable-pip-version-check -c $(MINIMUMS)/pinned.txt -e '.[dev]'
 	$(MINIMUMS)/bin/python -m pytest tests
 
-test-pythons: $(DEMO)/refact_edge.json ## Run the runtime's tests on PYTHONS, where they are, without torch (network, 5 minutes each)
+test-pythons: $(DEMO)/refact_edge.json ## Run the runtime's tests on PYTHONS, where they are, without torch (network, 8 minutes each)
 	@for python in $(PYTHONS); do \
 		$$python -c '' 2>/dev/null || { echo "$$python is not on this machine: skipped"; continue; }; \
 		venv=build/pythons/$$(basename $$python); \
