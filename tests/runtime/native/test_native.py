@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernels_built import KernelsBuilt
 
 import refact_edge
 from refact_edge.export import quality
@@ -23,10 +24,10 @@ from refact_edge.runtime.native.session import NativeSession
 from refact_edge.runtime.native.weights import alibi_slopes
 from refact_edge.runtime.onnxfile import HALF, UINT8, OnnxGraph, Place, Tensor, read_graph
 
-SOURCES = Path(__file__).parents[3] / "runtime" / "native"
-FLAGS = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+HERE = Path(__file__).parent
 X86 = ["amx", "avx512vnni", "avxvnni", "avx2"]
 CPUS = [*X86, "portable"]
+WARNINGS = "-g", "-O1", "-Wall", "-Wextra", "-Werror"
 # What a kind needs, in Linux's words.
 FEATURES = {
     "amx": {"amx_tile", "amx_int8", "avx512_vnni", "avx512bw", "avx512dq", "avx512vl", "avx2"},
@@ -44,6 +45,11 @@ def compiler() -> str:
     if found is None:
         pytest.skip("no GCC: install gcc")
     return found
+
+
+@pytest.fixture(scope="session")
+def built(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> KernelsBuilt:
+    return KernelsBuilt(compiler, tmp_path_factory.mktemp("native"))
 
 
 @pytest.fixture(scope="session")
@@ -78,15 +84,6 @@ def _ids(bundle: Bundle, count: int, seed: int = 0) -> np.ndarray:
     return np.array(model.tokens.encode(text)[seed : seed + count])
 
 
-def _build(compiler: str, folder: Path, *flags: str) -> Path:
-    program = folder / "products"
-    files = [Path(__file__).parent / "products.c", *SOURCES.glob("*.c")]
-    command = [compiler, *FLAGS, *flags, f"-I{SOURCES}", "-o", program, *files, "-lm", "-lpthread"]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    return program
-
-
 def _check(*command: object) -> None:
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, check=False
@@ -96,9 +93,12 @@ def _check(*command: object) -> None:
 
 
 @pytest.fixture(scope="session")
-def sanitized(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    flags = "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"
-    return _build(compiler, tmp_path_factory.mktemp("native"), *flags, "-fno-sanitize-recover=all")
+def sanitized(built: KernelsBuilt) -> Path:
+    return built.program(HERE / "products.c", *_sanitizing("address,undefined"))
+
+
+def _sanitizing(sanitizers: str) -> tuple[str, ...]:
+    return (*WARNINGS, f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all")
 
 
 def test_products_have_the_bits_of_plain_c_and_are_within_the_bound_under_sanitizers(
@@ -116,13 +116,9 @@ def test_products_of_made_up_shapes_have_the_bits_of_plain_c_under_sanitizers(
 
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_whole_steps_of_odd_sizes_are_the_same_however_they_are_cut_under_sanitizers(
-    compiler: str, library: Native, sanitizer: str, tmp_path: Path
+    built: KernelsBuilt, library: Native, sanitizer: str
 ) -> None:
-    program = tmp_path / "steps"
-    files = [Path(__file__).parent / "steps.c", *SOURCES.glob("*.c")]
-    flags = [f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-O1", "-g"]
-    command = [compiler, *FLAGS, *flags, f"-I{SOURCES}", "-o", program, *files, "-lm", "-lpthread"]
-    subprocess.run(command, check=True)
+    program = built.program(HERE / "steps.c", *_sanitizing(sanitizer))
     logits = {}
     for cpu in library.able:
         done = subprocess.run(
@@ -135,12 +131,12 @@ def test_whole_steps_of_odd_sizes_are_the_same_however_they_are_cut_under_saniti
 
 
 @pytest.mark.parametrize("cpu", ["avx2", "portable"])  # what valgrind knows
-def test_products_are_clean_under_valgrind(compiler: str, cpu: str, tmp_path: Path) -> None:
+def test_products_are_clean_under_valgrind(built: KernelsBuilt, cpu: str) -> None:
     if not shutil.which("valgrind"):
         pytest.skip("no valgrind: install it to look for uninitialized memory")
     if cpu == "avx2" and "avx2" not in opened().able:
         pytest.skip("this CPU cannot compute as avx2")
-    program = _build(compiler, tmp_path, "-g", "-O1")
+    program = built.program(HERE / "products.c", "-g", "-O1")
     _check("valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", program, cpu, 1, 20)
 
 
