@@ -72,23 +72,23 @@ def open_adapter(path: Path) -> Adapter:
     files = open_tensors(path, STEM)
     if files is None:
         raise CheckpointError(f"{path} has no {STEM}.safetensors or {STEM}.bin")
-    sorted_ = _sort(files)
-    if sorted_.strange:
-        named = ", ".join(sorted_.strange[:5])
-        problems.append(f"{len(sorted_.strange)} tensors are no LoRA weights: {named}")
+    tensors = _sort(files)
+    if tensors.strange:
+        named = ", ".join(tensors.strange[:5])
+        problems.append(f"{len(tensors.strange)} tensors are no LoRA weights: {named}")
     if config is not None:
-        problems += _wrong_ranks(config, sorted_.pairs, files)
+        problems += _wrong_ranks(config, tensors.pairs, files)
     _refuse(path, problems)
     assert config is not None
     products = {
         f"{module}.weight": Product(pair.a, pair.b, config.scale_of(module), pair.embedding)
-        for module, pair in sorted_.pairs.items()
+        for module, pair in tensors.pairs.items()
     }
     rows = {
         f"{module}.weight": Rows(name, config.rows_of(module))
-        for module, name in sorted_.rows.items()
+        for module, name in tensors.rows.items()
     }
-    return Adapter(path, files, sorted_.brought, products, rows, config.saved_modules)
+    return Adapter(path, files, tensors.brought, products, rows, config.saved_modules)
 
 
 def merged(checkpoint: Checkpoint, adapter: Adapter) -> Checkpoint:

@@ -49,8 +49,8 @@ def import_openvino() -> ModuleType:
     version = module.__version__
     if tuple(map(int, version.split(".")[:2])) < _RIGHT_SINCE:
         raise DeviceError(
-            f"openvino {version.partition('-')[0]} is installed, whose values are wrong on CPUs "
-            "with AMX; expected 2026.2 or later: pip install --upgrade openvino"
+            f"openvino {version.partition('-')[0]} is installed, whose values are wrong on some "
+            "CPUs; expected 2026.2 or later: pip install --upgrade openvino"
         )
     return module
 

@@ -29,7 +29,7 @@ async def file_response(
     except OSError as error:
         raise _gone(file, error) from error
     # It may be another file by now, or a link to one that is no caller's business.
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+    if sha256 and (await asyncio.to_thread(hashlib.sha256, content)).hexdigest() != sha256:
         raise FileGoneError(f"{file} was altered: its sha256 is not the manifest's; put it back")
     return Response(content, headers=headers, media_type=media_type)
 

@@ -30,21 +30,6 @@ def bundle(bundle_copy: Path) -> Bundle:
     return read_bundle(bundle_copy)
 
 
-@pytest.fixture
-def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the names of the files that are hashed from now on."""
-    names: list[str] = []
-    real = bundle_module.file_sha256
-
-    def watching(path: Path) -> str:
-        names.append(path.name)
-        return real(path)
-
-    monkeypatch.setattr(bundle_module, "file_sha256", watching)
-    monkeypatch.setattr(filestate, "file_sha256", watching)
-    return names
-
-
 def test_a_noted_file_is_not_hashed_again_and_all_others_are(
     bundle: Bundle, hashed: list[str]
 ) -> None:

@@ -14,7 +14,6 @@ from linked import Place, as_blobs, in_a_store, linked, relink
 from systems import needs_links
 
 import refact_edge
-from refact_edge.runtime import bundle as bundle_module
 from refact_edge.runtime import cachefolder, checked, filestate, prepack
 from refact_edge.runtime.bundle import (
     MANIFEST,
@@ -44,21 +43,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def links(tiny_bundle: Path, tmp_path: Path) -> Path:
     return linked(tiny_bundle, tmp_path)
-
-
-@pytest.fixture
-def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the names of the files that are hashed from now on."""
-    names: list[str] = []
-    real = bundle_module.file_sha256
-
-    def watching(path: Path) -> str:
-        names.append(path.name)
-        return real(path)
-
-    monkeypatch.setattr(bundle_module, "file_sha256", watching)
-    monkeypatch.setattr(filestate, "file_sha256", watching)
-    return names
 
 
 def _logits(bundle: Path, **how: object) -> np.ndarray:

@@ -1,0 +1,23 @@
+"""Fixtures of the runtime's tests."""
+
+from pathlib import Path
+
+import pytest
+
+from refact_edge.runtime import bundle as bundle_module
+from refact_edge.runtime import filestate
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the files that are hashed from now on."""
+    names: list[str] = []
+    real = bundle_module.file_sha256
+
+    def watching(path: Path) -> str:
+        names.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(bundle_module, "file_sha256", watching)
+    monkeypatch.setattr(filestate, "file_sha256", watching)
+    return names
