@@ -30,7 +30,7 @@ help: ## Print this list
 
 setup: $(READY) ## Make .venv with all that development needs (torch included, about 1.5 GB)
 
-$(LIGHT): pyproject.toml setup.py constraints.txt $(wildcard runtime/native/*.c runtime/native/*.h)
+$(LIGHT): pyproject.toml setup.py constraints.txt $(wildcard runtime/backends/native/*.[ch] runtime/backends/native/*/*.[ch])
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; name one: make PYTHON=..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (a minute the first time) ..."
@@ -42,7 +42,7 @@ $(READY): $(LIGHT)
 	@$(INSTALL) -e '.[dev]'
 	@touch $@
 
-$(DEMO)/refact_edge.json: $(LIGHT) $(wildcard demo/checkpoint/* export/*.py export/*/*.py quant/*.py quant/eval/*.py quant/*-set/* runtime/*.py)
+$(DEMO)/refact_edge.json: $(LIGHT) $(wildcard demo/checkpoint/* export/*.py export/*/*.py quant/*.py quant/texts/*.py quant/texts/*-set/* runtime/bundle/*.py)
 	@$(BIN)/refact-edge export demo/checkpoint $(DEMO) --force
 
 demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one completion and one chat answer
@@ -73,7 +73,7 @@ test-pythons: $(DEMO)/refact_edge.json ## Run the runtime's tests on PYTHONS, wh
 fuzz: $(READY) ## Open 10,000 hostile files in every way, or go on with it (10 to 40 minutes on 2 cores, ARGS="--seed 7")
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
-C_FILES := $(wildcard runtime/native/*.[ch] tests/runtime/native/*.[ch] tests/runtime/native/*/*.[ch] tests/release/*.c bench/*.c bench/*/*.c)
+C_FILES := $(wildcard runtime/backends/native/*.[ch] runtime/backends/native/*/*.[ch] tests/runtime/*/*.c tests/runtime/backends/native/*.[ch] tests/runtime/backends/native/*/*.[ch] tests/release/*.c bench/*.c bench/*/*.c)
 
 check: $(READY) types ## Lint, check the format and the types
 	$(BIN)/ruff check .
@@ -120,7 +120,7 @@ native: $(LIGHT) ## Build the native kernels anew, after a change to them (needs
 	@rm -rf build/lib* build/temp* && $(INSTALL) --no-deps -e .
 
 native-emulated: ## Test the x86 kernels on an emulated CPU that has AMX and AVX-512 (Debian, 10 minutes, 700 MB of disk)
-	@$(PYTHON) tests/runtime/native/emulated build/emulated $(ARGS)
+	@$(PYTHON) tests/runtime/backends/native/emulated build/emulated $(ARGS)
 
 bench-native: $(READY) ## The native step beside onnxruntime's on BUNDLE
 	@$(BIN)/python -m bench.native $(BUNDLE)

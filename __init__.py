@@ -15,22 +15,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .runtime.engine.cancel import CancelToken
+    from .runtime.engine.sampling import Sampling
     from .runtime.errors import RefactEdgeError
-    from .runtime.load import load
     from .runtime.model import Model
-    from .runtime.sampling import Sampling
-    from .runtime.stream import CancelToken, Stream
+    from .runtime.opening.load import load
+    from .runtime.stream import Stream
 
 __version__ = "0.1.0"
 __all__ = ["CancelToken", "Model", "RefactEdgeError", "Sampling", "Stream", "__version__", "load"]
 
 _HOMES = {
-    "CancelToken": "stream",
+    "CancelToken": "engine.cancel",
     "Model": "model",
     "RefactEdgeError": "errors",
-    "Sampling": "sampling",
+    "Sampling": "engine.sampling",
     "Stream": "stream",
-    "load": "load",
+    "load": "opening.load",
 }
 
 

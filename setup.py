@@ -18,7 +18,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-KERNELS = "refact_edge.runtime.native._edge"
+KERNELS = "refact_edge.runtime.backends.native._edge"
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")  # as in library.py
 FLAGS = [
     "-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
@@ -105,8 +105,8 @@ setup(
     else [
         Extension(
             KERNELS,
-            sources=sorted(map(str, Path("runtime/native").glob("*.c"))),
-            depends=["setup.py", *sorted(map(str, Path("runtime/native").glob("*.h")))],
+            sources=sorted(map(str, Path("runtime/backends/native").rglob("*.c"))),
+            depends=["setup.py", *sorted(map(str, Path("runtime/backends/native").rglob("*.h")))],
             extra_compile_args=FLAGS,
             extra_link_args=LINK_FLAGS,
             libraries=["m", "pthread"],

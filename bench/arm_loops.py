@@ -27,7 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
-NATIVE = "runtime/native"
+NATIVE = "runtime/backends/native"
 FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-g0"]
 TARGET = ["-target", "aarch64-linux-gnu.2.17"]
 CPUS = ["neoverse-n1", "neoverse-v1", "neoverse-v2", "apple-m4"]
@@ -59,7 +59,7 @@ class Kernel:
 
 def panel_kernel(kind: str, instruction: str, groups: int) -> Kernel:
     """Return 8 rows times 128 tokens and columns: a panel made once, 8 tokens at a time."""
-    start = f'#include "cpu_{kind}.c"\n{ALL}\nvoid loop('
+    start = f'#include "kernels/cpu_{kind}.c"\n{ALL}\nvoid loop('
     multiply = f"""{start}const int8_t *codes, const int8_t *values, const float *scales,
         const float *token_scales, float *sums) {{
         {kind}_times({groups}, codes, values, scales, token_scales, sums);
@@ -72,7 +72,7 @@ def panel_kernel(kind: str, instruction: str, groups: int) -> Kernel:
 
 def row_kernel(kind: str, instruction: str, call: str) -> Kernel:
     """Return the loops before there were panels: rows times 8 tokens."""
-    code = f"""#include "cpu_{kind}.c"
+    code = f"""#include "kernels/cpu_{kind}.c"
         {ALL}
         void loop(const Matrix *w, const Rounded *x, int n, int t, float *out, ptrdiff_t stride) {{
             {call};

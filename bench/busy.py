@@ -15,9 +15,9 @@ from typing import Any
 import click
 import numpy as np
 
-from refact_edge.runtime.bundle import engine_graph, read_bundle
-from refact_edge.runtime.cores import fast_cores
-from refact_edge.runtime.session import SPIN_US, Session, SessionOptions
+from refact_edge.runtime.backends.onnxruntime import SPIN_US, Session, SessionOptions
+from refact_edge.runtime.bundle.contract import engine_graph, read_bundle
+from refact_edge.runtime.machine.cores import fast_cores
 
 ROUNDS, STEPS, CONTEXT = 14, 6, 32
 _SPINNING = "session.intra_op.spin_duration_us"

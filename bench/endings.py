@@ -19,10 +19,10 @@ import refact_edge
 from demo.corpus import load_corpus
 from demo.data import CORPUS, DATA
 from refact_edge import Model, Sampling
-from refact_edge.quant.eval.holes import KINDS, Hole, cut_holes
 from refact_edge.quant.eval.similarity import similarity
-from refact_edge.quant.eval.sources import Source
-from refact_edge.runtime.endings import NO_ENDINGS, Endings
+from refact_edge.quant.texts.holes import KINDS, Hole, cut_holes
+from refact_edge.quant.texts.sources import Source
+from refact_edge.runtime.text.endings import NO_ENDINGS, Endings
 
 SEED = 5
 BEFORE, AFTER = 1500, 600  # characters shown

@@ -25,12 +25,12 @@ from refact_edge.export.layerwise import Floating, Ids, Layerwise
 from refact_edge.export.progress import SILENT
 from refact_edge.export.variants import specs_of
 from refact_edge.export.weights import form_of, load_weight, quantized, with_relations
-from refact_edge.quant.calibrate import default_sources
-from refact_edge.quant.eval.sources import Source
 from refact_edge.quant.pack import pack, unpack
 from refact_edge.quant.report import Comparison, Logits, report_texts
 from refact_edge.quant.schemes import SCHEMES, Blocks, Scheme
-from refact_edge.runtime.prompts import Layouts
+from refact_edge.quant.texts.calibration import default_sources
+from refact_edge.quant.texts.sources import Source
+from refact_edge.runtime.text.prompts import Layouts
 
 LLAMA_FORMATS = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
 # Limits on all weights together, as shares of Q4_K_M's bytes, at which forms are mixed.

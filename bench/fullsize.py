@@ -23,7 +23,7 @@ from typing import Any
 import click
 
 from refact_edge import Sampling, load
-from refact_edge.runtime.bundle import weights_file
+from refact_edge.runtime.bundle.contract import weights_file
 
 VARIANTS = ("fp32", "int8", "int4")
 NEEDED_BYTES = 19e9

@@ -19,11 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 from refact_edge.export.quality import default_data
-from refact_edge.runtime.bundle import Bundle, engine_graph, read_bundle, weights_file
-from refact_edge.runtime.engine import CHUNK_TOKENS, Steps
-from refact_edge.runtime.hybrid import NAME, READER, WRITER, Hybrid
-from refact_edge.runtime.session import Session, SessionOptions
-from refact_edge.runtime.tokens import Tokens
+from refact_edge.runtime.backends.hybrid import Hybrid
+from refact_edge.runtime.backends.onnxruntime import Session, SessionOptions
+from refact_edge.runtime.bundle.contract import (
+    HYBRID,
+    HYBRID_READER,
+    HYBRID_WRITER,
+    Bundle,
+    engine_graph,
+    read_bundle,
+    weights_file,
+)
+from refact_edge.runtime.engine.generation import CHUNK_TOKENS, Steps
+from refact_edge.runtime.text.tokens import Tokens
 
 Ids = npt.NDArray[np.int64]
 AFTER = 32  # tokens after the prompt
@@ -69,7 +77,7 @@ def show_steps(reader: Session, writer: Session, ids: Ids, rounds: int) -> None:
     medians = {key: statistics.median(times) for key, times in taken.items()}
     parts = (f"{medians[reader, n] / medians[writer, n]:5.2f}x" for n in LENGTHS)
     click.echo(f"{'tokens in a step':20} " + " ".join(f"{n:6}" for n in LENGTHS))
-    click.echo(f"{READER + ' to ' + WRITER:20} " + " ".join(parts) + "\n")
+    click.echo(f"{HYBRID_READER + ' to ' + HYBRID_WRITER:20} " + " ".join(parts) + "\n")
 
 
 def texts_of(bundle: Bundle, path: Path, length: int) -> list[Ids]:
@@ -88,7 +96,7 @@ def texts_of(bundle: Bundle, path: Path, length: int) -> list[Ids]:
 def main(path: Path, prompt: int, rounds: int, no_quality: bool) -> None:
     """Print speed, bytes and quality of int8, int4 and hybrid."""
     bundle = read_bundle(path)
-    names = [READER, WRITER] if no_quality else ["fp32", READER, WRITER]
+    names = [HYBRID_READER, HYBRID_WRITER] if no_quality else ["fp32", HYBRID_READER, HYBRID_WRITER]
     sessions = {
         name: Session(path / engine_graph(name), bundle.sizes, "float32", SessionOptions("cpu"))
         for name in names
@@ -96,9 +104,13 @@ def main(path: Path, prompt: int, rounds: int, no_quality: bool) -> None:
     texts = texts_of(bundle, path, prompt)
     if not texts:
         raise click.ClickException(f"this package has no {prompt} tokens in a row; ask for fewer")
-    reader, writer = sessions[READER], sessions[WRITER]
+    reader, writer = sessions[HYBRID_READER], sessions[HYBRID_WRITER]
     show_steps(reader, writer, texts[0], rounds)
-    tried: dict[str, Steps] = {READER: reader, WRITER: writer, NAME: Hybrid(reader, writer)}
+    tried: dict[str, Steps] = {
+        HYBRID_READER: reader,
+        HYBRID_WRITER: writer,
+        HYBRID: Hybrid(reader, writer),
+    }
     answers: dict[str, list[Answer]] = {name: [] for name in tried}
     for number in range(rounds):
         ids = texts[number % len(texts)]
@@ -115,10 +127,13 @@ def main(path: Path, prompt: int, rounds: int, no_quality: bool) -> None:
         for part in ("prompt_s", "after_s")
     )
     click.echo(f"{'':6} {'MB':>7} {'prompt':>8} {'each token':>11} {'mean KL':>10}")
-    sizes = {name: (path / weights_file(name)).stat().st_size / 1e6 for name in (READER, WRITER)}
+    sizes = {
+        name: (path / weights_file(name)).stat().st_size / 1e6
+        for name in (HYBRID_READER, HYBRID_WRITER)
+    }
     for name in tried:
         size = sizes.get(name, sum(sizes.values()))
-        ratios = first[name] / first[WRITER], then[name] / then[WRITER]
+        ratios = first[name] / first[HYBRID_WRITER], then[name] / then[HYBRID_WRITER]
         kl = f"{statistics.mean(lost[name]):10.4g}" if lost[name] else f"{'-':>10}"
         click.echo(f"{name:6} {size:7.1f} {ratios[0]:7.2f}x {ratios[1]:10.2f}x {kl}")
     click.echo(f"times are parts of int4's; prompts of {len(texts[0]) - AFTER} tokens")

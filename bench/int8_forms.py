@@ -16,7 +16,7 @@ import numpy.typing as npt
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from refact_edge.export.graph import CONTRIB, IR_VERSION, OPSET
-from refact_edge.runtime.session import import_onnxruntime
+from refact_edge.runtime.backends.onnxruntime import import_onnxruntime
 
 WIDTH, INNER, PAIRS, REPEATS = 2048, 5632, 6, 15
 ROWS = (1, 4, 32, 128, 256)

@@ -21,7 +21,7 @@ from refact_edge.export.checkpoint import Floating
 from refact_edge.export.inspect import Inspected
 from refact_edge.export.variants import specs_of
 from refact_edge.export.weights import load_weight
-from refact_edge.runtime.bundle import TOKENIZER
+from refact_edge.runtime.bundle.contract import TOKENIZER
 
 SCRIPT = Path(__file__).with_name("llama_formats.py")
 WHOLE = {

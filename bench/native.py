@@ -14,11 +14,11 @@ from pathlib import Path
 import click
 import numpy as np
 
+from refact_edge.runtime.backends.native.session import NativeSession
+from refact_edge.runtime.backends.onnxruntime import Session, SessionOptions
 from refact_edge.runtime.bench.bandwidth import read_bandwidth, threads_taken, weights_read_bytes
-from refact_edge.runtime.bundle import engine_graph, read_bundle
-from refact_edge.runtime.engine import CHUNK_TOKENS, Steps
-from refact_edge.runtime.native.session import NativeSession
-from refact_edge.runtime.session import Session, SessionOptions
+from refact_edge.runtime.bundle.contract import engine_graph, read_bundle
+from refact_edge.runtime.engine.generation import CHUNK_TOKENS, Steps
 
 ROUNDS, CONTEXT, TOKENS = 7, 64, (1, 2, 4, 8, 16)
 

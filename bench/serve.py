@@ -25,7 +25,7 @@ import numpy as np
 import refact_edge
 from refact_edge.runtime.bench.shapes import shaped
 from refact_edge.runtime.bench.traces import Ask, asks, read_trace, shipped_traces
-from refact_edge.runtime.sampling import GREEDY
+from refact_edge.runtime.engine.sampling import GREEDY
 
 MAX_TOKENS = 16
 SHAPE = "refact-1.6b"

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
-from refact_edge.runtime.atomic import atomic_write
+from refact_edge.runtime.files.atomic_write import atomic_write
 
 LONGEST_ANSWER = 600
 LONGEST_QUESTION = 120

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from refact_edge.runtime.atomic import atomic_write
+from refact_edge.runtime.files.atomic_write import atomic_write
 
 Group = Literal["library", "tests", "packages"]
 Split = Literal["training", "validation", "held-out"]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from refact_edge.export.reference.gpt_refact import GPTRefact
-from refact_edge.runtime.atomic import atomic_write
+from refact_edge.runtime.files.atomic_write import atomic_write
 
 from .measure import Costs, Ids
 from .recipes import EPSILON, INNER, WIDTH, Recipe

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..runtime.atomic import aside, claimed, sync, sync_folder
 from ..runtime.errors import ExportError
-from ..runtime.moving import InUseError, rename
+from ..runtime.files.atomic_write import aside, claimed, sync, sync_folder
+from ..runtime.files.moving import InUseError, rename
 from .exchange import exchange
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

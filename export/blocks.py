@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
+from ..quant.rotation import turn
 from ..quant.schemes import Floats, Form, Rows
-from ..quant.turn import turn
 from .graph import CONTRIB, ONNX_TYPES, Graph, Located
 
 # Added to scores of keys that must not be seen. Far below any real score, yet finite in fp16,
@@ -238,7 +238,7 @@ def swiglu(g: Graph, gate_up: str) -> str:
 
 
 def turned(g: Graph, x: str, width: int, size: int) -> str:
-    """Turn [rows, width] in blocks of `size`; see quant/turn.py."""
+    """Turn [rows, width] in blocks of `size`; see quant/rotation.py."""
     split = g.op("Reshape", x, g.constant([-1, size]))
     done = g.op("MatMul", split, g.constant(turn(size).T, "float32"))
     return g.op("Reshape", done, g.constant([-1, width]))

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..quant.eval.sources import Source
 from ..quant.mix import Mix, best_within, mixes, size_of
 from ..quant.schemes import Scheme
 from ..quant.sensitivity import FORMS, Choices, as_kl, rank, rank_head
-from ..runtime import bundle as layout
+from ..quant.texts.sources import Source
+from ..runtime.bundle import contract as layout
 from ..runtime.errors import ExportError, OptionError
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.errors import CheckpointError, MissingExtraError, one_line
-from ..runtime.plainfile import MISSING, why_not_plain
+from ..runtime.files.plain import MISSING, why_not_plain
 
 Floating = npt.NDArray[np.float32]
 

@@ -12,9 +12,9 @@ import click
 
 from ..quant.report import quality_lines
 from ..quant.schemes import DEFAULT_VARIANTS, SCHEMES
-from ..runtime.cli import progress_bar
+from ..runtime.console.cli import progress_bar
+from ..runtime.console.terminal import echo
 from ..runtime.errors import MissingExtraError, OptionError
-from ..runtime.terminal import echo
 
 if TYPE_CHECKING:
     from .parity import Comparison
@@ -210,7 +210,7 @@ def quality(
       refact-edge quality bundle --checkpoint Refact-1_6B-fim --html quality.html
     """
     _require("export")
-    from ..quant.eval.sources import find_sources
+    from ..quant.texts.sources import find_sources
     from .options import variant_names
     from .quality import check_page, default_data, measure_bundle, write_page
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..quant.calibrate import TEXT_TOKENS, Ids, calibration_texts
-from ..quant.eval.sources import Source
 from ..quant.schemes import Blocks, Scheme, require_schemes
-from ..runtime import bundle as layout
-from ..runtime.atomic import recover
+from ..quant.texts.calibration import TEXT_TOKENS, Ids, calibration_texts
+from ..quant.texts.sources import Source
+from ..runtime.bundle import contract as layout
 from ..runtime.errors import ExportError, OptionError
-from ..runtime.prompts import Layouts
+from ..runtime.files.atomic_write import recover
+from ..runtime.text.prompts import Layouts
 from .beside import beside, check_space, check_writable
 from .budget import Limit, check_size, fitted
 from .inspect import Inspected, inspect_checkpoint

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.errors import ExportError
-from ..runtime.tokens import BYTE_ALPHABET
+from ..runtime.text.tokens import BYTE_ALPHABET
 from .architectures.gpt_refact import (
     ARCHITECTURE,
     PUBLISHED,

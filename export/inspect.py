@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.bundle import TOKENIZER, Sizes, file_sha256
+from ..runtime.bundle.contract import TOKENIZER, Sizes
 from ..runtime.errors import CheckpointError, one_line
-from ..runtime.tokens import Tokens
+from ..runtime.files.sha256 import file_sha256
+from ..runtime.text.tokens import Tokens
 from .architectures import Architecture, find
 from .checkpoint import FLOAT_TYPES, Checkpoint, Floating, open_checkpoint
 from .lora import merged, open_adapter

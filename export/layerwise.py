@@ -16,14 +16,14 @@ import numpy.typing as npt
 from ..quant.moments import Moments
 from ..quant.schemes import Floats
 from ..quant.sensitivity import Readout
-from ..runtime import denormals
-from ..runtime.bundle import INPUT_IDS, LOGITS
-from ..runtime.session import import_onnxruntime
+from ..runtime.backends import denormals
+from ..runtime.backends.onnxruntime import import_onnxruntime
+from ..runtime.bundle.contract import INPUT_IDS, LOGITS
 from .architectures import STREAM, STREAM_OUT, WeightSpec
 from .blocks import Stored, Weights
 from .graph import Graph, Located
 from .inspect import Inspected
-from .turned import turned
+from .rotated import turned
 from .weights import Stage, load_weight
 
 Floating = npt.NDArray[np.float32]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..runtime.bundle import (
+from ..runtime.bundle.contract import (
     ATTENTION_MASK,
     INPUT_IDS,
     LOGITS,

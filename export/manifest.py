@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..quant.calibrate import Ids, fingerprint
-from ..quant.eval.sources import Source
 from ..quant.schemes import Scheme
-from ..quant.shipped import described
-from ..runtime import bundle as layout
+from ..quant.texts.calibration import Ids, fingerprint
+from ..quant.texts.shipped import described
+from ..quant.texts.sources import Source
+from ..runtime.bundle import contract as layout
+from ..runtime.files.sha256 import file_sha256
 from . import loaders
 from .inspect import Inspected
 from .weights import VariantWriter
@@ -63,7 +64,7 @@ def manifest_of(
     files = {}
     for file in sorted(path for path in work.rglob("*") if path.is_file()):
         name = file.relative_to(work).as_posix()
-        sha256 = hashes.get(name) or layout.file_sha256(file)
+        sha256 = hashes.get(name) or file_sha256(file)
         files[name] = {"bytes": file.stat().st_size, "sha256": sha256}
     return {
         "format": layout.FORMAT,

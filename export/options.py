@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..quant.calibrate import default_sources
-from ..quant.eval.sources import Source, find_sources
 from ..quant.schemes import SCHEMES
+from ..quant.texts.calibration import default_sources
+from ..quant.texts.sources import Source, find_sources
 from ..runtime.errors import OptionError
 from .budget import Limit
 

@@ -17,22 +17,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ..quant.schemes import SCHEMES, Floats
-from ..quant.shipped import REPORT
-from ..runtime import bundle as layout
-from ..runtime.bundle import Bundle
-from ..runtime.engine import CHUNK_TOKENS, Generation, Request
-from ..runtime.errors import BundleError, MissingExtraError, OptionError
-from ..runtime.prefix import PrefixCache
-from ..runtime.sampling import GREEDY
-from ..runtime.session import (
+from ..quant.texts.shipped import REPORT
+from ..runtime.backends.onnxruntime import (
     Session,
     SessionOptions,
     ask_for_exact_products,
     import_onnxruntime,
     reaching,
 )
-from ..runtime.tokens import Tokens
-from ..runtime.weightsfile import give, out_of_reach
+from ..runtime.backends.weights_file import give, out_of_reach
+from ..runtime.bundle import contract as layout
+from ..runtime.bundle.contract import Bundle
+from ..runtime.engine.generation import CHUNK_TOKENS, Generation, Request
+from ..runtime.engine.prefix import PrefixCache
+from ..runtime.engine.sampling import GREEDY
+from ..runtime.errors import BundleError, MissingExtraError, OptionError
+from ..runtime.text.tokens import Tokens
 from .inspect import Inspected, inspect_checkpoint
 from .progress import SILENT, Track
 from .weights import load_weight

@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from ..quant.calibrate import fingerprint
-from ..quant.eval.sources import Source
 from ..quant.page import render
 from ..quant.report import Comparison, Logits, Run, report_texts
 from ..quant.schemes import SCHEMES
-from ..quant.shipped import REPORT, described
-from ..runtime import bundle as layout
-from ..runtime.atomic import atomic_write
-from ..runtime.engine import CHUNK_TOKENS
+from ..quant.texts.calibration import fingerprint
+from ..quant.texts.shipped import REPORT, described
+from ..quant.texts.sources import Source
+from ..runtime.backends.onnxruntime import Session, SessionOptions, reaching
+from ..runtime.bundle import contract as layout
+from ..runtime.engine.generation import CHUNK_TOKENS
 from ..runtime.errors import ExportError, MissingExtraError
-from ..runtime.prompts import Layouts
-from ..runtime.session import Session, SessionOptions, reaching
+from ..runtime.files.atomic_write import atomic_write
+from ..runtime.text.prompts import Layouts
 from .beside import check_writable, explained
 from .inspect import Inspected, inspect_checkpoint
 from .layerwise import Ids, Layerwise

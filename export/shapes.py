@@ -17,7 +17,7 @@ import numpy as np
 
 from ..quant.pack import NO_ERROR, Array, Packed, code_range, part_bytes
 from ..quant.schemes import Floats, Form, Rows, Scheme, require_schemes
-from ..runtime import bundle as layout
+from ..runtime.bundle import contract as layout
 from ..runtime.errors import ExportError
 from .architectures import find
 from .architectures.gpt_refact import PUBLISHED, PUBLISHED_TOKENS, Config

@@ -1,7 +1,7 @@
 """What a checkpoint's tokenizer must be, checked before anything is built on it.
 
 Sources: the tokenizer.json published with the model. The runtime encodes user text and special
-tokens apart, which is only right for the pipelines it knows (runtime/pipelines.py).
+tokens apart, which is only right for the pipelines it knows (runtime/text/pipelines.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from ..runtime.errors import one_line
-from ..runtime.pipelines import pipeline_problems, read_tokenizer
+from ..runtime.text.pipelines import pipeline_problems, read_tokenizer
 from .checkpoint import read_json
 
 _FOR_BATCHES = ("truncation", "padding")  # what training leaves there, and completing never wants

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..quant.schemes import Scheme
-from ..runtime import bundle as layout
+from ..runtime.bundle import contract as layout
 from ..runtime.errors import CheckpointError
 from .architectures import Architecture, WeightSpec
 from .blocks import Weights
@@ -14,7 +14,7 @@ from .graph import Graph
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise, by_stage
 from .progress import Track
-from .turned import turned
+from .rotated import turned
 from .weights import Stage, VariantWriter, load_weight, with_relations
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from ..runtime.cores import usable_cpus
+from ..runtime.machine.cores import usable_cpus
 
 CHUNK_ROWS = 512
 

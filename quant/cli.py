@@ -12,26 +12,26 @@ from typing import Any
 
 import click
 
-from ..runtime.bundle import MANIFEST, read_bundle
-from ..runtime.choice import required_variants
+from ..runtime.bundle.contract import MANIFEST, read_bundle
+from ..runtime.console.terminal import echo
+from ..runtime.engine.sampling import Sampling
 from ..runtime.errors import OptionError
-from ..runtime.load import load
 from ..runtime.model import Model
-from ..runtime.sampling import Sampling
-from ..runtime.terminal import echo
+from ..runtime.opening.choice import required_variants
+from ..runtime.opening.load import load
 from .eval import report
 from .eval.cli import OPENING, SAMPLED, Opening, Sampled, collect, gathered
 from .eval.compare import check_comparable, compare_results
 from .eval.fim import Filler, lender
 from .eval.fim import summarize as summarize_holes
 from .eval.forms import Writer, check_form
-from .eval.holes import KINDS, cut_holes, fingerprint
+from .eval.judging.sandbox import Sandbox
 from .eval.presets import DEFAULT, INFILLING, PRESETS, Preset
 from .eval.problems import Benchmark, read_benchmark
 from .eval.results import HOLES, SAMPLES, Record, Results, open_results, read_results
 from .eval.samples import Write, canonical, empty, judged, sampled, slots, summarize, wanted
-from .eval.sandbox import Sandbox
-from .eval.sources import EXTENSIONS, find_sources
+from .texts.holes import KINDS, cut_holes, fingerprint
+from .texts.sources import EXTENSIONS, find_sources
 
 _PATH = click.Path(path_type=Path)
 WITHOUT_MODEL: dict[str, Write] = {"canonical": canonical, "empty": empty}

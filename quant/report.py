@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime.prompts import Layouts
-from ..runtime.tokens import Tokens
-from .calibrate import Ids, calibration_texts, filled
-from .eval.holes import LINE, cut_holes
-from .eval.sources import Source
+from ..runtime.text.prompts import Layouts
+from ..runtime.text.tokens import Tokens
+from .texts.calibration import Ids, calibration_texts, filled
+from .texts.holes import LINE, cut_holes
+from .texts.sources import Source
 
 Logits = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]

@@ -28,9 +28,9 @@ def _run() -> int:
     """Run the command; imports are inside, as an interrupt may come during them too."""
     import click
 
-    from .cli import cli
+    from .console.cli import cli
+    from .console.terminal import echo
     from .errors import RefactEdgeError
-    from .terminal import echo
 
     warnings.showwarning = _show_warning
     # Let a command clean up after itself when it is told to end, as after Ctrl-C.

@@ -6,26 +6,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from .bundle import Bundle
-from .completion import LINE_END, CursorPrompts, OpenFile, Place, place_of, plain
-from .endings import Endings
-from .engine import Allowed, Generation, Request
+from .backends.hybrid import Hybrid
+from .backends.native.session import NativeSession
+from .backends.onnxruntime import Session
+from .bundle.contract import HYBRID, HYBRID_READER, HYBRID_WRITER, Bundle
+from .engine.cancel import CancelToken
+from .engine.disk_cache import Saved
+from .engine.generation import Allowed, Generation, Request
+from .engine.pace import Paced
+from .engine.prefix import PrefixCache
+from .engine.sampling import GREEDY, Sampling
+from .engine.timelimit import TimeLimit
+from .engine.turns import Turns
 from .errors import BundleError, OptionError, one_line
-from .healing import Healing, Spellings
-from .hybrid import NAME as HYBRID
-from .hybrid import READER, WRITER, Hybrid
-from .native.session import NativeSession
-from .pace import Paced
-from .prefix import PrefixCache
-from .prompts import Layouts, Message, clean_messages
-from .sampling import GREEDY, Sampling
-from .saved import Saved
-from .session import Session
-from .stops import AnswerTrimmer, Scanner, StopScanner
-from .stream import CancelToken, Stream, Usage
-from .timelimit import TimeLimit
-from .tokens import Tokens, Utf8Stream
-from .turns import Turns
+from .stream import Stream, Usage
+from .text.completion import LINE_END, CursorPrompts, OpenFile, Place, place_of, plain
+from .text.endings import Endings
+from .text.healing import Healing, Spellings
+from .text.prompts import Layouts, Message, clean_messages
+from .text.stops import AnswerTrimmer, Scanner, StopScanner
+from .text.tokens import Tokens, Utf8Stream
 
 CHAT_MAX_TOKENS = 512
 # A request that comes meanwhile waits for one chunk; int4 reads about as fast in so small ones.
@@ -98,7 +98,7 @@ class Model:
     @property
     def parts(self) -> tuple[str, ...]:
         """The bundle's variants that are open: hybrid's are two."""
-        return (READER, WRITER) if self.variant == HYBRID else (self.variant,)
+        return (HYBRID_READER, HYBRID_WRITER) if self.variant == HYBRID else (self.variant,)
 
     @property
     def context_tokens(self) -> int:
@@ -365,7 +365,7 @@ class Model:
             max_new=max_new,
             stop_ids=self.layouts.special_ids,
             forbidden_first=() if allow_empty else (self.layouts.end_id,),
-            texts=ids if self._lookup else None,
+            texts=[ids] if self._lookup else None,
             costs=self._paced.costs,
             cancelled=lambda: token.cancelled,
         )

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from .engine import Finish, Generation
-from .logprobs import Scored
-from .stops import AnswerTrimmer, Scanner, StopScanner
-from .tokens import Utf8Stream
-
-
-class CancelToken:
-    """Ends a generation from another thread: at its next chunk of prompt or next token."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def cancel(self) -> None:
-        """Ask the generation to end."""
-        self._event.set()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self._event.is_set()
+from .engine.generation import Finish, Generation
+from .engine.logprobs import Scored
+from .text.stops import AnswerTrimmer, Scanner, StopScanner
+from .text.tokens import Utf8Stream
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from refact_edge.runtime.bundle import Sizes
-from refact_edge.runtime.cache import KvCache
+from refact_edge.runtime.bundle.contract import Sizes
+from refact_edge.runtime.engine.cache import KvCache
 
 SIZES = Sizes(
     layers=1, heads=1, kv_heads=1, head_size=4, width=4, vocabulary=40, tokens=32, context=300

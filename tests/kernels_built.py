@@ -5,7 +5,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-SOURCES = Path(__file__).parent.parent / "runtime" / "native"
+SOURCES = Path(__file__).parent.parent / "runtime" / "backends" / "native"
 FLAGS = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
 
@@ -24,7 +24,7 @@ class KernelsBuilt:
             folder.mkdir()
             with ThreadPoolExecutor(os.cpu_count()) as threads:
                 compiled = threads.map(
-                    lambda file: self._compiled(file, folder, flags), sorted(SOURCES.glob("*.c"))
+                    lambda file: self._compiled(file, folder, flags), sorted(SOURCES.rglob("*.c"))
                 )
                 self._objects[flags] = list(compiled)
         objects_of_all = self._objects[flags]

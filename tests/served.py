@@ -22,11 +22,11 @@ from starlette.applications import Starlette
 
 import refact_edge
 from refact_edge.runtime.serve.app import create_app
-from refact_edge.runtime.serve.bodies import Bodies
-from refact_edge.runtime.serve.listening import listening
-from refact_edge.runtime.serve.server import Server
-from refact_edge.runtime.serve.service import Service
-from refact_edge.runtime.serve.settings import Settings
+from refact_edge.runtime.serve.process.listening import listening
+from refact_edge.runtime.serve.service.service import Service
+from refact_edge.runtime.serve.service.settings import Settings
+from refact_edge.runtime.serve.web.bodies import Bodies
+from refact_edge.runtime.serve.web.server import Server
 
 
 @dataclass

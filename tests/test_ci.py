@@ -11,7 +11,7 @@ import click
 import pytest
 
 from refact_edge.runtime.bench.cli import bench
-from refact_edge.runtime.cli import cli
+from refact_edge.runtime.console.cli import cli
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
-from refact_edge.runtime.bundle import read_bundle
+from refact_edge.runtime.bundle.contract import read_bundle
 
 LIMIT_BYTES = 16 * 2**20
 
@@ -68,7 +68,7 @@ def test_it_has_learned_something(variant: str, demo_bundle: Path) -> None:
 
 
 def test_show_prints_each_command_and_then_its_answer(root: Path, demo_bundle: Path) -> None:
-    from refact_edge.runtime.demo import find_demo
+    from refact_edge.runtime.opening.demo import find_demo
 
     if find_demo() is None:
         pytest.skip("the demo's bundle was not exported: make demo")

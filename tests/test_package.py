@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import refact_edge
-from refact_edge.runtime.native.verdict import why_not
+from refact_edge.runtime.opening.verdict import why_not
 
 NOT_INSTALLED = {"tests", "demo", "bench", "examples", "build", "dist"}
 HEAVY = {"torch", "transformers", "optimum", "onnx", "safetensors", "ml_dtypes"}
@@ -72,9 +72,9 @@ def test_only_cli_files_import_click_and_only_one_file_each_engine(root: Path) -
                     users[package].add(file.relative_to(root).as_posix())
     more = ("quant/eval", "runtime/ask", "runtime/bench", "runtime/serve", "runtime/serve/lsp")
     shells = {f"{folder}/cli.py" for folder in (*ARROWS, *more)}
-    assert users["click"] == {*shells, "runtime/__main__.py", "runtime/terminal.py"}
-    assert users["onnxruntime"] == {"runtime/session.py"}
-    assert users["openvino"] == {"runtime/openvino_session.py"}
+    assert users["click"] == {*shells, "runtime/__main__.py", "runtime/console/terminal.py"}
+    assert users["onnxruntime"] == {"runtime/backends/onnxruntime.py"}
+    assert users["openvino"] == {"runtime/backends/openvino.py"}
 
 
 def test_the_public_names_are_these() -> None:
@@ -170,7 +170,7 @@ def watch(name, *rest, **named):
         seen.append(os.environ.get("ORT_DISABLE_TELEMETRY"))
     return real(name, *rest, **named)
 builtins.__import__ = watch
-from refact_edge.runtime.session import import_onnxruntime
+from refact_edge.runtime.backends.onnxruntime import import_onnxruntime
 import_onnxruntime()
 print(seen[0])
 """

@@ -15,7 +15,7 @@ import pytest
 
 import refact_edge
 
-LIBRARY = Path("runtime/native/_edge.so")
+LIBRARY = Path("runtime/backends/native/_edge.so")
 EVERY = pytest.mark.skipif(
     "REFACT_EDGE_WHEEL" not in os.environ,
     reason="builds wheels for two minutes, with a network; run it by `make wheel-check`",

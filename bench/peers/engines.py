@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from refact_edge.runtime.bundle import engine_graph
-from refact_edge.runtime.cachefolder import ENVIRONMENT
+from refact_edge.runtime.bundle.contract import engine_graph
+from refact_edge.runtime.store.folder import ENVIRONMENT
 
 from .kinds import KINDS
 from .process import Worker

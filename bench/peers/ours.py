@@ -21,13 +21,13 @@ import numpy.typing as npt
 
 import refact_edge
 from refact_edge import Sampling
-from refact_edge.runtime.bundle import read_bundle
-from refact_edge.runtime.cache import KvCache
-from refact_edge.runtime.endings import NO_ENDINGS
-from refact_edge.runtime.engine import CHUNK_TOKENS, Steps
+from refact_edge.runtime.backends.onnxruntime import SessionOptions
+from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.engine.cache import KvCache
+from refact_edge.runtime.engine.generation import CHUNK_TOKENS, Steps
 from refact_edge.runtime.model import Model
-from refact_edge.runtime.opening import How, open_session
-from refact_edge.runtime.session import SessionOptions
+from refact_edge.runtime.opening.open import How, open_session
+from refact_edge.runtime.text.endings import NO_ENDINGS
 
 from .kinds import KINDS
 from .worker import Reply, serve

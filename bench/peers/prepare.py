@@ -15,8 +15,8 @@ from bench.fullsize import refact_edge, tokenizer
 from bench.llama_files import quantize, write_full
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
-from refact_edge.runtime.atomic import atomic_write
-from refact_edge.runtime.cachefolder import ENVIRONMENT
+from refact_edge.runtime.files.atomic_write import atomic_write
+from refact_edge.runtime.store.folder import ENVIRONMENT
 
 from .engines import GROUP_SIZES, Files, start
 from .kinds import KINDS

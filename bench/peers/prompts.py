@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 
 from refact_edge.runtime.bench.traces import Event, Trace, read_trace, shipped_traces, states
-from refact_edge.runtime.bundle import TOKENIZER, read_bundle
-from refact_edge.runtime.completion import CursorPrompts, place_of
-from refact_edge.runtime.prompts import Layouts
-from refact_edge.runtime.tokens import Tokens
+from refact_edge.runtime.bundle.contract import TOKENIZER, read_bundle
+from refact_edge.runtime.text.completion import CursorPrompts, place_of
+from refact_edge.runtime.text.prompts import Layouts
+from refact_edge.runtime.text.tokens import Tokens
 
 from .engines import ORDERS
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from refact_edge.runtime.bundle import engine_graph, weights_file
+from refact_edge.runtime.bundle.contract import engine_graph, weights_file
 
 SCALES = ".scales"
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ...runtime.bundle import Sizes
+from ...runtime.bundle.contract import Sizes
 from ...runtime.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class WeightSpec:
         layer: None for what stands before the first layer or after the last.
         writer: the matrix of the same block that writes into the stream.
         norm: the norm behind which it reads the stream.
-        reads: the size of the blocks in which what it reads is turned (see export/turned.py), and
+        reads: the size of the blocks in which what it reads is turned (see export/rotated.py), and
             for an embedding what it holds; 0: not at all.
         writes: the size of the blocks in which what it makes is turned.
         writes_from: the first of its rows that are.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...runtime.bundle import (
+from ...runtime.bundle.contract import (
     ATTENTION_MASK,
     INPUT_IDS,
     LOGITS,
@@ -20,7 +20,7 @@ from ...runtime.bundle import (
     past_name,
     present_name,
 )
-from ...runtime.limits import SIZES, is_size
+from ...runtime.bundle.limits import SIZES, is_size
 from .. import blocks, starcoder
 from ..blocks import Weights
 from ..graph import ONNX_TYPES, Graph
@@ -248,7 +248,7 @@ def sampling() -> dict[str, Any]:
 
 
 def build(g: Graph, config: Config, weights: Weights, *, standard: bool) -> None:
-    """Build the graph that other loaders open, or the engine's (see `runtime/bundle.py`)."""
+    """Build the graph that other loaders open, or the engine's."""
     kv = weights.activations
     cache: list[int | str] = ["batch_size", 1, "past", config.head_size]
     ids = g.input(INPUT_IDS, "int64", ["batch_size", "tokens"])

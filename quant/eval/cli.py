@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from ...runtime.cli import progress_bar
-from ...runtime.cores import usable_cpus
-from ...runtime.demo import demo_bundle
+from ...runtime.console.cli import progress_bar
+from ...runtime.console.terminal import echo
 from ...runtime.errors import OptionError
-from ...runtime.terminal import echo
+from ...runtime.machine.cores import usable_cpus
+from ...runtime.opening.demo import demo_bundle
 from .presets import Preset
 from .results import Record, Results
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from ...runtime.errors import OptionError
 from ...runtime.model import Model
-from ...runtime.trim import trim
-from .holes import LINE, Hole
+from ...runtime.text.trim import trim
+from ..texts.holes import LINE, Hole
 from .likelihood import Reader
 from .results import Record
 from .similarity import similarity

@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ...runtime.endings import NO_ENDINGS
+from ...runtime.engine.sampling import Sampling
 from ...runtime.errors import OptionError
 from ...runtime.model import Model
-from ...runtime.sampling import Sampling
 from ...runtime.stream import Stream
+from ...runtime.text.endings import NO_ENDINGS
 from .cuts import CODE, CODE_STOPS, OWN, apply, infilling_cut, is_complete
 from .problems import Problem
 

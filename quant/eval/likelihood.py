@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...runtime.engine import CHUNK_TOKENS, Generation, Request, Steps
-from ...runtime.prefix import PrefixCache
-from ...runtime.sampling import GREEDY
+from ...runtime.engine.generation import CHUNK_TOKENS, Generation, Request, Steps
+from ...runtime.engine.prefix import PrefixCache
+from ...runtime.engine.sampling import GREEDY
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import EvalError
-from .sandbox import Task
+from .judging.sandbox import Task
 
 FIELDS = ("task_id", "prompt", "canonical_solution", "test", "entry_point")
 GZIP_MAGIC = b"\x1f\x8b"

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from ...runtime.engine.sampling import Sampling
 from ...runtime.errors import PromptError
-from ...runtime.sampling import Sampling
 from .figures import KS, interval, pass_at_k
 from .forms import Answer, Writer
+from .judging.sandbox import FAILED, PASSED, TIMED_OUT, Sandbox, Verdict
 from .problems import Problem
 from .results import Record
-from .sandbox import FAILED, PASSED, TIMED_OUT, Sandbox, Verdict
 
 TOO_LONG = "too long"  # the prompt does not fit the context: nothing was generated
 BACKLOG = 4  # programs a job that may wait to be judged

@@ -8,9 +8,9 @@ from time import perf_counter
 
 import numpy as np
 
-from ..bundle import Bundle, engine_graph
-from ..cores import fast_cores
-from ..onnxfile import read_graph
+from ..bundle.contract import Bundle, engine_graph
+from ..bundle.onnxfile import read_graph
+from ..machine.cores import fast_cores
 
 BUFFER_BYTES = 512 * 2**20  # much larger than any cache
 _PASSES = 4

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ..bundle import Bundle
-from ..native.library import BLOCK, Native
-from ..native.session import NativeSession
+from ..backends.native.session import NativeSession
+from ..bundle.contract import Bundle
+from ..machine.library import BLOCK, Native
 from .passes import random_ids
 
 THREADS = (1, 2, 3)

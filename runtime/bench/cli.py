@@ -10,15 +10,15 @@ from pathlib import Path
 
 import click
 
-from ..bundle import Bundle, read_bundle
-from ..cli import PATH, engine_option, progress_bar
-from ..cpu import cpu_summary
-from ..demo import demo_bundle
+from ..backends.native.session import VARIANT as NATIVE_VARIANT
+from ..bundle.contract import Bundle, read_bundle
+from ..console.cli import PATH, engine_option, progress_bar
+from ..console.terminal import echo
 from ..errors import OptionError
-from ..load import load
-from ..native.session import VARIANT as NATIVE_VARIANT
-from ..opening import ENGINES
-from ..terminal import echo
+from ..machine.cpu import cpu_summary
+from ..opening.demo import demo_bundle
+from ..opening.load import load
+from ..opening.open import ENGINES
 from .bandwidth import threads_taken
 from .figures import Keystrokes, Replays, Throughput, typing_of
 from .keystroke import LINES, ROUNDS, keystroke

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
+from ..engine.sampling import GREEDY
 from ..model import Model
-from ..sampling import GREEDY
 from .figures import Keystroke, Spread
 
 # Short files differ in the prompt's length. Long ones, of which the same part fits the context,

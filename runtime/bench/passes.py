@@ -12,8 +12,8 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle import Sizes
-from ..engine import CHUNK_TOKENS, Steps
+from ..bundle.contract import Sizes
+from ..engine.generation import CHUNK_TOKENS, Steps
 from ..errors import OptionError
 
 LENGTHS = (128, 512, 1024, 2048, 4096)

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..atomic import atomic_write
 from ..errors import MissingExtraError, OptionError
+from ..files.atomic_write import atomic_write
 from .figures import Keystrokes, Spread, Throughput
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..native.library import BLOCK, Native
-from ..native.trial import OWN_TIME
+from ..machine.library import BLOCK, Native
+from ..opening.trial import OWN_TIME
 
 # 4 bits: 64 KB and half a MB of codes. The difference of the two is no rounding of activations.
 FEW_ROWS, ROWS, COLS, TOKENS = 64, 512, 2048, 128

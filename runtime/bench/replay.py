@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
+from ..engine.sampling import Sampling
 from ..model import Model
-from ..sampling import Sampling
 from .figures import Served
 from .traces import Ask, Trace, asks
 

@@ -15,13 +15,14 @@ from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from ..atomic import atomic_write
-from ..bundle import Bundle
-from ..cpu import cpu_name_and_features
+from ..backends.wheels import onnxruntime_version
+from ..bundle.contract import Bundle
 from ..errors import OptionError
-from ..native import library, verdict
-from ..native.library import Native, computes_rightly
-from ..wheels import onnxruntime_version
+from ..files.atomic_write import atomic_write
+from ..machine import library
+from ..machine.cpu import cpu_name_and_features
+from ..machine.library import Native, computes_rightly
+from ..opening import verdict
 from .bits import bits_of, same_on_cores, same_on_threads
 from .figures import Throughput
 from .passes import Advance, Plan

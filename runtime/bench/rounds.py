@@ -15,11 +15,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from .. import hybrid
-from ..bundle import Bundle, verify_variant
-from ..choice import best_variant, required_variants
+from ..backends.onnxruntime import SessionOptions
+from ..bundle.contract import HYBRID_WRITER, Bundle, verify_variant
 from ..errors import DeviceError, RefactEdgeError
-from ..session import SessionOptions
+from ..opening.choice import best_variant, required_variants
 from .bandwidth import threads_taken, weights_read_bytes
 from .figures import Decode, MemoryUse, Prefill, Spread, Throughput
 from .memory import Memory
@@ -66,7 +65,7 @@ def subject_of(
     parts = required_variants(bundle, chosen)
     for part in parts:
         verify_variant(bundle, part, hashes=False)
-    writer = hybrid.WRITER if len(parts) > 1 else parts[0]
+    writer = HYBRID_WRITER if len(parts) > 1 else parts[0]
     options = SessionOptions("cpu", threads)
     return Subject(
         bundle=bundle.path,

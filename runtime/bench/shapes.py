@@ -12,10 +12,9 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from .. import hybrid
-from ..bundle import MANIFEST, read_bundle
-from ..choice import PREFERENCE, required_variants
+from ..bundle.contract import HYBRID, HYBRID_READER, HYBRID_WRITER, MANIFEST, read_bundle
 from ..errors import MissingExtraError, OptionError
+from ..opening.choice import PREFERENCE, required_variants
 
 GROUP = "refact_edge.shapes"
 
@@ -60,7 +59,7 @@ def shaped(
 
     """
     name = variant or PREFERENCE["cpu"][0]
-    variants = [hybrid.READER, hybrid.WRITER] if name == hybrid.NAME else [name]
+    variants = [HYBRID_READER, HYBRID_WRITER] if name == HYBRID else [name]
     if keep is not None and (keep / MANIFEST).is_file():
         _check_kept(keep, shape, name)
         tell(f"using the random weights in {keep}")

@@ -24,8 +24,8 @@ PROMPT = ("def add(a, b):\n    return ", "\n")
 def main(bundle: str, variant: str, threads: str, longest: str, engine: str) -> None:
     """Load a bundle, write one token, and only then measure the rest."""
     # Counted as part of the start: what else is imported, files checked, the graph opened.
-    from ..load import load
-    from ..sampling import Sampling
+    from ..engine.sampling import Sampling
+    from ..opening.load import load
 
     model = load(Path(bundle), variant=variant, device="cpu", threads=int(threads), engine=engine)
     greedy = Sampling(temperature=0)

@@ -15,18 +15,23 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..model import Model
-from . import llamacpp, ollama, openai, openai_responses, openapi, pages, refact
-from .bodies import Bodies
-from .cors import Cors
-from .errors import KINDS
-from .framing import Json
-from .guard import Guard
-from .http import Dialect, Endpoint
-from .log import logger
-from .metrics import Metrics
-from .origins import pattern_of
-from .service import Service
-from .settings import Settings
+from .dialects import refact
+from .dialects.llamacpp import endpoints as llamacpp
+from .dialects.ollama import endpoints as ollama
+from .dialects.openai import endpoints as openai
+from .dialects.openai import responses as openai_responses
+from .service.origins import pattern_of
+from .service.service import Service
+from .service.settings import Settings
+from .web import openapi, pages
+from .web.bodies import Bodies
+from .web.cors import Cors
+from .web.errors import KINDS
+from .web.exchange import Dialect, Endpoint
+from .web.framing import Json
+from .web.guard import Guard
+from .web.log import logger
+from .web.metrics import Metrics
 
 
 def all_endpoints(settings: Settings) -> list[Endpoint]:
@@ -40,9 +45,9 @@ def all_endpoints(settings: Settings) -> list[Endpoint]:
         *openai.endpoints(),
         *openai_responses.endpoints(),
         *llamacpp.endpoints(),
-        *refact.endpoints(),
+        *refact.endpoints(openai.DIALECT),
         *ollama.endpoints(),
-        *pages.endpoints(document),
+        *pages.endpoints(document, openai.DIALECT),
     ]
     return found
 
@@ -89,6 +94,9 @@ def create_app(
         lifespan=_lifespan(service, warm=warm),
     )
     app.state.service, app.state.metrics = service, metrics
+    app.state.dialect = (
+        openai.DIALECT
+    )  # which most clients read: of errors before any path is known
     app.state.bodies = Bodies(settings.max_body_bytes, settings.receive_seconds)
     return app
 

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import click
 
-from ..bundle import read_bundle
-from ..cli import PATH, engine_option
-from ..demo import demo_bundle, find_demo
+from ..bundle.contract import read_bundle
+from ..console.cli import PATH, engine_option
 from ..errors import MissingExtraError, OptionError
-from ..load import load
 from ..model import Model
-from ..opening import PREFILL
-from .greeting import Greeting, key_in_shell
-from .listening import listening
-from .output import note, say
-from .parent import end_with_parent
-from .settings import Settings
+from ..opening.demo import demo_bundle, find_demo
+from ..opening.load import load
+from ..opening.open import PREFILL
+from .process.greeting import Greeting, key_in_shell
+from .process.listening import listening
+from .process.output import note, say
+from .process.parent import end_with_parent
+from .service.settings import Settings
 
 PORT = 8012  # where llama.cpp's editor plugins look
 REFACT_SHAPE = (32, 2048)  # layers and width
@@ -171,8 +171,8 @@ def serve(
     )
     opened = [open_model()]  # what is wrong with it shows before anything is bound
     from .app import create_app
-    from .log import logging_to_stderr
-    from .server import Server
+    from .process.logs import logging_to_stderr
+    from .web.server import Server
 
     app = create_app(lambda: opened.pop() if opened else open_model(), settings)
     with (

@@ -12,7 +12,7 @@ from refact_edge.export import beside as module
 from refact_edge.export.beside import beside
 from refact_edge.export.exchange import exchange
 from refact_edge.runtime.errors import ExportError
-from refact_edge.runtime.moving import InUseError
+from refact_edge.runtime.files.moving import InUseError
 
 # Kills a process that replaces a folder before its first step on files, then one before its
 # second, and so on until one comes through; prints what stood there after each, what after the
@@ -21,7 +21,7 @@ KILLED_AT_EACH_STEP = """
 import json, os, signal, sys
 from pathlib import Path
 from refact_edge.export import beside as module
-from refact_edge.runtime.atomic import recover
+from refact_edge.runtime.files.atomic_write import recover
 
 folder, exchanging = Path(sys.argv[1]), sys.argv[2] == "exchange"
 target = folder / "bundle"

@@ -12,9 +12,9 @@ from refact_edge.export.blocks import Stored, Weights, embedding, linear, turned
 from refact_edge.export.graph import Graph
 from refact_edge.export.weights import VariantWriter, form_of
 from refact_edge.quant.pack import pack, unpack
+from refact_edge.quant.rotation import turn
 from refact_edge.quant.schemes import SCHEMES, Blocks, Form, Rows
-from refact_edge.quant.turn import turn
-from refact_edge.runtime.session import ask_for_exact_products, import_onnxruntime
+from refact_edge.runtime.backends.onnxruntime import ask_for_exact_products, import_onnxruntime
 
 RANDOM = np.random.default_rng(0)
 WEIGHT = RANDOM.standard_normal((48, 200)).astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 from refact_edge.export.budget import Limit, Ranking, check_size
 from refact_edge.quant.mix import Choice
 from refact_edge.quant.schemes import SCHEMES, Blocks, Scheme
-from refact_edge.runtime.bundle import weights_file
+from refact_edge.runtime.bundle.contract import weights_file
 from refact_edge.runtime.errors import ExportError, OptionError
 
 COARSE, FINE = Blocks(4, 128), Blocks(8, 128)

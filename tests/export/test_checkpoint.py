@@ -25,7 +25,7 @@ from refact_edge.export.fabricate import config_json, fabricate_checkpoint
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
 from refact_edge.export.weights import load_weight
-from refact_edge.runtime.bundle import MANIFEST
+from refact_edge.runtime.bundle.contract import MANIFEST
 from refact_edge.runtime.errors import CheckpointError, MissingExtraError
 
 

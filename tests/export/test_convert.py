@@ -19,7 +19,7 @@ from refact_edge.export import beside, variants
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import fabricate_checkpoint
 from refact_edge.export.weights import VariantWriter
-from refact_edge.runtime.bundle import MANIFEST, read_bundle
+from refact_edge.runtime.bundle.contract import MANIFEST, read_bundle
 from refact_edge.runtime.errors import BundleError, CheckpointError, ExportError, OptionError
 
 

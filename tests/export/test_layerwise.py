@@ -10,7 +10,7 @@ from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.layerwise import Layerwise
 from refact_edge.export.progress import SILENT
 from refact_edge.export.weights import load_weight
-from refact_edge.quant.turn import turn
+from refact_edge.quant.rotation import turn
 
 TEXTS = [np.random.default_rng(i).integers(0, 400, 40 + i) for i in range(3)]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import refact_edge
-from refact_edge.runtime import bundle as layout
-from refact_edge.runtime.sampling import GREEDY
-from refact_edge.runtime.session import ask_for_exact_products, import_onnxruntime
+from refact_edge.runtime.backends.onnxruntime import ask_for_exact_products, import_onnxruntime
+from refact_edge.runtime.bundle import contract as layout
+from refact_edge.runtime.engine.sampling import GREEDY
 
 PROMPT = "def read_lines(path):\n    with open(path) as stream:\n"
 
@@ -33,8 +33,8 @@ def test_optimum_gives_the_same_50_greedy_tokens(variant: str, demo_bundle: Path
         out = theirs.generate(
             torch.tensor([ids]), max_new_tokens=50, do_sample=False, eos_token_id=None
         )
-    from refact_edge.runtime.engine import Generation, Request
-    from refact_edge.runtime.prefix import PrefixCache
+    from refact_edge.runtime.engine.generation import Generation, Request
+    from refact_edge.runtime.engine.prefix import PrefixCache
 
     request = Request(ids, GREEDY, 50, stop_ids=frozenset())
     mine = list(Generation(ours.session, PrefixCache(ours.session.new_cache), request))

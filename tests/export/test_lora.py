@@ -16,7 +16,7 @@ from refact_edge.export.convert import export_bundle
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.parity import compare
 from refact_edge.export.progress import SILENT
-from refact_edge.runtime.bundle import read_bundle
+from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.errors import BundleError, CheckpointError
 
 RANK, ALPHA = 4, 8

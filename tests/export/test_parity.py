@@ -18,9 +18,9 @@ from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.parity import compare, sample_ids
 from refact_edge.export.progress import SILENT
 from refact_edge.export.weights import load_weight
-from refact_edge.runtime.bundle import engine_graph, read_bundle
+from refact_edge.runtime.backends.onnxruntime import Session, SessionOptions
+from refact_edge.runtime.bundle.contract import engine_graph, read_bundle
 from refact_edge.runtime.errors import BundleError
-from refact_edge.runtime.session import Session, SessionOptions
 
 TOLERANCE = 1e-3
 

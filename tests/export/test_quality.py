@@ -18,11 +18,11 @@ from refact_edge.export.convert import export_bundle
 from refact_edge.export.layerwise import Layerwise
 from refact_edge.export.quality import default_data, measure_bundle
 from refact_edge.export.weights import Stage
-from refact_edge.quant.calibrate import default_sources
-from refact_edge.quant.eval.sources import Source
-from refact_edge.runtime.bundle import MANIFEST, read_bundle
+from refact_edge.quant.texts.calibration import default_sources
+from refact_edge.quant.texts.sources import Source
+from refact_edge.runtime.bundle.contract import MANIFEST, read_bundle
 from refact_edge.runtime.errors import BundleError, EvalError, OptionError
-from refact_edge.runtime.load import load
+from refact_edge.runtime.opening.load import load
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from refact_edge.runtime.bundle import engine_graph, standard_graph, weights_file
+from refact_edge.runtime.bundle.contract import engine_graph, standard_graph, weights_file
 
 from .damage import damage
 from .graphs import change_graph

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from refact_edge.export.convert import export_bundle
-from refact_edge.runtime.cachefolder import ENVIRONMENT
-from refact_edge.runtime.cli import cli
+from refact_edge.runtime.console.cli import cli
+from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.errors import RefactEdgeError
-from refact_edge.runtime.load import load
 from refact_edge.runtime.model import Model
-from refact_edge.runtime.sampling import GREEDY
+from refact_edge.runtime.opening.load import load
+from refact_edge.runtime.store.folder import ENVIRONMENT
 
 from .originals import LONG
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from refact_edge.runtime.bundle import MANIFEST, file_sha256
+from refact_edge.runtime.bundle.contract import MANIFEST
+from refact_edge.runtime.files.sha256 import file_sha256
 
 from .values import NUMBERS, brief, disturb, hostile, written
 

@@ -18,11 +18,11 @@ from tiny import TINY, TINY_TOKENS
 import refact_edge
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import fabricate_checkpoint
-from refact_edge.runtime import prepack
-from refact_edge.runtime.bundle import read_bundle
-from refact_edge.runtime.cachefolder import ENVIRONMENT
+from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.sampling import GREEDY
+from refact_edge.runtime.store import prepack
+from refact_edge.runtime.store.folder import ENVIRONMENT
 
 VARIANTS = ["int8", "int4"]
 LONG = "def f(x):\n    return x\n\n\n" * 20  # enough tokens to be saved

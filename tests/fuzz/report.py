@@ -14,7 +14,7 @@ STACK_LINES = 10
 _FIRST = "most recent call first"  # how faulthandler writes; a traceback has it last
 _NUMBERS = re.compile(r"0x[0-9a-f]+|-?\d[\d.e+_]*|nan|inf|'[^']*'|\"[^\"]*\"|(?:/|WORK)\S+")
 _FRAME = re.compile(r'File "[^"]*?/((?:runtime|export|quant)/[^"]+)", line \d+,? in (\w+)')
-_C_FRAME = re.compile(r"#\d+ \S+ in (\w+) .*/runtime/native/(\w+\.[ch])")
+_C_FRAME = re.compile(r"#\d+ \S+ in (\w+) .*/runtime/backends/native/(\w+\.[ch])")
 
 
 @dataclass

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-SOURCES = Path(__file__).parents[2] / "runtime" / "native"
+SOURCES = Path(__file__).parents[2] / "runtime" / "backends" / "native"
 LIBRARY = "FUZZ_SANITIZED_KERNELS"  # names the library to a server
 _FLAGS = (
     "-O1", "-g", "-std=c11", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
@@ -28,8 +28,8 @@ def build(folder: Path) -> dict[str, str]:
     compiler = shutil.which("gcc")
     if compiler is None:
         return {}
-    sources = sorted(SOURCES.glob("*.c"))
-    newest = max(file.stat().st_mtime for file in SOURCES.glob("*.[ch]"))
+    sources = sorted(SOURCES.rglob("*.c"))
+    newest = max(file.stat().st_mtime for file in SOURCES.rglob("*.[ch]"))
     target = folder / "_edge_sanitized.so"
     if not target.exists() or target.stat().st_mtime < newest:
         draft = folder / f".{target.name}.partial-{os.getpid()}"

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from refact_edge.runtime.native import library, verdict
+from refact_edge.runtime.machine import library
+from refact_edge.runtime.opening import verdict
 
 from .jobs import JOBS, WRITABLE
 from .kinds import PLAIN, SANITIZED, TORCH, make, plan
@@ -43,8 +44,8 @@ def prepare(flavour: str) -> None:
     if flavour == SANITIZED:
         _take_sanitized_kernels(Path(os.environ[LIBRARY]))
     else:
-        from refact_edge.runtime.probe import bytes_multiply_exactly
-        from refact_edge.runtime.session import import_onnxruntime
+        from refact_edge.runtime.backends.onnxruntime import import_onnxruntime
+        from refact_edge.runtime.backends.probe import bytes_multiply_exactly
 
         bytes_multiply_exactly(import_onnxruntime())
     if flavour == TORCH:

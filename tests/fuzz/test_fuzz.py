@@ -94,7 +94,7 @@ def test_a_run_goes_on_behind_a_line_that_was_cut_short(tmp_path: Path) -> None:
 
 
 def test_the_same_fault_with_other_numbers_is_told_once() -> None:
-    stack = 'File "/a/runtime/prompts.py", line 5, in fill\nKeyError: 4'
+    stack = 'File "/a/runtime/text/prompts.py", line 5, in fill\nKeyError: 4'
     every = [
         _result(3, "raised", "KeyError: 4", stack),
         _result(5, "raised", "KeyError: 99", stack),
@@ -102,7 +102,7 @@ def test_the_same_fault_with_other_numbers_is_told_once() -> None:
         _result(7, "answered", ""),
     ]
     (fault,) = report.faults(every)
-    assert (fault.numbers, fault.place) == ([3, 5], "fill in runtime/prompts.py")
+    assert (fault.numbers, fault.place) == ([3, 5], "fill in runtime/text/prompts.py")
     lines = list(report.lines(every, 7))
     assert '  repeat: make fuzz ARGS="--seed 7 --only 3"' in lines
     assert any(line.split() == ["manifest", "4", "1", "1", "2", "25%"] for line in lines)

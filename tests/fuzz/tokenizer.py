@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from refact_edge.runtime.bundle import TOKENIZER
+from refact_edge.runtime.bundle.contract import TOKENIZER
 
 from .damage import damage
 from .manifest import make_fit

@@ -1,6 +1,6 @@
 """The protobuf wire format, taken apart and put together, also as no honest writer would.
 
-The product's own reader (runtime/graphcheck.py) is what is tested, so it is not used here.
+The product's own reader (runtime/bundle/graphcheck.py) is what is tested, so it is not used here.
 """
 
 from __future__ import annotations

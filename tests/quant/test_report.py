@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refact_edge.quant.calibrate import Ids
 from refact_edge.quant.moments import Moments, output_error
 from refact_edge.quant.report import Comparison, Logits, Text, quality_lines
-from refact_edge.runtime.bundle import read_bundle
-from refact_edge.runtime.prompts import Layouts
-from refact_edge.runtime.tokens import Tokens
+from refact_edge.quant.texts.calibration import Ids
+from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.text.prompts import Layouts
+from refact_edge.runtime.text.tokens import Tokens
 
 NOTHING = range(0)
 

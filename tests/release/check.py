@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from wheel.wheelfile import WheelFile
 
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.native.library import LAYOUT, opened
+from refact_edge.runtime.machine.library import LAYOUT, opened
 
 from .contents import problems_of_wheel
 from .machines import MACHINES, Machine

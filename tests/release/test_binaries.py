@@ -54,7 +54,7 @@ def test_a_library_for_intel_macs_needs_no_signature() -> None:
 
 
 def test_a_library_of_this_systems_compiler_is_read(root: Path) -> None:
-    library = root / "runtime" / "native" / "_edge.so"
+    library = root / "runtime" / "backends" / "native" / "_edge.so"
     if sys.platform != "linux" or not library.is_file():
         pytest.skip("the native kernels were not built here, or not for Linux")
     binary = read_binary(library.read_bytes())

@@ -28,7 +28,7 @@ def pure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1600000000")
     with WheelFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
         wheel.writestr("refact_edge/__init__.py", "")
-        wheel.writestr("refact_edge/quant/calibration-set/runtime_native_edge.h", "")
+        wheel.writestr("refact_edge/quant/texts/calibration-set/runtime_native_edge.h", "")
         wheel.writestr("refact_edge-0.1.0.dist-info/WHEEL", ABOUT)
     monkeypatch.delenv("SOURCE_DATE_EPOCH")
     return path
@@ -47,9 +47,9 @@ def test_the_wheel_says_for_which_systems_it_is(pure: Path, library: Path, tmp_p
     assert path.name == f"refact_edge-0.1.0-py3-none-{tags}.whl"
     with WheelFile(path) as wheel:  # which compares with RECORD
         about = wheel.read("refact_edge-0.1.0.dist-info/WHEEL").decode()
-        assert wheel.read("refact_edge/runtime/native/_edge.so") == b"kernels"
+        assert wheel.read("refact_edge/runtime/backends/native/_edge.so") == b"kernels"
         assert wheel.read("refact_edge/__init__.py") == b""
-        mode = wheel.getinfo("refact_edge/runtime/native/_edge.so").external_attr >> 16
+        mode = wheel.getinfo("refact_edge/runtime/backends/native/_edge.so").external_attr >> 16
     assert mode == 0o100755
     assert "Root-Is-Purelib: false" in about
     assert [line for line in about.splitlines() if line.startswith("Tag")] == [
@@ -77,6 +77,10 @@ def test_a_wheel_with_another_systems_library_is_told(
     path = add_library(pure, library, GLIBC, tmp_path)
     problems = list(problems_of_wheel(path, WINDOWS))
     assert any("its tags are py3-none-manylinux" in problem for problem in problems)
-    assert any("it holds refact_edge/runtime/native/_edge.so" in problem for problem in problems)
-    assert any("it lacks refact_edge/runtime/native/_edge.dll" in problem for problem in problems)
+    assert any(
+        "it holds refact_edge/runtime/backends/native/_edge.so" in problem for problem in problems
+    )
+    assert any(
+        "it lacks refact_edge/runtime/backends/native/_edge.dll" in problem for problem in problems
+    )
     assert not any("calibration-set" in problem for problem in problems)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.native.library import Native, opened
+from refact_edge.runtime.machine.library import Native, opened
 from release.targets import TARGETS
 from release.zig import CompileError, compile_library
 

@@ -21,7 +21,7 @@ from .targets import TARGETS, Target
 from .zig import ROOT, CompileError, compile_library
 
 AT_ONCE = 2  # compilers that run side by side
-NATIVE = "refact_edge/runtime/native"
+NATIVE = "refact_edge/runtime/backends/native"
 LIBRARY_MODE = 0o100755 << 16
 
 

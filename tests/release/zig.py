@@ -11,7 +11,7 @@ from pathlib import Path
 from .targets import Target
 
 ROOT = Path(__file__).parents[2]
-KERNELS = Path("runtime/native")
+KERNELS = Path("runtime/backends/native")
 # As in setup.py. Without symbols and debugging information, which name folders.
 FLAGS = (
     "-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
@@ -68,7 +68,7 @@ def _program(target: Target, path: Path, root: Path, arguments: Sequence[str]) -
 
 def _kernels(root: Path) -> list[str]:
     """Return the sources by paths from `root`: no folder above it is to reach the library."""
-    return sorted(file.relative_to(root).as_posix() for file in (root / KERNELS).glob("*.c"))
+    return sorted(file.relative_to(root).as_posix() for file in (root / KERNELS).rglob("*.c"))
 
 
 def _compile(target: Target, out: Path, root: Path, arguments: Sequence[str]) -> None:

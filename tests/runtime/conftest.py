@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from refact_edge.runtime import bundle as bundle_module
-from refact_edge.runtime import filestate
+from refact_edge.runtime.bundle import contract as bundle_module
+from refact_edge.runtime.files import state as filestate
 
 
 @pytest.fixture

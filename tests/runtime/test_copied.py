@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import refact_edge
-from refact_edge.runtime import bundle as layout
+from refact_edge.runtime.bundle import contract as layout
 from refact_edge.runtime.errors import BundleError
 
 _SCRIPT = """

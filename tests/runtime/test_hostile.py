@@ -18,12 +18,13 @@ from onnx import numpy_helper
 
 import refact_edge
 from refact_edge import Sampling
-from refact_edge.runtime import bundle as layout
-from refact_edge.runtime import checked
-from refact_edge.runtime.bundle import file_sha256, read_bundle
-from refact_edge.runtime.describe import describe
+from refact_edge.runtime.bundle import contract as layout
+from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.bundle.describe import describe
+from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.errors import BundleError, OptionError
-from refact_edge.runtime.sampling import GREEDY
+from refact_edge.runtime.files.sha256 import file_sha256
+from refact_edge.runtime.store import hash_notes as checked
 
 ENGINES = ("native", "onnxruntime")
 

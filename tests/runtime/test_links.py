@@ -14,8 +14,8 @@ from linked import Place, as_blobs, in_a_store, linked, relink
 from systems import needs_links
 
 import refact_edge
-from refact_edge.runtime import cachefolder, checked, filestate, prepack
-from refact_edge.runtime.bundle import (
+from refact_edge.runtime.backends.weights_file import out_of_reach
+from refact_edge.runtime.bundle.contract import (
     MANIFEST,
     TOKENIZER,
     Bundle,
@@ -24,11 +24,14 @@ from refact_edge.runtime.bundle import (
     verify_files,
     weights_file,
 )
-from refact_edge.runtime.doctor import examine
+from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.errors import BundleError, OptionError
-from refact_edge.runtime.native.verdict import why_not
-from refact_edge.runtime.plainfile import why_not_plain
-from refact_edge.runtime.weightsfile import out_of_reach
+from refact_edge.runtime.files import state as filestate
+from refact_edge.runtime.files.plain import why_not_plain
+from refact_edge.runtime.opening.verdict import why_not
+from refact_edge.runtime.store import folder as cachefolder
+from refact_edge.runtime.store import hash_notes as checked
+from refact_edge.runtime.store import prepack
 
 pytestmark = needs_links
 WEIGHTS = weights_file("int4")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from refact_edge.runtime import __main__ as main
-from refact_edge.runtime.cli import cli
+from refact_edge.runtime.console.cli import cli
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ import pytest
 
 import refact_edge
 from refact_edge import CancelToken, Model, Sampling, Stream
-from refact_edge.runtime import demo
-from refact_edge.runtime import session as session_module
-from refact_edge.runtime.engine import CHUNK_TOKENS
+from refact_edge.runtime.backends import onnxruntime as session_module
+from refact_edge.runtime.engine.generation import CHUNK_TOKENS
+from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.errors import (
     BundleError,
     DeviceError,
@@ -19,8 +19,8 @@ from refact_edge.runtime.errors import (
     PromptError,
     RefactEdgeWarning,
 )
-from refact_edge.runtime.sampling import GREEDY
-from refact_edge.runtime.stops import StopScanner
+from refact_edge.runtime.opening import demo
+from refact_edge.runtime.text.stops import StopScanner
 
 HOT = Sampling(temperature=1.5, top_k=0, seed=5)
 QUESTION = [{"role": "user", "content": "hi"}]

@@ -15,12 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 import refact_edge
 from refact_edge import Model, Sampling
-from refact_edge.runtime import load as load_module
-from refact_edge.runtime.bundle import engine_graph
+from refact_edge.runtime.backends.hybrid import READ_TOKENS
+from refact_edge.runtime.backends.onnxruntime import import_onnxruntime
+from refact_edge.runtime.backends.openvino import OpenVinoSession, import_openvino, new_core
+from refact_edge.runtime.bundle.contract import engine_graph
 from refact_edge.runtime.errors import BundleError, DeviceError, MissingExtraError, OptionError
-from refact_edge.runtime.hybrid import READ_TOKENS
-from refact_edge.runtime.openvino_session import OpenVinoSession, import_openvino, new_core
-from refact_edge.runtime.session import import_onnxruntime
+from refact_edge.runtime.opening import load as load_module
 
 GREEDY = Sampling(temperature=0)
 

@@ -10,10 +10,10 @@ import pytest
 from fakes import CountingSession
 
 import refact_edge
-from refact_edge.runtime.cache import KvCache
-from refact_edge.runtime.engine import Generation, Request
-from refact_edge.runtime.prefix import PrefixCache
-from refact_edge.runtime.sampling import GREEDY
+from refact_edge.runtime.engine.cache import KvCache
+from refact_edge.runtime.engine.generation import Generation, Request
+from refact_edge.runtime.engine.prefix import PrefixCache
+from refact_edge.runtime.engine.sampling import GREEDY
 
 
 class HistorySession(CountingSession):
@@ -57,7 +57,7 @@ def test_random_edits_give_the_same_ids_with_and_without_caches(
         back = int(numbers.integers(len(kept) + 6))
         ids = _edited(kept[back] if back < len(kept) else ids, numbers)
         kept.append(ids)
-        request = Request(ids, GREEDY, 12, frozenset({0}), texts=ids)
+        request = Request(ids, GREEDY, 12, frozenset({0}), texts=[ids])
         generation = Generation(session, caches, request)
         if numbers.random() < 0.2:  # leave early, as an editor does
             running = iter(generation)

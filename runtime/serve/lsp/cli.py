@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 
 import click
 
-from ...bundle import read_bundle
+from ...bundle.contract import read_bundle
 from ...errors import OptionError, ProtocolError
 from ..cli import chosen_bundle, exit_option, model_options, opener, require_extra
-from ..listening import listening
-from ..log import TextFormatter
-from ..output import note, say
-from ..parent import end_with_parent
-from ..settings import Settings
+from ..process.listening import listening
+from ..process.logs import TextFormatter
+from ..process.output import note, say
+from ..process.parent import end_with_parent
+from ..service.settings import Settings
 
 if TYPE_CHECKING:
     from .server import EdgeServer

@@ -10,11 +10,12 @@ from typing import Any
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
+from ...engine.cancel import CancelToken
 from ...errors import BusyError, RefactEdgeError, ReplacedError, one_line
 from ...model import Model
-from ...stream import CancelToken, Stream, Usage
-from ..parent import end_with
-from ..settings import Settings
+from ...stream import Stream, Usage
+from ..process.parent import end_with
+from ..service.settings import Settings
 from .lines import joined
 from .places import Place, name_of, place_of
 from .server import EdgeServer, logger

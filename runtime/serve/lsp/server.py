@@ -21,8 +21,8 @@ from .... import __version__
 from ...errors import OptionError, printable
 from ...model import Model
 from ...stream import Usage
-from ..service import Service
-from ..settings import Settings
+from ..service.service import Service
+from ..service.settings import Settings
 from .lines import count_as_the_protocol_does, joined
 from .messages import Pipe
 from .places import name_of

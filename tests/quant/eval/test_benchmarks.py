@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from refact_edge.quant.eval.judging.sandbox import Sandbox
 from refact_edge.quant.eval.problems import Benchmark, read_benchmark
 from refact_edge.quant.eval.samples import Write, canonical, empty, judged, slots
-from refact_edge.quant.eval.sandbox import Sandbox
 from refact_edge.runtime.errors import SandboxError
 
 HUMANEVAL, SINGLE_LINE, RANDOM_SPAN = (

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from refact_edge.quant.eval.sandbox import Sandbox
+from refact_edge.quant.eval.judging.sandbox import Sandbox
 from refact_edge.runtime.errors import SandboxError
 
 Done = subprocess.CompletedProcess[str]

@@ -9,12 +9,12 @@ import pytest
 from fakes import SIZES, CountingSession
 
 from refact_edge.quant.eval.fim import Filler, is_repetitive, lender, summarize
-from refact_edge.quant.eval.holes import Hole, cut_holes
 from refact_edge.quant.eval.likelihood import Reader, log_probabilities
 from refact_edge.quant.eval.similarity import edit_distance, similarity
-from refact_edge.quant.eval.sources import Source
+from refact_edge.quant.texts.holes import Hole, cut_holes
+from refact_edge.quant.texts.sources import Source
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.load import load
+from refact_edge.runtime.opening.load import load
 
 # The counting session's logits: 5 for the next id, 4 for the one after, 0 for 30 others.
 TOTAL = math.exp(5) + math.exp(4) + 30

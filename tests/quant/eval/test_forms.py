@@ -6,8 +6,8 @@ import pytest
 
 from refact_edge.quant.eval.forms import CHAT, LTR, PSM, SPM, Writer, build_program, check_form
 from refact_edge.quant.eval.problems import Problem
+from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.sampling import GREEDY
 from refact_edge.runtime.stream import Usage
 
 PROMPT = '\nimport math\n\n\ndef helper(x):\n    return x\n\n\ndef f(x):\n    """Doc."""\n'

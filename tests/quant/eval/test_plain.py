@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from refact_edge.quant.eval.inside.plain import NotPlainError, decode, encode, receive, send
+from refact_edge.quant.eval.judging.inside.plain import NotPlainError, decode, encode, receive, send
 
 Pair = namedtuple("Pair", "a b")
 

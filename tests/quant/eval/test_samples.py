@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from refact_edge.quant.eval.forms import Answer
+from refact_edge.quant.eval.judging.sandbox import FAILED, PASSED, Task, Verdict
 from refact_edge.quant.eval.problems import Problem
 from refact_edge.quant.eval.samples import (
     TOO_LONG,
@@ -18,9 +19,8 @@ from refact_edge.quant.eval.samples import (
     summarize,
     wanted,
 )
-from refact_edge.quant.eval.sandbox import FAILED, PASSED, Task, Verdict
+from refact_edge.runtime.engine.sampling import Sampling
 from refact_edge.runtime.errors import PromptError
-from refact_edge.runtime.sampling import Sampling
 
 PROBLEMS = [
     Problem(f"p/{i}", "def f():\n    return ", f"{i}\n", "def check(c): pass\n", "f", "# end\n")

@@ -14,7 +14,7 @@ from runner import runner_apart
 
 from refact_edge.runtime.bench.cli import bench
 from refact_edge.runtime.bench.rounds import WORKER
-from refact_edge.runtime.bundle import read_bundle
+from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.model import Model
 

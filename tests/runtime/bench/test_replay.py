@@ -12,8 +12,8 @@ from refact_edge.runtime.bench.figures import Percentiles, Replays, Served, Spre
 from refact_edge.runtime.bench.replay import replay
 from refact_edge.runtime.bench.table import typing_lines
 from refact_edge.runtime.bench.traces import Event, Trace
-from refact_edge.runtime.bundle import read_bundle
-from refact_edge.runtime.cache import KvCache
+from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.engine.cache import KvCache
 from refact_edge.runtime.model import Model
 
 TEXT = "def f(x):\n    return x\n"

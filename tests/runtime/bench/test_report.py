@@ -16,10 +16,11 @@ from refact_edge.runtime.bench import report
 from refact_edge.runtime.bench.bits import bits_of, same_on_cores, same_on_threads
 from refact_edge.runtime.bench.cli import bench
 from refact_edge.runtime.bench.products import products_per_s
-from refact_edge.runtime.bundle import read_bundle
+from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.native import library, verdict
-from refact_edge.runtime.native.trial import Trial
+from refact_edge.runtime.machine import library
+from refact_edge.runtime.opening import verdict
+from refact_edge.runtime.opening.trial import Trial
 
 
 @pytest.fixture

@@ -13,7 +13,12 @@ from refact_edge import Sampling, load
 from refact_edge.export.shapes import fabricate_bundle
 from refact_edge.runtime.bench import shapes
 from refact_edge.runtime.bench.shapes import find_shape, shaped
-from refact_edge.runtime.bundle import read_bundle, verify_files, verify_standard, verify_variant
+from refact_edge.runtime.bundle.contract import (
+    read_bundle,
+    verify_files,
+    verify_standard,
+    verify_variant,
+)
 from refact_edge.runtime.errors import ExportError, OptionError
 
 

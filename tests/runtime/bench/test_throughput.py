@@ -16,18 +16,14 @@ import pytest
 from fakes import SIZES, CountingSession
 
 from refact_edge.runtime.bench import rounds
-from refact_edge.runtime.bench.bandwidth import (
-    read_bandwidth,
-    threads_taken,
-    weights_read_bytes,
-)
+from refact_edge.runtime.bench.bandwidth import read_bandwidth, threads_taken, weights_read_bytes
 from refact_edge.runtime.bench.figures import Spread, Throughput
 from refact_edge.runtime.bench.memory import Memory, memory_now
 from refact_edge.runtime.bench.passes import DECODED, Plan, plan_for, run_pass
 from refact_edge.runtime.bench.plot import check_plot, write_plot
 from refact_edge.runtime.bench.rounds import Round, Subject, subject_of, summarize
 from refact_edge.runtime.bench.table import throughput_lines
-from refact_edge.runtime.bundle import engine_graph, read_bundle
+from refact_edge.runtime.bundle.contract import engine_graph, read_bundle
 from refact_edge.runtime.errors import OptionError
 
 

@@ -13,7 +13,7 @@ import openai
 import pytest
 from served import Served, events
 
-from refact_edge.runtime.sampling import GREEDY
+from refact_edge.runtime.engine.sampling import GREEDY
 
 PREFIX, SUFFIX = "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"
 

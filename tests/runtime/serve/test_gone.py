@@ -11,7 +11,7 @@ import pytest
 from served import Served, serving, wait_for
 from systems import needs_links
 
-from refact_edge.runtime.serve import pages
+from refact_edge.runtime.serve.web import pages
 
 ASK = {"prompt": "a", "max_tokens": 1, "temperature": 0}
 READ_FILES = ("/api/tags", "/api/ps", "/tokenizer/tiny")

@@ -17,8 +17,8 @@ from pygls.lsp.client import LanguageClient
 from pygls.workspace import TextDocument
 
 import refact_edge
+from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.sampling import GREEDY
 from refact_edge.runtime.serve.lsp.lines import count_as_the_protocol_does, cut, joined
 from refact_edge.runtime.serve.lsp.preferences import Preferences
 

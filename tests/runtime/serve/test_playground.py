@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from served import Serve, Served, serving
 
-from refact_edge.runtime.serve.pages import PAGE
+from refact_edge.runtime.serve.web.pages import PAGE
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SHOTS = os.environ.get("REFACT_EDGE_SCREENSHOTS")

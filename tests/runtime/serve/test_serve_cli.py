@@ -22,7 +22,7 @@ import pytest
 from served import events
 from systems import needs_shell, needs_signals, needs_unix_sockets
 
-from refact_edge.runtime.serve.listening import listening
+from refact_edge.runtime.serve.process.listening import listening
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from served import Served
 
-from refact_edge.runtime.sampling import GREEDY
+from refact_edge.runtime.engine.sampling import GREEDY
 
 PREFIX = "def add(a, b):\n    return "
 

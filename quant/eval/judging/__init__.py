@@ -1,0 +1,1 @@
+"""Judging programs: a sandbox and what runs in it."""

@@ -1,0 +1,1 @@
+"""Texts that calibration and evaluation read: where they come from, and holes in them."""

@@ -1,1 +1,0 @@
-"""Asking the model on the command line: complete and chat."""

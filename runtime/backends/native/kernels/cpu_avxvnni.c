@@ -1,0 +1,92 @@
+/* x86-64 with AVX2 and AVX-VNNI, as laptops have it: vpdpbusd adds 4 products of unsigned codes and signed values to
+   each of 8 whole sums (32 of at most 255 * 127 are far below 2^31). What codes stand too high, times the sum of
+   values, is where a sum begins. */
+#if defined(__x86_64__)
+#include "able_x86.h"
+#include "target.h"
+#define KIND avxvnni
+TARGET("avx2,fma,f16c,avxvnni")
+#include "wide256.h"
+
+#define TOKENS 6
+#define FEW 2
+enum { PANELS = 2, PLANES = 1, AHEAD = 0 };
+#include "tile256.h"
+
+/* vpdpbusd of 256 bits, in words that leave GCC 12 no room to copy each sum to memory and back. */
+INLINE __m256i dot(__m256i sum, __m256i codes, __m256i values) {
+  __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(codes), "x"(values));
+  return sum;
+}
+
+/* 16 rows times up to 6 tokens: 12 sums, 2 vectors of codes and one of values are in registers. GCC 12 keeps sums in
+   memory where a loop is left. */
+INLINE void dots(const int bits, const int count, const Tile *tile, const Rounded *x, ptrdiff_t at,
+                 __m256i (*whole)[PANELS]) {
+  const int offset = bits == 8 ? 128 : 8;
+  const int8_t *values = (bits == 8 ? x->plain : x->halves) + at * BLOCK;
+  const __m256i *codes = (const __m256i *)tile->codes;
+  __m256i a[TOKENS], b[TOKENS];
+  for (int t = 0; t < count; t++) a[t] = b[t] = _mm256_set1_epi32(-offset * x->sums[at + t]);
+#pragma GCC unroll 32
+  for (int g = 0; g < VECTORS; g++) {
+    const __m256i first = _mm256_load_si256(codes + g * PANELS);
+    const __m256i second = _mm256_load_si256(codes + g * PANELS + 1);
+#pragma GCC unroll 6
+    for (int t = 0; t < count; t++) {
+      int32_t four;
+      memcpy(&four, values + t * BLOCK + 4 * g, 4);
+      const __m256i v = _mm256_set1_epi32(four);
+      a[t] = dot(a[t], first, v), b[t] = dot(b[t], second, v);
+    }
+  }
+  for (int t = 0; t < count; t++) whole[t][0] = a[t], whole[t][1] = b[t];
+}
+
+INLINE void two_rows(const int bits, const int tokens, const uint8_t *first, const uint8_t *second,
+                     const int8_t *values, __m256i *pairs) {
+  __m256i codes[2][4];
+  for (int r = 0; r < 2; r++) {
+    const uint8_t *from = r ? second : first;
+    if (bits == 4)
+      split_halves(from, codes[r]);
+    else
+      for (int i = 0; i < 4; i++) codes[r][i] = vector(from, i);
+  }
+  for (int t = 0; t < tokens; t++, values += 2 * BLOCK) {
+    __m256i a = _mm256_setzero_si256(), b = a;
+    for (int i = 0; i < 4; i++)
+      a = dot(a, codes[0][i], vector(values, i)), b = dot(b, codes[1][i], vector(values, i));
+    pairs[t] = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+  }
+}
+
+#include "few256.h"
+#include "panel256.h"
+
+static void avxvnni_round(const float *x, int cols, const Rounded *to, int t) {
+  round_256(0, x, cols, to, t);
+}
+
+static int avxvnni_here(void) {
+  const Features f = features_here();
+  return has_avxvnni(&f);
+}
+
+const Cpu cpu_avxvnni = {
+    .name = "avxvnni",
+    .heads_at_once = LANES,
+    .here = avxvnni_here,
+    .product = avxvnni_product,
+    .norm = avxvnni_norm,
+    .round = avxvnni_round,
+    .attend = avxvnni_attend,
+    .gate = avxvnni_gate,
+    .arrange = avxvnni_arrange,
+    .arranged_tokens = FEW,
+};
+TARGET_END
+#else
+#include "../edge.h"
+const Cpu cpu_avxvnni = {.name = "avxvnni"};
+#endif

@@ -1,0 +1,312 @@
+"""onnxruntime, and nothing else: opens a graph and runs one step over a KV cache.
+
+The only file that imports onnxruntime. Version 1.29 and later write a device id under the home
+folder and may send data out from the moment of the import; only the environment variable set
+here, before the import, prevents it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bundle.contract import (
+    INPUT_IDS,
+    LOGITS,
+    LOGITS_TO_KEEP,
+    Sizes,
+    check_shapes,
+    past_name,
+    present_name,
+)
+from ..bundle.limits import THREADS
+from ..engine.cache import Allocation, KvCache
+from ..errors import (
+    BundleError,
+    DeviceError,
+    MissingExtraError,
+    OptionError,
+    RefactEdgeWarning,
+    one_line,
+)
+from ..machine.cores import fast_cores
+from . import cuda, denormals
+from .absence import NEEDS_IT, why_no_wheel
+from .probe import bytes_multiply_exactly
+from .weights_file import give, out_of_reach
+
+DEVICES = ("auto", "cpu", "cuda")
+_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_ERRORS_ONLY, _FATAL_ONLY = 3, 4
+PREPACKED_WEIGHTS = "weights.bin"
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import onnxruntime with its telemetry off.
+
+    Raises:
+        MissingExtraError: when no onnxruntime wheel is installed.
+
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise
+        reason = why_no_wheel()
+        instead = f"{reason}: take int4, as {NEEDS_IT}" if reason else ""
+        raise MissingExtraError("onnxruntime", "cpu", instead) from error
+    except ImportError as error:
+        # Installed, but a library of the system is missing or too old.
+        raise DeviceError(f"onnxruntime is installed and cannot be loaded: {error}") from error
+    module: ModuleType = onnxruntime
+    return module
+
+
+# How long a thread spins before it sleeps; onnxruntime's own second of it takes a busy core's time
+# from whoever has work. Steps of the 1.6B shape take about as long as with it on idle cores and 0.6
+# to 0.75 as long beside a busy one (`python -m bench.busy`). Versions that do not know the setting
+# leave it aside.
+SPIN_US = "10"
+
+
+def ask_for_exact_products(settings: Any) -> None:
+    """Have bytes multiplied exactly by a session of onnxruntime, also where that is slower."""
+    with denormals.as_zeros():  # a process's first session sets its thread's state for good
+        exact = bytes_multiply_exactly(import_onnxruntime())
+    if not exact:
+        settings.add_session_config_entry("session.x64quantprecision", "1")
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a graph is run.
+
+    Args:
+        device: auto, cpu or cuda.
+        threads: None means one a fast physical core.
+        saved_as: where to keep the graph as it was laid out for this machine, with its weights in
+            `PREPACKED_WEIGHTS` beside it; see `prepack.py`.
+        copied: the graph's file of weights, which is read into memory and not mapped.
+
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    saved_as: Path | None = None
+    copied: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise OptionError(f"device {self.device!r}; expected one of {', '.join(DEVICES)}")
+        if self.threads is not None and not 1 <= self.threads <= THREADS:
+            raise OptionError(f"threads {self.threads}; expected 1 to {THREADS}")
+
+
+def _has_cuda_library() -> bool:
+    """Whether the installed onnxruntime, if there is one, comes with its CUDA provider."""
+    found = importlib.util.find_spec("onnxruntime")
+    folders = (found.submodule_search_locations if found else None) or ()
+    return any(cuda.provider_library(Path(folder)) for folder in folders)
+
+
+def why_not_cuda() -> str:
+    """Say why the installed onnxruntime's CUDA cannot be used; "" where it can, or is not there."""
+    # Without it onnxruntime need not be imported, which takes its time, nor be there.
+    return cuda.why_not(import_onnxruntime()) if _has_cuda_library() else ""
+
+
+def choose_device(device: str) -> str:
+    """Turn auto, cpu or cuda into the device to try: cpu or cuda.
+
+    Raises:
+        DeviceError: when cuda is asked for and cannot be used here.
+
+    """
+    if device == "cpu" or (device == "auto" and not _has_cuda_library()):
+        return "cpu"
+    providers = import_onnxruntime().get_available_providers()
+    reason = why_not_cuda()
+    if device == "cuda" and _CUDA not in providers:
+        raise DeviceError(
+            f"cuda was asked for, but the installed onnxruntime offers only "
+            f"{', '.join(providers)}; install 'refact-edge[gpu]' in place of the cpu extra, "
+            "or use device cpu"
+        )
+    if device == "cuda" and reason:
+        raise DeviceError(f"cuda was asked for and is not usable: {reason}")
+    return "cuda" if _CUDA in providers and not reason else "cpu"
+
+
+def reaching(options: SessionOptions, graph: Path, weights: Path) -> SessionOptions:
+    """Return options by which a graph opens whose weights may be a link."""
+    far = out_of_reach(graph, weights, import_onnxruntime().__version__)
+    return replace(options, copied=weights) if far else options
+
+
+class Session:
+    """An open engine graph. Safe to use from several threads, each with its own cache."""
+
+    def __init__(self, graph: Path, sizes: Sizes, kv_type: str, options: SessionOptions) -> None:
+        """Open `graph`; `kv_type` is the numpy type of its cache, float32 or float16.
+
+        Raises:
+            BundleError: when onnxruntime cannot open the graph, or it is not what `sizes` says.
+            DeviceError: when cuda was asked for and does not start.
+
+        """
+        self.sizes, self._graph = sizes, graph
+        self.kv_type: np.dtype[Any] = np.dtype(kv_type)
+        self._ort = import_onnxruntime()
+        self._run_options = self._ort.RunOptions()
+        self._run_options.log_severity_level = _FATAL_ONLY  # all else is raised, and told by us
+        wanted = choose_device(options.device)
+        self._session, self.device = self._open(graph, wanted, options)
+        self._parts = [
+            (past_name(layer, part), present_name(layer, part))
+            for layer in range(sizes.layers)
+            for part in ("key", "value")
+        ]
+        self._check_sizes()
+
+    @property
+    def engine(self) -> str:
+        """What computes, in words."""
+        return f"onnxruntime {self._ort.__version__}"
+
+    @property
+    def providers(self) -> list[str]:
+        """Execution providers in use, as onnxruntime names them."""
+        return list(self._session.get_providers())
+
+    def new_cache(self) -> KvCache:
+        """Return an empty cache for one sequence of at most `sizes.context` tokens."""
+        if self.device == "cpu":
+            return KvCache.in_memory(self.sizes, self.kv_type)
+        return KvCache.allocate(self.sizes, self.kv_type, self._on_device)
+
+    def step(
+        self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
+    ) -> npt.NDArray[np.float32]:
+        """Run `ids` [T] after the tokens in `cache` and return the last `keep` logits [keep, V].
+
+        The new keys and values are written behind the cached rows, and `cache` then holds T more
+        tokens. Past and present are two views of one buffer.
+        """
+        new, past = len(ids), len(cache.ids)
+        cache.check_room(new)
+        heads, size = self.sizes.kv_heads, self.sizes.head_size
+        logits = np.empty((1, keep, self.sizes.vocabulary), np.float32)
+        # onnxruntime keeps only pointers: these arrays must live until the run is over.
+        rows, kept = np.ascontiguousarray(ids[None, :], np.int64), np.array(keep, np.int64)
+        binding = self._session.io_binding()
+        binding.bind_cpu_input(INPUT_IDS, rows)
+        binding.bind_cpu_input(LOGITS_TO_KEEP, kept)
+        binding.bind_output(LOGITS, "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
+        for (past_input, present_output), pointer in zip(self._parts, cache.pointers, strict=True):
+            binding.bind_input(
+                past_input, self.device, 0, self.kv_type, [1, heads, past, size], pointer
+            )
+            binding.bind_output(
+                present_output, self.device, 0, self.kv_type, [1, heads, new, size],
+                pointer + past * cache.row_bytes,
+            )  # fmt: skip
+        try:
+            with denormals.as_zeros():
+                self._session.run_with_iobinding(binding, self._run_options)
+        except Exception as error:
+            if not isinstance(error, RuntimeError) and not _is_onnxruntimes(error):
+                raise
+            raise BundleError(
+                f"{self._graph} cannot be run by {self.engine}: {_reason(error)}; export the model "
+                "again"
+            ) from error
+        cache.ids.extend(ids.tolist())
+        first: npt.NDArray[np.float32] = logits[0]
+        return first
+
+    def _on_device(self, shape: tuple[int, ...]) -> Allocation:
+        value = self._ort.OrtValue.ortvalue_from_shape_and_type(
+            list(shape), self.kv_type, self.device, 0
+        )
+        return Allocation(value.data_ptr(), value)
+
+    def _open(self, graph: Path, wanted: str, options: SessionOptions) -> tuple[Any, str]:
+        if wanted == "cpu":
+            return self._open_on(graph, [_CPU], options), "cpu"
+        reason = cuda.UNSAID
+        try:
+            with cuda.quiet(self._ort):
+                session = self._open_on(graph, [_CUDA, _CPU], options)
+            if _CUDA in session.get_providers():
+                return session, "cuda"
+        except BundleError as error:
+            reason = str(error)
+        if options.device == "cuda":
+            raise DeviceError(f"cuda was asked for and is not usable: {reason}")
+        warnings.warn(f"running on cpu: {reason}", RefactEdgeWarning, stacklevel=2)
+        return self._open_on(graph, [_CPU], options), "cpu"
+
+    def _open_on(self, graph: Path, providers: list[str], options: SessionOptions) -> Any:
+        try:
+            str(graph).encode()
+        except UnicodeEncodeError as error:
+            raise BundleError(
+                f"{graph}: onnxruntime opens no path that is not UTF-8; rename its folders"
+            ) from error
+        settings = self._settings(options)
+        version = self._ort.__version__
+        weights = give(settings, options.copied, version) if options.copied else None
+        try:
+            # Its own fallback would print to standard output and hide the reason.
+            return self._ort.InferenceSession(
+                str(graph), settings, providers=providers, enable_fallback=0
+            )
+        except Exception as error:  # onnxruntime raises types of its own, not exported
+            raise BundleError(
+                f"{graph} cannot be opened by onnxruntime {version} "
+                f"({providers[0]}): {_reason(error)}"
+            ) from error
+        finally:
+            del weights  # onnxruntime has copied of it what it needs
+
+    def _check_sizes(self) -> None:
+        """Compare the graph with the manifest: the engine hands out memory by these numbers."""
+        values = (*self._session.get_inputs(), *self._session.get_outputs())
+        check_shapes({value.name: value.shape for value in values}, self.sizes)
+
+    def _settings(self, options: SessionOptions) -> Any:
+        settings = self._ort.SessionOptions()
+        settings.intra_op_num_threads = options.threads or fast_cores()
+        settings.inter_op_num_threads = 1
+        settings.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
+        settings.add_session_config_entry("session.set_denormal_as_zero", "1")  # in its threads
+        settings.log_severity_level = _ERRORS_ONLY
+        if options.saved_as is not None:
+            settings.optimized_model_filepath = str(options.saved_as)
+            for name, value in (
+                ("save_external_prepacked_constant_initializers", "1"),
+                ("optimized_model_external_initializers_file_name", PREPACKED_WEIGHTS),
+                ("optimized_model_external_initializers_min_size_in_bytes", "1024"),
+            ):
+                settings.add_session_config_entry(f"session.{name}", value)
+        ask_for_exact_products(settings)
+        return settings
+
+
+def _is_onnxruntimes(error: Exception) -> bool:
+    """Whether it is one of onnxruntime's own types, which share no base."""
+    return type(error).__module__.partition(".")[0] == "onnxruntime"
+
+
+def _reason(error: Exception) -> str:
+    return one_line(next(iter(str(error).strip().splitlines()), type(error).__name__))

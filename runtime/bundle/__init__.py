@@ -1,0 +1,1 @@
+"""The bundle: what export writes and the runtime reads, looked at before it is opened."""

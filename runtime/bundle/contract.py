@@ -1,0 +1,301 @@
+"""The bundle: the folder that export writes and the runtime reads.
+
+The one place that knows its file names, its manifest and the names of the graphs' inputs and
+outputs. Nothing in a bundle is opened by onnxruntime before it was verified here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..errors import BundleError, OptionError, one_line
+from ..files.plain import why_not_plain
+from ..files.sha256 import file_sha256
+from .graphcheck import check_graph
+from .limits import SIZES, is_size
+from .manifest import MANIFEST as MANIFEST
+from .manifest import is_count, is_sha256, is_shown, read_manifest
+from .onnxfile import OnnxGraph
+
+FORMAT = 1
+TOKENIZER = "tokenizer.json"
+GRAPH_FOLDER = "onnx"
+KV_TYPES = ("float32", "float16")
+_PROBLEMS_TOLD, _SHOWN = 5, 400  # and characters of them
+SIDE_FILE_LIMIT_BYTES = 256 * 2**20  # tokenizer.json and the like
+
+# Suffixes that transformers.js and others look for.
+VARIANT_SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_int8", "int4": "_q4"}
+
+# One name for two variants together: one reads prompts, the other writes.
+HYBRID, HYBRID_READER, HYBRID_WRITER = "hybrid", "int8", "int4"
+
+INPUT_IDS = "input_ids"
+ATTENTION_MASK = "attention_mask"
+LOGITS_TO_KEEP = "logits_to_keep"
+LOGITS = "logits"
+
+
+def past_name(layer: int, part: str, *, standard: bool = False) -> str:
+    """Name of the input that carries a layer's cached keys or values."""
+    return f"{'past_key_values' if standard else 'past'}.{layer}.{part}"
+
+
+def present_name(layer: int, part: str) -> str:
+    """Name of the output that carries a layer's new keys or values."""
+    return f"present.{layer}.{part}"
+
+
+def standard_graph(variant: str) -> str:
+    """File of the graph that other loaders open."""
+    return f"{GRAPH_FOLDER}/model{VARIANT_SUFFIXES[variant]}.onnx"
+
+
+def engine_graph(variant: str) -> str:
+    """File of the graph that our own engine runs."""
+    return f"{GRAPH_FOLDER}/engine{VARIANT_SUFFIXES[variant]}.onnx"
+
+
+def weights_file(variant: str) -> str:
+    """File of the weights that both graphs share."""
+    return f"{standard_graph(variant)}_data"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The numbers that the engine needs of a model."""
+
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    width: int
+    vocabulary: int  # rows of logits
+    tokens: int  # ids from here on are padding rows
+    context: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One precision of the model."""
+
+    name: str
+    scheme: str
+    kv_type: str
+    bytes: int
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose manifest was read; `verify_files` looks at the rest."""
+
+    path: Path
+    architecture: str
+    sizes: Sizes
+    prompts: dict[str, Any]
+    sampling: dict[str, Any]
+    variants: dict[str, Variant]
+    provenance: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+    quality: dict[str, Any]  # what was measured against full precision; empty when nothing was
+
+    def variant_files(self, variant: str) -> list[str]:
+        """Files of one variant: its two graphs and their weights."""
+        return [standard_graph(variant), engine_graph(variant), weights_file(variant)]
+
+    def side_files(self) -> list[str]:
+        """Files that belong to no variant."""
+        graphs = {name for variant in self.variants for name in self.variant_files(variant)}
+        return [name for name in self.files if name not in graphs]
+
+    def require_variant(self, variant: str) -> Variant:
+        """Return the variant of that name.
+
+        Raises:
+            OptionError: when the bundle has none; lists those it has.
+
+        """
+        if variant not in self.variants:
+            has = ", ".join(self.variants)
+            raise OptionError(f"{self.path} has no variant {variant!r}; it has: {has}")
+        return self.variants[variant]
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a bundle's manifest.
+
+    Raises:
+        BundleError: when there is no bundle at `path`, or one this runtime cannot read.
+
+    """
+    manifest = read_manifest(path)
+    if manifest.get("format") != FORMAT:
+        raise BundleError(
+            f"{path / MANIFEST}: format {manifest.get('format')!r}, this runtime reads {FORMAT}; "
+            "export the model again"
+        )
+    try:
+        bundle = Bundle(
+            path=path,
+            architecture=manifest["architecture"],
+            sizes=Sizes(**manifest["sizes"]),
+            prompts=dict(manifest["prompts"]),
+            sampling=dict(manifest["sampling"]),
+            variants={
+                name: Variant(name=name, **entry) for name, entry in manifest["variants"].items()
+            },
+            provenance=dict(manifest["provenance"]),
+            files={name: dict(entry) for name, entry in manifest["files"].items()},
+            quality=dict(manifest.get("quality", {})),
+        )
+        _check_values(bundle)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"{path / MANIFEST} is not a manifest of format {FORMAT} "
+            f"({type(error).__name__}: {one_line(error, _SHOWN)}); export the model again"
+        ) from error
+    return bundle
+
+
+def _check_values(bundle: Bundle) -> None:
+    """Raise ValueError for what is of a wrong type or beyond all reason, all of it at once."""
+    problems = [
+        f"{name} is {value!r:.40}, expected 1 to {SIZES[name]}"
+        for name, value in asdict(bundle.sizes).items()
+        if not is_size(name, value)
+    ]
+    if not problems and (
+        bundle.sizes.tokens > bundle.sizes.vocabulary or bundle.sizes.kv_heads != 1
+    ):
+        problems.append(f"{bundle.sizes.tokens} tokens, {bundle.sizes.kv_heads} key/value heads")
+    if not is_shown(bundle.architecture):
+        problems.append(f"architecture {bundle.architecture!r:.40}")
+    problems += filter(None, map(_variant_problem, bundle.variants.values()))
+    problems += [
+        f"file {name!r:.40} without bytes and sha256"
+        for name, entry in bundle.files.items()
+        if not (is_count(entry.get("bytes")) and is_sha256(entry.get("sha256")))
+    ]
+    problems += [
+        f"source {source!r:.40}"
+        for source in bundle.provenance.get("source", [])
+        if not (
+            is_shown(source["file"]) and is_count(source["bytes"]) and is_shown(source["sha256"])
+        )
+    ]
+    if not bundle.variants:
+        problems.append("no variants")
+    if problems:
+        raise ValueError("; ".join(problems[:_PROBLEMS_TOLD]))
+
+
+def _variant_problem(variant: Variant) -> str:
+    if variant.name not in VARIANT_SUFFIXES or variant.kv_type not in KV_TYPES:
+        return f"variant {variant.name!r:.40} with a cache of {variant.kv_type!r:.40}"
+    described = is_shown(variant.scheme) and isinstance(variant.report, dict)
+    if not (described and is_count(variant.bytes)):
+        return f"variant {variant.name!r:.40} without scheme, bytes and report"
+    return ""
+
+
+def check_shapes(shapes: Mapping[str, Sequence[Any]], sizes: Sizes) -> None:
+    """Compare the inputs and outputs of an engine graph with the manifest.
+
+    Raises:
+        BundleError: naming those that differ, in their number of axes or a size that counts.
+
+    """
+    expected: dict[str, dict[int, int]] = {INPUT_IDS: {}, LOGITS: {2: sizes.vocabulary}}
+    axes = {INPUT_IDS: 2, LOGITS_TO_KEEP: 0, LOGITS: 3}
+    for layer in range(sizes.layers):
+        for part in ("key", "value"):
+            for name in (past_name(layer, part), present_name(layer, part)):
+                expected[name], axes[name] = {1: sizes.kv_heads, 3: sizes.head_size}, 4
+    wrong = shapes.keys() ^ axes.keys()
+    for name, count in axes.items():
+        shape = shapes.get(name, ())
+        right = len(shape) == count and all(
+            shape[axis] == size for axis, size in expected.get(name, {}).items()
+        )
+        wrong |= set() if right else {name}
+    if wrong:
+        raise BundleError(
+            f"the graph and the manifest differ in {one_line(', '.join(sorted(wrong)[:5]))}; "
+            "export the model again"
+        )
+
+
+def verify_files(bundle: Bundle, names: Iterable[str], *, hashes: bool = True) -> None:
+    """Check files against the manifest: present, inside the folder, right size, right sha256.
+
+    They may be links, out of the folder too: it is their content that counts.
+
+    Raises:
+        BundleError: listing every file that is wrong.
+
+    """
+    wrong = [problem for name in names if (problem := _file_problem(bundle, name, hashes))]
+    if wrong:
+        raise BundleError(f"{bundle.path}: {'; '.join(wrong)}; copy or export the bundle again")
+
+
+def verify_variant(
+    bundle: Bundle, variant: str, *, hashes: bool = True, hash_weights: bool = True
+) -> OnnxGraph:
+    """Check all that running `variant` will read: files, operators, external data.
+
+    Returns the graph that was read. The standard graph is not among it; see `verify_standard`.
+    Without `hash_weights` the large file alone is not hashed.
+
+    Raises:
+        BundleError: see `verify_files` and `graphcheck.check_graph`.
+
+    """
+    weights = weights_file(variant)
+    verify_files(bundle, [TOKENIZER, engine_graph(variant)], hashes=hashes)
+    verify_files(bundle, [weights], hashes=hashes and hash_weights)
+    graph = check_graph(bundle.path / engine_graph(variant), bundle.path / weights)
+    check_shapes(graph.shapes, bundle.sizes)
+    return graph
+
+
+def verify_standard(bundle: Bundle, variant: str) -> None:
+    """Check the graph that other loaders open, in the same way.
+
+    Raises:
+        BundleError: see `verify_files` and `graphcheck.check_graph`.
+
+    """
+    verify_files(bundle, [standard_graph(variant)])
+    check_graph(bundle.path / standard_graph(variant), bundle.path / weights_file(variant))
+
+
+def _file_problem(bundle: Bundle, name: str, hashes: bool) -> str | None:
+    parts = PurePosixPath(name).parts
+    if not parts or PurePosixPath(name).is_absolute() or ".." in parts or set(name) & set("\\:"):
+        return f"{name!r:.80} is not a path inside the bundle"
+    shown = one_line(name)
+    if name not in bundle.files:
+        return f"{shown} is not in the manifest"
+    file, expected = bundle.path.joinpath(*parts), bundle.files[name]
+    if reason := why_not_plain(file):
+        return f"{shown} {reason}"
+    try:
+        return _content_problem(file, name, expected, hashes)
+    except OSError as error:
+        return f"{shown} cannot be read: {error.strerror}"
+
+
+def _content_problem(file: Path, name: str, expected: dict[str, Any], hashes: bool) -> str | None:
+    size, shown = file.stat().st_size, one_line(name)
+    if size != expected.get("bytes"):
+        return f"{shown} has {size} bytes, the manifest says {expected.get('bytes')}"
+    if "/" not in name and size > SIDE_FILE_LIMIT_BYTES:
+        return f"{shown} is over {SIDE_FILE_LIMIT_BYTES} bytes"
+    if hashes and file_sha256(file) != expected.get("sha256"):
+        return f"{shown} was altered: its sha256 is not the manifest's"
+    return None

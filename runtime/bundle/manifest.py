@@ -1,0 +1,74 @@
+"""A bundle's manifest as a file: one JSON object, and what single values in it may be."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ..errors import BundleError
+from ..files.atomic_write import recover
+from ..files.plain import MISSING, why_not_plain
+
+MANIFEST = "refact_edge.json"
+LIMIT_BYTES = 16 * 2**20
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest of the bundle in a folder, whatever it holds.
+
+    Raises:
+        BundleError: when there is none, or it is no JSON object.
+
+    """
+    file = path / MANIFEST
+    try:
+        return _load(path, file)
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _load(path: Path, file: Path) -> dict[str, Any]:
+    if not path.exists():
+        # An export that was killed may have moved it aside, or what a link leads to.
+        recover(Path(os.path.realpath(path)))
+    if not path.exists():
+        reason = why_not_plain(path)
+        found = "does not exist" if reason == MISSING else reason
+        raise BundleError(f"{path} {found}; expected the folder of a bundle")
+    if path.is_file():
+        raise BundleError(f"{path} is a file; expected the folder of a bundle")
+    reason = why_not_plain(file)
+    if reason == MISSING:
+        raise BundleError(
+            f"{path} has no {MANIFEST}, so it is not a bundle; "
+            f"make one with: refact-edge export CHECKPOINT {path}"
+        )
+    if reason:
+        raise BundleError(f"{file} {reason}")
+    if file.stat().st_size > LIMIT_BYTES:
+        raise BundleError(f"{file} is over {LIMIT_BYTES} bytes; export the model again")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{file} is not valid JSON ({error}); export the model again") from error
+    if not isinstance(manifest, dict):
+        raise BundleError(f"{file} is not a JSON object; export the model again")
+    return manifest
+
+
+def is_shown(value: object) -> bool:
+    """Whether it is a text that a terminal shows as it is."""
+    return isinstance(value, str) and value.isprintable()
+
+
+def is_count(value: object) -> bool:
+    """Whether it is a number of bytes."""
+    return type(value) is int and 0 <= value < 2**63  # bool is a kind of int
+
+
+def is_sha256(value: object) -> bool:
+    """Whether it is a sha256 in hexadecimal."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None

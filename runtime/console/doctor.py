@@ -1,0 +1,149 @@
+"""What this machine and this installation look like to the runtime."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from ..backends.absence import NEEDS_IT, why_no_wheel
+from ..backends.native.session import VARIANT as NATIVE_VARIANT
+from ..backends.onnxruntime import import_onnxruntime, why_not_cuda
+from ..backends.wheels import onnxruntime_wheels
+from ..bundle.contract import Bundle, read_bundle, verify_files, verify_standard, verify_variant
+from ..errors import MissingExtraError, RefactEdgeError
+from ..machine.cpu import cpu_summary
+from ..opening.verdict import FAILED, engine_in_words, why_not, why_not_this
+from ..store import prepack
+from ..store.folder import has_entry
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `problem` says what to do when something is wrong."""
+
+    subject: str
+    state: str
+    problem: str = ""
+
+
+def examine(bundle: Path | None) -> list[Finding]:
+    """Return what there is to know about this installation, and about `bundle` when given."""
+    imported_before = "onnxruntime" in sys.modules
+    telemetry_before = os.environ.get("ORT_DISABLE_TELEMETRY")
+    findings = [
+        Finding("refact-edge", _version("refact-edge")),
+        Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
+        Finding("numpy, tokenizers", f"{_version('numpy')}, {_version('tokenizers')}"),
+        _wheels(),
+        Finding("openvino, optional", _version("openvino")),
+        Finding("cpu", cpu_summary()),
+        _int4(),
+    ]
+    try:
+        onnxruntime = import_onnxruntime()
+    except MissingExtraError as error:
+        findings.append(_absent(error))
+    else:
+        providers = ", ".join(onnxruntime.get_available_providers())
+        findings.append(
+            Finding("providers", f"{providers} (onnxruntime {onnxruntime.__version__})")
+        )
+        if "CUDAExecutionProvider" in providers:
+            reason = why_not_cuda()
+            findings.append(Finding("cuda", "not usable" if reason else "usable", reason))
+        findings.append(_telemetry(imported_before, telemetry_before))
+    if bundle is not None:
+        findings += _bundle(bundle)
+    return findings
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _wheels() -> Finding:
+    wheels = [f"{name} {version}" for name, version in onnxruntime_wheels().items()]
+    problem = ""
+    if len(wheels) > 1:
+        problem = (
+            "several onnxruntime wheels overwrite each other in one folder; uninstall all of them, "
+            "then install one"
+        )
+    return Finding("onnxruntime wheels", ", ".join(wheels) or "none", problem)
+
+
+def _int4() -> Finding:
+    """Say which engine computes int4 on this CPU, and why."""
+    reason = why_not()
+    return Finding("int4 on this cpu", engine_in_words(), reason if FAILED in reason else "")
+
+
+def _absent(error: MissingExtraError) -> Finding:
+    """Say why there may be no onnxruntime and what that costs; int4 may do without it."""
+    reason = why_no_wheel() or "pip install 'refact-edge[cpu]' brings it"
+    if why_not():
+        return Finding("onnxruntime", "not installed", str(error))
+    state = f"not installed ({reason}): {NEEDS_IT}, int4 runs by the native kernels"
+    return Finding("onnxruntime", state)
+
+
+def _telemetry(imported_before: bool, value_before: str | None) -> Finding:
+    if imported_before and value_before != "1":
+        return Finding(
+            "onnxruntime telemetry",
+            "not prevented",
+            "the host program imported onnxruntime first; set ORT_DISABLE_TELEMETRY=1 before that",
+        )
+    return Finding("onnxruntime telemetry", "off")
+
+
+def _other(bundle: Bundle, name: str) -> str:
+    """Say why a graph runs on onnxruntime where the native kernels are there for others."""
+    reason = "" if name != NATIVE_VARIANT or why_not() else why_not_this(bundle)
+    return f"; onnxruntime computes it: {reason}" if reason else ""
+
+
+def _bundle(path: Path) -> list[Finding]:
+    try:
+        bundle = read_bundle(path)
+    except RefactEdgeError as error:
+        return [Finding("bundle", "unusable", str(error))]
+    findings = [Finding("bundle", f"{path} ({bundle.architecture})")]
+    try:
+        verify_files(bundle, bundle.side_files())
+    except RefactEdgeError as error:
+        findings.append(Finding("  side files", "altered", str(error)))
+    for name in bundle.variants:
+        try:
+            verify_variant(bundle, name)
+            verify_standard(bundle, name)
+        except RefactEdgeError as error:
+            findings.append(Finding(f"  {name}", "unusable", str(error)))
+        else:
+            state = f"all files as the manifest says{_other(bundle, name)}"
+            findings.append(Finding(f"  {name}", state))
+        findings += _copy(bundle, name)
+    return findings
+
+
+def _copy(bundle: Bundle, variant: str) -> list[Finding]:
+    """Hash what `warm` laid out for onnxruntime, if it did."""
+    try:
+        folder = prepack.copy_folder(bundle, variant)
+    except RefactEdgeError:  # without onnxruntime, or with an unusable manifest, none is opened
+        return []
+    if not has_entry(folder):
+        return []
+    reason = prepack.why_not_whole(bundle, variant, hashes=True)
+    subject = f"  {variant}, warm's copy"
+    if reason:
+        problem = f"{folder}: {reason}; {prepack.remedy(bundle, variant)}"
+        return [Finding(subject, "unusable", problem)]
+    return [Finding(subject, f"as it was made, in {folder}")]

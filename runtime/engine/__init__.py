@@ -1,0 +1,1 @@
+"""The engine: from ids to ids, over a KV cache."""

@@ -1,0 +1,255 @@
+"""Generation over token ids.
+
+The engine sees numbers only: text, prompts and stop strings live elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bundle.contract import Sizes
+from ..errors import BundleError, ContextError, PromptError
+from .cache import KvCache
+from .costs import StepCosts
+from .logprobs import Scored, score, score_all
+from .lookup import LONGEST, NO_ID, Lookup
+from .prefix import PrefixCache
+from .sampling import Sampler, Sampling
+
+# A request can be cancelled between chunks; larger ones were no faster on any CPU measured, and
+# the scores of one layer take 4 * heads * chunk * context bytes.
+CHUNK_TOKENS = 128
+
+Allowed = Callable[[Sequence[int]], npt.NDArray[np.int64] | None]
+Finish = Literal["", "stop", "length", "unsure", "time", "cancelled"]
+
+
+class Steps(Protocol):
+    """What the engine needs of a session."""
+
+    sizes: Sizes
+
+    def new_cache(self) -> KvCache:
+        """Return an empty cache."""
+        ...
+
+    def step(
+        self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
+    ) -> npt.NDArray[np.float32]:
+        """Run `ids` [T] behind `cache` and return the last `keep` logits [keep, V]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """One sequence to continue.
+
+    Args:
+        ids: the prompt; never empty.
+        sampling: how tokens are drawn.
+        max_new: the most tokens to generate.
+        stop_ids: end the sequence and are not part of it.
+        forbidden_first: ids that the first token not held to `allowed` must not be.
+        cancelled: asked before each chunk and each step.
+        texts: what guesses at new ids are taken from, the text that goes on last;
+            None for no guesses.
+        costs: what a step with guesses costs; None for what is assumed of any machine.
+        allowed: what the next token may be after some new ones; asked until it says None, which is
+            anything.
+        least_probability: the text ends before the first token less likely than that.
+        expired: asked like `cancelled`; the text ends when its time is over.
+        chunk_tokens: of the prompt, read at once.
+        top_logprobs: keep how likely each new token was, beside so many of the likeliest; None
+            keeps nothing.
+        score_prompt: keep that of the prompt's tokens too, which has all of it read anew.
+
+    """
+
+    ids: Sequence[int]
+    sampling: Sampling
+    max_new: int
+    stop_ids: frozenset[int]
+    forbidden_first: tuple[int, ...] = ()
+    cancelled: Callable[[], bool] = bool
+    texts: Sequence[Sequence[int]] | None = None
+    costs: StepCosts | None = None
+    allowed: Allowed | None = None
+    least_probability: float = 0.0
+    expired: Callable[[], bool] = bool
+    chunk_tokens: int = CHUNK_TOKENS
+    top_logprobs: int | None = None
+    score_prompt: bool = False
+
+
+class Generation:
+    """Iterate for the new ids; `finish` and `cached` tell the rest once it has ended."""
+
+    def __init__(self, session: Steps, caches: PrefixCache, request: Request) -> None:
+        """Take no step yet.
+
+        Raises:
+            PromptError: when the prompt is empty or leaves no room for a new token.
+            BundleError: when the tokenizer has made ids that the model has not.
+
+        """
+        context = session.sizes.context
+        if not request.ids:
+            raise PromptError("the prompt is empty; expected at least one token")
+        if len(request.ids) >= context:
+            raise ContextError(len(request.ids), context)
+        _check_ids(request, session.sizes.vocabulary)
+        self.request = request
+        self.cached = self.drafted = self.accepted = 0
+        self.new_ids: list[int] = []
+        self.scores: list[Scored] = []  # of the new ids, if asked for
+        self.prompt_scores: list[Scored] = []  # of the prompt's second id and those after it
+        self.finish: Finish = ""
+        self._free = False  # whether any token may come next, and one did
+        self.closing = False  # set from outside to end it early
+        self._session, self._caches = session, caches
+        self._limit = min(request.max_new, context - len(request.ids))
+        self._sampler, self._history = Sampler(request.sampling), list(request.ids)
+
+    def __iter__(self) -> Generator[int]:
+        start = self.request.ids[:1] if self.request.score_prompt else self.request.ids
+        cache = self._caches.take(start)
+        try:
+            self.cached = len(cache.ids)
+            yield from self._run(cache)
+        finally:
+            self._caches.put(cache)
+            self.finish = self.finish or "cancelled"
+
+    def _run(self, cache: KvCache) -> Iterator[int]:
+        lookup = self._new_lookup(cache)
+        logits = self._prefill(cache)
+        if logits is None or self._limit == 0:
+            self.finish = self.finish or "length"
+            return
+        guesses: list[int] = []
+        while True:
+            held = yield from self._choose(logits, guesses, lookup)
+            left = self._limit - len(self.new_ids)
+            if self.finish or left == 0:
+                self.finish = self.finish or "length"
+                return
+            cache.rewind(len(self._history) - 1)
+            lookup.learn(len(guesses), held)
+            guesses = lookup.guess(left - 1)
+            ids = np.array([self._history[-1], *guesses], np.int64)
+            logits = self._session.step(ids, cache, len(ids))
+            self.drafted += len(guesses)
+
+    def _choose(
+        self, logits: npt.NDArray[np.float32], guesses: list[int], lookup: Lookup
+    ) -> Generator[int, None, int]:
+        """Yield ids as long as the guesses hold, and one more; return how many held.
+
+        The first row of logits [1 + guesses, V] is for the next id, each other row for the id
+        after one of the guesses. Every id is drawn from the logits that it would have had without
+        guesses, so these change nothing but speed.
+        """
+        request = self.request
+        held = 0
+        for row, guess in zip(logits, [*guesses, NO_ID], strict=True):
+            if self._interrupted():
+                break
+            picked = self._pick(row)
+            if picked in request.stop_ids or self._unsure(row, picked):
+                self.finish = "stop" if picked in request.stop_ids else "unsure"
+                break
+            if request.top_logprobs is not None:
+                real = row[: self._session.sizes.tokens]
+                self.scores.append(score(real, picked, request.top_logprobs))
+            self.new_ids.append(picked)
+            self._history.append(picked)
+            lookup.add(picked)
+            held += picked == guess
+            self.accepted += picked == guess
+            yield picked
+            if picked != guess:
+                break
+        return held
+
+    def _pick(self, row: npt.NDArray[np.float32]) -> int:
+        real = row[: self._session.sizes.tokens]  # the rest are padding rows
+        if self._free:
+            return self._sampler.pick(real, self._history)
+        allowed = self.request.allowed(self.new_ids) if self.request.allowed else None
+        self._free = allowed is None
+        forbidden = self.request.forbidden_first if self._free else ()
+        return self._sampler.pick(real, self._history, forbidden, allowed)
+
+    def _new_lookup(self, cache: KvCache) -> Lookup:
+        """Return what guesses from the request's texts, and from what was last written here.
+
+        Special tokens between the text before the cursor and the last answer are left out, so
+        that the one goes on as the other: while one types what was shown, it is shown again.
+        """
+        if self.request.texts is None:
+            return Lookup((), self._limit, most=0)
+        before = [*cache.ids[-LONGEST:], *cache.forgotten]
+        written = [token for token in before if token not in self.request.stop_ids]
+        return Lookup(
+            [*written, *_apart(self.request.texts)],
+            self._limit,
+            written=len(written),
+            costs=self.request.costs,
+        )
+
+    def _unsure(self, row: npt.NDArray[np.float32], picked: int) -> bool:
+        least = self.request.least_probability
+        if least == 0 or not self._free:
+            return False
+        real = row[: self._session.sizes.tokens].astype(np.float64)
+        return bool(np.exp(real - real[picked]).sum() * least > 1)
+
+    def _interrupted(self) -> bool:
+        """Whether to end here; `finish` then says why."""
+        if self.closing or self.request.cancelled():
+            self.finish = "cancelled"
+        elif self.request.expired():
+            self.finish = "time"
+        return bool(self.finish)
+
+    def _prefill(self, cache: KvCache) -> npt.NDArray[np.float32] | None:
+        """Run the prompt chunk by chunk; return the last logits, or None when interrupted."""
+        ids = np.asarray(self.request.ids, np.int64)
+        logits = None
+        while (done := len(cache.ids)) < len(ids):
+            if self._interrupted():
+                return None
+            chunk = ids[done : done + self.request.chunk_tokens]
+            if self.request.score_prompt:
+                logits = self._session.step(chunk, cache, len(chunk))
+                self._score_prompt(logits, done)
+            else:
+                logits = self._session.step(chunk, cache)
+        return None if logits is None else logits[-1:]
+
+    def _score_prompt(self, logits: npt.NDArray[np.float32], done: int) -> None:
+        """Keep what the logits behind the ids from `done` on say of the ids after them."""
+        following = self.request.ids[done + 1 : done + 1 + len(logits)]
+        rows = logits[: len(following), : self._session.sizes.tokens]
+        self.prompt_scores += score_all(rows, following, self.request.top_logprobs or 0)
+
+
+def _apart(texts: Sequence[Sequence[int]]) -> Iterator[int]:
+    """Yield the ids of all texts, with NO_ID before each."""
+    for text in texts:
+        yield NO_ID
+        yield from text
+
+
+def _check_ids(request: Request, vocabulary: int) -> None:
+    largest = max(max(ids, default=0) for ids in (request.ids, *(request.texts or ())))
+    if largest >= vocabulary or min(request.ids) < 0:
+        raise BundleError(
+            f"the tokenizer has made id {largest}, and the model has {vocabulary}; export the "
+            "model again"
+        )

@@ -1,0 +1,55 @@
+"""How fast this machine reads and writes, learned from what it has read and written."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bundle.contract import Sizes
+from .cache import KvCache
+from .costs import StepCosts
+from .generation import Steps
+
+_LEAST_TOKENS = 16  # of a step that tells something; shorter ones are mostly reading weights
+_NEWEST = 0.3  # weight of the newest step
+
+
+class Paced:
+    """A session whose steps are timed; see `engine.Steps`."""
+
+    def __init__(self, session: Steps) -> None:
+        self.sizes: Sizes = session.sizes
+        self.costs = StepCosts()
+        self._session = session
+        self._ms_a_token: float | None = None
+
+    def new_cache(self) -> KvCache:
+        """Return an empty cache."""
+        return self._session.new_cache()
+
+    def step(
+        self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
+    ) -> npt.NDArray[np.float32]:
+        """Run `ids` [T] after the tokens in `cache` and return the last `keep` logits [keep, V]."""
+        start = time.perf_counter()
+        logits = self._session.step(ids, cache, keep)
+        seconds = time.perf_counter() - start
+        self.costs.learn(len(ids), seconds)
+        if len(ids) >= _LEAST_TOKENS:
+            took = 1000 * seconds / len(ids)
+            known = self._ms_a_token
+            self._ms_a_token = took if known is None else known + _NEWEST * (took - known)
+        return logits
+
+    def tokens_within(self, ms: float) -> int:
+        """Return how many tokens of a prompt are read in so many milliseconds.
+
+        Before anything was read, a short step tells.
+        """
+        if self._ms_a_token is None:
+            ids = np.zeros(_LEAST_TOKENS, np.int64)
+            self.step(ids, self.new_cache())
+        assert self._ms_a_token is not None
+        return int(ms / self._ms_a_token)

@@ -1,0 +1,97 @@
+"""KV caches of earlier prompts, kept so that the next request need not start over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ..machine.forks import ForkableLock
+from .cache import KvCache
+from .disk_cache import Saved
+
+LIMIT_BYTES = 256 * 2**20  # 16,384 tokens of the 1.6B shape in fp32
+LEAST_COPIED = 32  # rows; fewer are computed in about the time that a cache takes to set up
+
+
+class PrefixCache:
+    """Hands out, for some ids, a cache that already holds the longest known prefix of them.
+
+    A cache belongs to one caller between `take` and `put`, so callers in several threads never
+    share one. Where the longest prefix lies in a cache that is in use, or in one that holds much
+    else besides, its rows are copied. Of the idle caches the least recently used are dropped
+    beyond `limit_bytes`, but the last of them stays whatever its size.
+    """
+
+    def __init__(
+        self,
+        new_cache: Callable[[], KvCache],
+        limit_bytes: int = LIMIT_BYTES,
+        saved: Saved | None = None,
+    ) -> None:
+        """Start with no cache but those that were `saved`."""
+        self._new_cache, self._saved = new_cache, saved
+        self._limit_bytes = limit_bytes
+        self._idle: list[KvCache] = []  # least recently used first
+        self._busy: dict[int, tuple[KvCache, int]] = {}  # and the rows of it that stay as they are
+        self._lock = ForkableLock()
+
+    def take(self, ids: Sequence[int]) -> KvCache:
+        """Return a cache that holds the longest known prefix of `ids`, and nothing else.
+
+        The last id is never taken from the cache: its logits are what the caller comes for.
+        """
+        wanted = list(ids[:-1])
+        with self._lock:
+            source, rows = max(self._known(wanted), key=_rows, default=(None, 0))
+            idle = ((cache, cache.shared(wanted)) for cache in self._idle)
+            own, kept = max(idle, key=_rows, default=(None, 0))
+            file, on_disk = self._saved.longest(wanted) if self._saved else (None, 0)
+            if self._saved and file and on_disk >= max(rows, kept) + LEAST_COPIED:
+                cache = self._new_cache()
+                self._saved.fill(cache, file, on_disk)
+            # A cache belongs to the text of which it holds little else.
+            elif own is not None and 2 * kept >= len(own.ids) and kept + LEAST_COPIED > rows:
+                self._idle = [cache for cache in self._idle if cache is not own]
+                own.rewind(kept)
+                cache = own
+            else:
+                cache = self._new_cache()
+                if source is not None and rows >= LEAST_COPIED:
+                    cache.copy(source, rows)
+            self._busy[id(cache)] = cache, len(wanted)
+        return cache
+
+    def save(self) -> None:
+        """Write the idle caches to where caches are saved, if anywhere; takes wait for it."""
+        with self._lock:
+            if self._saved is not None:
+                self._saved.save(self._idle)
+
+    def missing(self, ids: Sequence[int]) -> int:
+        """Return how many of `ids` would have to be evaluated."""
+        wanted = list(ids[:-1])
+        with self._lock:
+            on_disk = self._saved.longest(wanted)[1] if self._saved else 0
+            return len(ids) - max(on_disk, *(rows for _, rows in self._known(wanted)), 0)
+
+    def put(self, cache: KvCache) -> None:
+        """Take a cache back, with whatever it holds now."""
+        with self._lock:
+            self._busy.pop(id(cache), None)
+            if cache.ids:  # else it would lie there for nothing, and count for nothing
+                self._idle.append(cache)
+            while len(self._idle) > 1 and sum(c.held_bytes for c in self._idle) > self._limit_bytes:
+                del self._idle[0]
+
+    def _known(self, wanted: list[int]) -> Iterator[tuple[KvCache, int]]:
+        """Yield every cache, and how many of its rows are for the ids that `wanted` starts with.
+
+        One in use grows, and what it guesses is written over, but not the rows of its prompt.
+        """
+        for cache in self._idle:
+            yield cache, cache.shared(wanted)
+        for cache, prompt in self._busy.values():
+            yield cache, min(prompt, cache.shared(wanted))
+
+
+def _rows(found: tuple[KvCache, int]) -> int:
+    return found[1]

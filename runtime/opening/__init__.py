@@ -1,0 +1,1 @@
+"""Opening a bundle: which engine runs which variant where."""

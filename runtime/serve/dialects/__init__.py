@@ -1,0 +1,1 @@
+"""The dialects that are spoken, a folder each."""

@@ -1,0 +1,107 @@
+"""What Ollama's interface tells of the model: which, how large, until when in memory."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from ..... import __version__
+from ...service.service import About
+from ...web.exchange import Call
+from ...web.files import written_s
+from . import shapes as shapes
+
+# Continue fills holes natively where a template names .Suffix.
+_TEMPLATE = (
+    "{{- if .Suffix }}<fim_suffix>{{ .Suffix }}<fim_prefix>{{ .Prompt }}<fim_middle>"
+    "{{- else }}{{ .Prompt }}{{- end }}"
+)
+_CLOCK_BEGAN_S = time.time() - time.perf_counter()
+# Of the dialect: clients ask for features by it, and the pickiest want this one at least.
+_VERSION = "0.6.4"
+
+
+def _details(about: About) -> dict[str, Any]:
+    part = about.bundle.variants[about.parts[-1]]
+    bits = part.report.get("bits_per_weight", 0)
+    weights = 8 * part.bytes / bits if bits else 0
+    return {
+        "parent_model": "",
+        "format": "onnx",
+        "family": about.bundle.architecture,
+        "families": [about.bundle.architecture],
+        "parameter_size": f"{weights / 1e9:.1f}B" if weights >= 5e7 else f"{weights / 1e6:.1f}M",
+        "quantization_level": about.variant,
+    }
+
+
+def _listed(call: Call, about: About) -> dict[str, Any]:
+    name = call.settings.name
+    told = json.dumps([name, about.variant, about.bundle.provenance], sort_keys=True, default=str)
+    return {
+        "name": name,
+        "model": name,
+        "modified_at": _modified(about),
+        "size": about.bytes,
+        "digest": sha256(told.encode()).hexdigest(),
+        "details": _details(about),
+    }
+
+
+def _modified(about: About) -> str:
+    written = written_s(about.bundle.path / "config.json")
+    return datetime.fromtimestamp(written, UTC).isoformat().replace("+00:00", "Z")
+
+
+async def tags(call: Call, _: None) -> Response:
+    """List the one model."""
+    return JSONResponse({"models": [_listed(call, await call.service.about())]})
+
+
+async def running(call: Call, _: None) -> Response:
+    """List the model if it is in memory."""
+    if not call.service.loaded:
+        return JSONResponse({"models": []})
+    listed = _listed(call, await call.service.about())
+    listed |= {"expires_at": _expiry(call.service.goes_s), "size_vram": 0}
+    return JSONResponse({"models": [listed]})
+
+
+def _expiry(goes_s: float | None) -> str:
+    """Return the date of a reading of the clock, the same one each time."""
+    if goes_s is None:
+        return "9999-12-31T23:59:59Z"
+    return datetime.fromtimestamp(_CLOCK_BEGAN_S + goes_s, UTC).isoformat().replace("+00:00", "Z")
+
+
+async def show(call: Call, asked: shapes.ShowRequest) -> Response:
+    """Tell what the model is; its template names .Suffix, which tells that it fills holes."""
+    about = await call.service.about()
+    sizes, sampling = about.bundle.sizes, about.sampling
+    return JSONResponse(
+        {
+            "modelfile": "",
+            "parameters": f"num_ctx {sizes.context}\ntemperature {sampling.temperature}",
+            "template": _TEMPLATE,
+            "details": _details(about),
+            "model_info": {
+                "general.architecture": "refact",
+                "general.basename": asked.model or asked.name or call.settings.name,
+                "refact.context_length": sizes.context,
+                "refact.embedding_length": sizes.width,
+                "refact.block_count": sizes.layers,
+            },
+            "capabilities": ["completion", "insert"],
+            "modified_at": _modified(about),
+        }
+    )
+
+
+async def version(_: Call, __: None) -> Response:
+    """Tell the dialect's version, and the server's own."""
+    return JSONResponse({"version": _VERSION, "refact_edge": __version__})

@@ -1,0 +1,1 @@
+"""OpenAI's dialect, and Mistral's FIM."""

@@ -1,0 +1,82 @@
+"""What the Refact plugins' engine asks of a custom server, besides OpenAI's completions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from ...bundle.contract import TOKENIZER
+from ...bundle.identity import manifest_hash
+from ..web.exchange import Call, Dialect, Endpoint
+from ..web.files import file_response
+from ..web.framing import Shape
+
+
+class Caps(Shape):
+    """GET /refact-caps: where everything is."""
+
+    cloud_name: str
+    completion: dict[str, Any]
+    chat: dict[str, Any]
+    embedding: dict[str, Any]
+    telemetry_endpoints: dict[str, str]
+    tokenizer_endpoints: dict[str, str]
+    caps_version: int
+
+
+async def caps(call: Call, _: None) -> Response:
+    """Return where everything is."""
+    name = call.settings.name
+    context = (await call.service.about()).bundle.sizes.context
+    found = Caps(
+        cloud_name="Refact Self-Hosted",
+        completion={
+            "endpoint": "/v1/completions",
+            "default_model": name,
+            "models": {
+                name: {
+                    "n_ctx": context,
+                    "supports_scratchpads": {"FIM-SPM": {"context_format": "", "rag_ratio": 0.0}},
+                }
+            },
+        },
+        chat={
+            "endpoint": "/v1/chat/completions",
+            "default_model": name,
+            "models": {name: {"n_ctx": context, "supports_scratchpads": {"PASSTHROUGH": {}}}},
+        },
+        embedding={"endpoint": "/v1/embeddings", "default_model": "", "models": {}},
+        telemetry_endpoints={
+            "telemetry_basic_endpoint": "/stats/telemetry-basic",
+            "telemetry_basic_retrieve_my_own_endpoint": "/stats/rh-stats",
+        },
+        tokenizer_endpoints={name: f"/tokenizer/{name.replace('/', '--')}"},
+        caps_version=1,
+    )
+    return JSONResponse(found.as_json())
+
+
+async def tokenizer(call: Call, _: None) -> Response:
+    """Return tokenizer.json, whatever the model is called."""
+    bundle = (await call.service.about()).bundle
+    sha256 = manifest_hash(bundle, TOKENIZER)
+    return await file_response(bundle.path / TOKENIZER, "application/json", sha256=sha256)
+
+
+async def nothing_kept(_: Call, __: None) -> Response:
+    """Take what clients tell of themselves, and drop it."""
+    return JSONResponse({"retcode": "OK"})
+
+
+def endpoints(dialect: Dialect) -> Iterable[Endpoint]:
+    """Return Refact's paths; `dialect` reports their errors."""
+    for path in ("/refact-caps", "/coding_assistant_caps.json"):
+        yield Endpoint("GET", path, dialect, caps, "Where everything is", None, Caps)
+    # Its client sends no key there.
+    yield Endpoint(
+        "GET", "/tokenizer/{name}", dialect, tokenizer, "The tokenizer's file", public=True
+    )
+    yield Endpoint("POST", "/stats/telemetry-basic", dialect, nothing_kept, "Taken and dropped")
+    yield Endpoint("GET", "/stats/rh-stats", dialect, nothing_kept, "Nothing is kept")

@@ -1,0 +1,1 @@
+"""What is served: one model, its requests and its settings."""

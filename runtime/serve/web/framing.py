@@ -1,0 +1,150 @@
+"""Shapes of requests and answers, and how answers are cut into messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Protocol
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
+
+from ..service.run import Piece, Run
+from .mistakes import unsupported
+
+Json = Any  # what json.dumps takes
+
+
+class Shape(BaseModel):
+    """A part of a request or an answer; unknown fields are left aside."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    def as_json(self) -> Json:
+        """Return what was set, and nothing else."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Asked(Shape):
+    """A part of a request. Null is taken for not given, as some clients write it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        if isinstance(given, dict) and None in given.values():
+            return {name: value for name, value in given.items() if value is not None}
+        return given
+
+
+def refused(value: Any, field: ValidationInfo) -> Any:
+    """Refuse what the model cannot do, when it is asked for in earnest."""
+    if value in (None, [], {}, "", "none", False):
+        return None
+    raise unsupported(field.field_name or "it")
+
+
+def only(*types: str) -> Callable[[Any], Any]:
+    """Return what refuses an object with a `type` other than these."""
+
+    def check(given: Any) -> Any:
+        kind = given.get("type") if isinstance(given, dict) else None
+        if isinstance(kind, str) and kind not in types:
+            raise unsupported(kind)
+        return given
+
+    return check
+
+
+Unsupported = Annotated[Any, AfterValidator(refused)]
+Unused = Any  # it changes nothing here, whatever it is
+# Below 0 as many as there is room for, in llama.cpp's and Ollama's two ways; more are cut to that.
+NewTokens = Annotated[int, Field(ge=-2)]
+
+
+class Form(Protocol):
+    """How a dialect puts an answer."""
+
+    media_type: str
+
+    def begin(self, run: Run) -> Iterable[Json]:
+        """Return what a stream sends before anything is written."""
+        ...
+
+    def piece(self, run: Run, piece: Piece) -> Iterable[Json]:
+        """Return what is sent of a piece."""
+        ...
+
+    def end(self, run: Run) -> Iterable[Json]:
+        """Return what is sent when all pieces were."""
+        ...
+
+    def failed(self, told: Json) -> Iterable[Json]:
+        """Return what is sent when a stream is cut short, of what its dialect tells of that."""
+        ...
+
+    def whole(self, run: Run) -> Json:
+        """Return the answer in one piece, when all is written."""
+        ...
+
+    def frame(self, content: Json) -> bytes:
+        """Return one message of a stream."""
+        ...
+
+    def closing(self) -> bytes:
+        """Return what ends a stream."""
+        ...
+
+
+class Plain:
+    """A stream that begins with its text, and ends with an error as its dialect tells it."""
+
+    def begin(self, run: Run) -> Iterable[Json]:
+        """Return nothing."""
+        return ()
+
+    def failed(self, told: Json) -> Iterable[Json]:
+        """Return the error."""
+        return (told,)
+
+
+class ServerSentEvents(Plain):
+    """Framing as of OpenAI and llama.cpp: `data: {...}` and an empty line."""
+
+    media_type = "text/event-stream"
+    last = b""
+
+    def frame(self, content: Json) -> bytes:
+        """Return one event."""
+        return b"data: " + dumps(content) + b"\n\n"
+
+    def closing(self) -> bytes:
+        """Return what ends a stream."""
+        return self.last
+
+
+class JsonLines(Plain):
+    """Framing as of Ollama: an object a line."""
+
+    media_type = "application/x-ndjson"
+
+    def frame(self, content: Json) -> bytes:
+        """Return one line."""
+        return dumps(content) + b"\n"
+
+    def closing(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+def dumps(content: Json) -> bytes:
+    """Return compact JSON in UTF-8; lone surrogates are escaped."""
+    try:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, separators=(",", ":")).encode()

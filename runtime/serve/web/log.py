@@ -1,0 +1,44 @@
+"""One line of JSON a request, without what users wrote unless that was asked for."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from ..process.logs import logger as logger
+from ..service.run import Run
+
+if TYPE_CHECKING:
+    from .exchange import Call
+
+_POLLED = ("/health", "/v1/health", "/metrics")
+
+
+def log_request(call: Call, path: str, status: int, run: Run | None) -> None:
+    """Write what was asked and how it went; not of who looks every second whether all is well."""
+    if path in _POLLED and status == HTTPStatus.OK:
+        return
+    fields: dict[str, Any] = {
+        "path": path,
+        "status": status,
+        "ms": _ms(time.perf_counter() - call.asked_s),
+    }
+    if run is not None:
+        usages = [stream.usage for stream in run.streams]
+        fields |= {
+            "first_ms": _ms(run.first_s - call.asked_s) if run.first_s else None,
+            "prompt": sum(usage.prompt for usage in usages),
+            "reused": sum(usage.cached for usage in usages),
+            "new": sum(usage.new for usage in usages),
+            "finish": [run.finish(index) for index in range(len(run.streams))],
+        }
+        if call.settings.log_text:
+            fields["answers"] = [stream.text for stream in run.streams]
+    if call.text:
+        fields["request"] = call.text
+    logger.info("request", extra={"fields": fields})
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 1)

@@ -1,0 +1,1 @@
+"""Text: tokens, prompts, and where an answer ends."""

@@ -1,0 +1,69 @@
+"""int8 for prompts and int4 for what follows, over one cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import SIZES, CountingSession
+
+import refact_edge
+from refact_edge.runtime.backends.hybrid import READ_TOKENS, Hybrid
+from refact_edge.runtime.engine.sampling import Sampling
+from refact_edge.runtime.errors import DeviceError, OptionError
+
+GREEDY = Sampling(temperature=0)
+
+
+def test_long_steps_go_to_the_reader_and_short_ones_to_the_writer() -> None:
+    reader, writer = CountingSession(), CountingSession()
+    both = Hybrid(reader, writer)  # type: ignore[arg-type]
+    assert both.sizes == SIZES
+    cache = both.new_cache()
+    for length in (READ_TOKENS, READ_TOKENS - 1, 1, READ_TOKENS + 1):
+        both.step(np.zeros(length, np.int64), cache)
+    assert reader.steps == [READ_TOKENS, READ_TOKENS + 1]
+    assert writer.steps == [READ_TOKENS - 1, 1]
+    assert len(cache.ids) == 3 * READ_TOKENS + 1
+
+
+def test_what_follows_a_long_prompt_is_int4_over_the_rows_of_int8(tiny_bundle: Path) -> None:
+    both = refact_edge.load(tiny_bundle, variant="hybrid")
+    int8, int4 = (refact_edge.load(tiny_bundle, variant=name) for name in ("int8", "int4"))
+    assert (both.variant, both.device) == ("hybrid", "cpu")
+    ids = np.arange(READ_TOKENS, dtype=np.int64) % both.bundle.sizes.tokens
+    mine, rows = both.session.new_cache(), int8.session.new_cache()
+    read = both.session.step(ids, mine)
+    assert np.array_equal(read, int8.session.step(ids, rows))
+    then = np.array([5], np.int64)
+    written = both.session.step(then, mine)
+    # The very same rows, handed to an int4 session that knows nothing of hybrids.
+    assert np.array_equal(written, int4.session.step(then, rows))
+    alone = int4.session.new_cache()
+    int4.session.step(ids, alone)
+    assert not np.array_equal(written, int4.session.step(then, alone))
+
+
+def test_it_completes_and_chats(tiny_bundle: Path) -> None:
+    model = refact_edge.load(tiny_bundle, variant="hybrid")
+    text = "def f(x):\n    return x\n" * 4
+    stream = model.complete(text, max_tokens=5, stop=(), allow_empty=False, sampling=GREEDY)
+    assert "".join(stream) == stream.text
+    assert stream.usage.prompt > READ_TOKENS
+    again = model.complete(text, max_tokens=5, stop=(), allow_empty=False, sampling=GREEDY)
+    list(again)  # not always the same text: int4 reads the last token, which int8 had read before
+    assert again.usage.cached == stream.usage.prompt - 1
+
+
+def test_a_bundle_without_both_says_what_it_lacks(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    from refact_edge.export.convert import export_bundle
+
+    export_bundle(tiny_checkpoint, tmp_path / "one", ["int4"])
+    with pytest.raises(OptionError, match=r"no variant 'int8', and hybrid is int8 and int4.*int4$"):
+        refact_edge.load(tmp_path / "one", variant="hybrid")
+
+
+def test_it_is_refused_on_a_gpu(tiny_bundle: Path) -> None:
+    with pytest.raises(DeviceError, match="hybrid is for CPUs"):
+        refact_edge.load(tiny_bundle, variant="hybrid", device="cuda")

@@ -1,0 +1,264 @@
+"""Verification of a bundle before anything in it is opened."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import helper
+from systems import needs_links
+
+import refact_edge
+from refact_edge.runtime.bundle import contract as layout
+from refact_edge.runtime.bundle.contract import (
+    read_bundle,
+    verify_files,
+    verify_standard,
+    verify_variant,
+)
+from refact_edge.runtime.errors import BundleError, OptionError
+from refact_edge.runtime.files.sha256 import file_sha256
+
+
+def _edit_manifest(bundle: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    file = bundle / layout.MANIFEST
+    manifest = json.loads(file.read_text())
+    edit(manifest)
+    file.write_text(json.dumps(manifest))
+
+
+def _accept(bundle: Path, name: str) -> None:
+    """Make the manifest agree with a file that a test has changed."""
+    file = bundle / name
+    entry = {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
+    _edit_manifest(bundle, lambda manifest: manifest["files"].update({name: entry}))
+
+
+def test_an_untouched_bundle_passes(tiny_bundle: Path) -> None:
+    bundle = read_bundle(tiny_bundle)
+    assert list(bundle.variants) == ["fp32", "fp16", "int8", "int4"]
+    for name in bundle.variants:
+        verify_variant(bundle, name)
+        verify_standard(bundle, name)
+    on_disk = {p.relative_to(tiny_bundle).as_posix() for p in tiny_bundle.rglob("*") if p.is_file()}
+    assert on_disk == {*bundle.files, layout.MANIFEST}
+
+
+def test_a_folder_that_is_no_bundle_is_told_how_to_become_one(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"has no refact_edge\.json.*refact-edge export"):
+        refact_edge.load(tmp_path)
+    with pytest.raises(BundleError, match="does not exist"):
+        refact_edge.load(tmp_path / "nowhere")
+    (tmp_path / "a.py").write_text("x")
+    with pytest.raises(BundleError, match=r"a\.py is a file; expected the folder of a bundle"):
+        refact_edge.load(tmp_path / "a.py")
+
+
+def test_a_bundle_that_a_killed_export_has_moved_aside_is_put_back(bundle_copy: Path) -> None:
+    """As on systems that cannot exchange two names."""
+    bundle_copy.rename(bundle_copy.with_name(".bundle.partial-0123abcd.old"))
+    assert read_bundle(bundle_copy).architecture == "gpt_refact"
+    assert [path.name for path in bundle_copy.parent.iterdir()] == ["bundle"]
+
+
+def test_a_missing_file_is_named(bundle_copy: Path) -> None:
+    (bundle_copy / "onnx" / "model_q4.onnx_data").unlink()
+    with pytest.raises(BundleError, match=r"onnx/model_q4\.onnx_data is missing"):
+        refact_edge.load(bundle_copy, variant="int4")
+    refact_edge.load(bundle_copy, variant="int8")
+
+
+def test_one_altered_byte_is_noticed(bundle_copy: Path) -> None:
+    file = bundle_copy / "onnx" / "model_q4.onnx_data"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(BundleError, match=r"model_q4\.onnx_data was altered: its sha256"):
+        refact_edge.load(bundle_copy, variant="int4")
+
+
+def test_a_cut_file_is_noticed_without_hashing(bundle_copy: Path) -> None:
+    file = bundle_copy / "onnx" / "model_q4.onnx_data"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(BundleError, match=r"has \d+ bytes, the manifest says \d+"):
+        refact_edge.load(bundle_copy, variant="int4", hashes=False)
+
+
+def test_all_that_is_wrong_is_listed(bundle_copy: Path) -> None:
+    (bundle_copy / "tokenizer.json").unlink()
+    (bundle_copy / "onnx" / "engine_q4.onnx").write_text("{}")
+    with pytest.raises(BundleError, match=r"tokenizer\.json is missing; .*engine_q4\.onnx has 2"):
+        refact_edge.load(bundle_copy)
+
+
+def test_what_the_runtime_never_opens_may_be_edited(bundle_copy: Path) -> None:
+    (bundle_copy / "README.md").write_text("my own words")
+    (bundle_copy / "genai_config.json").unlink()
+    (bundle_copy / layout.standard_graph("int4")).write_bytes(b"not ours to open")
+    with pytest.raises(BundleError, match=r"model_q4\.onnx has 16 bytes"):
+        verify_standard(read_bundle(bundle_copy), "int4")
+    assert refact_edge.load(bundle_copy).variant == "int4"
+
+
+def test_another_format_and_broken_manifests_are_refused(bundle_copy: Path) -> None:
+    _edit_manifest(bundle_copy, lambda manifest: manifest.update(format=99))
+    with pytest.raises(BundleError, match="format 99, this runtime reads 1"):
+        read_bundle(bundle_copy)
+    for content, complaint in (
+        ("{", "not valid JSON"),
+        ("[]", "not a JSON object"),
+        ('{"format": 1}', "not a manifest of format 1"),
+        ("[" * 100_000, "not valid JSON"),
+    ):
+        (bundle_copy / layout.MANIFEST).write_text(content)
+        with pytest.raises(BundleError, match=complaint):
+            read_bundle(bundle_copy)
+
+
+def test_an_unknown_variant_lists_those_there_are(tiny_bundle: Path) -> None:
+    with pytest.raises(OptionError, match="no variant 'int5'; it has: fp32, fp16, int8, int4"):
+        refact_edge.load(tiny_bundle, variant="int5")
+
+
+@needs_links
+def test_links_are_followed_and_judged_by_content(bundle_copy: Path) -> None:
+    file = bundle_copy / "onnx" / "model_q4.onnx_data"
+    moved = bundle_copy.parent / "elsewhere"
+    file.rename(moved)
+    file.symlink_to(moved)
+    assert refact_edge.load(bundle_copy, variant="int4").variant == "int4"
+    moved.write_bytes(moved.read_bytes()[:-1] + b"!")
+    with pytest.raises(BundleError, match=r"model_q4\.onnx_data was altered: its sha256"):
+        refact_edge.load(bundle_copy, variant="int4")
+
+
+def test_a_tokenizer_left_out_of_the_manifest_is_not_opened(bundle_copy: Path) -> None:
+    _edit_manifest(bundle_copy, lambda manifest: manifest["files"].pop("tokenizer.json"))
+    with pytest.raises(BundleError, match=r"tokenizer\.json is not in the manifest"):
+        refact_edge.load(bundle_copy)
+
+
+MANIFEST_FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (lambda m: m["sizes"].update(layers="2"), "layers is '2'"),
+    (lambda m: m["sizes"].update(context=10**13), "context is 10000000000000"),
+    (lambda m: m["sizes"].update(kv_heads=2), "2 key/value heads"),
+    (lambda m: m["sizes"].update(tokens=449), "449 tokens"),
+    (lambda m: m["sizes"].update(tokens=448), "has 420 tokens, the manifest says 448"),
+    (lambda m: m["sizes"].update(layers=1), r"differ in past\.1\.key"),
+    (lambda m: m["sizes"].update(layers=3), r"differ in past\.2\.key"),
+    (lambda m: m["sizes"].update(head_size=17), r"differ in past\.0\.key"),
+    (lambda m: m["sizes"].update(vocabulary=500), "differ in logits"),
+    (lambda m: m["variants"]["int4"].update(kv_type="junk"), "a cache of 'junk'"),
+    (lambda m: m["variants"].update(int3=m["variants"]["int4"]), "variant 'int3'"),
+    (lambda m: m.update(variants={}), "no variants"),
+    (lambda m: m["sampling"].pop("max_tokens"), "unusable sampling defaults"),
+    (lambda m: m["sampling"].update(heat=1), "unusable sampling defaults"),
+    (lambda m: m["prompts"]["fim"]["orders"].update(spm=[3, "sufix"]), "layouts are unreadable"),
+    (lambda m: m["prompts"]["chat"]["layouts"].pop("user"), "no layout for user"),
+    (
+        lambda m: m["prompts"]["special_ids"].append(19),
+        "not a special token that text cannot spell",
+    ),
+    (lambda m: m["prompts"].update(special_ids=[19]), "which is no special id"),
+    (lambda m: m["prompts"]["special_ids"].append(-1), "-1 is no id"),
+    (lambda m: m["prompts"]["special_ids"].extend(range(5000)), r"names \d+ special tokens"),
+    (lambda m: m["prompts"]["chat"]["layouts"]["user"].append(None), "None is no id"),
+    (lambda m: m["prompts"].update(file=[True, "{}"]), "True is no id"),
+    (lambda m: m["prompts"].update(file=["{}"] * 65), "a layout of 65 parts"),
+    (lambda m: m["prompts"].update(file=["{}" * 3000]), "or too long a text"),
+    (lambda m: m["prompts"].update(end_id=30), "end 30, which is no special id"),
+    (lambda m: m["prompts"]["chat"].update(default_system=5), "5 is no text"),
+    (lambda m: m["sizes"].update(layers=2**24), "layers is 16777216, expected 1 to 1024"),
+    (lambda m: m["sizes"].update(heads=2**24), "heads is 16777216, expected 1 to 1024"),
+    (lambda m: m["sizes"].update(heads=True), "heads is True"),
+    (lambda m: m["sizes"].update(context=math.nan), "context is nan"),
+    (lambda m: m["files"]["tokenizer.json"].pop("sha256"), r"'tokenizer\.json' without bytes and"),
+    (lambda m: m["files"]["README.md"].update(bytes="1"), r"'README\.md' without bytes and sha256"),
+    (lambda m: m["provenance"].update(source=[{"file": 1, "bytes": 0, "sha256": ""}]), "source "),
+    (lambda m: m["provenance"].update(source=[{}]), "not a manifest of format 1"),
+    (lambda m: m["provenance"].update(source=5), "not a manifest of format 1"),
+    (lambda m: m.update(architecture=["gpt_refact"]), r"architecture \['gpt_refact'\]"),
+    (lambda m: m.update(architecture="\x1b[2J"), "architecture '.x1b"),
+    (lambda m: m["variants"]["int4"].update(scheme=None), "variant 'int4'"),
+    (lambda m: m["variants"]["int4"].update(bytes=1.5), "variant 'int4'"),
+    (lambda m: m["sampling"].update(top_k=2.5), "top_k 2.5; expected a whole number"),
+    (lambda m: m["sampling"].update(max_tokens=-1), "max_tokens -1"),
+]
+
+
+@pytest.mark.parametrize(("edit", "complaint"), MANIFEST_FAULTS)
+def test_a_manifest_that_lies_is_refused(
+    edit: Callable[[dict[str, Any]], object], complaint: str, bundle_copy: Path
+) -> None:
+    _edit_manifest(bundle_copy, edit)
+    with pytest.raises(BundleError, match=complaint):
+        refact_edge.load(bundle_copy, variant="int4")
+
+
+def test_a_graph_that_onnxruntime_refuses_is_named(bundle_copy: Path) -> None:
+    model = onnx.load(bundle_copy / layout.engine_graph("int4"), load_external_data=False)
+    model.graph.node[5].input[0] = "nowhere"
+    _write_graph(bundle_copy, model)
+    with pytest.raises(BundleError, match=r"engine_q4\.onnx cannot be opened by onnxruntime"):
+        refact_edge.load(bundle_copy, variant="int4", engine="onnxruntime")
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside", "/etc/passwd", "onnx/../../outside", "a\\..\\b", "C:x"]
+)
+def test_a_manifest_cannot_name_files_outside(bundle_copy: Path, name: str) -> None:
+    entry = {"bytes": 0, "sha256": "0" * 64}
+    _edit_manifest(bundle_copy, lambda manifest: manifest["files"].update({name: entry}))
+    bundle = read_bundle(bundle_copy)
+    with pytest.raises(BundleError, match="is not a path inside the bundle"):
+        verify_files(bundle, bundle.side_files())
+
+
+def _write_graph(bundle: Path, model: onnx.ModelProto) -> None:
+    name = layout.engine_graph("int4")
+    (bundle / name).write_bytes(model.SerializeToString())
+    _accept(bundle, name)
+
+
+@pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "other.bin", ""])
+def test_external_data_elsewhere_is_refused(bundle_copy: Path, location: str) -> None:
+    model = onnx.load(bundle_copy / layout.engine_graph("int4"), load_external_data=False)
+    entry = next(e for t in model.graph.initializer for e in t.external_data if e.key == "location")
+    entry.value = location
+    _write_graph(bundle_copy, model)
+    with pytest.raises(BundleError, match=r"only 'model_q4\.onnx_data' is allowed"):
+        refact_edge.load(bundle_copy, variant="int4")
+
+
+def test_external_data_beyond_the_end_is_refused(bundle_copy: Path) -> None:
+    model = onnx.load(bundle_copy / layout.engine_graph("int4"), load_external_data=False)
+    entry = next(e for t in model.graph.initializer for e in t.external_data if e.key == "offset")
+    entry.value = str(10**12)
+    _write_graph(bundle_copy, model)
+    with pytest.raises(BundleError, match="beyond the end"):
+        refact_edge.load(bundle_copy, variant="int4")
+
+
+@pytest.mark.parametrize(
+    ("domain", "operator"), [("evil", "Add"), ("", "Loop"), ("", "StringConcat")]
+)
+def test_operators_outside_the_list_are_refused(
+    bundle_copy: Path, domain: str, operator: str
+) -> None:
+    model = onnx.load(bundle_copy / layout.engine_graph("int4"), load_external_data=False)
+    model.graph.node.append(helper.make_node(operator, ["x"], ["y"], domain=domain))
+    _write_graph(bundle_copy, model)
+    with pytest.raises(BundleError, match=f"outside the allowed list: .*{operator}"):
+        refact_edge.load(bundle_copy, variant="int4")
+
+
+def test_prepacked_external_data_is_refused(bundle_copy: Path) -> None:
+    model = onnx.load(bundle_copy / layout.engine_graph("int4"), load_external_data=False)
+    tensor = next(t for t in model.graph.initializer if t.external_data)
+    tensor.external_data.add(key="prepacked_0", value="0;16;x")
+    _write_graph(bundle_copy, model)
+    with pytest.raises(BundleError, match="external data with prepacked_0"):
+        refact_edge.load(bundle_copy, variant="int4")

@@ -1,0 +1,121 @@
+"""Rules that end a completion: with its block, or where it repeats what follows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakes import SIZES, CountingSession
+
+import refact_edge
+from refact_edge.runtime.engine.generation import Generation, Request
+from refact_edge.runtime.engine.prefix import PrefixCache
+from refact_edge.runtime.engine.sampling import GREEDY
+from refact_edge.runtime.errors import OptionError
+from refact_edge.runtime.text.endings import NO_ENDINGS, Endings, LineClock
+
+BODY = "def f(x):\n    "
+
+
+def _shown(text: str, prefix: str, suffix: str = "", size: int = 1, **rules: object) -> str:
+    """Send a text through the rules in pieces of `size` characters."""
+    scanner = Endings(**rules).scanner(prefix, suffix)  # type: ignore[arg-type]
+    shown = ""
+    for at in range(0, len(text), size):
+        shown += scanner.push(text[at : at + size])
+        if scanner.stopped:
+            return shown
+    return shown + scanner.flush()
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_block_ends_before_a_line_indented_less(size: int) -> None:
+    text = "y = x\n    return y\n\n\ndef g():\n    pass"
+    assert _shown(text, BODY, size=size, block=True) == "y = x\n    return y\n\n"
+    assert _shown(text, BODY, size=size) == text
+    deeper = "if x:\n        return 1\n    return 0"
+    assert _shown(deeper, BODY, size=size, block=True) == deeper
+    assert (
+        _shown("a\nb", "", size=size, block=True) == "a\nb"
+    )  # nothing is indented less than nothing
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_text_ends_before_it_repeats_the_line_after_the_cursor(size: int) -> None:
+    suffix = "\n\n    return total\n"
+    text = "total = x\n    return total\n    more"
+    assert _shown(text, BODY, suffix, size) == "total = x"
+    assert _shown("total = x\n    return total", BODY, suffix, size) == "total = x"
+    assert _shown(text, BODY, suffix, size, repeat=False) == text
+    longer = "total = x\n    return total + 1"
+    assert _shown(longer, BODY, suffix, size) == longer
+    assert _shown("return total", BODY, suffix, size) == ""
+    assert _shown("turn total\n", BODY + "re", suffix, size) == ""
+
+
+def test_a_line_that_says_nothing_may_be_repeated() -> None:
+    text = "    x\n    }\n  }"
+    assert _shown(text, "    {\n", "\n    }\n", block=True) == text
+
+
+def test_what_is_shown_is_the_start_of_the_text_and_what_is_held_comes_out_in_the_end() -> None:
+    for text in ("", "\n", "\n  ", "a\n    \n", "\n\n", "a\n    re"):
+        for block in (False, True):
+            assert _shown(text, BODY, "\n    return total", block=block) == text
+
+
+def test_the_rest_of_the_cursors_own_line_is_not_what_follows() -> None:
+    assert _shown("value)", "f(", "value)\nvalue)\n") == "value)"
+    assert _shown("first)", "f(", "first)\nother(x)\n") == "first)"
+
+
+def test_an_unsure_token_ends_the_text() -> None:
+    session = CountingSession()  # the first choice has e^5 against e^4 and 30 times 1: 0.637
+
+    def write(least: float) -> Generation:
+        request = Request([3], GREEDY, 4, frozenset({0}), least_probability=least)
+        list(generation := Generation(session, PrefixCache(session.new_cache), request))
+        return generation
+
+    assert SIZES.tokens == 32
+    assert (write(0.63).new_ids, write(0.63).finish) == ([4, 5, 6, 7], "length")
+    assert (write(0.64).new_ids, write(0.64).finish) == ([], "unsure")
+    with pytest.raises(OptionError, match=r"least_probability 1; expected 0 or more and under 1"):
+        Endings(least_probability=1)
+
+
+def test_a_completion_follows_the_rules(demo_bundle: Path) -> None:
+    model = refact_edge.load(demo_bundle)
+    before = "class A:\n    def f(self):\n        "
+    options = {"max_tokens": 60, "stop": (), "sampling": GREEDY}
+    free = model.complete(before, "", endings=NO_ENDINGS, **options)  # type: ignore[arg-type]
+    text = "".join(free)
+    stream = model.complete(before, "", endings=Endings(block=True), **options)  # type: ignore[arg-type]
+    held = "".join(stream)
+    outer = [line for line in text.split("\n")[1:] if line.strip() and not line.startswith(" " * 8)]
+    assert outer, "the demo model is expected to go on with another method here"
+    assert held == text[: text.index("\n" + outer[0])]
+    assert stream.finish == "stop"
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_least_indent_counts_in_place_of_the_cursors(size: int) -> None:
+    text = "y = x\n  z = 1\nw = 2"
+    shown = "y = x\n  z = 1"
+    assert _shown(text, BODY, size=size, least_indent=1) == shown
+    assert _shown(text, BODY, size=size, least_indent=0) == text
+    assert _shown(text, BODY, size=size, least_indent=4) == "y = x"
+
+
+def test_late_lines_are_left_out_and_the_first_is_always_whole() -> None:
+    now = [0.0]
+    clock = LineClock(100, lambda: now[0])
+    shown = clock.push("a = ")
+    now[0] = 0.2
+    shown += clock.push("b")
+    assert not clock.stopped
+    shown += clock.push(" + c\nd = 1")
+    assert (shown + clock.flush(), clock.stopped) == ("a = b + c", True)
+    early = LineClock(100, lambda: 5.0)
+    assert early.push("a\nb\n") == "a\nb\n"
+    assert not early.stopped

@@ -1,0 +1,126 @@
+"""Encoding line by line gives what encoding at once gives, sooner."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
+
+from refact_edge.export.fabricate import made_up_tokenizer
+from refact_edge.runtime.text.lines import LONGEST, Lines, cuts_at_line_ends, lines_of
+
+Changed = Callable[[Tokenizer], Any]
+
+
+def _encode(tokenizer: Tokenizer) -> Callable[[str], list[int]]:
+    return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+@pytest.fixture(scope="module")
+def trained(demo_checkpoint: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(demo_checkpoint / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+# Signs that rules for cutting words treat in their own ways, and some that look like line ends.
+SIGNS = "ab1 \n\t\r\n\x0b\x1c\x85\xa0\u2028'._éß字。\u200b\u180e"
+
+
+@settings(max_examples=500, deadline=None)
+@given(text=st.text(SIGNS) | st.text())
+def test_the_ids_of_a_text_are_those_of_its_lines(trained: Tokenizer, text: str) -> None:
+    assert Lines(_encode(trained)).encode(text) == _encode(trained)(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(SIGNS))
+def test_the_ids_are_the_same_with_the_original_tokenizer(shared_data: Path, text: str) -> None:
+    real = Tokenizer.from_file(str(shared_data / "refact-tokenizer" / "tokenizer.json"))
+    real.encode_special_tokens = True
+    assert cuts_at_line_ends(real)
+    assert Lines(_encode(real)).encode(text) == _encode(real)(text)
+
+
+def test_real_code_has_the_same_ids(trained: Tokenizer, root: Path) -> None:
+    text = (root / "runtime" / "model.py").read_text()
+    assert Lines(_encode(trained)).encode(text) == _encode(trained)(text)
+
+
+def test_a_text_is_cut_before_line_ends_behind_printable_signs_only() -> None:
+    assert list(lines_of("a\n\n  b;\n字\n \nc\n")) == ["a", "\n\n  b;", "\n字", "\n \nc", "\n"]
+    assert list(lines_of("")) == []
+
+
+def test_only_the_line_that_changed_is_encoded_again() -> None:
+    asked = []
+
+    def encode(text: str) -> list[int]:
+        asked.append(text)
+        return [len(text)]
+
+    lines = Lines(encode)
+    lines.encode("one\ntwo\nthree")
+    asked.clear()
+    assert lines.encode("one\ntwo!\nthree") == [3, 5, 6]
+    assert asked == ["\ntwo!"]
+
+
+def test_very_long_lines_are_not_kept() -> None:
+    asked = []
+
+    def encode(text: str) -> list[int]:
+        asked.append(text)
+        return [1]
+
+    lines = Lines(encode)
+    lines.encode("x" * (LONGEST + 1))
+    lines.encode("x" * (LONGEST + 1))
+    assert len(asked) == 2
+
+
+def _without_words(tokenizer: Tokenizer) -> None:
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+
+def _with_a_blank_before(tokenizer: Tokenizer) -> None:
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+
+
+def _with_another_rule(tokenizer: Tokenizer) -> None:
+    # As in newer models: line ends stay with the signs before them.
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(r"[^\s\w]+[\r\n]*|\s+|\w+", "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+
+
+def _with_a_normalizer(tokenizer: Tokenizer) -> None:
+    tokenizer.normalizer = normalizers.NFC()
+
+
+def _with_a_token_over_lines(tokenizer: Tokenizer) -> None:
+    tokenizer.add_tokens([AddedToken(";\n", normalized=False)])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without_words,
+        _with_a_blank_before,
+        _with_another_rule,
+        _with_a_normalizer,
+        _with_a_token_over_lines,
+    ],
+)
+def test_a_tokenizer_that_may_join_lines_is_not_cut(change: Changed) -> None:
+    tokenizer = Tokenizer.from_str(json.dumps(made_up_tokenizer(420)))
+    assert cuts_at_line_ends(tokenizer)
+    change(tokenizer)
+    assert not cuts_at_line_ends(tokenizer)
