@@ -12,6 +12,7 @@ SIZES = {
     "kv_heads": 2**10,
     "head_size": 2**10,
     "width": 2**16,
+    "hidden": 2**18,
     "vocabulary": 2**20,
     "tokens": 2**20,
     "context": 2**20,
