@@ -49,7 +49,7 @@ def lsp(
     """Complete at the cursor for editors that speak LSP 3.18.
 
     Editors start it themselves and talk to it through its standard input and output. Settings are
-    read from the section refactEdge; runtime/serve/README.md lists them.
+    read from the section refactEdge; docs/serve.md lists them.
 
     \b
     Examples:
