@@ -23,7 +23,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated bench-native fuzz
+.PHONY: help setup demo test test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated bench-native fuzz docs
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -84,6 +84,9 @@ format: $(READY) ## Format the code and sort imports
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
+
+docs: $(LIGHT) ## Write docs/commands.md anew, after a change to a command's help
+	@$(BIN)/python -m docs.commands
 
 eval-canonical: $(READY) ## Judge all published HumanEval solutions, and empty ones (5 minutes)
 	REFACT_EDGE_EVERY=1 $(BIN)/python -m pytest tests/quant/eval/test_benchmarks.py
