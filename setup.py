@@ -8,6 +8,7 @@ setuptools give the same wheel, byte by byte, wherever and whenever it is built.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,7 +99,15 @@ def last_commit() -> int:
     return int(done.stdout)
 
 
+def index_page() -> str:
+    """Return the README as a package index shows it: links into the checkout become paths."""
+    text = Path("README.md").read_text(encoding="utf-8")
+    return re.sub(r"\[([^\]]+)\]\((?!https?://)([^)]+)\)", r"\1 (`\2`)", text)
+
+
 setup(
+    long_description=index_page(),
+    long_description_content_type="text/markdown",
     # Windows' own compiler has neither GCC's vectors nor its attributes.
     ext_modules=[]
     if sys.platform == "win32" or os.environ.get("REFACT_EDGE_KERNELS") == "none"

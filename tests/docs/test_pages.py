@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,14 @@ def test_every_page_of_docs_can_be_reached_from_the_readme(root: Path) -> None:
 
 def test_the_readme_is_short(root: Path) -> None:
     assert len((root / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES
+
+
+def test_a_package_index_shows_no_link_that_it_does_not_have() -> None:
+    shown = str(metadata("refact-edge").get_payload())
+    assert "\n    make demo\n" in shown
+    assert "(`docs/serve.md`)" in shown
+    links = [one or two for one, two in _LINK.findall(shown)]
+    assert [link for link in links if not link.startswith(_ELSEWHERE)] == []
 
 
 def test_every_name_of_the_package_is_public(root: Path) -> None:
