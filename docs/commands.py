@@ -52,8 +52,8 @@ def _context(
 
 def _first(text: str) -> str:
     """Return the first paragraph behind the usage line, in one line."""
-    _, said, *_ = text.split("\n\n")
-    return " ".join(said.split())
+    _, paragraph, *_ = text.split("\n\n")
+    return " ".join(paragraph.split())
 
 
 if __name__ == "__main__":

@@ -18,14 +18,14 @@ def main(file: str, bundle: str | None) -> None:
     model = refact_edge.load(bundle)
     lines = Path(file).read_text(encoding="utf-8").splitlines()
     numbers = [number for number, line in enumerate(lines) if line.strip()]
-    chosen = numbers[:: max(1, len(numbers) // LINES)][:LINES]
+    hidden = numbers[:: max(1, len(numbers) // LINES)][:LINES]
     exact = 0
-    for number in chosen:
-        written = _fill(model, lines, number)
-        exact += written == lines[number].strip()
-        if written != lines[number].strip():
-            print(f"{number + 1}: {lines[number].strip()!r}, written {written!r}")
-    print(f"{model.variant}: {exact} of {len(chosen)} lines exact")
+    for number in hidden:
+        text = _fill(model, lines, number)
+        exact += text == lines[number].strip()
+        if text != lines[number].strip():
+            print(f"{number + 1}: {lines[number].strip()!r}, written {text!r}")
+    print(f"{model.variant}: {exact} of {len(hidden)} lines exact")
 
 
 def _fill(model: refact_edge.Model, lines: list[str], number: int) -> str:
