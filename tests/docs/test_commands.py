@@ -51,8 +51,8 @@ def _exists(words: list[str]) -> bool:
     if command is None:
         return False
     options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
-    typed = {match[0] for word in words[2:] if (match := _OPTION.match(word))}
-    return typed <= {*options, "--help"}
+    used = {match[0] for word in words[2:] if (match := _OPTION.match(word))}
+    return used <= {*options, "--help"}
 
 
 def test_the_page_of_commands_is_their_help(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,17 +77,17 @@ def test_every_command_and_option_is_there(root: Path) -> None:
 def test_every_make_target_is_there(root: Path) -> None:
     makefile = (root / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
-    typed = {words[1] for _, words in _lines(root) if words[0] == "make" and len(words) > 1}
-    assert typed <= targets
-    assert {"demo", "test", "wheel"} <= typed
+    used = {words[1] for _, words in _lines(root) if words[0] == "make" and len(words) > 1}
+    assert used <= targets
+    assert {"demo", "test", "wheel"} <= used
 
 
 def test_every_make_target_has_a_line_of_help(root: Path) -> None:
     makefile = (root / "Makefile").read_text(encoding="utf-8")
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert phony
-    helped = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
-    assert set(phony[1].split()) == helped
+    documented = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    assert set(phony[1].split()) == documented
 
 
 def test_the_test_command_is_the_one_that_is_run_for_every_change(root: Path) -> None:

@@ -6,7 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
-from importlib.metadata import metadata
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,10 @@ _ELSEWHERE = ("http://", "https://", "mailto:")
 
 
 def _pages(root: Path) -> Iterator[tuple[Path, str]]:
-    skipped = {"build", "dist", "default_bundle", "node_modules"}
+    generated = {"build", "dist", "default_bundle", "node_modules"}
     for page in sorted(root.rglob("*.md")):
         parts = page.relative_to(root).parts
-        if not skipped & set(parts) and not parts[0].startswith("."):
+        if not generated & set(parts) and not parts[0].startswith("."):
             yield page, page.read_text(encoding="utf-8")
 
 
@@ -52,17 +52,17 @@ def test_every_link_leads_to_a_file_and_its_heading(root: Path) -> None:
 
 
 def test_every_page_of_docs_can_be_reached_from_the_readme(root: Path) -> None:
-    reached, queue = set[Path](), [root / "README.md"]
+    visited, queue = set[Path](), [root / "README.md"]
     while queue:
         page = queue.pop()
-        if page in reached or page.suffix != ".md":
+        if page in visited or page.suffix != ".md":
             continue
-        reached.add(page)
+        visited.add(page)
         links = (one or two for one, two in _LINK.findall(page.read_text(encoding="utf-8")))
         names = [link.partition("#")[0] for link in links if not link.startswith(_ELSEWHERE)]
         queue += [(page.parent / name).resolve() for name in names if name]
     pages = {root / name for name in ("CONTRIBUTING.md", "SECURITY.md", "examples/README.md")}
-    assert {*(root / "docs").glob("*.md"), *pages} - reached == set()
+    assert {*(root / "docs").glob("*.md"), *pages} - visited == set()
 
 
 def test_the_readme_is_short(root: Path) -> None:
@@ -70,10 +70,11 @@ def test_the_readme_is_short(root: Path) -> None:
 
 
 def test_a_package_index_shows_no_link_that_it_does_not_have() -> None:
-    shown = str(metadata("refact-edge").get_payload())
-    assert "\n    make demo\n" in shown
-    assert "(`docs/serve.md`)" in shown
-    links = [one or two for one, two in _LINK.findall(shown)]
+    file = distribution("refact-edge").read_text("METADATA")
+    text = str(file).partition("\n\n")[2]
+    assert "\n    make demo\n" in text
+    assert "(`docs/serve.md`)" in text
+    links = [one or two for one, two in _LINK.findall(text)]
     assert [link for link in links if not link.startswith(_ELSEWHERE)] == []
 
 

@@ -12,15 +12,15 @@ import pytest
 from served import Served, serving
 
 
-def _run(root: Path, name: str, *arguments: object, typed: str = "") -> str:
+def _run(root: Path, name: str, *arguments: object, stdin: str = "") -> str:
     """Run an example; returns what it prints."""
     command = [sys.executable, str(root / "examples" / name), *map(str, arguments)]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    ended = subprocess.run(
-        command, input=typed, env=environment, capture_output=True, text=True, check=False
+    process = subprocess.run(
+        command, input=stdin, env=environment, capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +34,20 @@ def test_a_cursor_is_completed(root: Path, demo_bundle: Path) -> None:
 
 
 def test_warming_leaves_a_token_or_two(root: Path, demo_bundle: Path) -> None:
-    without, warmed = _run(root, "warm.py", demo_bundle).splitlines()
-    assert int(warmed.split()[-3]) <= 2 < int(without.split()[-3])
+    cold, warm = _run(root, "warm.py", demo_bundle).splitlines()
+    assert int(warm.split()[-3]) <= 2 < int(cold.split()[-3])
 
 
 def test_a_conversation_is_answered_line_by_line(root: Path, demo_bundle: Path) -> None:
-    printed = _run(
-        root, "chat.py", demo_bundle, typed="Write __len__.\nAnd one that clears it.\n\n"
-    )
-    assert printed.count("def ") >= 2
+    output = _run(root, "chat.py", demo_bundle, stdin="Write __len__.\nAnd one that clears it.\n\n")
+    assert output.count("def ") >= 2
 
 
 def test_a_server_is_asked_without_any_package(root: Path, server: Served) -> None:
-    printed = _run(root, "http_client.py", server.url)
+    output = _run(root, "http_client.py", server.url)
     body = {"prompt": "def add(a, b):\n    return ", "suffix": "\n\nprint(add(1, 2))\n"}
     whole = server.post("/v1/completions", **body, max_tokens=16, temperature=0).json()
-    assert printed == whole["choices"][0]["text"] + "\n"
+    assert output == whole["choices"][0]["text"] + "\n"
 
 
 def test_hidden_lines_are_counted(root: Path, demo_bundle: Path) -> None:
@@ -61,6 +59,6 @@ def test_hidden_lines_are_counted(root: Path, demo_bundle: Path) -> None:
 
 def test_each_example_is_listed_and_each_is_run(root: Path) -> None:
     names = {file.name for file in (root / "examples").glob("*.py")}
-    listed = (root / "examples" / "README.md").read_text(encoding="utf-8")
+    page = (root / "examples" / "README.md").read_text(encoding="utf-8")
     tests = Path(__file__).read_text(encoding="utf-8")
-    assert [name for name in names if f"({name})" not in listed or f'"{name}"' not in tests] == []
+    assert [name for name in names if f"({name})" not in page or f'"{name}"' not in tests] == []
