@@ -15,8 +15,10 @@ from typing import Any
 import click
 import numpy as np
 
-from refact_edge.runtime.backends.onnxruntime import SPIN_US, Session, SessionOptions
-from refact_edge.runtime.bundle.contract import engine_graph, read_bundle
+from refact_edge.runtime.backends.onnxruntime import SPIN_US, OnnxruntimeSession, SessionOptions
+from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.bundle.verified import verify
+from refact_edge.runtime.engine.session import Session
 from refact_edge.runtime.machine.cores import fast_cores
 
 ROUNDS, STEPS, CONTEXT = 14, 6, 32
@@ -33,7 +35,7 @@ WAYS: dict[str, tuple[int, dict[str, str]]] = {
 }
 
 
-class _Changed(Session):
+class _Changed(OnnxruntimeSession):
     changes: dict[str, str]
 
     def _settings(self, options: SessionOptions) -> Any:
@@ -45,11 +47,10 @@ class _Changed(Session):
 
 def opened(path: Path, variant: str, threads: int, changes: dict[str, str]) -> Session:
     """Return a session of a bundle's variant with changed settings."""
-    bundle = read_bundle(path)
     kind = type("_Way", (_Changed,), {"changes": changes})
-    options = SessionOptions("cpu", threads or None)
-    kv_type = bundle.require_variant(variant).kv_type
-    session: Session = kind(path / engine_graph(variant), bundle.sizes, kv_type, options)
+    session: Session = kind(
+        verify(read_bundle(path), variant, hashes=False), SessionOptions("cpu", threads or None)
+    )
     return session
 
 

@@ -19,18 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 from refact_edge.export.quality import default_data
-from refact_edge.runtime.backends.hybrid import Hybrid
-from refact_edge.runtime.backends.onnxruntime import Session, SessionOptions
+from refact_edge.runtime.backends.hybrid import HybridSession
+from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession, SessionOptions
 from refact_edge.runtime.bundle.contract import (
     HYBRID,
     HYBRID_READER,
     HYBRID_WRITER,
     Bundle,
-    engine_graph,
     read_bundle,
     weights_file,
 )
-from refact_edge.runtime.engine.generation import CHUNK_TOKENS, Steps
+from refact_edge.runtime.bundle.verified import verify
+from refact_edge.runtime.engine.generation import CHUNK_TOKENS
+from refact_edge.runtime.engine.session import Session
 from refact_edge.runtime.text.tokens import Tokens
 
 Ids = npt.NDArray[np.int64]
@@ -48,7 +49,7 @@ class Answer:
     scores: npt.NDArray[np.float64]
 
 
-def answer(session: Steps, ids: Ids) -> Answer:
+def answer(session: Session, ids: Ids) -> Answer:
     """Send the prompt through a session, a chunk at a time, and what follows one by one."""
     cache, after = session.new_cache(), len(ids) - AFTER
     start = time.perf_counter()
@@ -62,20 +63,20 @@ def answer(session: Steps, ids: Ids) -> Answer:
     return Answer(between - start, end - between, scores)
 
 
-def show_steps(reader: Session, writer: Session, ids: Ids, rounds: int) -> None:
-    """Print how long one step of several tokens takes the reader, as a part of the writer's."""
+def show_steps(prefill: Session, decode: Session, ids: Ids, rounds: int) -> None:
+    """Print how long one step of several tokens takes int8, as a part of int4's time."""
     before = len(ids) - max(LENGTHS)
-    cache = writer.new_cache()
-    writer.step(ids[:before], cache)
+    cache = decode.new_cache()
+    decode.step(ids[:before], cache)
     taken: dict[tuple[Session, int], list[float]] = {}
     for length in [length for _ in range(rounds) for length in LENGTHS]:
-        for session in (reader, writer):
+        for session in (prefill, decode):
             cache.rewind(before)
             start = time.perf_counter()
             session.step(ids[before : before + length], cache)
             taken.setdefault((session, length), []).append(time.perf_counter() - start)
     medians = {key: statistics.median(times) for key, times in taken.items()}
-    parts = (f"{medians[reader, n] / medians[writer, n]:5.2f}x" for n in LENGTHS)
+    parts = (f"{medians[prefill, n] / medians[decode, n]:5.2f}x" for n in LENGTHS)
     click.echo(f"{'tokens in a step':20} " + " ".join(f"{n:6}" for n in LENGTHS))
     click.echo(f"{HYBRID_READER + ' to ' + HYBRID_WRITER:20} " + " ".join(parts) + "\n")
 
@@ -98,18 +99,18 @@ def main(path: Path, prompt: int, rounds: int, no_quality: bool) -> None:
     bundle = read_bundle(path)
     names = [HYBRID_READER, HYBRID_WRITER] if no_quality else ["fp32", HYBRID_READER, HYBRID_WRITER]
     sessions = {
-        name: Session(path / engine_graph(name), bundle.sizes, "float32", SessionOptions("cpu"))
+        name: OnnxruntimeSession(verify(bundle, name, hashes=False), SessionOptions())
         for name in names
     }
     texts = texts_of(bundle, path, prompt)
     if not texts:
         raise click.ClickException(f"this package has no {prompt} tokens in a row; ask for fewer")
-    reader, writer = sessions[HYBRID_READER], sessions[HYBRID_WRITER]
-    show_steps(reader, writer, texts[0], rounds)
-    tried: dict[str, Steps] = {
-        HYBRID_READER: reader,
-        HYBRID_WRITER: writer,
-        HYBRID: Hybrid(reader, writer),
+    prefill, decode = sessions[HYBRID_READER], sessions[HYBRID_WRITER]
+    show_steps(prefill, decode, texts[0], rounds)
+    tried: dict[str, Session] = {
+        HYBRID_READER: prefill,
+        HYBRID_WRITER: decode,
+        HYBRID: HybridSession(prefill, decode),
     }
     answers: dict[str, list[Answer]] = {name: [] for name in tried}
     for number in range(rounds):

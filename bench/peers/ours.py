@@ -21,12 +21,14 @@ import numpy.typing as npt
 
 import refact_edge
 from refact_edge import Sampling
-from refact_edge.runtime.backends.onnxruntime import SessionOptions
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.engine.cache import KvCache
-from refact_edge.runtime.engine.generation import CHUNK_TOKENS, Steps
+from refact_edge.runtime.engine.generation import CHUNK_TOKENS
+from refact_edge.runtime.engine.session import Session
 from refact_edge.runtime.model import Model
-from refact_edge.runtime.opening.open import How, open_session
+from refact_edge.runtime.opening.machine import this_machine
+from refact_edge.runtime.opening.open import OpenOptions, open_plan
+from refact_edge.runtime.opening.plan import Wishes, plan
 from refact_edge.runtime.text.endings import NO_ENDINGS
 
 from .kinds import KINDS
@@ -38,7 +40,7 @@ GUESSED = 16  # the most tokens of a step whose logits are all wanted
 class Ours:
     """One sequence, in chunks as the engine takes them."""
 
-    def __init__(self, session: Steps) -> None:
+    def __init__(self, session: Session) -> None:
         self._session, self._cache = session, session.new_cache()
 
     def feed(self, ids: Sequence[int]) -> None:
@@ -61,12 +63,26 @@ class Told:
     code. Where the text is known, every engine can be made to write the same.
     """
 
-    def __init__(self, session: Steps) -> None:
+    def __init__(self, session: Session) -> None:
         self.sizes, self._session = session.sizes, session
         self.text: list[int] = []
         self.prompt = 0  # tokens before the text
         self.first_known = 0.0  # when the text's first id was
         self.single_s: list[float] = []  # what steps over one token took
+
+    @property
+    def device(self) -> str:
+        """What it runs on."""
+        return self._session.device
+
+    @property
+    def engine(self) -> str:
+        """What computes, in words."""
+        return self._session.engine
+
+    def close(self) -> None:
+        """Close the session."""
+        self._session.close()
 
     def new_cache(self) -> KvCache:
         """Return an empty cache."""
@@ -94,8 +110,7 @@ class Typing:
 
     def __init__(self, model: Model) -> None:
         self._told = Told(model.session)
-        # The engine needs no more than Steps of it.
-        self._model = Model(model.bundle, model.variant, self._told)  # type: ignore[arg-type]
+        self._model = Model(model.bundle, model.variant, self._told)
 
     def complete(self, prefix: str, suffix: str, text: list[int], ahead: bool = False) -> Reply:
         """Complete at a cursor, writing `text`; the times start with the call.
@@ -140,16 +155,12 @@ def main() -> None:
         return Typing(models[0])
 
     def load() -> Callable[[str], Ours]:
-        opening = How(
-            SessionOptions("cpu", threads),
-            hashes=True,
-            prepacked="kept" in how,
-            engine="native" if kind else "onnxruntime",
-            prefill="openvino" if "openvino" in how else "same",
-            kind=kind,
-        )
+        engine = "native" if kind else "onnxruntime"
+        prefill = "openvino" if "openvino" in how else "same"
+        chosen = plan(bundle, Wishes(variant, "cpu", engine, prefill), this_machine())
         # As `load` does, which has no say in the kind.
-        model = Model(bundle, variant, open_session(bundle, variant, opening))
+        options = OpenOptions(threads, prepacked="kept" in how, kind=kind)
+        model = Model(bundle, variant, open_plan(bundle, chosen, options))
         models.append(model)
         return lambda _slot: Ours(model.session)
 

@@ -15,6 +15,14 @@ def is_installed() -> bool:
     return find_spec("onnxruntime") is not None
 
 
+def remedy() -> str:
+    """Return what to do where there is no onnxruntime."""
+    reason = why_no_wheel()
+    if reason:
+        return f"{reason}: take int4, as {NEEDS_IT}"
+    return "install it with: pip install 'refact-edge[cpu]'"
+
+
 def why_no_wheel() -> str:
     """Return why onnxruntime has no wheel for this system; nothing where it has one."""
     if sys.platform == "darwin":

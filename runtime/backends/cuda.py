@@ -16,11 +16,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from ..errors import DeviceError
+
 _PROVIDER = "*onnxruntime_providers_cuda*"
 _DRIVER = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 _LIBRARIES = "CUDA's libraries come with: pip install 'onnxruntime-gpu[cuda,cudnn]'"
 UNSAID = f"the CUDA provider did not start; {_LIBRARIES}"
+
+
+class CudaStartError(DeviceError):
+    """CUDA was to be used and does not start; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"cuda was asked for and is not usable: {reason}")
+        self.reason = reason
 
 
 def provider_library(onnxruntime: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""onnxruntime, and nothing else: opens a graph and runs one step over a KV cache.
+"""onnxruntime, and nothing else: opens a verified graph and runs one step over a KV cache.
 
 The only file that imports onnxruntime. Version 1.29 and later write a device id under the home
 folder and may send data out from the moment of the import; only the environment variable set
@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,28 +21,19 @@ from ..bundle.contract import (
     INPUT_IDS,
     LOGITS,
     LOGITS_TO_KEEP,
-    Sizes,
     check_shapes,
     past_name,
     present_name,
 )
-from ..bundle.limits import THREADS
+from ..bundle.verified import VerifiedGraph
 from ..engine.cache import Allocation, KvCache
-from ..errors import (
-    BundleError,
-    DeviceError,
-    MissingExtraError,
-    OptionError,
-    RefactEdgeWarning,
-    one_line,
-)
+from ..errors import BundleError, DeviceError, MissingExtraError, one_line
 from ..machine.cores import fast_cores
 from . import cuda, denormals
-from .absence import NEEDS_IT, why_no_wheel
+from .absence import remedy
 from .probe import bytes_multiply_exactly
 from .weights_file import give, out_of_reach
 
-DEVICES = ("auto", "cpu", "cuda")
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _ERRORS_ONLY, _FATAL_ONLY = 3, 4
 PREPACKED_WEIGHTS = "weights.bin"
@@ -62,9 +52,7 @@ def import_onnxruntime() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise
-        reason = why_no_wheel()
-        instead = f"{reason}: take int4, as {NEEDS_IT}" if reason else ""
-        raise MissingExtraError("onnxruntime", "cpu", instead) from error
+        raise MissingExtraError("onnxruntime", "cpu", remedy()) from error
     except ImportError as error:
         # Installed, but a library of the system is missing or too old.
         raise DeviceError(f"onnxruntime is installed and cannot be loaded: {error}") from error
@@ -92,88 +80,70 @@ class SessionOptions:
     """How a graph is run.
 
     Args:
-        device: auto, cpu or cuda.
+        device: cpu or cuda.
         threads: None means one a fast physical core.
         saved_as: where to keep the graph as it was laid out for this machine, with its weights in
             `PREPACKED_WEIGHTS` beside it; see `prepack.py`.
-        copied: the graph's file of weights, which is read into memory and not mapped.
+        copied: whether the weights are read into memory and not mapped.
 
     """
 
-    device: str = "auto"
+    device: str = "cpu"
     threads: int | None = None
     saved_as: Path | None = None
-    copied: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.device not in DEVICES:
-            raise OptionError(f"device {self.device!r}; expected one of {', '.join(DEVICES)}")
-        if self.threads is not None and not 1 <= self.threads <= THREADS:
-            raise OptionError(f"threads {self.threads}; expected 1 to {THREADS}")
+    copied: bool = False
 
 
-def _has_cuda_library() -> bool:
-    """Whether the installed onnxruntime, if there is one, comes with its CUDA provider."""
-    found = importlib.util.find_spec("onnxruntime")
-    folders = (found.submodule_search_locations if found else None) or ()
+def has_cuda_library() -> bool:
+    """Whether the installed onnxruntime, if there is one, comes with its CUDA provider.
+
+    onnxruntime is not imported for this, which takes its time.
+    """
+    spec = importlib.util.find_spec("onnxruntime")
+    folders = (spec.submodule_search_locations if spec else None) or ()
     return any(cuda.provider_library(Path(folder)) for folder in folders)
 
 
 def why_not_cuda() -> str:
-    """Say why the installed onnxruntime's CUDA cannot be used; "" where it can, or is not there."""
-    # Without it onnxruntime need not be imported, which takes its time, nor be there.
-    return cuda.why_not(import_onnxruntime()) if _has_cuda_library() else ""
-
-
-def choose_device(device: str) -> str:
-    """Turn auto, cpu or cuda into the device to try: cpu or cuda.
+    """Say why the installed onnxruntime cannot use CUDA; "" where it can.
 
     Raises:
-        DeviceError: when cuda is asked for and cannot be used here.
+        MissingExtraError: when no onnxruntime wheel is installed.
+        DeviceError: when the installed one cannot be loaded.
 
     """
-    if device == "cpu" or (device == "auto" and not _has_cuda_library()):
-        return "cpu"
-    providers = import_onnxruntime().get_available_providers()
-    reason = why_not_cuda()
-    if device == "cuda" and _CUDA not in providers:
-        raise DeviceError(
-            f"cuda was asked for, but the installed onnxruntime offers only "
-            f"{', '.join(providers)}; install 'refact-edge[gpu]' in place of the cpu extra, "
-            "or use device cpu"
+    onnxruntime = import_onnxruntime()
+    providers = onnxruntime.get_available_providers()
+    if _CUDA not in providers:
+        return (
+            f"the installed onnxruntime offers only {', '.join(providers)}; install "
+            "'refact-edge[gpu]' in place of the cpu extra, or use device cpu"
         )
-    if device == "cuda" and reason:
-        raise DeviceError(f"cuda was asked for and is not usable: {reason}")
-    return "cuda" if _CUDA in providers and not reason else "cpu"
+    return cuda.why_not(onnxruntime)
 
 
-def reaching(options: SessionOptions, graph: Path, weights: Path) -> SessionOptions:
-    """Return options by which a graph opens whose weights may be a link."""
-    far = out_of_reach(graph, weights, import_onnxruntime().__version__)
-    return replace(options, copied=weights) if far else options
+class OnnxruntimeSession:
+    """A session of onnxruntime: see `engine.session.Session`. Steps of several threads overlap."""
 
-
-class Session:
-    """An open engine graph. Safe to use from several threads, each with its own cache."""
-
-    def __init__(self, graph: Path, sizes: Sizes, kv_type: str, options: SessionOptions) -> None:
-        """Open `graph`; `kv_type` is the numpy type of its cache, float32 or float16.
+    def __init__(self, verified: VerifiedGraph, options: SessionOptions) -> None:
+        """Open a graph that was verified.
 
         Raises:
             BundleError: when onnxruntime cannot open the graph, or it is not what `sizes` says.
-            DeviceError: when cuda was asked for and does not start.
+            OptionError: when the weights must come from memory and this version takes none there.
+            CudaStartError: when device is cuda and CUDA does not start.
 
         """
-        self.sizes, self._graph = sizes, graph
-        self.kv_type: np.dtype[Any] = np.dtype(kv_type)
+        self.sizes, self.device = verified.sizes, options.device
+        self._graph, self._weights = verified.graph_file, verified.weights_file
+        self.kv_type: np.dtype[Any] = np.dtype(verified.kv_type)
         self._ort = import_onnxruntime()
         self._run_options = self._ort.RunOptions()
         self._run_options.log_severity_level = _FATAL_ONLY  # all else is raised, and told by us
-        wanted = choose_device(options.device)
-        self._session, self.device = self._open(graph, wanted, options)
+        self._session = self._open(options)
         self._parts = [
             (past_name(layer, part), present_name(layer, part))
-            for layer in range(sizes.layers)
+            for layer in range(self.sizes.layers)
             for part in ("key", "value")
         ]
         self._check_sizes()
@@ -187,6 +157,10 @@ class Session:
     def providers(self) -> list[str]:
         """Execution providers in use, as onnxruntime names them."""
         return list(self._session.get_providers())
+
+    def close(self) -> None:
+        """Let go of the graph, its threads and its weights, once no step runs any more."""
+        self._session = None
 
     def new_cache(self) -> KvCache:
         """Return an empty cache for one sequence of at most `sizes.context` tokens."""
@@ -202,15 +176,17 @@ class Session:
         The new keys and values are written behind the cached rows, and `cache` then holds T more
         tokens. Past and present are two views of one buffer.
         """
-        new, past = len(ids), len(cache.ids)
+        session, new, past = self._session, len(ids), len(cache.ids)
+        if session is None:
+            raise ValueError("the session is closed")
         cache.check_room(new)
         heads, size = self.sizes.kv_heads, self.sizes.head_size
         logits = np.empty((1, keep, self.sizes.vocabulary), np.float32)
         # onnxruntime keeps only pointers: these arrays must live until the run is over.
-        rows, kept = np.ascontiguousarray(ids[None, :], np.int64), np.array(keep, np.int64)
-        binding = self._session.io_binding()
+        rows, count = np.ascontiguousarray(ids[None, :], np.int64), np.array(keep, np.int64)
+        binding = session.io_binding()
         binding.bind_cpu_input(INPUT_IDS, rows)
-        binding.bind_cpu_input(LOGITS_TO_KEEP, kept)
+        binding.bind_cpu_input(LOGITS_TO_KEEP, count)
         binding.bind_output(LOGITS, "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
         for (past_input, present_output), pointer in zip(self._parts, cache.pointers, strict=True):
             binding.bind_input(
@@ -222,7 +198,7 @@ class Session:
             )  # fmt: skip
         try:
             with denormals.as_zeros():
-                self._session.run_with_iobinding(binding, self._run_options)
+                session.run_with_iobinding(binding, self._run_options)
         except Exception as error:
             if not isinstance(error, RuntimeError) and not _is_onnxruntimes(error):
                 raise
@@ -240,40 +216,37 @@ class Session:
         )
         return Allocation(value.data_ptr(), value)
 
-    def _open(self, graph: Path, wanted: str, options: SessionOptions) -> tuple[Any, str]:
-        if wanted == "cpu":
-            return self._open_on(graph, [_CPU], options), "cpu"
+    def _open(self, options: SessionOptions) -> Any:
+        if options.device == "cpu":
+            return self._open_on([_CPU], options)
         reason = cuda.UNSAID
         try:
             with cuda.quiet(self._ort):
-                session = self._open_on(graph, [_CUDA, _CPU], options)
+                session = self._open_on([_CUDA, _CPU], options)
             if _CUDA in session.get_providers():
-                return session, "cuda"
+                return session
         except BundleError as error:
             reason = str(error)
-        if options.device == "cuda":
-            raise DeviceError(f"cuda was asked for and is not usable: {reason}")
-        warnings.warn(f"running on cpu: {reason}", RefactEdgeWarning, stacklevel=2)
-        return self._open_on(graph, [_CPU], options), "cpu"
+        raise cuda.CudaStartError(reason)
 
-    def _open_on(self, graph: Path, providers: list[str], options: SessionOptions) -> Any:
+    def _open_on(self, providers: list[str], options: SessionOptions) -> Any:
         try:
-            str(graph).encode()
+            str(self._graph).encode()
         except UnicodeEncodeError as error:
             raise BundleError(
-                f"{graph}: onnxruntime opens no path that is not UTF-8; rename its folders"
+                f"{self._graph}: onnxruntime opens no path that is not UTF-8; rename its folders"
             ) from error
-        settings = self._settings(options)
-        version = self._ort.__version__
-        weights = give(settings, options.copied, version) if options.copied else None
+        settings, version = self._settings(options), self._ort.__version__
+        copied = options.copied or out_of_reach(self._graph, self._weights, version)
+        weights = give(settings, self._weights, version) if copied else None
         try:
             # Its own fallback would print to standard output and hide the reason.
             return self._ort.InferenceSession(
-                str(graph), settings, providers=providers, enable_fallback=0
+                str(self._graph), settings, providers=providers, enable_fallback=0
             )
         except Exception as error:  # onnxruntime raises types of its own, not exported
             raise BundleError(
-                f"{graph} cannot be opened by onnxruntime {version} "
+                f"{self._graph} cannot be opened by onnxruntime {version} "
                 f"({providers[0]}): {_reason(error)}"
             ) from error
         finally:

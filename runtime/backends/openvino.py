@@ -1,4 +1,4 @@
-"""OpenVINO, and nothing else: runs steps of the same graphs over the same caches as session.py.
+"""OpenVINO, and nothing else: runs steps of the same graphs over the same caches as onnxruntime.
 
 The only file that imports openvino. Its package for telemetry is kept from being imported; without
 it openvino sends and writes nothing.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import sys
 import threading
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle.contract import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, Sizes, past_name, present_name
+from ..bundle.contract import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, past_name, present_name
+from ..bundle.verified import VerifiedGraph
 from ..engine.cache import KvCache
 from ..errors import BundleError, DeviceError, MissingExtraError, one_line
+from .weights_file import check_openvino_follows
 
 # On a Sapphire Rapids 2026.1 is 3 nats away from what the graph says, and 2026.2 as near as others.
 _RIGHT_SINCE = (2026, 2)
@@ -64,21 +65,27 @@ def new_core(openvino: ModuleType) -> Any:
 
 
 class OpenVinoSession:
-    """An open engine graph; see `engine.Steps`. One step runs at a time."""
+    """A session of openvino: see `engine.session.Session`. One step runs at a time."""
+
+    device = "cpu"
 
     def __init__(
-        self, graph: Path, sizes: Sizes, threads: int | None, *, copied: bool = False
+        self, verified: VerifiedGraph, threads: int | None = None, *, copied: bool = False
     ) -> None:
-        """Open an int4 `graph`, which takes some seconds; None threads are one a physical core.
+        """Open a verified int4, which takes some seconds; None threads are one a physical core.
 
         Weights are mapped, or with `copied` read into memory.
 
         Raises:
             BundleError: when openvino cannot open the graph.
+            OptionError: when its weights are a link out of the graph's folder.
             MissingExtraError: when it is not installed.
 
         """
-        self.sizes = sizes
+        graph = verified.graph_file
+        check_openvino_follows(graph, verified.weights_file)
+        self.sizes = sizes = verified.sizes
+        self._kv_type = np.dtype(verified.kv_type)
         self._openvino = openvino = import_openvino()
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -96,7 +103,7 @@ class OpenVinoSession:
             raise BundleError(
                 f"{graph} cannot be opened by openvino {openvino.__version__}: {reason}"
             ) from error
-        self._request = self._compiled.create_infer_request()
+        self._request: Any = self._compiled.create_infer_request()
         self._lock = threading.Lock()
         self._parts = [
             (past_name(layer, part), present_name(layer, part))
@@ -109,6 +116,15 @@ class OpenVinoSession:
         """What computes, in words."""
         return f"openvino {self._openvino.__version__}"
 
+    def new_cache(self) -> KvCache:
+        """Return an empty cache for one sequence of at most `sizes.context` tokens."""
+        return KvCache.in_memory(self.sizes, self._kv_type)
+
+    def close(self) -> None:
+        """Let go of the graph, its threads and its weights."""
+        with self._lock:
+            self._request = self._compiled = None
+
     def step(
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
     ) -> npt.NDArray[np.float32]:
@@ -118,6 +134,8 @@ class OpenVinoSession:
         end = start + len(ids)
         buffers = dict(zip(self._parts, cache.buffers, strict=True))
         with self._lock:
+            if self._request is None:
+                raise ValueError("the session is closed")
             self._request.set_tensor(INPUT_IDS, tensor(np.asarray(ids, np.int64)[None]))
             self._request.set_tensor(LOGITS_TO_KEEP, tensor(np.array(keep, np.int64)))
             for (past, _), buffer in buffers.items():

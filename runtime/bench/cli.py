@@ -17,12 +17,12 @@ from ..console.terminal import echo
 from ..errors import OptionError
 from ..machine.cpu import cpu_summary
 from ..opening.demo import demo_bundle
+from ..opening.int4 import ENGINES
 from ..opening.load import load
-from ..opening.open import ENGINES
 from .bandwidth import threads_taken
 from .figures import Keystrokes, Replays, Throughput, typing_of
 from .keystroke import LINES, ROUNDS, keystroke
-from .passes import Plan, plan_for
+from .passes import Workload, workload_for
 from .plot import check_plot, write_plot
 from .replay import MAX_TOKENS, replay
 from .report import engines_here, measure, report_of, write_report
@@ -115,14 +115,14 @@ def throughput(
         _check_report(variant, engine, plot, as_json=as_json)
     with _bundle(bundle, shape, keep, variant) as path:
         opened = read_bundle(path)
-        plan = plan_for(opened.sizes.context, longest)
+        workload = workload_for(opened.sizes.context, longest)
         if report_file is not None:
-            _report(report_file, opened, plan, threads, rounds)
+            _report(report_file, opened, workload, threads, rounds)
             return
         subject = subject_of(opened, variant, threads, cpu_summary(), engine)
-        with progress_bar("measuring", rounds * plan.work_tokens) as advance:
-            done = [run_round(subject, plan, advance) for _ in range(rounds)]
-    found = summarize(subject, plan, done)
+        with progress_bar("measuring", rounds * workload.work_tokens) as advance:
+            done = [run_round(subject, workload, advance) for _ in range(rounds)]
+    found = summarize(subject, workload, done)
     if plot is not None:
         write_plot(plot, found)
     _show(shape, found, throughput_lines(found), as_json)
@@ -238,12 +238,14 @@ def _check_report(variant: str | None, engine: str, plot: Path | None, *, as_jso
         )
 
 
-def _report(file: Path, bundle: Bundle, plan: Plan, threads: int | None, rounds: int) -> None:
+def _report(
+    file: Path, bundle: Bundle, workload: Workload, threads: int | None, rounds: int
+) -> None:
     """Measure, write the report, and say so in one line."""
     subject = subject_of(bundle, NATIVE_VARIANT, threads, cpu_summary(), ENGINES[0])
     engines = engines_here()
-    with progress_bar("measuring", rounds * len(engines) * plan.work_tokens) as advance:
-        measured = measure(subject, plan, rounds, advance)
+    with progress_bar("measuring", rounds * len(engines) * workload.work_tokens) as advance:
+        measured = measure(subject, workload, rounds, advance)
     write_report(file, report_of(bundle, measured))
     echo(
         f"wrote {file}: this machine's CPU and system, the kernels' tests and speed, "

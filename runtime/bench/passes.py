@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle.contract import Sizes
-from ..engine.generation import CHUNK_TOKENS, Steps
+from ..engine.generation import CHUNK_TOKENS
+from ..engine.session import Session
 from ..errors import OptionError
 
 LENGTHS = (128, 512, 1024, 2048, 4096)
@@ -25,7 +26,7 @@ Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Workload:
     """Prompt lengths and depths of decoding, in tokens, shortest first."""
 
     lengths: tuple[int, ...]
@@ -44,13 +45,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Pass:
-    """Time of each prompt of a plan, and of a token at each depth."""
+    """Time of each prompt of a workload, and of a token at each depth."""
 
     prefill_ms: dict[int, float]
     decode_ms: dict[int, float]
 
 
-def plan_for(context: int, longest: int | None = None) -> Plan:
+def workload_for(context: int, longest: int | None = None) -> Workload:
     """Return the lengths that fit a context with some tokens behind them; at most `longest`.
 
     Raises:
@@ -65,14 +66,17 @@ def plan_for(context: int, longest: int | None = None) -> Plan:
     limit = longest or min(most, LENGTHS[-1])
     lengths = tuple(length for length in LENGTHS if length < limit)
     depths = tuple(depth for depth in DEPTHS if depth <= limit)
-    return Plan((*lengths, limit), depths or (limit,))
+    return Workload((*lengths, limit), depths or (limit,))
 
 
 def run_pass(
-    session: Steps, plan: Plan, advance: Advance = lambda _: None, clock: Clock = perf_counter
+    session: Session,
+    workload: Workload,
+    advance: Advance = lambda _: None,
+    clock: Clock = perf_counter,
 ) -> Pass:
     """Send the longest prompt through a session as the engine does, then single tokens."""
-    ids = random_ids(session.sizes, plan.longest)
+    ids = random_ids(session.sizes, workload.longest)
     cache = session.new_cache()
 
     def timed_ms(new: npt.NDArray[np.int64]) -> float:
@@ -82,14 +86,14 @@ def run_pass(
 
     _warm_up(session, ids)
     prefill_ms, taken_ms = {}, 0.0
-    for at in range(0, plan.longest, CHUNK_TOKENS):
+    for at in range(0, workload.longest, CHUNK_TOKENS):
         chunk = ids[at : at + CHUNK_TOKENS]
         taken_ms += timed_ms(chunk)
-        if len(cache.ids) in plan.lengths:
+        if len(cache.ids) in workload.lengths:
             prefill_ms[len(cache.ids)] = taken_ms
         advance(len(chunk))
     decode_ms = {}
-    for depth in reversed(plan.depths):  # the deepest first: what lies above the others stays
+    for depth in reversed(workload.depths):  # the deepest first: what lies above the others stays
         cache.rewind(depth)
         written = [timed_ms(ids[i : i + 1]) for i in np.arange(DECODED) % len(ids)]
         decode_ms[depth] = sum(written) / DECODED
@@ -102,7 +106,7 @@ def random_ids(sizes: Sizes, count: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(0).integers(0, sizes.tokens, count, np.int64)
 
 
-def _warm_up(session: Steps, ids: npt.NDArray[np.int64]) -> None:
+def _warm_up(session: Session, ids: npt.NDArray[np.int64]) -> None:
     """Let what a session does once, such as taking memory, happen before anything is timed."""
     cache = session.new_cache()
     session.step(ids[:CHUNK_TOKENS], cache)

@@ -22,10 +22,11 @@ from ..files.atomic_write import atomic_write
 from ..machine import library
 from ..machine.cpu import cpu_name_and_features
 from ..machine.library import Native, computes_rightly
-from ..opening import verdict
+from ..opening import machine
+from ..opening.int4 import int4_engine
 from .bits import bits_of, same_on_cores, same_on_threads
 from .figures import Throughput
-from .passes import Advance, Plan
+from .passes import Advance, Workload
 from .products import products_per_s
 from .rounds import Round, Subject, run_round, summarize
 
@@ -75,12 +76,12 @@ def kernels_of(bundle: Bundle) -> Kernels:
     except OptionError:  # whose text names a folder
         return Kernels((), "onnxruntime", NOT_BUILT, False, None, None)
     kinds = tuple(_kind(native, kind) for kind in native.able)
-    works = not verdict.why_not(slow=True)
-    reason = verdict.why_not()
+    works = not machine.why_not_native()
+    decision = int4_engine(machine.this_machine())
     return Kernels(
         kinds,
-        "onnxruntime" if reason else native.best,
-        _why(reason),
+        native.best if decision.engine == "native" else decision.engine,
+        _why(decision.reason),
         len({kind.bits for kind in kinds}) == 1,
         same_on_threads(bundle) if works else None,
         same_on_cores(native, native.best) if works else None,
@@ -94,26 +95,27 @@ def _kind(native: Native, kind: str) -> KindReport:
 
 def _why(reason: str) -> str:
     """Return why an engine is taken, without the folder in which nothing can be kept."""
-    if verdict.FAILED in reason:  # and what computes wrongly is not timed
+    if machine.FAILED in reason:  # and what computes wrongly is not timed
         return reason
-    if (timed := verdict.trial()) is not None:
-        return str(replace(timed, note=""))
-    return reason or "its kind is the faster engine wherever we timed it"
+    outcome = machine.trial()
+    return reason if outcome is None else str(replace(outcome, note=""))
 
 
 def engines_here() -> list[str]:
     """Return the engines that can compute int4 here."""
-    there = (not verdict.why_not(slow=True), bool(onnxruntime_version()))
+    there = (not machine.why_not_native(), bool(onnxruntime_version()))
     return [engine for engine, here in zip(ENGINES, there, strict=True) if here]
 
 
-def measure(subject: Subject, plan: Plan, rounds: int, advance: Advance) -> list[Throughput]:
+def measure(
+    subject: Subject, workload: Workload, rounds: int, advance: Advance
+) -> list[Throughput]:
     """Measure all engines that are here, in turns."""
     done: dict[str, list[Round]] = {engine: [] for engine in engines_here()}
     for _ in range(rounds):
         for engine, its in done.items():
-            its.append(run_round(replace(subject, engine=engine), plan, advance))
-    return [summarize(subject, plan, its) for its in done.values()]
+            its.append(run_round(replace(subject, engine=engine), workload, advance))
+    return [summarize(subject, workload, its) for its in done.values()]
 
 
 def report_of(

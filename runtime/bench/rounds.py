@@ -15,14 +15,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..backends.onnxruntime import SessionOptions
-from ..bundle.contract import HYBRID_WRITER, Bundle, verify_variant
+from ..bundle.contract import Bundle
+from ..bundle.verified import verify
 from ..errors import DeviceError, RefactEdgeError
-from ..opening.choice import best_variant, required_variants
+from ..opening.machine import this_machine
+from ..opening.open import OpenOptions
+from ..opening.plan import Wishes, plan
 from .bandwidth import threads_taken, weights_read_bytes
 from .figures import Decode, MemoryUse, Prefill, Spread, Throughput
 from .memory import Memory
-from .passes import Advance, Plan
+from .passes import Advance, Workload
 
 WORKER = "refact_edge.runtime.bench.worker"
 
@@ -54,31 +56,34 @@ class Subject:
 def subject_of(
     bundle: Bundle, variant: str | None, threads: int | None, cpu: str, engine: str
 ) -> Subject:
-    """Return what is measured of a bundle: the variant and the threads that `load` would choose.
+    """Return what is measured of a bundle: what `load` would plan, on as many threads.
 
     Raises:
-        OptionError: when the bundle lacks the variant, or `threads` is not positive.
+        OptionError: when the bundle lacks the variant, or `threads` is not positive, or the engine
+            cannot be had.
         BundleError: when files of the variant are missing, or none is chosen on a CPU by itself.
+        MissingExtraError: when an engine is not installed.
 
     """
-    chosen = variant or best_variant(bundle, "cpu")
-    parts = required_variants(bundle, chosen)
-    for part in parts:
-        verify_variant(bundle, part, hashes=False)
-    writer = HYBRID_WRITER if len(parts) > 1 else parts[0]
-    options = SessionOptions("cpu", threads)
+    chosen = plan(bundle, Wishes(variant, "cpu", engine), this_machine())
+    for part in chosen.parts:
+        verify(bundle, part, hashes=False)
+    options = OpenOptions(threads)
     return Subject(
         bundle=bundle.path,
-        variant=chosen,
+        variant=chosen.variant,
         engine=engine,
         threads=options.threads or threads_taken(),
         cpu=cpu,
-        weights_read_bytes=weights_read_bytes(bundle, writer),
+        weights_read_bytes=weights_read_bytes(bundle, chosen.parts[-1]),
     )
 
 
 def run_round(
-    subject: Subject, plan: Plan, advance: Advance, clock: Callable[[], float] = perf_counter
+    subject: Subject,
+    workload: Workload,
+    advance: Advance,
+    clock: Callable[[], float] = perf_counter,
 ) -> Round:
     """Start a process, and return what it found and how long it took to its first token.
 
@@ -87,7 +92,7 @@ def run_round(
         DeviceError: when the system ended it, as for want of memory.
 
     """
-    arguments = (subject.bundle, subject.variant, subject.threads, plan.longest, subject.engine)
+    arguments = (subject.bundle, subject.variant, subject.threads, workload.longest, subject.engine)
     start, ready, found = clock(), 0.0, None
     with _started([sys.executable, "-m", WORKER, *map(str, arguments)]) as process:
         assert process.stdout is not None
@@ -112,7 +117,7 @@ def run_round(
     return found
 
 
-def summarize(subject: Subject, plan: Plan, rounds: Sequence[Round]) -> Throughput:
+def summarize(subject: Subject, workload: Workload, rounds: Sequence[Round]) -> Throughput:
     """Sum up rounds; shares of the limit compare figures of the same round."""
     limits = [1e3 * subject.weights_read_bytes / one.read_bandwidth_bytes_per_s for one in rounds]
     return Throughput(
@@ -132,7 +137,7 @@ def summarize(subject: Subject, plan: Plan, rounds: Sequence[Round]) -> Throughp
                 Spread.of(one.prefill_ms[length] for one in rounds),
                 Spread.of(1e3 * length / one.prefill_ms[length] for one in rounds),
             )
-            for length in plan.lengths
+            for length in workload.lengths
         ),
         decode=tuple(
             Decode(
@@ -143,11 +148,11 @@ def summarize(subject: Subject, plan: Plan, rounds: Sequence[Round]) -> Throughp
                     limit / one.decode_ms[depth] for limit, one in zip(limits, rounds, strict=True)
                 ),
             )
-            for depth in plan.depths
+            for depth in workload.depths
         ),
         cold_start_ms=Spread.of(one.cold_start_ms for one in rounds),
         memory=MemoryUse(
-            plan.longest,
+            workload.longest,
             _known([one.memory.anonymous_bytes for one in rounds]),
             _known([one.memory.mapped_bytes for one in rounds]),
             _known([one.memory.peak_bytes for one in rounds]),

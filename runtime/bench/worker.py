@@ -34,10 +34,10 @@ def main(bundle: str, variant: str, threads: str, longest: str, engine: str) -> 
 
     from .bandwidth import read_bandwidth
     from .memory import memory_now
-    from .passes import plan_for, run_pass
+    from .passes import run_pass, workload_for
 
-    plan = plan_for(model.context_tokens, int(longest))
-    found = run_pass(model.session, plan, lambda tokens: _tell("advance", tokens))
+    workload = workload_for(model.context_tokens, int(longest))
+    found = run_pass(model.session, workload, lambda tokens: _tell("advance", tokens))
     memory = memory_now()
     _tell(
         "round",

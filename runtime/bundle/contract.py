@@ -1,31 +1,26 @@
 """The bundle: the folder that export writes and the runtime reads.
 
 The one place that knows its file names, its manifest and the names of the graphs' inputs and
-outputs. Nothing in a bundle is opened by onnxruntime before it was verified here.
+outputs. Nothing in a bundle is opened by an engine before it was verified: see `verified.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..errors import BundleError, OptionError, one_line
-from ..files.plain import why_not_plain
-from ..files.sha256 import file_sha256
-from .graphcheck import check_graph
 from .limits import SIZES, is_size
 from .manifest import MANIFEST as MANIFEST
 from .manifest import is_count, is_sha256, is_shown, read_manifest
-from .onnxfile import OnnxGraph
 
 FORMAT = 1
 TOKENIZER = "tokenizer.json"
 GRAPH_FOLDER = "onnx"
 KV_TYPES = ("float32", "float16")
 _PROBLEMS_TOLD, _SHOWN = 5, 400  # and characters of them
-SIDE_FILE_LIMIT_BYTES = 256 * 2**20  # tokenizer.json and the like
 
 # Suffixes that transformers.js and others look for.
 VARIANT_SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_int8", "int4": "_q4"}
@@ -91,7 +86,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose manifest was read; `verify_files` looks at the rest."""
+    """A bundle whose manifest was read; `verified.py` looks at the rest."""
 
     path: Path
     architecture: str
@@ -227,75 +222,3 @@ def check_shapes(shapes: Mapping[str, Sequence[Any]], sizes: Sizes) -> None:
             f"the graph and the manifest differ in {one_line(', '.join(sorted(wrong)[:5]))}; "
             "export the model again"
         )
-
-
-def verify_files(bundle: Bundle, names: Iterable[str], *, hashes: bool = True) -> None:
-    """Check files against the manifest: present, inside the folder, right size, right sha256.
-
-    They may be links, out of the folder too: it is their content that counts.
-
-    Raises:
-        BundleError: listing every file that is wrong.
-
-    """
-    wrong = [problem for name in names if (problem := _file_problem(bundle, name, hashes))]
-    if wrong:
-        raise BundleError(f"{bundle.path}: {'; '.join(wrong)}; copy or export the bundle again")
-
-
-def verify_variant(
-    bundle: Bundle, variant: str, *, hashes: bool = True, hash_weights: bool = True
-) -> OnnxGraph:
-    """Check all that running `variant` will read: files, operators, external data.
-
-    Returns the graph that was read. The standard graph is not among it; see `verify_standard`.
-    Without `hash_weights` the large file alone is not hashed.
-
-    Raises:
-        BundleError: see `verify_files` and `graphcheck.check_graph`.
-
-    """
-    weights = weights_file(variant)
-    verify_files(bundle, [TOKENIZER, engine_graph(variant)], hashes=hashes)
-    verify_files(bundle, [weights], hashes=hashes and hash_weights)
-    graph = check_graph(bundle.path / engine_graph(variant), bundle.path / weights)
-    check_shapes(graph.shapes, bundle.sizes)
-    return graph
-
-
-def verify_standard(bundle: Bundle, variant: str) -> None:
-    """Check the graph that other loaders open, in the same way.
-
-    Raises:
-        BundleError: see `verify_files` and `graphcheck.check_graph`.
-
-    """
-    verify_files(bundle, [standard_graph(variant)])
-    check_graph(bundle.path / standard_graph(variant), bundle.path / weights_file(variant))
-
-
-def _file_problem(bundle: Bundle, name: str, hashes: bool) -> str | None:
-    parts = PurePosixPath(name).parts
-    if not parts or PurePosixPath(name).is_absolute() or ".." in parts or set(name) & set("\\:"):
-        return f"{name!r:.80} is not a path inside the bundle"
-    shown = one_line(name)
-    if name not in bundle.files:
-        return f"{shown} is not in the manifest"
-    file, expected = bundle.path.joinpath(*parts), bundle.files[name]
-    if reason := why_not_plain(file):
-        return f"{shown} {reason}"
-    try:
-        return _content_problem(file, name, expected, hashes)
-    except OSError as error:
-        return f"{shown} cannot be read: {error.strerror}"
-
-
-def _content_problem(file: Path, name: str, expected: dict[str, Any], hashes: bool) -> str | None:
-    size, shown = file.stat().st_size, one_line(name)
-    if size != expected.get("bytes"):
-        return f"{shown} has {size} bytes, the manifest says {expected.get('bytes')}"
-    if "/" not in name and size > SIDE_FILE_LIMIT_BYTES:
-        return f"{shown} is over {SIDE_FILE_LIMIT_BYTES} bytes"
-    if hashes and file_sha256(file) != expected.get("sha256"):
-        return f"{shown} was altered: its sha256 is not the manifest's"
-    return None

@@ -17,17 +17,15 @@ from pathlib import Path
 
 import click
 
-from ..backends.native.session import VARIANT as NATIVE_VARIANT
-from ..bundle.contract import read_bundle, verify_variant
+from ..bundle.contract import read_bundle
 from ..bundle.describe import describe
-from ..errors import OptionError
-from ..opening.choice import best_variant, required_variants
+from ..errors import RefactEdgeError
 from ..opening.demo import demo_bundle, find_demo
-from ..opening.open import ENGINES
-from ..opening.verdict import engine_in_words, why_not_this
+from ..opening.int4 import ENGINES
+from ..opening.machine import this_machine
+from ..opening.plan import Wishes, plan
+from ..opening.prepare import prepare
 from ..store import folder as cachefolder
-from ..store import hash_notes as checked
-from ..store import prepack
 from .doctor import examine
 from .terminal import echo
 
@@ -85,21 +83,27 @@ def info(bundle: Path | None, as_json: bool) -> None:
         return
     for line in describe(opened):
         echo(line)
-    if NATIVE_VARIANT in opened.variants:
-        echo(f"{NATIVE_VARIANT} on this cpu: {engine_in_words()}")
+    try:
+        chosen = plan(opened, Wishes(), this_machine())
+    except RefactEdgeError as error:
+        echo(f"opens here as: nothing, as {error}")
+        return
+    echo(f"opens here as: {chosen}")
+    for reason in chosen.reasons:
+        echo(f"  {reason}")
 
 
 @cli.command()
 @click.argument("bundle", type=PATH, required=False)
 @click.option("--variant", help="The best for a CPU by default; hybrid for int8 and int4.")
 @engine_option
-@click.option("--clear", is_flag=True, help="Remove all that it left, of whatever bundle.")
+@click.option("--clear", is_flag=True, help="Remove what it left, of all bundles.")
 def warm(bundle: Path | None, variant: str | None, engine: str, clear: bool) -> None:
-    """Have BUNDLE open at once from now on, by what is kept in your cache folder.
+    """Make BUNDLE open at once from now on, by files in your cache folder.
 
-    For the native kernels that is a note that its files were hashed. For onnxruntime it is a copy
-    that is laid out for this CPU and this onnxruntime, and takes twice the space of the weights.
-    Either is found by itself. REFACT_EDGE_CACHE names another folder.
+    For the native kernels that is a note that the weights were hashed. For onnxruntime it is a copy
+    laid out for this CPU and this onnxruntime, which takes twice the space of the weights. Opening
+    the bundle finds either by itself. REFACT_EDGE_CACHE names another folder.
 
     \b
     Examples:
@@ -111,22 +115,9 @@ def warm(bundle: Path | None, variant: str | None, engine: str, clear: bool) -> 
         freed = cachefolder.clear()
         echo(f"{cachefolder.cache_folder()}: {freed / 1e6:.0f} MB freed")
         return
-    if engine not in ENGINES:
-        raise OptionError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")
     opened = read_bundle(bundle or demo_bundle())
-    for name in required_variants(opened, variant or best_variant(opened, "cpu")):
-        reason = "" if name == NATIVE_VARIANT else f"they compute {NATIVE_VARIANT}, not {name}"
-        if not reason and engine != "onnxruntime":
-            verify_variant(opened, name, hash_weights=False)
-            reason = why_not_this(opened)
-            if not reason:
-                echo(f"{name}: hashed, as is noted in {checked.note(opened, name).parent}")
-                continue
-        if engine == "native":
-            raise OptionError(f"engine native cannot be had: {reason}")
-        folder = prepack.make(opened, name)
-        size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-        echo(f"{name}: {size:.0f} MB in {folder}")
+    for line in prepare(opened, Wishes(variant, "cpu", engine), this_machine()):
+        echo(line)
 
 
 @cli.command()

@@ -13,10 +13,15 @@ from ..backends.absence import NEEDS_IT, why_no_wheel
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..backends.onnxruntime import import_onnxruntime, why_not_cuda
 from ..backends.wheels import onnxruntime_wheels
-from ..bundle.contract import Bundle, read_bundle, verify_files, verify_standard, verify_variant
+from ..bundle.contract import Bundle, read_bundle
+from ..bundle.verified import Verified, verify, verify_files, verify_standard
 from ..errors import MissingExtraError, RefactEdgeError
 from ..machine.cpu import cpu_summary
-from ..opening.verdict import FAILED, engine_in_words, why_not, why_not_this
+from ..opening.facts import Machine
+from ..opening.int4 import int4_in_words
+from ..opening.machine import this_machine
+from ..opening.plan import Failures, Wishes, plan
+from ..opening.prepare import why_not_native_graph
 from ..store import prepack
 from ..store.folder import has_entry
 
@@ -34,6 +39,7 @@ def examine(bundle: Path | None) -> list[Finding]:
     """Return what there is to know about this installation, and about `bundle` when given."""
     imported_before = "onnxruntime" in sys.modules
     telemetry_before = os.environ.get("ORT_DISABLE_TELEMETRY")
+    machine = this_machine()
     findings = [
         Finding("refact-edge", _version("refact-edge")),
         Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
@@ -41,12 +47,12 @@ def examine(bundle: Path | None) -> list[Finding]:
         _wheels(),
         Finding("openvino, optional", _version("openvino")),
         Finding("cpu", cpu_summary()),
-        _int4(),
+        _int4(machine),
     ]
     try:
         onnxruntime = import_onnxruntime()
     except MissingExtraError as error:
-        findings.append(_absent(error))
+        findings.append(_absent(error, machine))
     else:
         providers = ", ".join(onnxruntime.get_available_providers())
         findings.append(
@@ -57,7 +63,7 @@ def examine(bundle: Path | None) -> list[Finding]:
             findings.append(Finding("cuda", "not usable" if reason else "usable", reason))
         findings.append(_telemetry(imported_before, telemetry_before))
     if bundle is not None:
-        findings += _bundle(bundle)
+        findings += _bundle(bundle, machine)
     return findings
 
 
@@ -79,16 +85,16 @@ def _wheels() -> Finding:
     return Finding("onnxruntime wheels", ", ".join(wheels) or "none", problem)
 
 
-def _int4() -> Finding:
+def _int4(machine: Machine) -> Finding:
     """Say which engine computes int4 on this CPU, and why."""
-    reason = why_not()
-    return Finding("int4 on this cpu", engine_in_words(), reason if FAILED in reason else "")
+    problem = machine.native_problem if machine.native_fails else ""
+    return Finding("int4 on this cpu", int4_in_words(machine), problem)
 
 
-def _absent(error: MissingExtraError) -> Finding:
+def _absent(error: MissingExtraError, machine: Machine) -> Finding:
     """Say why there may be no onnxruntime and what that costs; int4 may do without it."""
     reason = why_no_wheel() or "pip install 'refact-edge[cpu]' brings it"
-    if why_not():
+    if machine.native_problem:
         return Finding("onnxruntime", "not installed", str(error))
     state = f"not installed ({reason}): {NEEDS_IT}, int4 runs by the native kernels"
     return Finding("onnxruntime", state)
@@ -104,13 +110,7 @@ def _telemetry(imported_before: bool, value_before: str | None) -> Finding:
     return Finding("onnxruntime telemetry", "off")
 
 
-def _other(bundle: Bundle, name: str) -> str:
-    """Say why a graph runs on onnxruntime where the native kernels are there for others."""
-    reason = "" if name != NATIVE_VARIANT or why_not() else why_not_this(bundle)
-    return f"; onnxruntime computes it: {reason}" if reason else ""
-
-
-def _bundle(path: Path) -> list[Finding]:
+def _bundle(path: Path, machine: Machine) -> list[Finding]:
     try:
         bundle = read_bundle(path)
     except RefactEdgeError as error:
@@ -120,17 +120,34 @@ def _bundle(path: Path) -> list[Finding]:
         verify_files(bundle, bundle.side_files())
     except RefactEdgeError as error:
         findings.append(Finding("  side files", "altered", str(error)))
+    refusal = ""
     for name in bundle.variants:
         try:
-            verify_variant(bundle, name)
+            verified = verify(bundle, name)
             verify_standard(bundle, name)
         except RefactEdgeError as error:
             findings.append(Finding(f"  {name}", "unusable", str(error)))
         else:
-            state = f"all files as the manifest says{_other(bundle, name)}"
-            findings.append(Finding(f"  {name}", state))
+            findings.append(Finding(f"  {name}", "all files as the manifest says"))
+            refusal = refusal or _refusal(verified, machine)
         findings += _copy(bundle, name)
-    return findings
+    return [*findings, _plan(bundle, machine, refusal)]
+
+
+def _refusal(verified: Verified, machine: Machine) -> str:
+    """Say why the native kernels that are here do not compute a bundle's int4, if they do not."""
+    if verified.variant.name != NATIVE_VARIANT or machine.native_problem:
+        return ""
+    return why_not_native_graph(verified)
+
+
+def _plan(bundle: Bundle, machine: Machine, refusal: str) -> Finding:
+    """Say as what `load` opens the bundle here, and why."""
+    try:
+        chosen = plan(bundle, Wishes(), machine, Failures(native=refusal))
+    except RefactEdgeError as error:  # a variant may be named, or a package installed
+        return Finding("  opens here as", f"nothing, as {error}")
+    return Finding("  opens here as", f"{chosen}: {'; '.join(chosen.reasons)}")
 
 
 def _copy(bundle: Bundle, variant: str) -> list[Finding]:

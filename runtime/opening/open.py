@@ -1,158 +1,140 @@
-"""Opening a session of a variant: by which engine, on which device, from which files."""
+"""Opening a plan: verify the files, then hand them to sessions."""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from dataclasses import dataclass, replace
 
-from ..backends import hybrid
-from ..backends.native.session import VARIANT as NATIVE_VARIANT
+from ..backends.cuda import CudaStartError
+from ..backends.hybrid import HybridSession
 from ..backends.native.session import NativeSession
-from ..backends.native.weights import BLOCK, OtherGraphError
-from ..backends.onnxruntime import Session, SessionOptions, choose_device, reaching
+from ..backends.native.weights import OtherGraphError
+from ..backends.onnxruntime import OnnxruntimeSession, SessionOptions
 from ..backends.openvino import OpenVinoSession
-from ..backends.weights_file import check_openvino_follows
-from ..bundle.contract import (
-    HYBRID,
-    TOKENIZER,
-    Bundle,
-    engine_graph,
-    verify_files,
-    verify_variant,
-    weights_file,
-)
-from ..errors import BundleError, DeviceError, OptionError, RefactEdgeWarning
-from ..store import hash_notes as checked
-from ..store import prepack
-from . import verdict
-from .choice import required_variants
+from ..bundle.contract import Bundle
+from ..bundle.limits import THREADS
+from ..bundle.verified import Verified, VerifiedGraph, verify
+from ..engine.session import Session
+from ..errors import BundleError, OptionError, RefactEdgeWarning
+from ..store import hash_notes, prepack
+from .facts import Machine
+from .plan import Failures, Plan, Wishes, plan
 
-ENGINES = ("auto", "native", "onnxruntime")
-PREFILL = ("same", "openvino")
-OPENVINO_VARIANT = "int4"  # int8's operators are slow there
-
-OneSession = Session | NativeSession
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class How:
-    """How files are opened: see `load`."""
+class OpenOptions:
+    """How the files of a plan are opened.
 
-    options: SessionOptions
-    hashes: bool
-    prepacked: bool
-    engine: str
-    prefill: str
-    copied: bool = False  # whether weights are read into memory, and not mapped
-    kind: str | None = None  # of native kernels, for measuring; None is the best here
-
-    def on_gpu(self) -> bool:
-        """Whether a GPU is to be taken."""
-        return choose_device(self.options.device) != "cpu"
-
-    def on_cpu(self) -> How:
-        """Return the same for a CPU."""
-        return replace(self, options=replace(self.options, device="cpu"))
-
-
-def open_session(bundle: Bundle, variant: str, how: How) -> OneSession | hybrid.Hybrid:
-    """Open a variant of a bundle, or hybrid's two.
+    Args:
+        threads: None means one a fast physical core.
+        hashes: False skips the sha256 of the files, not their sizes.
+        prepacked: whether what the command `warm` left is used, where there is something.
+        copied: whether weights are read into memory of this process and not mapped.
+        kind: of native kernels, for measuring; None is the best here.
 
     Raises:
-        BundleError: when its files are missing, altered, or of another make.
-        OptionError: when the engine, or what reads, cannot be had for it.
-        DeviceError: when cuda is asked for and cannot be used.
+        OptionError: when there are no such numbers of threads.
+
+    """
+
+    threads: int | None = None
+    hashes: bool = True
+    prepacked: bool = True
+    copied: bool = False
+    kind: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and not 1 <= self.threads <= THREADS:
+            raise OptionError(f"threads {self.threads}; expected 1 to {THREADS}")
+
+
+def open_wished(
+    bundle: Bundle, wishes: Wishes, machine: Machine, options: OpenOptions
+) -> tuple[Plan, Session]:
+    """Open the best plan that can be opened, and return both.
+
+    That CUDA does not start, or the native kernels do not compute a graph, shows only when it is
+    opened: another plan is made then, which does without.
+
+    Raises:
+        BundleError, OptionError, DeviceError, MissingExtraError: see `plan` and `open_plan`.
+
+    """
+    failures = Failures()
+    while True:  # twice more at most, as each failure excludes what has failed
+        chosen = plan(bundle, wishes, machine, failures)
+        _log.debug("plan: %s (%s)", chosen, "; ".join(chosen.reasons))
+        try:
+            return chosen, open_plan(bundle, chosen, options)
+        except CudaStartError as error:
+            failures = replace(failures, cuda=error.reason)
+        except OtherGraphError as error:
+            if wishes.engine == "native":
+                raise
+            failures = replace(failures, native=str(error))
+
+
+def open_plan(bundle: Bundle, chosen: Plan, options: OpenOptions) -> Session:
+    """Verify what a plan opens, and return its session.
+
+    Raises:
+        BundleError: when a file is missing, altered, or of another make.
+        OtherGraphError: when the native kernels do not compute the graph.
+        OptionError: when an engine cannot take the weights as they lie.
+        CudaStartError: when the device is cuda and CUDA does not start.
         MissingExtraError: when an engine is not installed.
 
     """
-    if how.engine == "native" and variant not in (NATIVE_VARIANT, HYBRID):
-        raise OptionError(f"native kernels compute {NATIVE_VARIANT}, not {variant}")
-    if how.prefill == "openvino":
-        return _open_with_openvino(bundle, variant, how)
-    return (_open_hybrid if variant == HYBRID else _open)(bundle, variant, how)
+    if chosen.prefill == "openvino":
+        return _open_with_openvino(bundle, chosen, options)
+    sessions = [_open(bundle, part, chosen, options) for part in chosen.parts]
+    return HybridSession(*sessions) if len(sessions) == 2 else sessions[0]
 
 
-def _open(bundle: Bundle, variant: str, how: How) -> OneSession:
-    kv_type = bundle.require_variant(variant).kv_type
-    if variant == NATIVE_VARIANT and how.on_gpu() and bundle.sizes.width % BLOCK:
-        how = _off_the_gpu(bundle, how)
-    if variant == NATIVE_VARIANT and how.engine != "onnxruntime":
-        session = _open_native(bundle, how)
-        if session is not None:
-            return session
-    if how.prepacked and not how.copied and not how.on_gpu():
-        copy = prepack.find(bundle, variant)
+def _open(bundle: Bundle, part: str, chosen: Plan, options: OpenOptions) -> Session:
+    if chosen.engine_of(part) == "native":
+        return _native(_verify(bundle, part, options), options)
+    if options.prepacked and not options.copied and chosen.device == "cpu":
+        copy = prepack.find(bundle, part, hashes=options.hashes)
         if copy is not None:
-            verify_files(bundle, [TOKENIZER], hashes=how.hashes)
             try:
-                return Session(copy, bundle.sizes, kv_type, how.on_cpu().options)
+                return _onnxruntime(copy, chosen.device, options)
             except BundleError as error:
-                warnings.warn(f"not using a prepacked copy: {error}", RefactEdgeWarning, 3)
-    verify_variant(bundle, variant, hashes=how.hashes)
-    graph, weights = bundle.path / engine_graph(variant), bundle.path / weights_file(variant)
-    options = replace(how.options, copied=weights if how.copied else None)
-    return Session(graph, bundle.sizes, kv_type, reaching(options, graph, weights))
+                message = f"not using a prepacked copy: {error}"
+                warnings.warn(message, RefactEdgeWarning, stacklevel=2)
+    return _onnxruntime(_verify(bundle, part, options), chosen.device, options)
 
 
-def _off_the_gpu(bundle: Bundle, how: How) -> How:
-    """Keep an int4 from a GPU that would answer wrongly.
-
-    GatherBlockQuantized of the CUDA provider (1.31.1) takes other rows' scales where a row's last
-    block is short.
-    """
-    reason = (
-        f"onnxruntime looks up wrong values on a GPU in int4's table, as its rows of "
-        f"{bundle.sizes.width} are no whole blocks of {BLOCK}; take fp16, or device cpu"
-    )
-    if how.options.device == "cuda":
-        raise DeviceError(f"cuda was asked for and is not usable: {reason}")
-    warnings.warn(f"running on cpu: {reason}", RefactEdgeWarning, stacklevel=5)
-    return how.on_cpu()
+def _open_with_openvino(bundle: Bundle, chosen: Plan, options: OpenOptions) -> Session:
+    """Open a variant twice, by its own files both times: openvino is to read no altered one."""
+    verified = _verify(bundle, chosen.variant, options)
+    decode: Session
+    if chosen.engine == "native":
+        decode = _native(verified, options)
+    else:
+        decode = _onnxruntime(verified, chosen.device, options)
+    prefill = OpenVinoSession(verified, options.threads, copied=options.copied)
+    return HybridSession(prefill, decode)
 
 
-def _open_native(bundle: Bundle, how: How) -> NativeSession | None:
-    """Return a session of our own kernels; None where onnxruntime is to be taken."""
-    must = how.engine == "native"
-    if must and how.options.device == "cuda":
-        raise OptionError("native kernels are for CPUs; take device cpu, or engine onnxruntime")
-    if not must and how.on_gpu():
-        return None
-    if reason := verdict.why_not(slow=must):
-        if must:
-            raise OptionError(f"engine native cannot be had: {reason}")
-        if verdict.FAILED in reason:
-            warnings.warn(f"onnxruntime computes: {reason}", RefactEdgeWarning, stacklevel=4)
-        return None
-    graph = verify_variant(bundle, NATIVE_VARIANT, hashes=how.hashes, hash_weights=False)
-    try:
-        session = NativeSession(
-            bundle, threads=how.options.threads, cpu=how.kind, graph=graph, copied=how.copied
-        )
-    except OtherGraphError:
-        if must:
-            raise
-        return None
-    if how.hashes and not (how.prepacked and checked.is_noted(bundle, NATIVE_VARIANT)):
-        verify_files(bundle, [weights_file(NATIVE_VARIANT)])
-    return session
+def _verify(bundle: Bundle, part: str, options: OpenOptions) -> Verified:
+    """Check a variant's files; weights that `warm` hashed before are not hashed again."""
+
+    def hashed_before() -> bool:
+        noted = options.prepacked and hash_notes.is_noted(bundle, part)
+        _log.debug("%s: the weights %s", part, "were hashed before" if noted else "are hashed")
+        return noted
+
+    return verify(bundle, part, hashes=options.hashes, hashed_before=hashed_before)
 
 
-def _open_hybrid(bundle: Bundle, name: str, how: How) -> hybrid.Hybrid:
-    parts = required_variants(bundle, name)
-    if how.options.device == "cuda":
-        raise DeviceError("hybrid is for CPUs, int8 has no kernels on a GPU; take fp16 or int4")
-    return hybrid.Hybrid(*(_open(bundle, part, how.on_cpu()) for part in parts))
+def _native(verified: Verified, options: OpenOptions) -> Session:
+    return NativeSession(verified, threads=options.threads, cpu=options.kind, copied=options.copied)
 
 
-def _open_with_openvino(bundle: Bundle, variant: str, how: How) -> hybrid.Hybrid:
-    if how.options.device == "cuda":
-        raise DeviceError("openvino reads on CPUs only; take device cpu, or no openvino")
-    if variant != OPENVINO_VARIANT:
-        raise OptionError(f"openvino reads {OPENVINO_VARIANT}, not {variant}")
-    # First, as a kept copy would let the writer pass by the files; and then not a second time.
-    verify_variant(bundle, variant, hashes=how.hashes)
-    graph = bundle.path / engine_graph(variant)
-    check_openvino_follows(graph, bundle.path / weights_file(variant))
-    writer = _open(bundle, variant, replace(how.on_cpu(), hashes=False))
-    reader = OpenVinoSession(graph, bundle.sizes, how.options.threads, copied=how.copied)
-    return hybrid.Hybrid(reader, writer)
+def _onnxruntime(verified: VerifiedGraph, device: str, options: OpenOptions) -> Session:
+    settings = SessionOptions(device, options.threads, copied=options.copied)
+    return OnnxruntimeSession(verified, settings)

@@ -1,7 +1,7 @@
 """Notes that a bundle's large file was hashed, so that opening it again need not read all of it.
 
-A note holds for the file at one place, while its state is the same (see `filestate.py`); a link is
-such a place, wherever it leads. Made only when asked for (the command `warm`).
+A note holds for the file at one place, while its state is the same (see `files/state.py`); a link
+is such a place, wherever it leads. Only the command `warm` makes one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..bundle.contract import Bundle, verify_variant, weights_file
+from ..bundle.contract import Bundle, weights_file
 from ..bundle.identity import manifest_hash
+from ..bundle.verified import verify
 from ..errors import BundleError
 from ..files.state import HashNote, as_json, current, from_json, settled_state_of
 from .folder import RECORD, cache_folder, read_record, renew_record, write_entry
@@ -32,7 +33,7 @@ def note(bundle: Bundle, variant: str) -> Path:
         state = settled_state_of(weights)  # before the hashing, for what is written meanwhile
     except OSError as error:
         raise BundleError(f"{weights} cannot be read: {error.strerror}") from error
-    verify_variant(bundle, variant)
+    verify(bundle, variant)
     record = _record(weights, HashNote(manifest_hash(bundle, weights_file(variant)), state))
     entry = _entry(weights)
     write_entry(entry, lambda _: record, lambda: is_noted(bundle, variant))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import platform
 import shutil
 import warnings
@@ -19,13 +20,13 @@ from typing import Any
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..backends.onnxruntime import (
     PREPACKED_WEIGHTS,
-    Session,
+    OnnxruntimeSession,
     SessionOptions,
     import_onnxruntime,
-    reaching,
 )
-from ..bundle.contract import Bundle, Variant, engine_graph, verify_variant, weights_file
+from ..bundle.contract import Bundle
 from ..bundle.identity import running_hashes
+from ..bundle.verified import Verified, VerifiedGraph, verify, verify_copy
 from ..errors import BundleError, RefactEdgeWarning
 from ..files.ownership import why_not_private
 from ..files.state import as_json, current, from_json, hash_note
@@ -36,13 +37,16 @@ from .folder import ENVIRONMENT, cache_folder, has_entry, read_record, renew_rec
 GRAPH = "engine.onnx"
 _FILES = (GRAPH, PREPACKED_WEIGHTS)
 _FORMAT = 2
+_log = logging.getLogger(__name__)
 
 
-def find(bundle: Bundle, variant: str) -> Path | None:
-    """Return the graph of a variant's copy; None where there is none, or it is not whole.
+def find(bundle: Bundle, variant: str, *, hashes: bool = True) -> VerifiedGraph | None:
+    """Return a variant's copy, ready to be opened; None where there is none, or it is not whole.
+
+    Without `hashes` what is read of the bundle beside it is not hashed.
 
     Raises:
-        BundleError: when the manifest lacks the hashes of the variant's files.
+        BundleError: when that is altered, or the manifest lacks the hashes of the variant's files.
 
     """
     folder = copy_folder(bundle, variant)
@@ -55,7 +59,8 @@ def find(bundle: Bundle, variant: str) -> Path | None:
             stacklevel=2,
         )
         return None
-    return folder / GRAPH
+    _log.debug("%s: opening the copy in %s", variant, folder)
+    return verify_copy(bundle, variant, folder / GRAPH, folder / PREPACKED_WEIGHTS, hashes=hashes)
 
 
 def make(bundle: Bundle, variant: str) -> Path:
@@ -67,7 +72,7 @@ def make(bundle: Bundle, variant: str) -> Path:
         BundleError: when the bundle is damaged, or the copy cannot be written.
 
     """
-    precision = bundle.require_variant(variant)
+    bundle.require_variant(variant)
     folder = copy_folder(bundle, variant)
 
     def whole() -> bool:
@@ -75,14 +80,14 @@ def make(bundle: Bundle, variant: str) -> Path:
 
     if has_entry(folder) and whole():
         return folder
-    verify_variant(bundle, variant)
+    verified = verify(bundle, variant)
     try:
-        _check_space(folder, precision)
+        _check_space(folder, verified.variant.bytes)
     except OSError as error:
         raise BundleError(
             f"{folder} cannot be written: {error.strerror}; name another folder in {ENVIRONMENT}"
         ) from error
-    write_entry(folder, lambda draft: _write(bundle, precision, draft), whole)
+    write_entry(folder, lambda draft: _write(verified, draft), whole)
     _remove_stale(folder)
     return folder
 
@@ -129,9 +134,9 @@ def remedy(bundle: Bundle, variant: str) -> str:
     return f"make it anew with: refact-edge warm {path} --variant {variant}{engine}"
 
 
-def _check_space(folder: Path, variant: Variant) -> None:
+def _check_space(folder: Path, weights_bytes: int) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    free, needed = shutil.disk_usage(folder.parent).free, 2 * variant.bytes
+    free, needed = shutil.disk_usage(folder.parent).free, 2 * weights_bytes
     if free < needed:
         raise BundleError(
             f"{folder.parent} has {free / 1e6:.0f} MB free and the copy takes about "
@@ -139,14 +144,12 @@ def _check_space(folder: Path, variant: Variant) -> None:
         )
 
 
-def _write(bundle: Bundle, variant: Variant, draft: Path) -> dict[str, Any]:
-    graph, weights = (bundle.path / part(variant.name) for part in (engine_graph, weights_file))
-    options = reaching(SessionOptions("cpu", saved_as=draft / GRAPH), graph, weights)
-    Session(graph, bundle.sizes, variant.kv_type, options)
+def _write(verified: Verified, draft: Path) -> dict[str, Any]:
+    OnnxruntimeSession(verified, SessionOptions(saved_as=draft / GRAPH)).close()
     for name in _FILES:
         (draft / name).chmod(0o600)
     files = {name: as_json(hash_note(draft / name)) for name in _FILES}
-    return {"expected": _expected(bundle, variant.name), "files": files}
+    return {"expected": _expected(verified.bundle, verified.variant.name), "files": files}
 
 
 def _source(bundle: Bundle, variant: str) -> str:

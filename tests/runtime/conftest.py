@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from refact_edge.runtime.bundle import contract as bundle_module
+from refact_edge.runtime.bundle import verified
 from refact_edge.runtime.files import state as filestate
 
 
@@ -12,12 +12,12 @@ from refact_edge.runtime.files import state as filestate
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the files that are hashed from now on."""
     names: list[str] = []
-    real = bundle_module.file_sha256
+    real = verified.file_sha256
 
     def watching(path: Path) -> str:
         names.append(path.name)
         return real(path)
 
-    monkeypatch.setattr(bundle_module, "file_sha256", watching)
+    monkeypatch.setattr(verified, "file_sha256", watching)
     monkeypatch.setattr(filestate, "file_sha256", watching)
     return names

@@ -21,14 +21,14 @@ from refact_edge.runtime.bundle.contract import (
     Bundle,
     engine_graph,
     read_bundle,
-    verify_files,
     weights_file,
 )
+from refact_edge.runtime.bundle.verified import verify_files
 from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.errors import BundleError, OptionError
 from refact_edge.runtime.files import state as filestate
 from refact_edge.runtime.files.plain import why_not_plain
-from refact_edge.runtime.opening.verdict import why_not
+from refact_edge.runtime.opening.machine import why_not_native
 from refact_edge.runtime.store import folder as cachefolder
 from refact_edge.runtime.store import hash_notes as checked
 from refact_edge.runtime.store import prepack
@@ -187,7 +187,7 @@ def test_a_link_stays_noted_until_it_changes(links: Path, hashed: list[str]) -> 
     hashed.clear()
     assert checked.is_noted(bundle, "int4")
     assert hashed == []
-    if not why_not():
+    if not why_not_native():
         refact_edge.load(links, variant="int4")
         assert Path(WEIGHTS).name not in hashed
 

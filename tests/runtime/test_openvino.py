@@ -1,4 +1,4 @@
-"""OpenVINO reading prompts for onnxruntime: the same model, no network, no file."""
+"""OpenVINO prefilling for another engine: the same model, no network, no file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 import refact_edge
 from refact_edge import Model, Sampling
-from refact_edge.runtime.backends.hybrid import READ_TOKENS
+from refact_edge.runtime.backends.hybrid import PREFILL_TOKENS
 from refact_edge.runtime.backends.onnxruntime import import_onnxruntime
 from refact_edge.runtime.backends.openvino import OpenVinoSession, import_openvino, new_core
-from refact_edge.runtime.bundle.contract import engine_graph
+from refact_edge.runtime.bundle.contract import engine_graph, read_bundle
+from refact_edge.runtime.bundle.verified import VerifiedGraph, verify
 from refact_edge.runtime.errors import BundleError, DeviceError, MissingExtraError, OptionError
-from refact_edge.runtime.opening import load as load_module
 
 GREEDY = Sampling(temperature=0)
 
@@ -55,7 +55,7 @@ def test_a_version_with_wrong_values_is_refused(monkeypatch: pytest.MonkeyPatch)
 def test_its_probabilities_are_those_of_onnxruntime_up_to_rounding(
     demo_bundle: Path, alone: Model, ids: np.ndarray
 ) -> None:
-    session = OpenVinoSession(demo_bundle / engine_graph("int4"), alone.bundle.sizes, 1)
+    session = OpenVinoSession(verify(read_bundle(demo_bundle), "int4"), 1)
     mine, theirs = alone.session.new_cache(), alone.session.new_cache()
     read: list[np.ndarray] = []
     for start in range(0, 400, 100):
@@ -68,8 +68,10 @@ def test_its_probabilities_are_those_of_onnxruntime_up_to_rounding(
     assert (ours * np.log(ours / other)).sum(1).mean() < 1e-3
 
 
-def test_onnxruntime_writes_behind_the_rows_that_it_read(model: Model, ids: np.ndarray) -> None:
-    assert len(ids) > READ_TOKENS
+def test_another_engine_decodes_behind_the_rows_that_it_prefilled(
+    model: Model, ids: np.ndarray
+) -> None:
+    assert len(ids) > PREFILL_TOKENS
     cache = model.session.new_cache()
     model.session.step(ids, cache)
     after = model.session.step(ids[:3], cache, 3)
@@ -83,7 +85,7 @@ def test_onnxruntime_writes_behind_the_rows_that_it_read(model: Model, ids: np.n
 def test_completions_of_both_are_mostly_the_same_and_reuse_what_was_read(
     model: Model, alone: Model, root: Path
 ) -> None:
-    text = (root / "runtime" / "trim.py").read_text()
+    text = (root / "runtime" / "text" / "trim.py").read_text()
     same = 0
     for at in range(400, 3400, 300):
         found = []
@@ -91,7 +93,7 @@ def test_completions_of_both_are_mostly_the_same_and_reuse_what_was_read(
             stream = one.complete(text[:at], text[at + 60 :], max_tokens=12, sampling=GREEDY)
             found.append("".join(stream))
         same += found[0] == found[1]
-        assert stream.usage.prompt > READ_TOKENS
+        assert stream.usage.prompt > PREFILL_TOKENS
     assert same >= 8
     again = model.complete(text[:at], text[at + 60 :], max_tokens=12, sampling=GREEDY)
     list(again)
@@ -124,15 +126,14 @@ def test_a_lookup_in_a_table_of_blocks_is_the_same_exactly(bits: int, tmp_path: 
 
 
 def test_what_does_not_go_together_is_refused(
-    demo_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    demo_bundle: Path,
 ) -> None:
     for variant in ("int8", "hybrid"):
-        with pytest.raises(OptionError, match=f"openvino reads int4, not {variant}"):
+        with pytest.raises(OptionError, match=f"openvino prefills int4, not {variant}"):
             refact_edge.load(demo_bundle, variant=variant, prefill="openvino")
     with pytest.raises(OptionError, match="prefill 'tpu'; expected one of same, openvino"):
         refact_edge.load(demo_bundle, prefill="tpu")
-    monkeypatch.setattr(load_module, "choose_device", lambda device: device)
-    with pytest.raises(DeviceError, match="openvino reads on CPUs only"):
+    with pytest.raises(DeviceError, match="openvino prefills on CPUs only"):
         refact_edge.load(demo_bundle, variant="int4", prefill="openvino", device="cuda")
 
 
@@ -144,9 +145,11 @@ def test_a_damaged_graph_is_refused_also_where_a_copy_is_kept(bundle_copy: Path)
 
 
 def test_a_graph_that_it_cannot_open_is_named(alone: Model, tmp_path: Path) -> None:
-    (tmp_path / "engine.onnx").write_bytes(b"no graph")
+    file = tmp_path / "engine.onnx"
+    file.write_bytes(b"no graph")
+    graph = VerifiedGraph(alone.bundle.sizes, "float32", file, tmp_path / "weights")
     with pytest.raises(BundleError, match=r"engine.onnx cannot be opened by openvino 20"):
-        OpenVinoSession(tmp_path / "engine.onnx", alone.bundle.sizes, None)
+        OpenVinoSession(graph)
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

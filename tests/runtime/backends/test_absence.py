@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from refact_edge.runtime.backends import absence
-from refact_edge.runtime.opening.verdict import why_not
+from refact_edge.runtime.opening.machine import why_not_native
 
 # As where it is not installed: it cannot be found, and importing it fails.
 WITHOUT = """
@@ -52,7 +52,7 @@ def test_the_systems_without_a_wheel_of_it_are_known(
 
 
 def test_int4_completes_without_onnxruntime(tiny_bundle: Path) -> None:
-    if reason := why_not(slow=True):
+    if reason := why_not_native():
         pytest.skip(reason)
     done = _run("complete", "--bundle", tiny_bundle, "--prefix", "a", "--max-tokens", 3)
     assert (done.returncode, done.stderr) == (0, "")
@@ -66,7 +66,7 @@ def test_int8_without_onnxruntime_is_refused_in_one_line(tiny_bundle: Path) -> N
 
 
 def test_doctor_says_that_it_is_absent_and_what_that_costs(tiny_bundle: Path) -> None:
-    if reason := why_not(slow=True):
+    if reason := why_not_native():
         pytest.skip(reason)
     done = _run("doctor", tiny_bundle)
     assert done.returncode == 0, done.stdout
@@ -80,7 +80,7 @@ def test_on_a_system_without_a_wheel_no_extra_is_advised(monkeypatch: pytest.Mon
     from refact_edge.runtime.errors import MissingExtraError
 
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(session, "why_no_wheel", lambda: "it has no wheel for musl")
+    monkeypatch.setattr(absence, "why_no_wheel", lambda: "it has no wheel for musl")
     with pytest.raises(MissingExtraError) as raised:
         session.import_onnxruntime()
     assert "no wheel for musl: take int4" in str(raised.value)

@@ -17,8 +17,7 @@ from refact_edge.export.convert import export_bundle
 from refact_edge.runtime.backends import cuda
 from refact_edge.runtime.backends import onnxruntime as session_module
 from refact_edge.runtime.errors import DeviceError, RefactEdgeWarning
-from refact_edge.runtime.opening import load as load_module
-from refact_edge.runtime.opening import open as opening
+from refact_edge.runtime.opening import machine
 
 
 class Driver:
@@ -89,7 +88,7 @@ def test_without_a_usable_gpu_auto_warns_once_and_runs_on_the_cpu(
     onnxruntime = session_module.import_onnxruntime()
     offered = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
-    monkeypatch.setattr(session_module, "_has_cuda_library", lambda: True)
+    monkeypatch.setattr(machine, "has_cuda_library", lambda: True)
     monkeypatch.setattr(cuda, "why_not", lambda _: "the NVIDIA driver sees no GPU")
     with pytest.warns(RefactEdgeWarning, match="running on cpu: .* sees no GPU") as caught:
         model = refact_edge.load(tiny_bundle)
@@ -101,7 +100,7 @@ def test_without_a_usable_gpu_auto_warns_once_and_runs_on_the_cpu(
 
 @pytest.fixture(scope="session")
 def gpu() -> None:
-    if not session_module._has_cuda_library():
+    if not session_module.has_cuda_library():
         pytest.skip("the installed onnxruntime comes without CUDA")
     if reason := session_module.why_not_cuda():
         pytest.skip(f"CUDA cannot be used here: {reason}")
@@ -152,10 +151,8 @@ def test_a_gpu_is_taken_by_itself_and_reuses_what_it_read(
 def test_int4_with_rows_that_a_gpu_would_look_up_wrongly_does_not_run_there(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (load_module, opening):
-        monkeypatch.setattr(
-            module, "choose_device", lambda device: "cpu" if device == "cpu" else "cuda"
-        )
+    monkeypatch.setattr(machine, "has_cuda_library", lambda: True)
+    monkeypatch.setattr(machine, "why_not_cuda", lambda: "")
     with pytest.raises(DeviceError, match=r"wrong values .* rows of 96 .*take fp16"):
         refact_edge.load(tiny_bundle, variant="int4", device="cuda")
     with pytest.warns(RefactEdgeWarning, match="running on cpu: .* rows of 96") as caught:
@@ -166,6 +163,7 @@ def test_int4_with_rows_that_a_gpu_would_look_up_wrongly_does_not_run_there(
 def test_what_is_for_cpus_alone_says_nothing_of_a_gpu(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
-    monkeypatch.setattr(load_module, "why_not_cuda", lambda: "the NVIDIA driver sees no GPU")
+    monkeypatch.setattr(machine, "has_cuda_library", lambda: True)
+    monkeypatch.setattr(machine, "why_not_cuda", lambda: "the NVIDIA driver sees no GPU")
     assert refact_edge.load(tiny_bundle, variant="hybrid").device == "cpu"
     assert not recwarn.list

@@ -128,7 +128,7 @@ def test_a_host_keeps_the_state_that_it_chose(tiny_bundle: Path, wanted: bool) -
     """In a process of its own: the first session of one sets the state of its thread."""
     code = f"""
 import numpy as np, refact_edge
-from refact_edge.runtime import denormals
+from refact_edge.runtime.backends import denormals
 control = denormals._control()
 if {wanted}:
     control.flush()

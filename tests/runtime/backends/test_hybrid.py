@@ -9,30 +9,30 @@ import pytest
 from fakes import SIZES, CountingSession
 
 import refact_edge
-from refact_edge.runtime.backends.hybrid import READ_TOKENS, Hybrid
+from refact_edge.runtime.backends.hybrid import PREFILL_TOKENS, HybridSession
 from refact_edge.runtime.engine.sampling import Sampling
 from refact_edge.runtime.errors import DeviceError, OptionError
 
 GREEDY = Sampling(temperature=0)
 
 
-def test_long_steps_go_to_the_reader_and_short_ones_to_the_writer() -> None:
-    reader, writer = CountingSession(), CountingSession()
-    both = Hybrid(reader, writer)  # type: ignore[arg-type]
+def test_long_steps_go_to_prefill_and_short_ones_to_decode() -> None:
+    prefill, decode = CountingSession(), CountingSession()
+    both = HybridSession(prefill, decode)
     assert both.sizes == SIZES
     cache = both.new_cache()
-    for length in (READ_TOKENS, READ_TOKENS - 1, 1, READ_TOKENS + 1):
+    for length in (PREFILL_TOKENS, PREFILL_TOKENS - 1, 1, PREFILL_TOKENS + 1):
         both.step(np.zeros(length, np.int64), cache)
-    assert reader.steps == [READ_TOKENS, READ_TOKENS + 1]
-    assert writer.steps == [READ_TOKENS - 1, 1]
-    assert len(cache.ids) == 3 * READ_TOKENS + 1
+    assert prefill.steps == [PREFILL_TOKENS, PREFILL_TOKENS + 1]
+    assert decode.steps == [PREFILL_TOKENS - 1, 1]
+    assert len(cache.ids) == 3 * PREFILL_TOKENS + 1
 
 
 def test_what_follows_a_long_prompt_is_int4_over_the_rows_of_int8(tiny_bundle: Path) -> None:
     both = refact_edge.load(tiny_bundle, variant="hybrid")
     int8, int4 = (refact_edge.load(tiny_bundle, variant=name) for name in ("int8", "int4"))
     assert (both.variant, both.device) == ("hybrid", "cpu")
-    ids = np.arange(READ_TOKENS, dtype=np.int64) % both.bundle.sizes.tokens
+    ids = np.arange(PREFILL_TOKENS, dtype=np.int64) % both.bundle.sizes.tokens
     mine, rows = both.session.new_cache(), int8.session.new_cache()
     read = both.session.step(ids, mine)
     assert np.array_equal(read, int8.session.step(ids, rows))
@@ -50,7 +50,7 @@ def test_it_completes_and_chats(tiny_bundle: Path) -> None:
     text = "def f(x):\n    return x\n" * 4
     stream = model.complete(text, max_tokens=5, stop=(), allow_empty=False, sampling=GREEDY)
     assert "".join(stream) == stream.text
-    assert stream.usage.prompt > READ_TOKENS
+    assert stream.usage.prompt > PREFILL_TOKENS
     again = model.complete(text, max_tokens=5, stop=(), allow_empty=False, sampling=GREEDY)
     list(again)  # not always the same text: int4 reads the last token, which int8 had read before
     assert again.usage.cached == stream.usage.prompt - 1

@@ -19,13 +19,13 @@ from refact_edge.runtime.bench.products import products_per_s
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.machine import library
-from refact_edge.runtime.opening import verdict
+from refact_edge.runtime.opening import machine
 from refact_edge.runtime.opening.trial import Trial
 
 
 @pytest.fixture
 def able() -> library.Native:
-    if reason := verdict.why_not(slow=True):
+    if reason := machine.why_not_native():
         pytest.skip(reason)
     return library.opened()
 
@@ -33,7 +33,7 @@ def able() -> library.Native:
 @pytest.fixture(scope="module")
 def done(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """Return what the command printed, and the file's text."""
-    if reason := verdict.why_not(slow=True):
+    if reason := machine.why_not_native():
         pytest.skip(reason)
     file = tmp_path_factory.mktemp("report") / "report.json"
     arguments = [str(tiny_bundle), "--rounds", "1", "--longest", "64", "--report", str(file)]
@@ -78,9 +78,9 @@ def test_a_folder_in_which_no_outcome_can_be_kept_is_not_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     outcome = Trial("neon", 2.0, 1.0, "2026-11-29", note="/home/somebody cannot be written")
-    monkeypatch.setattr(verdict, "trial", lambda: outcome)
+    monkeypatch.setattr(machine, "trial", lambda: outcome)
     assert report._why(str(outcome)) == str(replace(outcome, note=""))
-    assert report._why(f"they {verdict.FAILED}") == f"they {verdict.FAILED}"
+    assert report._why(f"they {machine.FAILED}") == f"they {machine.FAILED}"
 
 
 def test_without_kernels_or_onnxruntime_their_part_is_left_out(
@@ -90,7 +90,7 @@ def test_without_kernels_or_onnxruntime_their_part_is_left_out(
         raise OptionError("/home/somebody/_edge.so cannot be loaded")
 
     monkeypatch.setattr(library, "opened", absent)
-    monkeypatch.setattr(verdict, "why_not", lambda **_: "/home/somebody/_edge.so")
+    monkeypatch.setattr(machine, "why_not_native", lambda: "/home/somebody/_edge.so")
     monkeypatch.setattr(report, "onnxruntime_version", lambda: "")
     content = report.report_of(read_bundle(tiny_bundle), [])
     assert report.engines_here() == []

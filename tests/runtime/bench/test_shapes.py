@@ -15,10 +15,8 @@ from refact_edge.runtime.bench import shapes
 from refact_edge.runtime.bench.shapes import find_shape, shaped
 from refact_edge.runtime.bundle.contract import (
     read_bundle,
-    verify_files,
-    verify_standard,
-    verify_variant,
 )
+from refact_edge.runtime.bundle.verified import verify, verify_files, verify_standard
 from refact_edge.runtime.errors import ExportError, OptionError
 
 
@@ -57,7 +55,7 @@ def test_a_random_bundle_is_whole_and_says_what_it_is(random_bundle: Path) -> No
     bundle = read_bundle(random_bundle)
     verify_files(bundle, bundle.side_files())
     for variant in bundle.variants:
-        verify_variant(bundle, variant)
+        verify(bundle, variant)
         verify_standard(bundle, variant)
     assert bundle.provenance["shape"] == "refact-1.6b"
     assert bundle.provenance["source"][0]["file"] == "random weights, seed 0"

@@ -19,7 +19,7 @@ from refact_edge.runtime.bench import rounds
 from refact_edge.runtime.bench.bandwidth import read_bandwidth, threads_taken, weights_read_bytes
 from refact_edge.runtime.bench.figures import Spread, Throughput
 from refact_edge.runtime.bench.memory import Memory, memory_now
-from refact_edge.runtime.bench.passes import DECODED, Plan, plan_for, run_pass
+from refact_edge.runtime.bench.passes import DECODED, Workload, run_pass, workload_for
 from refact_edge.runtime.bench.plot import check_plot, write_plot
 from refact_edge.runtime.bench.rounds import Round, Subject, subject_of, summarize
 from refact_edge.runtime.bench.table import throughput_lines
@@ -28,14 +28,14 @@ from refact_edge.runtime.errors import OptionError
 
 
 def test_a_plan_holds_what_fits_the_context() -> None:
-    assert plan_for(4096) == Plan((128, 512, 1024, 2048, 4080), (64, 512, 2048))
-    assert plan_for(640) == Plan((128, 512, 624), (64, 512))
-    assert plan_for(8192).longest == 4096
-    assert plan_for(4096, 512) == Plan((128, 512), (64, 512))
-    assert plan_for(4096, 40) == Plan((40,), (40,))
+    assert workload_for(4096) == Workload((128, 512, 1024, 2048, 4080), (64, 512, 2048))
+    assert workload_for(640) == Workload((128, 512, 624), (64, 512))
+    assert workload_for(8192).longest == 4096
+    assert workload_for(4096, 512) == Workload((128, 512), (64, 512))
+    assert workload_for(4096, 40) == Workload((40,), (40,))
     for longest in (0, 4081):
         with pytest.raises(OptionError, match=f"longest {longest}; expected 1 to 4080"):
-            plan_for(4096, longest)
+            workload_for(4096, longest)
 
 
 def test_a_pass_times_every_length_and_depth_by_the_steps_it_takes() -> None:
@@ -45,19 +45,19 @@ def test_a_pass_times_every_length_and_depth_by_the_steps_it_takes() -> None:
     def clock() -> float:  # a millisecond a step, and another hundredth a token
         return 1e-3 * len(session.steps) + 1e-5 * sum(session.steps)
 
-    plan = plan_for(700)
-    found = run_pass(session, plan, told.append, clock)
+    workload = workload_for(700)
+    found = run_pass(session, workload, told.append, clock)
     expected = {128: 1.0 + 1.28, 512: 4 + 5.12, 684: 6 + 6.84}
     assert found.prefill_ms == pytest.approx(expected)
     assert found.decode_ms == pytest.approx({64: 1.01, 512: 1.01})
-    assert sum(told) == plan.work_tokens == 684 + 2 * DECODED
+    assert sum(told) == workload.work_tokens == 684 + 2 * DECODED
     warm = [128, 1]
     assert session.steps == [*warm, 128, 128, 128, 128, 128, 44, *[1] * 2 * DECODED]
 
 
 def test_a_short_plan_decodes_behind_its_only_prompt() -> None:
     session = CountingSession(SIZES)
-    found = run_pass(session, plan_for(SIZES.context, 5))
+    found = run_pass(session, workload_for(SIZES.context, 5))
     assert (found.prefill_ms.keys(), found.decode_ms.keys()) == ({5}, {5})
 
 
@@ -108,7 +108,7 @@ def _round(factor: float, memory: Memory) -> Round:
 @pytest.fixture
 def summed_up(subject: Subject) -> Callable[[Memory], Throughput]:
     return lambda memory: summarize(
-        subject, Plan((128,), (64,)), [_round(factor, memory) for factor in (1, 2, 4)]
+        subject, Workload((128,), (64,)), [_round(factor, memory) for factor in (1, 2, 4)]
     )
 
 

@@ -12,7 +12,9 @@ import pexpect
 import pytest
 from systems import needs_shell, needs_signals, needs_terminal
 
-from refact_edge.runtime.opening.verdict import engine_in_words
+from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.opening.machine import this_machine
+from refact_edge.runtime.opening.plan import Wishes, plan
 
 Done = subprocess.CompletedProcess[str]
 
@@ -142,7 +144,7 @@ def test_output_that_cannot_be_written_is_one_line(
 def test_ctrl_c_during_json_tells_what_there_is(tiny_bundle: Path, root: Path) -> None:
     script = (
         "import sys, signal, os\n"
-        "from refact_edge.runtime.backends.onnxruntime import Session\n"
+        "from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession as Session\n"
         "real, calls = Session.step, []\n"
         "def step(self, *given):\n"
         "    calls.append(1)\n"
@@ -212,9 +214,12 @@ def test_info_and_doctor_describe_a_bundle(bundle_copy: Path) -> None:
     shown = _run("info", bundle_copy)
     assert "gpt_refact, 2 layers of width 96" in shown.stdout
     assert all(f"\n{name} " in shown.stdout for name in ("fp32", "fp16", "int8", "int4"))
-    assert f"\nint4 on this cpu: {engine_in_words()}\n" in shown.stdout
+    chosen = plan(read_bundle(bundle_copy), Wishes(), this_machine())
+    assert f"\nopens here as: {chosen}\n" in shown.stdout
+    assert all(f"\n  {reason}\n" in shown.stdout for reason in chosen.reasons)
     assert json.loads(_run("info", bundle_copy, "--json").stdout)["sizes"]["kv_heads"] == 1
     healthy = _run("doctor", bundle_copy)
+    assert f"opens here as        {chosen}: " in healthy.stdout
     assert healthy.returncode == 0, healthy.stdout
     assert "onnxruntime telemetry  off" in healthy.stdout
     (bundle_copy / "onnx" / "model_q4.onnx_data").unlink()

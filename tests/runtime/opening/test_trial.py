@@ -16,7 +16,10 @@ import pytest
 from refact_edge.runtime.backends.onnxruntime import import_onnxruntime
 from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.machine import library
-from refact_edge.runtime.opening import trial, verdict
+from refact_edge.runtime.opening import machine as lookups
+from refact_edge.runtime.opening import trial
+from refact_edge.runtime.opening.int4 import Decision, int4_engine, int4_in_words
+from refact_edge.runtime.opening.machine import this_machine
 from refact_edge.runtime.store import folder as cachefolder
 
 TODAY = datetime.datetime.now(datetime.UTC).date().isoformat()
@@ -37,7 +40,7 @@ class ArmLibrary:
         return library.right_product(codes, scales, x) if codes.shape[0] < 100 else x
 
 
-class Machine:
+class ArmMachine:
     """An ARM machine; `token_s` is what a token takes its kernels, where onnxruntime takes 1 s."""
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -49,16 +52,17 @@ class Machine:
         patch.setattr(trial, "import_onnxruntime", lambda: ModuleType("onnxruntime"))
         patch.setattr(trial, "onnxruntime_product", self._onnxruntime_product)
         patch.setattr(trial.hold, "__defaults__", (lambda: self.clock[0],))
-        self.installed("1.24.1")
+        self.install("1.24.1")
         self.start(token_s=0.5)
 
-    def installed(self, version: str) -> None:
+    def install(self, version: str) -> None:
         self._patch.setattr(trial, "onnxruntime_version", lambda: version)
+        self._patch.setattr(lookups, "is_installed", lambda: bool(version))
 
     def start(self, token_s: float) -> None:
         """Start another process."""
         native = ArmLibrary(self.file, self.clock, token_s)
-        self._patch.setattr(verdict, "opened", lambda: native)
+        self._patch.setattr(lookups, "opened", lambda: native)
         forget()
 
     def _onnxruntime_product(self, *_: object) -> trial.Product:
@@ -72,112 +76,115 @@ class Machine:
 
 
 def forget() -> None:
-    verdict.why_not.cache_clear()
-    verdict.trial.cache_clear()
+    lookups.why_not_native.cache_clear()
+    lookups.trial.cache_clear()
+
+
+def _engine() -> str:
+    return int4_engine(this_machine()).engine
 
 
 @pytest.fixture
-def arm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
-    yield Machine(monkeypatch, tmp_path)
+def arm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ArmMachine]:
+    yield ArmMachine(monkeypatch, tmp_path)
     forget()
 
 
-def test_kernels_that_win_are_taken_and_doctor_says_why(arm: Machine) -> None:
-    assert verdict.why_not() == ""
+def test_kernels_that_win_are_taken_and_doctor_says_why(arm: ArmMachine) -> None:
+    assert _engine() == "native"
     line = f"neon kernels: 2 times as fast as onnxruntime, timed on {TODAY}"
-    assert verdict.engine_in_words() == f"native kernels (neon): {line}"
+    assert int4_in_words(this_machine()) == f"native kernels (neon): {line}"
     (state,) = [one.state for one in examine(None) if one.subject == "int4 on this cpu"]
-    assert state == verdict.engine_in_words()
+    assert state == int4_in_words(this_machine())
 
 
-def test_kernels_that_lose_are_taken_only_when_asked_for(arm: Machine) -> None:
+def test_kernels_that_lose_are_taken_only_when_asked_for(arm: ArmMachine) -> None:
     arm.start(token_s=2)
-    assert verdict.why_not() == (
-        f"neon kernels: 0.5 times as fast as onnxruntime, timed on {TODAY}"
-    )
-    assert verdict.engine_in_words().startswith("onnxruntime: neon kernels: 0.5 times")
-    assert verdict.why_not(slow=True) == ""
+    line = f"neon kernels: 0.5 times as fast as onnxruntime, timed on {TODAY}"
+    assert int4_engine(this_machine()) == Decision("onnxruntime", line)
+    assert int4_in_words(this_machine()).startswith("onnxruntime: neon kernels: 0.5 times")
+    assert int4_engine(this_machine(), "native").engine == "native"
 
 
-def test_an_outcome_is_kept_for_the_next_process(arm: Machine) -> None:
-    first = verdict.engine_in_words()
+def test_an_outcome_is_kept_for_the_next_process(arm: ArmMachine) -> None:
+    first = int4_in_words(this_machine())
     arm.start(token_s=2)  # would lose now
-    assert verdict.engine_in_words() == first
+    assert int4_in_words(this_machine()) == first
     assert arm.trials == 1
 
 
-def test_another_library_or_onnxruntime_is_timed_anew(arm: Machine) -> None:
-    verdict.why_not()
+def test_another_library_or_onnxruntime_is_timed_anew(arm: ArmMachine) -> None:
+    _engine()
     arm.file.write_bytes(b"second build")
     arm.start(token_s=2)
-    assert verdict.why_not() != ""
-    arm.installed("1.25.0")
+    assert _engine() == "onnxruntime"
+    arm.install("1.25.0")
     arm.start(token_s=0.25)
-    assert "4 times as fast" in verdict.engine_in_words()
+    assert "4 times as fast" in int4_in_words(this_machine())
     assert arm.trials == 3
 
 
-def test_another_cpu_is_timed_anew(arm: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    verdict.why_not()
+def test_another_cpu_is_timed_anew(arm: ArmMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    _engine()
     monkeypatch.setattr(trial, "cpu_name_and_features", lambda: ("another", ("asimddp",)))
     arm.start(token_s=2)
-    assert verdict.why_not() != ""
+    assert _engine() == "onnxruntime"
 
 
 @pytest.mark.parametrize(
     "damage", ["", "[]", '{"trial": 1}', '{"trial": {"kind": "neon", "native_ms": 0.0}}']
 )
-def test_a_damaged_outcome_is_timed_anew(arm: Machine, damage: str) -> None:
-    verdict.why_not()
+def test_a_damaged_outcome_is_timed_anew(arm: ArmMachine, damage: str) -> None:
+    _engine()
     (entry,) = arm.cache.iterdir()
     (entry / cachefolder.RECORD).write_text(damage)
     arm.start(token_s=0.25)
-    assert "4 times as fast" in verdict.engine_in_words()
+    assert "4 times as fast" in int4_in_words(this_machine())
     arm.start(token_s=2)
-    assert "4 times as fast" in verdict.engine_in_words()
+    assert "4 times as fast" in int4_in_words(this_machine())
 
 
-def test_an_outcome_that_another_user_may_have_written_is_not_believed(arm: Machine) -> None:
+def test_an_outcome_that_another_user_may_have_written_is_not_believed(arm: ArmMachine) -> None:
     if not hasattr(os, "getuid"):
         pytest.skip("this system has no modes of files")
-    verdict.why_not()
+    _engine()
     (entry,) = arm.cache.iterdir()
     entry.chmod(0o777)
     arm.start(token_s=2)
-    assert verdict.why_not() != ""
+    assert _engine() == "onnxruntime"
 
 
-def test_where_nothing_can_be_kept_it_is_timed_at_each_start(arm: Machine) -> None:
+def test_where_nothing_can_be_kept_it_is_timed_at_each_start(arm: ArmMachine) -> None:
     arm.cache.write_text("a file where the folder should be")
     for _ in range(2):
         arm.start(token_s=0.5)
-        assert verdict.why_not() == ""
-        assert ", not kept: " in verdict.engine_in_words()
+        assert _engine() == "native"
+        assert ", not kept: " in int4_in_words(this_machine())
     assert arm.trials == 2
 
 
-def test_without_onnxruntime_the_kernels_are_taken_untimed(arm: Machine) -> None:
-    arm.installed("")
-    assert verdict.why_not() == ""
-    assert verdict.engine_in_words() == "native kernels (neon)"
+def test_without_onnxruntime_the_kernels_are_taken_untimed(arm: ArmMachine) -> None:
+    arm.install("")
+    assert _engine() == "native"
+    assert int4_in_words(this_machine()) == "native kernels (neon)"
     assert (arm.trials, arm.cache.exists()) == (0, False)
 
 
 def test_kernels_that_compute_wrongly_are_not_timed(
-    arm: Machine, monkeypatch: pytest.MonkeyPatch
+    arm: ArmMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdict, "computes_rightly", lambda *_: False)
-    assert verdict.FAILED in verdict.why_not()
+    monkeypatch.setattr(lookups, "computes_rightly", lambda *_: False)
+    assert lookups.FAILED in int4_engine(this_machine()).reason
     assert arm.trials == 0
 
 
-def test_warm_clear_removes_an_outcome(arm: Machine) -> None:
-    verdict.why_not()
+def test_warm_clear_removes_an_outcome(arm: ArmMachine) -> None:
+    _engine()
     assert cachefolder.clear() > 0
     assert list(arm.cache.iterdir()) == []
 
 
-def test_a_trial_ends_early_on_a_slow_machine(arm: Machine) -> None:
+def test_a_trial_ends_early_on_a_slow_machine(arm: ArmMachine) -> None:
     native = ArmLibrary(arm.file, arm.clock, 0.5)
     assert trial.hold(native, ModuleType("onnxruntime")) == (24_000, 48_000)
     request_s = (trial.READ + 3) * 1.5  # both, of what is truly computed
@@ -195,8 +202,8 @@ def test_onnxruntime_computes_the_same_product() -> None:
     assert np.abs(y - right).max() <= 1e-2 * np.abs(right).max()
 
 
-def test_an_outcome_tells_nothing_of_the_user(arm: Machine) -> None:
-    verdict.why_not()
+def test_an_outcome_tells_nothing_of_the_user(arm: ArmMachine) -> None:
+    _engine()
     (entry,) = arm.cache.iterdir()
     record = json.loads((entry / cachefolder.RECORD).read_text())
     assert record.keys() == {"conditions", "trial"}

@@ -12,11 +12,11 @@ import pytest
 from systems import needs_modes
 
 import refact_edge
-from refact_edge.runtime.bundle import contract as bundle_module
+from refact_edge.runtime.bundle import verified
 from refact_edge.runtime.bundle.contract import Bundle, read_bundle, weights_file
 from refact_edge.runtime.errors import BundleError
 from refact_edge.runtime.files import state as filestate
-from refact_edge.runtime.opening.verdict import why_not
+from refact_edge.runtime.opening.machine import why_not_native
 from refact_edge.runtime.store import folder as cachefolder
 from refact_edge.runtime.store import hash_notes as checked
 
@@ -35,7 +35,7 @@ def bundle(bundle_copy: Path) -> Bundle:
 def test_a_noted_file_is_not_hashed_again_and_all_others_are(
     bundle: Bundle, hashed: list[str]
 ) -> None:
-    if reason := why_not():
+    if reason := why_not_native():
         pytest.skip(reason)
     weights = Path(weights_file("int4")).name
     refact_edge.load(bundle.path, variant="int4")
@@ -102,7 +102,7 @@ def test_a_file_that_is_written_while_it_is_hashed_is_not_noted(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = bundle.path / weights_file("int4")
-    real = bundle_module.file_sha256
+    real = verified.file_sha256
 
     def writing(path: Path) -> str:
         digest = real(path)
@@ -110,7 +110,7 @@ def test_a_file_that_is_written_while_it_is_hashed_is_not_noted(
             weights.write_bytes(weights.read_bytes()[:-1] + b"!")
         return digest
 
-    monkeypatch.setattr(bundle_module, "file_sha256", writing)
+    monkeypatch.setattr(verified, "file_sha256", writing)
     checked.note(bundle, "int4")
     assert not checked.is_noted(bundle, "int4")
 
@@ -156,8 +156,8 @@ def test_the_command_notes_for_the_native_kernels_and_refuses_what_cannot_be(
         1, "error: engine 'gpu'; expected one of auto, native, onnxruntime"
     )  # fmt: skip
     code, said = warm("--variant", "int8", "--engine", "native")
-    assert (code, said.endswith("they compute int4, not int8")) == (1, True)
-    if reason := why_not():
+    assert (code, said.endswith("kernels compute int4, not int8")) == (1, True)
+    if reason := why_not_native():
         pytest.skip(reason)
     code, said = warm()
     assert (code, said.startswith(f"int4: hashed, as is noted in {cache}")) == (0, True)

@@ -14,8 +14,13 @@ import pytest
 from systems import needs_modes
 
 import refact_edge
-from refact_edge.runtime.backends.onnxruntime import PREPACKED_WEIGHTS
+from refact_edge.runtime.backends.onnxruntime import (
+    PREPACKED_WEIGHTS,
+    OnnxruntimeSession,
+    SessionOptions,
+)
 from refact_edge.runtime.bundle.contract import Bundle, read_bundle, weights_file
+from refact_edge.runtime.bundle.verified import VerifiedGraph
 from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.engine.disk_cache import maker_of
 from refact_edge.runtime.errors import BundleError, RefactEdgeWarning
@@ -60,13 +65,13 @@ def test_a_copy_is_what_is_opened_unless_told_otherwise(
     opened: list[Path] = []
     from refact_edge.runtime.opening import open as opening
 
-    real = opening.Session
+    real = opening.OnnxruntimeSession
 
-    def watching(graph: Path, *rest: object) -> object:
-        opened.append(graph)
-        return real(graph, *rest)  # type: ignore[arg-type]
+    def watching(graph: VerifiedGraph, options: SessionOptions) -> OnnxruntimeSession:
+        opened.append(graph.graph_file)
+        return real(graph, options)
 
-    monkeypatch.setattr(opening, "Session", watching)
+    monkeypatch.setattr(opening, "OnnxruntimeSession", watching)
     copy = prepack.make(bundle, "int4") / prepack.GRAPH
     refact_edge.load(bundle.path, engine="onnxruntime")
     refact_edge.load(bundle.path, engine="onnxruntime", prepacked=False)

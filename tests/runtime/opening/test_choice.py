@@ -1,4 +1,4 @@
-"""Which engine computes: the native kernels where they can, onnxruntime else, and why is said."""
+"""What `load` opens on this machine: the plan's engine, and doctor says the same."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from typing import Any
 import pytest
 
 import refact_edge
-from refact_edge.runtime.backends.hybrid import Hybrid
+from refact_edge.runtime.backends.hybrid import HybridSession
 from refact_edge.runtime.backends.native.session import NativeSession
 from refact_edge.runtime.backends.native.weights import OtherGraphError
-from refact_edge.runtime.backends.onnxruntime import Session
+from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession
 from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.engine.sampling import Sampling
 from refact_edge.runtime.errors import OptionError, RefactEdgeWarning
 from refact_edge.runtime.machine import library
-from refact_edge.runtime.opening import verdict
+from refact_edge.runtime.opening import machine as lookups
+from refact_edge.runtime.opening.int4 import int4_engine
+from refact_edge.runtime.opening.machine import this_machine
 from refact_edge.runtime.opening.trial import Trial
 
 
 @pytest.fixture(autouse=True)
-def asked_anew() -> Iterator[None]:
-    """Have each test find out for itself what there is."""
-    verdict.why_not.cache_clear()
+def looked_up_anew() -> Iterator[None]:
+    """Have each test look for itself what there is."""
+    lookups.why_not_native.cache_clear()
     library.opened.cache_clear()
     yield
-    verdict.why_not.cache_clear()
+    lookups.why_not_native.cache_clear()
     library.opened.cache_clear()
 
 
 @pytest.fixture
 def able() -> None:
-    if reason := verdict.why_not():
-        pytest.skip(reason)
+    if (decision := int4_engine(this_machine())).engine != "native":
+        pytest.skip(decision.reason)
 
 
 @pytest.fixture
@@ -49,15 +51,15 @@ def wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the kernels compute wrongly."""
     right = library.Native.product
 
-    def off(self: library.Native, *given: Any) -> Any:
-        return right(self, *given) + 1
+    def off(self: library.Native, *arguments: Any) -> Any:
+        return right(self, *arguments) + 1
 
     monkeypatch.setattr(library.Native, "product", off)
 
 
 def _doctors_line() -> tuple[str, str]:
-    (found,) = [one for one in examine(None) if one.subject == "int4 on this cpu"]
-    return found.state, found.problem
+    (line,) = [one for one in examine(None) if one.subject == "int4 on this cpu"]
+    return line.state, line.problem
 
 
 @pytest.mark.usefixtures("able")
@@ -67,10 +69,12 @@ def test_native_kernels_are_taken_by_themselves_for_int4_alone(tiny_bundle: Path
     assert model.engine == f"native kernels ({library.opened().best})"
     assert _doctors_line() == (model.engine, "")
     for variant in ("int8", "fp32"):
-        assert isinstance(refact_edge.load(tiny_bundle, variant=variant).session, Session)
+        assert isinstance(
+            refact_edge.load(tiny_bundle, variant=variant).session, OnnxruntimeSession
+        )
     both = refact_edge.load(tiny_bundle, variant="hybrid")
-    assert isinstance(both.session, Hybrid)
-    assert both.engine.endswith(f"reads, {model.engine} writes")
+    assert isinstance(both.session, HybridSession)
+    assert both.engine.endswith(f" for prefill, {model.engine} for decode")
 
 
 @pytest.mark.usefixtures("able")
@@ -100,7 +104,7 @@ def test_greedy_text_is_onnxruntimes_up_to_the_first_near_tie(demo_bundle: Path)
 
 def test_onnxruntime_computes_where_it_is_asked_for(tiny_bundle: Path) -> None:
     model = refact_edge.load(tiny_bundle, engine="onnxruntime")
-    assert isinstance(model.session, Session)
+    assert isinstance(model.session, OnnxruntimeSession)
     assert model.engine.startswith("onnxruntime ")
 
 
@@ -108,7 +112,7 @@ def test_onnxruntime_computes_where_it_is_asked_for(tiny_bundle: Path) -> None:
 def test_without_the_library_onnxruntime_computes_in_silence(tiny_bundle: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert isinstance(refact_edge.load(tiny_bundle).session, Session)
+        assert isinstance(refact_edge.load(tiny_bundle).session, OnnxruntimeSession)
     with pytest.raises(OptionError, match=r"engine native cannot be had: .*GCC 11"):
         refact_edge.load(tiny_bundle, engine="native")
     state, problem = _doctors_line()
@@ -120,9 +124,9 @@ def test_without_the_library_onnxruntime_computes_in_silence(tiny_bundle: Path) 
 def test_kernels_that_fail_their_self_test_are_not_used_and_the_user_is_told(
     tiny_bundle: Path,
 ) -> None:
-    verdict.why_not.cache_clear()
+    lookups.why_not_native.cache_clear()
     with pytest.warns(RefactEdgeWarning, match="onnxruntime computes: the native kernels fail"):
-        assert isinstance(refact_edge.load(tiny_bundle).session, Session)
+        assert isinstance(refact_edge.load(tiny_bundle).session, OnnxruntimeSession)
     with pytest.raises(OptionError, match=r"engine native cannot be had: .*fail their self-test"):
         refact_edge.load(tiny_bundle, engine="native")
     state, problem = _doctors_line()
@@ -135,20 +139,20 @@ def test_slow_kernels_are_taken_only_when_asked_for(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library.Native, "best", property(lambda _self: "portable"))
-    verdict.why_not.cache_clear()
-    assert isinstance(refact_edge.load(tiny_bundle).session, Session)
+    lookups.why_not_native.cache_clear()
+    assert isinstance(refact_edge.load(tiny_bundle).session, OnnxruntimeSession)
     assert "(portable)" in _doctors_line()[0]
-    assert verdict.why_not(slow=True) == ""
+    assert int4_engine(this_machine(), "native").engine == "native"
 
 
 @pytest.mark.usefixtures("able")
-@pytest.mark.parametrize(("native_ms", "kind"), [(1.0, NativeSession), (3.0, Session)])
+@pytest.mark.parametrize(("native_ms", "kind"), [(1.0, NativeSession), (3.0, OnnxruntimeSession)])
 def test_load_takes_the_engine_that_won_the_trial(
     tiny_bundle: Path, native_ms: float, kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = Trial("avx2", native_ms, 2.0, "2026-11-29")
-    monkeypatch.setattr(verdict, "trial", lambda: outcome)
-    verdict.why_not.cache_clear()
+    monkeypatch.setattr(lookups, "trial", lambda: outcome)
+    lookups.why_not_native.cache_clear()
     assert isinstance(refact_edge.load(tiny_bundle).session, kind)
     assert str(outcome) in _doctors_line()[0]
 
@@ -160,16 +164,9 @@ def test_a_graph_of_another_make_runs_on_onnxruntime(
     from refact_edge.runtime.backends.native import weights
 
     monkeypatch.setattr(weights, "turn", lambda _graph: None)
-    assert isinstance(refact_edge.load(tiny_bundle).session, Session)
+    assert isinstance(refact_edge.load(tiny_bundle).session, OnnxruntimeSession)
     with pytest.raises(OtherGraphError, match="it runs on onnxruntime only"):
         refact_edge.load(tiny_bundle, engine="native")
-
-
-def test_what_does_not_go_together_is_refused(tiny_bundle: Path) -> None:
-    with pytest.raises(OptionError, match="engine 'gpu'; expected one of auto, native, onnx"):
-        refact_edge.load(tiny_bundle, engine="gpu")
-    with pytest.raises(OptionError, match="native kernels compute int4, not int8"):
-        refact_edge.load(tiny_bundle, variant="int8", engine="native")
 
 
 @pytest.mark.usefixtures("able")

@@ -1,0 +1,56 @@
+"""Which engine computes int4 on a CPU: the native kernels, or onnxruntime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import OptionError
+from .facts import Machine
+
+ENGINES = ("auto", "native", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which engine computes int4 on a CPU; `alarming` where something there is out of order."""
+
+    engine: str
+    reason: str
+    alarming: bool = False
+
+
+def int4_engine(machine: Machine, wish: str = ENGINES[0], refusal: str = "") -> Decision:
+    """Decide which engine computes int4 on a CPU.
+
+    Args:
+        machine: where.
+        wish: one of `ENGINES`.
+        refusal: why the native kernels do not compute the graph at hand, if they do not.
+
+    Raises:
+        OptionError: when native is wished for and cannot be had.
+
+    """
+    if wish == "onnxruntime":
+        return Decision("onnxruntime", "it was asked for")
+    if problem := refusal or machine.native_problem:
+        if wish == "native":
+            raise OptionError(f"engine native cannot be had: {problem}")
+        return Decision("onnxruntime", problem, alarming=not refusal and machine.native_fails)
+    if wish == "native":
+        return Decision("native", "it was asked for")
+    if machine.without_onnxruntime:
+        return Decision("native", "onnxruntime is not installed")
+    if machine.native_is_slower:
+        return Decision("onnxruntime", machine.native_timing)
+    timing = machine.native_timing or "the faster engine wherever its kind was timed"
+    return Decision("native", timing)
+
+
+def int4_in_words(machine: Machine) -> str:
+    """Return which engine computes int4 on a machine's CPU, and why."""
+    decision = int4_engine(machine)
+    if decision.engine == "native":
+        timing = f": {machine.native_timing}" if machine.native_timing else ""
+        return f"native kernels ({machine.native_kind}){timing}"
+    return f"{'nothing' if machine.without_onnxruntime else 'onnxruntime'}: {decision.reason}"

@@ -1,0 +1,199 @@
+"""The plan: which variant is opened, by which engine, on which device, and why.
+
+A pure function of the bundle, what the caller wishes, and facts of the machine. `load` opens a
+plan, `warm` prepares for one, `doctor` and `info` print one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..backends.native.session import VARIANT as NATIVE_VARIANT
+from ..backends.native.weights import BLOCK
+from ..bundle.contract import HYBRID, HYBRID_READER, HYBRID_WRITER, Bundle
+from ..errors import DeviceError, MissingExtraError, OptionError
+from .choice import best_variant, required_variants
+from .facts import Machine
+from .int4 import ENGINES, int4_engine
+
+DEVICES = ("auto", "cpu", "cuda")
+PREFILL = ("same", "openvino")
+OPENVINO_VARIANT = "int4"  # int8's operators are slow there
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Those of load's options that the plan depends on; see `load`.
+
+    Raises:
+        OptionError: when one has no such value.
+
+    """
+
+    variant: str | None = None
+    device: str = DEVICES[0]
+    engine: str = ENGINES[0]
+    prefill: str = PREFILL[0]
+
+    def __post_init__(self) -> None:
+        for name, values in (("device", DEVICES), ("engine", ENGINES), ("prefill", PREFILL)):
+            if (value := getattr(self, name)) not in values:
+                raise OptionError(f"{name} {value!r}; expected one of {', '.join(values)}")
+
+    @property
+    def for_cpu(self) -> bool:
+        """Whether something is wished for that there is on CPUs alone."""
+        return self.engine == "native" or self.prefill != PREFILL[0] or self.variant == HYBRID
+
+
+@dataclass(frozen=True)
+class Failures:
+    """What an earlier plan came to grief on when it was opened: why, or "" where it did not."""
+
+    cuda: str = ""  # it does not start
+    native: str = ""  # the kernels do not compute this graph
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is opened.
+
+    Args:
+        variant: a variant of the bundle, or hybrid.
+        engine: what computes: native or onnxruntime. Of hybrid and openvino, what decodes.
+        device: cpu or cuda.
+        prefill: same, or what computes long steps: openvino, or onnxruntime over hybrid's int8.
+        reasons: why it is so; sentences without a full stop.
+        warnings: those of them that the user must be warned of.
+
+    """
+
+    variant: str
+    engine: str
+    device: str
+    prefill: str
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The bundle's variants that are opened: hybrid's are two, prefill's first."""
+        return (HYBRID_READER, HYBRID_WRITER) if self.variant == HYBRID else (self.variant,)
+
+    def engine_of(self, part: str) -> str:
+        """Return what computes one of `parts`."""
+        return self.engine if part == self.parts[-1] else "onnxruntime"
+
+    def __str__(self) -> str:
+        """Say it in a line, without the reasons."""
+        prefill = "" if self.prefill == PREFILL[0] else f", prefill by {self.prefill}"
+        return f"{self.variant} on {self.device} by {self.engine}{prefill}"
+
+
+def plan(
+    bundle: Bundle, wishes: Wishes, machine: Machine, failures: Failures | None = None
+) -> Plan:
+    """Decide what is opened. `failures` are those of the plans before, which exclude them.
+
+    Raises:
+        OptionError: when the wishes do not go together, the bundle lacks the variant, or the native
+            kernels that are wished for cannot be used.
+        BundleError: when none of the bundle's variants is chosen by itself.
+        DeviceError: when cuda is wished for and cannot be used, as for hybrid and openvino.
+        MissingExtraError: when onnxruntime or openvino is needed and not installed.
+
+    """
+    _check(wishes)
+    failures = failures or Failures()
+    named = _named_variant(bundle, wishes)
+    device, excluded = _device(wishes, machine, failures)
+    variant = named or best_variant(bundle, device)
+    if device == "cuda" and (wrong := _wrong_on_gpu(bundle, variant)):
+        if wishes.device == "cuda":
+            raise DeviceError(f"cuda was asked for and is not usable: {wrong}")
+        device, excluded = "cpu", wrong
+        variant = named or best_variant(bundle, device)
+    warnings = [f"running on cpu: {excluded}"] if excluded else []
+    chosen = f"{variant} was named" if named else f"{variant} is the best of the bundle on {device}"
+    reasons = [chosen, *warnings]
+    engine = "onnxruntime"
+    if device == "cpu" and NATIVE_VARIANT in (variant, *_hybrid_parts(variant)):
+        decision = int4_engine(machine, wishes.engine, failures.native)
+        engine = decision.engine
+        reasons.append(f"{engine} computes {NATIVE_VARIANT}: {decision.reason}")
+        if decision.alarming:
+            warnings.append(f"onnxruntime computes: {decision.reason}")
+    if device == "cpu" and variant == "fp16":
+        warnings.append(
+            "fp16 has no kernels on a CPU and gains nothing over fp32; take int4 or int8"
+        )
+        reasons.append(warnings[-1])
+    prefill = _prefill(wishes, variant, machine)
+    if "onnxruntime" in (engine, prefill) and machine.without_onnxruntime:
+        raise MissingExtraError("onnxruntime", "cpu", machine.without_onnxruntime)
+    return Plan(variant, engine, device, prefill, tuple(reasons), tuple(warnings))
+
+
+def _check(wishes: Wishes) -> None:
+    """Refuse wishes that never go together, whatever the bundle and the machine."""
+    variant, on_gpu = wishes.variant, wishes.device == "cuda"
+    if wishes.engine == "native" and variant not in (None, NATIVE_VARIANT, HYBRID):
+        raise OptionError(f"native kernels compute {NATIVE_VARIANT}, not {variant}")
+    if wishes.prefill == "openvino" and variant not in (None, OPENVINO_VARIANT):
+        raise OptionError(f"openvino prefills {OPENVINO_VARIANT}, not {variant}")
+    if wishes.engine == "native" and on_gpu:
+        raise OptionError("native kernels are for CPUs; take device cpu, or engine onnxruntime")
+    if wishes.prefill == "openvino" and on_gpu:
+        raise DeviceError("openvino prefills on CPUs only; take device cpu, or no openvino")
+    if variant == HYBRID and on_gpu:
+        raise DeviceError("hybrid is for CPUs, int8 has no kernels on a GPU; take fp16 or int4")
+
+
+def _named_variant(bundle: Bundle, wishes: Wishes) -> str | None:
+    """Return the variant that was named, or that alone goes with the other wishes."""
+    named = wishes.variant
+    if named is None and wishes.engine == "native":
+        named = NATIVE_VARIANT
+    if named is None and wishes.prefill == "openvino":
+        named = OPENVINO_VARIANT
+    if named is not None:
+        required_variants(bundle, named)
+    return named
+
+
+def _device(wishes: Wishes, machine: Machine, failures: Failures) -> tuple[str, str]:
+    """Return cpu or cuda, and why a GPU is left out that onnxruntime is installed for."""
+    if wishes.device == "cpu" or wishes.for_cpu:
+        return "cpu", ""
+    if wishes.device == "auto" and not machine.has_cuda:
+        return "cpu", ""
+    if machine.without_onnxruntime:
+        raise MissingExtraError("onnxruntime", "gpu", machine.without_onnxruntime)
+    problem = failures.cuda or machine.cuda_problem
+    if problem and wishes.device == "cuda":
+        raise DeviceError(f"cuda was asked for and is not usable: {problem}")
+    return ("cpu", problem) if problem else ("cuda", "")
+
+
+def _wrong_on_gpu(bundle: Bundle, variant: str) -> str:
+    """Say why a variant would compute wrong values on a GPU; "" where it does not.
+
+    GatherBlockQuantized of the CUDA provider (1.31.1) takes other rows' scales where a row's last
+    block is short.
+    """
+    if variant != NATIVE_VARIANT or bundle.sizes.width % BLOCK == 0:
+        return ""
+    return (
+        f"onnxruntime looks up wrong values on a GPU in int4's table, as its rows of "
+        f"{bundle.sizes.width} are no whole blocks of {BLOCK}; take fp16, or device cpu"
+    )
+
+
+def _hybrid_parts(variant: str) -> tuple[str, ...]:
+    return (HYBRID_READER, HYBRID_WRITER) if variant == HYBRID else ()
+
+
+def _prefill(wishes: Wishes, variant: str, machine: Machine) -> str:
+    if wishes.prefill == "openvino" and not machine.has_openvino:
+        raise MissingExtraError("openvino", "openvino")
+    return "onnxruntime" if variant == HYBRID else wishes.prefill

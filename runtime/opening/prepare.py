@@ -1,0 +1,59 @@
+"""Preparing a plan for this machine, so that opening it takes less time: what `warm` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..backends.native.session import VARIANT as NATIVE_VARIANT
+from ..backends.native.session import NativeSession
+from ..backends.native.weights import OtherGraphError
+from ..bundle.contract import Bundle
+from ..bundle.verified import Verified, verify
+from ..store import hash_notes, prepack
+from .facts import Machine
+from .plan import Failures, Plan, Wishes, plan
+
+
+def prepare(bundle: Bundle, wishes: Wishes, machine: Machine) -> Iterator[str]:
+    """Prepare each part of the plan for the wishes, and yield a line on what was kept where.
+
+    For the native kernels the weights are hashed and noted; for onnxruntime they are laid out.
+
+    Raises:
+        BundleError: when the bundle is damaged, or nothing can be written.
+        OptionError, DeviceError, MissingExtraError: see `plan`.
+
+    """
+    chosen = plan_of_graph(bundle, wishes, machine)
+    for part in chosen.parts:
+        if chosen.engine_of(part) == "native":
+            yield f"{part}: hashed, as is noted in {hash_notes.note(bundle, part).parent}"
+            continue
+        folder = prepack.make(bundle, part)
+        size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+        yield f"{part}: {size:.0f} MB in {folder}"
+
+
+def plan_of_graph(bundle: Bundle, wishes: Wishes, machine: Machine) -> Plan:
+    """Return the plan, made again where the native kernels do not compute the bundle's graph.
+
+    Its files are checked for that, and the weights are not hashed.
+
+    Raises:
+        BundleError, OptionError, DeviceError, MissingExtraError: see `plan` and `verify`.
+
+    """
+    chosen = plan(bundle, wishes, machine)
+    if chosen.engine != "native":
+        return chosen
+    refusal = why_not_native_graph(verify(bundle, NATIVE_VARIANT, hashed_before=lambda: True))
+    return plan(bundle, wishes, machine, Failures(native=refusal)) if refusal else chosen
+
+
+def why_not_native_graph(verified: Verified) -> str:
+    """Return why the native kernels do not compute a graph; "" where they do."""
+    try:
+        NativeSession(verified, threads=1).close()
+    except OtherGraphError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,35 @@
+"""Machines and bundles as a plan sees them: facts that are written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from refact_edge.runtime.bundle.contract import Bundle, Sizes, Variant
+
+INSTALL = "install it with: pip install 'refact-edge[cpu]'"
+VARIANTS = ("fp32", "fp16", "int8", "int4")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A machine, written down: by default an x86 laptop with everything but a GPU."""
+
+    without_onnxruntime: str = ""
+    has_cuda: bool = False
+    cuda_problem: str = ""
+    has_openvino: bool = True
+    native_kind: str = "avx2"
+    native_problem: str = ""
+    native_fails: bool = False
+    native_is_slower: bool = False
+    native_timing: str = ""
+
+
+def bundle_of(*variants: str, width: int = 256) -> Bundle:
+    """Return a bundle's manifest; a plan needs no files."""
+    sizes = Sizes(
+        layers=1, heads=1, kv_heads=1, head_size=4, width=width, vocabulary=9, tokens=9, context=9
+    )
+    entries = {name: Variant(name, "a scheme", "float32", 1, {}) for name in variants}
+    return Bundle(Path("bundle"), "gpt_refact", sizes, {}, {}, entries, {}, {}, {})
