@@ -15,15 +15,17 @@ import click
 import numpy as np
 
 from refact_edge.runtime.backends.native.session import NativeSession
-from refact_edge.runtime.backends.onnxruntime import Session, SessionOptions
+from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession, SessionOptions
 from refact_edge.runtime.bench.bandwidth import read_bandwidth, threads_taken, weights_read_bytes
-from refact_edge.runtime.bundle.contract import engine_graph, read_bundle
-from refact_edge.runtime.engine.generation import CHUNK_TOKENS, Steps
+from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.bundle.verified import verify
+from refact_edge.runtime.engine.generation import CHUNK_TOKENS
+from refact_edge.runtime.engine.session import Session
 
 ROUNDS, CONTEXT, TOKENS = 7, 64, (1, 2, 4, 8, 16)
 
 
-def step_ms(session: Steps, tokens: int, rng: np.random.Generator) -> float:
+def step_ms(session: Session, tokens: int, rng: np.random.Generator) -> float:
     """Return how long so many tokens take behind a short prompt."""
     cache = session.new_cache()
     session.step(rng.integers(100, session.sizes.tokens, CONTEXT), cache)
@@ -37,7 +39,7 @@ def step_ms(session: Steps, tokens: int, rng: np.random.Generator) -> float:
     return float(np.median(taken))
 
 
-def read_ms(session: Steps, tokens: int, rng: np.random.Generator) -> float:
+def read_ms(session: Session, tokens: int, rng: np.random.Generator) -> float:
     """Return how long reading a prompt takes, in chunks."""
     ids, cache = rng.integers(100, session.sizes.tokens, tokens), session.new_cache()
     start = time.perf_counter()
@@ -76,11 +78,12 @@ def most_products(cpu: str, threads: int) -> float | None:
 def main(bundle: Path, prompt: int) -> None:
     """Print medians of turns and their ratios, onnxruntime's to the native step's."""
     opened = read_bundle(bundle)
+    verified = verify(opened, "int4", hashes=False)
     start = time.perf_counter()
-    native = NativeSession(opened)
+    native = NativeSession(verified)
     native.step(np.array([1]), native.new_cache())
     first = time.perf_counter()
-    session = Session(bundle / engine_graph("int4"), opened.sizes, "float32", SessionOptions("cpu"))
+    session = OnnxruntimeSession(verified, SessionOptions())
     session.step(np.array([1]), session.new_cache())
     click.echo(
         f"from opening to the first token, the file read before: native ({native.cpu}) "

@@ -11,8 +11,8 @@ import ctypes
 import numpy as np
 import numpy.typing as npt
 
-from ...bundle.contract import Bundle, engine_graph, weights_file
-from ...bundle.onnxfile import OnnxGraph, read_graph
+from ...bundle.onnxfile import OnnxGraph
+from ...bundle.verified import Verified
 from ...engine.cache import KvCache
 from ...errors import OptionError
 from ...machine.cores import fast_cores
@@ -24,23 +24,22 @@ VARIANT, ARCHITECTURE = "int4", "gpt_refact"
 
 
 class NativeSession:
-    """As `session.Session`, for int4 on a CPU. Several threads may use it, and take turns."""
+    """A session of int4 on a CPU: see `engine.session.Session`. Steps run one at a time."""
 
     device = "cpu"
 
     def __init__(
         self,
-        bundle: Bundle,
+        verified: Verified,
         *,
         threads: int | None = None,
         cpu: str | None = None,
         native: Native | None = None,
-        graph: OnnxGraph | None = None,
         copied: bool = False,
     ) -> None:
-        """Map a bundle that was verified, or read a copy of its weights into memory.
+        """Map a verified int4, or read a copy of its weights into memory.
 
-        `cpu` names one of the ways to compute, `graph` is what was read when it was verified.
+        `cpu` names one of the ways to compute.
 
         Raises:
             OtherGraphError: when its graph is not the step that the library takes.
@@ -48,21 +47,20 @@ class NativeSession:
             MemoryError: when there is no memory for its threads.
 
         """
-        self.sizes = bundle.sizes
+        self.sizes = verified.sizes
         self._edge = ctypes.c_void_p()  # as `close` may come before there is more
         self._held: list[object] = []  # what the library points at
         self._lock = ForkableLock()
         self._library = (native or opened()).functions
         self.cpu = cpu or (native or opened()).best
-        graph_path = bundle.path / engine_graph(VARIANT)
-        data_path = bundle.path / weights_file(VARIANT)
+        graph_path, data_path = verified.graph_file, verified.weights_file
         self._data: npt.NDArray[np.uint8] = (
             np.fromfile(data_path, np.uint8) if copied else np.memmap(data_path, np.uint8, mode="r")
         )
-        known = bundle.architecture, bundle.require_variant(VARIANT).kv_type
+        known = verified.bundle.architecture, verified.kv_type
         if known != (ARCHITECTURE, "float32"):
             raise weights.OtherGraphError(f"{' with a cache of '.join(known)} is not known here")
-        self.model = self._describe(graph or read_graph(graph_path))
+        self.model = self._describe(verified.graph)
         if self.cpu not in (native or opened()).able:
             raise OptionError(f"this CPU cannot compute as {self.cpu!r}")
         count = threads or fast_cores()

@@ -11,6 +11,7 @@ import pytest
 
 from refact_edge.runtime.backends.native.session import NativeSession
 from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.bundle.verified import verify
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.machine.library import DONE, REFUSED, CModel, Native, opened
 
@@ -25,7 +26,7 @@ def library() -> Native:
 
 @pytest.fixture
 def session(tiny_bundle: Path, library: Native) -> NativeSession:
-    return NativeSession(read_bundle(tiny_bundle), threads=1, native=library)
+    return NativeSession(verify(read_bundle(tiny_bundle), "int4"), threads=1, native=library)
 
 
 def _open(library: Native, model: CModel, threads: int = 1, cpu: str = "portable") -> int:
@@ -118,7 +119,7 @@ def test_a_step_beyond_its_bounds_is_refused(
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads mappings in /proc")
 def test_a_closed_session_maps_the_bundle_no_more(bundle_copy: Path, library: Native) -> None:
     """Windows replaces and removes no file that is mapped."""
-    session = NativeSession(read_bundle(bundle_copy), threads=1, native=library)
+    session = NativeSession(verify(read_bundle(bundle_copy), "int4"), threads=1, native=library)
     assert str(bundle_copy) in Path("/proc/self/maps").read_text(encoding="utf-8")
     session.close()
     assert str(bundle_copy) not in Path("/proc/self/maps").read_text(encoding="utf-8")

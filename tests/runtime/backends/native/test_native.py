@@ -16,11 +16,12 @@ from kernels_built import KernelsBuilt
 import refact_edge
 from refact_edge.export import quality
 from refact_edge.export.quality import default_data, measure_bundle
-from refact_edge.runtime.backends.native import session, weights
+from refact_edge.runtime.backends.native import weights
 from refact_edge.runtime.backends.native.session import NativeSession
 from refact_edge.runtime.backends.native.weights import alibi_slopes
 from refact_edge.runtime.bundle.contract import Bundle, read_bundle
 from refact_edge.runtime.bundle.onnxfile import HALF, UINT8, OnnxGraph, Place, Tensor, read_graph
+from refact_edge.runtime.bundle.verified import verify
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.machine.library import Native, computes_rightly, opened
 
@@ -75,7 +76,7 @@ def cpu(request: pytest.FixtureRequest, library: Native) -> str:
 
 @pytest.fixture
 def native(cpu: str, bundle: Bundle, library: Native) -> NativeSession:
-    return NativeSession(bundle, threads=2, cpu=cpu, native=library)
+    return NativeSession(verify(bundle, "int4"), threads=2, cpu=cpu, native=library)
 
 
 def _ids(bundle: Bundle, count: int, seed: int = 0) -> np.ndarray:
@@ -160,7 +161,7 @@ def test_the_report_through_the_native_kernels_is_not_worse(
     demo_checkpoint: Path, bundle: Bundle, library: Native, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def runner(*_: object) -> Callable[[np.ndarray], np.ndarray]:
-        session = NativeSession(bundle, threads=2, native=library)
+        session = NativeSession(verify(bundle, "int4"), threads=2, native=library)
         return lambda ids: session.step(np.asarray(ids), session.new_cache(), len(ids))
 
     given: dict[str, Any] = {"data": default_data(), "variants": ["int4"]}
@@ -195,7 +196,7 @@ def test_any_number_of_threads_gives_the_same(bundle: Bundle, library: Native) -
     ids = _ids(bundle, 40)
     found = []
     for threads in (1, 2, 5):
-        native = NativeSession(bundle, threads=threads, native=library)
+        native = NativeSession(verify(bundle, "int4"), threads=threads, native=library)
         found.append(native.step(ids, native.new_cache(), 3))
         native.close()
     assert np.array_equal(found[0], found[1])
@@ -218,7 +219,9 @@ def test_every_kind_of_x86_gives_the_same_logits_to_the_last_bit(
     if len(kinds) < 2:
         pytest.skip(f"this CPU computes as {' and '.join(kinds) or 'no x86'} only")
     ids = _ids(bundle, 40)
-    first, *others = (NativeSession(bundle, threads=2, cpu=name, native=library) for name in kinds)
+    first, *others = (
+        NativeSession(verify(bundle, "int4"), threads=2, cpu=name, native=library) for name in kinds
+    )
     for count in (1, 2, 4, 5, 8, 9, 16, 17, 40):
         right = first.step(ids[:count], first.new_cache(), count)
         for other in others:
@@ -238,7 +241,7 @@ def test_the_library_names_every_kind_that_linux_says_this_cpu_can(library: Nati
 def test_short_last_blocks_and_odd_heads_are_computed(tiny_bundle: Path, cpu: str) -> None:
     bundle = read_bundle(tiny_bundle)
     theirs = refact_edge.load(tiny_bundle, variant="int4", engine="onnxruntime").session
-    mine = NativeSession(bundle, threads=2, cpu=cpu)
+    mine = NativeSession(verify(bundle, "int4"), threads=2, cpu=cpu)
     ids = np.arange(3, 43)
     right = theirs.step(ids, theirs.new_cache(), 40)
     found = mine.step(ids, mine.new_cache(), 40)
@@ -303,15 +306,13 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_an_odd_graph_is_refused(
-    odd: str, tiny_bundle: Path, library: Native, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_odd_graph_is_refused(odd: str, tiny_bundle: Path, library: Native) -> None:
     graph = read_graph(tiny_bundle / "onnx" / "engine_q4.onnx")
     changed = ODD[odd](graph)
     graph = changed if isinstance(changed, OnnxGraph) else graph
-    monkeypatch.setattr(session, "read_graph", lambda _path: graph)
+    verified = replace(verify(read_bundle(tiny_bundle), "int4"), graph=graph)
     with pytest.raises(weights.OtherGraphError, match=r"onnxruntime only|where the native step"):
-        NativeSession(read_bundle(tiny_bundle), native=library)
+        NativeSession(verified, native=library)
 
 
 def test_sizes_beyond_the_kernels_are_refused() -> None:
@@ -332,16 +333,15 @@ def test_a_layer_wider_than_the_others_is_refused(bundle_copy: Path, library: Na
     rows = codes.dims[0] + 256
     _changed(graph, codes.name, dims=(rows, *codes.dims[1:]))
     _changed(graph, scales.name, dims=(rows, *scales.dims[1:]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "read_graph", lambda _path: graph)
-        with pytest.raises(weights.OtherGraphError, match=r"h\.1\.mlp\.gate_up_proj.* is not"):
-            NativeSession(read_bundle(bundle_copy), native=library)
+    verified = replace(verify(read_bundle(bundle_copy), "int4"), graph=graph)
+    with pytest.raises(weights.OtherGraphError, match=r"h\.1\.mlp\.gate_up_proj.* is not"):
+        NativeSession(verified, native=library)
 
 
 def test_ids_that_are_none_and_missing_libraries_are_told(
     bundle: Bundle, library: Native, tmp_path: Path
 ) -> None:
-    native = NativeSession(bundle, threads=1)
+    native = NativeSession(verify(bundle, "int4"), threads=1)
     with pytest.raises(ValueError, match="expected some from 0"):
         native.step(np.array([10**9]), native.new_cache())
     with pytest.raises(ValueError, match="keep 2 of 1"):
