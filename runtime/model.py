@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from .backends.hybrid import Hybrid
-from .backends.native.session import NativeSession
-from .backends.onnxruntime import Session
 from .bundle.contract import HYBRID, HYBRID_READER, HYBRID_WRITER, Bundle
 from .engine.cancel import CancelToken
 from .engine.disk_cache import Saved
@@ -16,6 +13,7 @@ from .engine.generation import Allowed, Generation, Request
 from .engine.pace import Paced
 from .engine.prefix import PrefixCache
 from .engine.sampling import GREEDY, Sampling
+from .engine.session import Session
 from .engine.timelimit import TimeLimit
 from .engine.turns import Turns
 from .errors import BundleError, OptionError, one_line
@@ -40,7 +38,7 @@ class Model:
         self,
         bundle: Bundle,
         variant: str,
-        session: Session | NativeSession | Hybrid,
+        session: Session,
         *,
         lookup: bool = True,
         saved: Saved | None = None,

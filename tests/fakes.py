@@ -15,11 +15,14 @@ SIZES = Sizes(
 class CountingSession:
     """Always prefers the id after the last one; padding ids look even better."""
 
-    engine = "counting"
+    device, engine = "cpu", "counting"
 
     def __init__(self, sizes: Sizes = SIZES) -> None:
         self.sizes = sizes
         self.steps: list[int] = []  # tokens of each call
+
+    def close(self) -> None:
+        pass
 
     def new_cache(self) -> KvCache:
         return KvCache.in_memory(self.sizes, np.dtype("float32"))

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...runtime.engine.generation import CHUNK_TOKENS, Generation, Request, Steps
+from ...runtime.engine.generation import CHUNK_TOKENS, Generation, Request
 from ...runtime.engine.prefix import PrefixCache
 from ...runtime.engine.sampling import GREEDY
+from ...runtime.engine.session import Session
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Cost:
 class Reader:
     """Measures texts on one session; prompts that begin alike are evaluated once."""
 
-    def __init__(self, session: Steps, end_id: int, stop_ids: frozenset[int]) -> None:
+    def __init__(self, session: Session, end_id: int, stop_ids: frozenset[int]) -> None:
         self._session, self._end_id, self._stop_ids = session, end_id, stop_ids
         self._caches = PrefixCache(session.new_cache)
 

@@ -18,7 +18,7 @@ from ..errors import OptionError, PromptError, RefactEdgeError
 from ..model import Model
 from ..opening.demo import demo_bundle
 from ..opening.load import load
-from ..opening.open import PREFILL
+from ..opening.plan import PREFILL
 from ..stream import Stream
 from ..text.cursor import decode_text, split_at, split_marker
 from ..text.endings import Endings

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle.contract import Sizes
 from ..errors import BundleError, ContextError, PromptError
 from .cache import KvCache
 from .costs import StepCosts
@@ -20,6 +19,7 @@ from .logprobs import Scored, score, score_all
 from .lookup import LONGEST, NO_ID, Lookup
 from .prefix import PrefixCache
 from .sampling import Sampler, Sampling
+from .session import Session
 
 # A request can be cancelled between chunks; larger ones were no faster on any CPU measured, and
 # the scores of one layer take 4 * heads * chunk * context bytes.
@@ -27,22 +27,6 @@ CHUNK_TOKENS = 128
 
 Allowed = Callable[[Sequence[int]], npt.NDArray[np.int64] | None]
 Finish = Literal["", "stop", "length", "unsure", "time", "cancelled"]
-
-
-class Steps(Protocol):
-    """What the engine needs of a session."""
-
-    sizes: Sizes
-
-    def new_cache(self) -> KvCache:
-        """Return an empty cache."""
-        ...
-
-    def step(
-        self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
-    ) -> npt.NDArray[np.float32]:
-        """Run `ids` [T] behind `cache` and return the last `keep` logits [keep, V]."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +73,7 @@ class Request:
 class Generation:
     """Iterate for the new ids; `finish` and `cached` tell the rest once it has ended."""
 
-    def __init__(self, session: Steps, caches: PrefixCache, request: Request) -> None:
+    def __init__(self, session: Session, caches: PrefixCache, request: Request) -> None:
         """Take no step yet.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import numpy as np
@@ -10,20 +11,36 @@ import numpy.typing as npt
 from ..bundle.contract import Sizes
 from .cache import KvCache
 from .costs import StepCosts
-from .generation import Steps
+from .session import Session
 
 _LEAST_TOKENS = 16  # of a step that tells something; shorter ones are mostly reading weights
 _NEWEST = 0.3  # weight of the newest step
 
+_log = logging.getLogger(__name__)
+
 
 class Paced:
-    """A session whose steps are timed; see `engine.Steps`."""
+    """A session whose steps are timed; see `session.Session`."""
 
-    def __init__(self, session: Steps) -> None:
+    def __init__(self, session: Session) -> None:
         self.sizes: Sizes = session.sizes
         self.costs = StepCosts()
         self._session = session
         self._ms_a_token: float | None = None
+
+    @property
+    def device(self) -> str:
+        """What it runs on: cpu or cuda."""
+        return self._session.device
+
+    @property
+    def engine(self) -> str:
+        """What computes, in words."""
+        return self._session.engine
+
+    def close(self) -> None:
+        """Close the session."""
+        self._session.close()
 
     def new_cache(self) -> KvCache:
         """Return an empty cache."""
@@ -37,6 +54,7 @@ class Paced:
         logits = self._session.step(ids, cache, keep)
         seconds = time.perf_counter() - start
         self.costs.learn(len(ids), seconds)
+        _log.debug("step: %d tokens in %.1f ms", len(ids), 1000 * seconds)
         if len(ids) >= _LEAST_TOKENS:
             took = 1000 * seconds / len(ids)
             known = self._ms_a_token

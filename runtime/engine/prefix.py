@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from ..machine.forks import ForkableLock
@@ -10,6 +11,8 @@ from .disk_cache import Saved
 
 LIMIT_BYTES = 256 * 2**20  # 16,384 tokens of the 1.6B shape in fp32
 LEAST_COPIED = 32  # rows; fewer are computed in about the time that a cache takes to set up
+
+_log = logging.getLogger(__name__)
 
 
 class PrefixCache:
@@ -58,6 +61,7 @@ class PrefixCache:
                 if source is not None and rows >= LEAST_COPIED:
                     cache.copy(source, rows)
             self._busy[id(cache)] = cache, len(wanted)
+        _log.debug("prefix: %d of %d tokens are in a cache", len(cache.ids), len(ids))
         return cache
 
     def save(self) -> None:

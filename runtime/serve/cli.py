@@ -16,7 +16,7 @@ from ..errors import MissingExtraError, OptionError
 from ..model import Model
 from ..opening.demo import demo_bundle, find_demo
 from ..opening.load import load
-from ..opening.open import PREFILL
+from ..opening.plan import PREFILL
 from .process.greeting import Greeting, key_in_shell
 from .process.listening import listening
 from .process.output import note, say

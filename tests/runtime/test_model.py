@@ -19,7 +19,7 @@ from refact_edge.runtime.errors import (
     PromptError,
     RefactEdgeWarning,
 )
-from refact_edge.runtime.opening import demo
+from refact_edge.runtime.opening import demo, machine
 from refact_edge.runtime.text.stops import StopScanner
 
 HOT = Sampling(temperature=1.5, top_k=0, seed=5)
@@ -320,7 +320,7 @@ def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
         "get_available_providers",
         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
-    monkeypatch.setattr(session_module, "_has_cuda_library", lambda: True)
+    monkeypatch.setattr(machine, "has_cuda_library", lambda: True)
     monkeypatch.setattr(session_module.cuda, "why_not", lambda _: "")
     monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", fail_on_cuda)
 
