@@ -19,15 +19,15 @@ import numpy.typing as npt
 from ..quant.schemes import SCHEMES, Floats
 from ..quant.texts.shipped import REPORT
 from ..runtime.backends.onnxruntime import (
-    Session,
+    OnnxruntimeSession,
     SessionOptions,
     ask_for_exact_products,
     import_onnxruntime,
-    reaching,
 )
 from ..runtime.backends.weights_file import give, out_of_reach
 from ..runtime.bundle import contract as layout
 from ..runtime.bundle.contract import Bundle
+from ..runtime.bundle.verified import verify, verify_standard
 from ..runtime.engine.generation import CHUNK_TOKENS, Generation, Request
 from ..runtime.engine.prefix import PrefixCache
 from ..runtime.engine.sampling import GREEDY
@@ -124,8 +124,8 @@ def compare(
     names = variants or list(bundle.variants)
     for name in names:
         bundle.require_variant(name)
-        layout.verify_variant(bundle, name)
-        layout.verify_standard(bundle, name)
+        verify(bundle, name)
+        verify_standard(bundle, name)
     if prompt_tokens > bundle.sizes.context:
         raise OptionError(
             f"tokens {prompt_tokens}; expected at most the context, {bundle.sizes.context}"
@@ -203,10 +203,8 @@ def _greedy_agreement(logits: Logits, new: Ids) -> tuple[int, int]:
     return len(new), ties
 
 
-def _engine(bundle: Bundle, variant: str) -> Session:
-    graph = bundle.path / layout.engine_graph(variant)
-    options = reaching(SessionOptions("cpu"), graph, bundle.path / layout.weights_file(variant))
-    return Session(graph, bundle.sizes, bundle.variants[variant].kv_type, options)
+def _engine(bundle: Bundle, variant: str) -> OnnxruntimeSession:
+    return OnnxruntimeSession(verify(bundle, variant, hashes=False), SessionOptions())
 
 
 def _reference_logits(

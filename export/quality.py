@@ -19,8 +19,9 @@ from ..quant.schemes import SCHEMES
 from ..quant.texts.calibration import fingerprint
 from ..quant.texts.shipped import REPORT, described
 from ..quant.texts.sources import Source
-from ..runtime.backends.onnxruntime import Session, SessionOptions, reaching
+from ..runtime.backends.onnxruntime import OnnxruntimeSession, SessionOptions
 from ..runtime.bundle import contract as layout
+from ..runtime.bundle.verified import verify, verify_draft
 from ..runtime.engine.generation import CHUNK_TOKENS
 from ..runtime.errors import ExportError, MissingExtraError
 from ..runtime.files.atomic_write import atomic_write
@@ -64,7 +65,7 @@ def measure_bundle(
     names = variants or list(bundle.variants)
     for name in names:
         bundle.require_variant(name)
-        layout.verify_variant(bundle, name)
+        verify(bundle, name)
     found = inspect_checkpoint(checkpoint, track, adapter)
     check_same_source(bundle, found)
     types = {name: bundle.variants[name].kv_type for name in names}
@@ -141,9 +142,8 @@ def write_page(file: Path, title: str, figures: Mapping[str, Any]) -> None:
 
 
 def _runner(folder: Path, variant: str, found: Inspected, kv_type: str) -> Run:
-    graph, weights = folder / layout.engine_graph(variant), folder / layout.weights_file(variant)
-    options = reaching(SessionOptions("cpu"), graph, weights)
-    session = Session(graph, found.sizes, kv_type, options)
+    draft = verify_draft(folder, variant, found.sizes, kv_type)
+    session = OnnxruntimeSession(draft, SessionOptions())
 
     def run(ids: Ids) -> Logits:
         cache = session.new_cache()

@@ -18,8 +18,9 @@ from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.parity import compare, sample_ids
 from refact_edge.export.progress import SILENT
 from refact_edge.export.weights import load_weight
-from refact_edge.runtime.backends.onnxruntime import Session, SessionOptions
-from refact_edge.runtime.bundle.contract import engine_graph, read_bundle
+from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession, SessionOptions
+from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.bundle.verified import verify
 from refact_edge.runtime.errors import BundleError
 
 TOLERANCE = 1e-3
@@ -34,10 +35,8 @@ def _reference(checkpoint: Path) -> tuple[torch.nn.Module, dict[str, np.ndarray]
     return model, weights, found.config
 
 
-def _session(bundle: Path, variant: str = "fp32") -> Session:
-    opened = read_bundle(bundle)
-    kv_type = opened.variants[variant].kv_type
-    return Session(bundle / engine_graph(variant), opened.sizes, kv_type, SessionOptions("cpu"))
+def _session(bundle: Path, variant: str = "fp32") -> OnnxruntimeSession:
+    return OnnxruntimeSession(verify(read_bundle(bundle), variant), SessionOptions())
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,8 @@ import refact_edge
 from refact_edge.runtime.bundle import contract as layout
 from refact_edge.runtime.bundle.contract import (
     read_bundle,
-    verify_files,
-    verify_standard,
-    verify_variant,
 )
+from refact_edge.runtime.bundle.verified import verify, verify_files, verify_standard
 from refact_edge.runtime.errors import BundleError, OptionError
 from refact_edge.runtime.files.sha256 import file_sha256
 
@@ -41,7 +39,7 @@ def test_an_untouched_bundle_passes(tiny_bundle: Path) -> None:
     bundle = read_bundle(tiny_bundle)
     assert list(bundle.variants) == ["fp32", "fp16", "int8", "int4"]
     for name in bundle.variants:
-        verify_variant(bundle, name)
+        verify(bundle, name)
         verify_standard(bundle, name)
     on_disk = {p.relative_to(tiny_bundle).as_posix() for p in tiny_bundle.rglob("*") if p.is_file()}
     assert on_disk == {*bundle.files, layout.MANIFEST}
