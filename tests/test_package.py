@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import refact_edge
-from refact_edge.runtime.opening.verdict import why_not
+from refact_edge.runtime.opening.machine import why_not_native
 
 NOT_INSTALLED = {"tests", "demo", "bench", "docs", "examples", "build", "dist"}
 HEAVY = {"torch", "transformers", "optimum", "onnx", "safetensors", "ml_dtypes"}
@@ -138,7 +138,7 @@ print(json.dumps({
 def test_completing_loads_no_export_code_writes_no_file_and_opens_no_socket(
     tiny_bundle: Path, tmp_path: Path, engine: str
 ) -> None:
-    if engine == "native" and (reason := why_not()):
+    if engine == "native" and (reason := why_not_native()):
         pytest.skip(reason)
     state = json.loads(_run(COMPLETE, tiny_bundle, engine, home=tmp_path).splitlines()[-1])
     modules = set(state["modules"])

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from refact_edge.runtime.machine import library
-from refact_edge.runtime.opening import verdict
+from refact_edge.runtime.opening.machine import why_not_native
 
 from .jobs import JOBS, WRITABLE
 from .kinds import PLAIN, SANITIZED, TORCH, make, plan
@@ -50,7 +50,7 @@ def prepare(flavour: str) -> None:
         bytes_multiply_exactly(import_onnxruntime())
     if flavour == TORCH:
         import torch  # noqa: F401 - so that children need not
-    verdict.why_not(slow=True)
+    why_not_native()
     if len(list(Path("/proc/self/task").iterdir())) > 1:
         raise RuntimeError("threads before the first fork: a child could wait for them for ever")
 
@@ -77,7 +77,7 @@ def do(seed: int, number: int, originals: Path, work: Path, flavour: str) -> dic
     os.environ["REFACT_EDGE_CACHE"] = str(folder / "copies")
     outcomes = {}
     for job in mutant.jobs:
-        if "native" in job and verdict.why_not(slow=True):
+        if "native" in job and why_not_native():
             continue
         run: Callable[[], None] = partial(JOBS[job], folder)
         outcome = watch(
