@@ -25,7 +25,7 @@ from refact_edge.quant.texts.sources import Source
 from refact_edge.runtime.text.endings import NO_ENDINGS, Endings
 
 SEED = 5
-BEFORE, AFTER = 1500, 600  # characters shown
+BEFORE, AFTER = 1500, 600  # characters of the prompt
 MAX_TOKENS = 100
 RULES = {
     "none": NO_ENDINGS,
@@ -48,12 +48,12 @@ def answers(model: Model, hole: Hole) -> list[str]:
             sampling=Sampling(temperature=0),
         )
     )
-    found = []
+    texts = []
     for endings in RULES.values():
         scanner = endings.scanner(before, after)
-        shown = scanner.push(written)
-        found.append(shown + ("" if scanner.stopped else scanner.flush()))
-    return found
+        text = scanner.push(written)
+        texts.append(text + ("" if scanner.stopped else scanner.flush()))
+    return texts
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:
@@ -64,14 +64,14 @@ def interval(differences: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def rows(kind: str, found: Sequence[tuple[str, list[str]]]) -> list[str]:
+def rows(kind: str, answers_of: Sequence[tuple[str, list[str]]]) -> list[str]:
     """Return a line for each rule: how alike, how often exact, and the difference from none."""
-    likeness = [[similarity(text, middle) for text in texts] for middle, texts in found]
+    likeness = [[similarity(text, middle) for text in texts] for middle, texts in answers_of]
     lines = []
     for place, name in enumerate(RULES):
         alike = [row[place] for row in likeness]
-        exact = sum(texts[place].rstrip() == middle.rstrip() for middle, texts in found)
-        changed = sum(texts[place] != texts[0] for _, texts in found)
+        exact = sum(texts[place].rstrip() == middle.rstrip() for middle, texts in answers_of)
+        changed = sum(texts[place] != texts[0] for _, texts in answers_of)
         low, high = interval([row[place] - row[0] for row in likeness])
         lines.append(
             f"{kind:6} {name:8} {np.mean(alike):10.4f} {exact:6} {changed:8} "
@@ -96,15 +96,15 @@ def main(bundle: Path, data: Path, count: int, variant: str) -> None:
         holes = cut_holes(held_out, tuple(KINDS), count * len(KINDS), SEED)
     except refact_edge.RefactEdgeError as error:
         raise click.ClickException(str(error)) from error
-    found: dict[str, list[tuple[str, list[str]]]] = {kind: [] for kind in KINDS}
+    answers_by_kind: dict[str, list[tuple[str, list[str]]]] = {kind: [] for kind in KINDS}
     with click.progressbar(holes, label="completing", file=sys.stderr, show_eta=True) as bar:
         for hole in bar:
-            found[hole.kind].append((hole.middle, answers(model, hole)))
+            answers_by_kind[hole.kind].append((hole.middle, answers(model, hole)))
     click.echo(f"{count} holes of each kind, {variant}; alike is 1 less the edit distance's share")
     click.echo(
         f"{'':6} {'rules':8} {'alike':>10} {'exact':>6} {'changed':>8} {'less none':>9} (95%)"
     )
-    for kind, pairs in found.items():
+    for kind, pairs in answers_by_kind.items():
         for line in rows(kind, pairs):
             click.echo(line)
 

@@ -47,22 +47,22 @@ class Candidate:
     turned: bool = False
 
 
-def llama_formats(found: Inspected, peer: Path) -> dict[str, Candidate]:
+def llama_formats(source: Inspected, peer: Path) -> dict[str, Candidate]:
     """Return what llama.cpp's formats make of the checkpoint."""
     with tempfile.TemporaryDirectory(prefix="refact-edge-llama-") as name:
         full, made = Path(name) / "full.gguf", {}
-        write_full(found, peer, full)
+        write_full(source, peer, full)
         for form in LLAMA_FORMATS:
             file = full.with_name(f"{form}.gguf")
             quantize(peer, full, form, file)
-            made[form] = Candidate(*values(found, peer, file))
+            made[form] = Candidate(*values(source, peer, file))
         return made
 
 
-def ours(found: Inspected, scheme: Scheme, texts: Sequence[Ids]) -> Candidate:
+def ours(source: Inspected, scheme: Scheme, texts: Sequence[Ids]) -> Candidate:
     """Return what a scheme makes of the checkpoint, calibrated on `texts`."""
     weights, size = {}, 0
-    for stage in Layerwise(found, turned=True).calibrate(texts):
+    for stage in Layerwise(source, turned=True).calibrate(texts):
         for spec, known in with_relations(stage):
             packed = quantized(stage.weights[spec.name], form_of(spec, scheme), known)
             weights[spec.name] = unpack(packed)
@@ -70,39 +70,39 @@ def ours(found: Inspected, scheme: Scheme, texts: Sequence[Ids]) -> Candidate:
     return Candidate(weights, size, turned=True)
 
 
-def nearest(found: Inspected, scheme: Scheme) -> Candidate:
+def nearest(source: Inspected, scheme: Scheme) -> Candidate:
     """Return the checkpoint as it is, rounded to nearest, with nothing known of its use."""
     weights, size = {}, 0
-    for spec in specs_of(found):
-        packed = pack(load_weight(found.checkpoint, spec), form_of(spec, scheme))
+    for spec in specs_of(source):
+        packed = pack(load_weight(source.checkpoint, spec), form_of(spec, scheme))
         weights[spec.name] = unpack(packed)
         size += sum(part.nbytes for part in packed.parts.values())
     return Candidate(weights, size)
 
 
-def logits_of(found: Inspected, candidate: Candidate, texts: Sequence[Ids]) -> Iterator[Logits]:
+def logits_of(source: Inspected, candidate: Candidate, texts: Sequence[Ids]) -> Iterator[Logits]:
     """Yield the logits of each text under a candidate's weights."""
-    model = Layerwise(found, turned=candidate.turned)
+    model = Layerwise(source, turned=candidate.turned)
     yield from model.evaluate(texts, lambda _done: None, candidate.weights)()
 
 
 def score(
-    found: Inspected, candidates: Mapping[str, Candidate], data: Sequence[Source]
+    source: Inspected, candidates: Mapping[str, Candidate], data: Sequence[Source]
 ) -> dict[str, dict[str, float]]:
     """Return each candidate's figures against full precision."""
-    tokens = found.tokens()
-    layouts = Layouts.from_manifest(found.architecture.prompts())
-    texts = report_texts(data, tokens, layouts, found.sizes.context)
+    tokens = source.tokens()
+    layouts = Layouts.from_manifest(source.architecture.prompts())
+    texts = report_texts(data, tokens, layouts, source.sizes.context)
     ids = [text.ids for text in texts]
 
     def opener(candidate: Candidate) -> Callable[[], Callable[[Ids], Logits]]:
         def open_candidate() -> Callable[[Ids], Logits]:
-            made = logits_of(found, candidate, ids)
+            made = logits_of(source, candidate, ids)
             return lambda _ids: next(made)  # asked for in the order of the texts
 
         return open_candidate
 
-    full = Layerwise(found).evaluate(ids, lambda _done: None)
+    full = Layerwise(source).evaluate(ids, lambda _done: None)
     openers = {name: opener(candidate) for name, candidate in candidates.items()}
     figures = Comparison(texts, tokens, layouts).run(full, openers, lambda _done: None)
     variants: dict[str, dict[str, float]] = figures["variants"]
@@ -110,11 +110,11 @@ def score(
 
 
 def mixed(
-    found: Inspected, texts: Sequence[Ids], limits: Mapping[str, int]
+    source: Inspected, texts: Sequence[Ids], limits: Mapping[str, int]
 ) -> dict[str, Candidate]:
     """Return int4 with its forms mixed within each limit on the bytes of all tensors."""
-    ranked = ranking(found, SCHEMES["int4"], texts, SILENT)
-    return {name: ours(found, ranked.within(limit), texts) for name, limit in limits.items()}
+    ranked = ranking(source, SCHEMES["int4"], texts, SILENT)
+    return {name: ours(source, ranked.within(limit), texts) for name, limit in limits.items()}
 
 
 def draw(file: Path, sizes: Mapping[str, int], figures: Mapping[str, Mapping[str, float]]) -> None:
@@ -150,27 +150,27 @@ def draw(file: Path, sizes: Mapping[str, int], figures: Mapping[str, Mapping[str
 @click.option("--plot", type=click.Path(path_type=Path), help="An SVG file to draw.")
 def main(checkpoint: Path, peer: Path, data: Path, plot: Path | None) -> None:
     """Print what each format loses on the demo's held-out modules, and its bytes."""
-    found = inspect_checkpoint(checkpoint, SILENT)
-    if any(len(spec.sources) > 1 for spec in specs_of(found)):
+    source = inspect_checkpoint(checkpoint, SILENT)
+    if any(len(spec.sources) > 1 for spec in specs_of(source)):
         raise click.ClickException("the checkpoint is in the unfused layout; expected the fused")
     held_out = [
         Source(source.name, source.text) for source in load_corpus(data / CORPUS).of("held-out")
     ]
-    texts = calibrated_texts(found, default_sources())
-    candidates = llama_formats(found, peer.absolute())
+    texts = calibrated_texts(source, default_sources())
+    candidates = llama_formats(source, peer.absolute())
     int4, int8 = SCHEMES["int4"], SCHEMES["int8"]
     limits = {
         f"int4 mixed, {share:.0%}": int(share * candidates["Q4_K_M"].bytes) for share in SHARES
     }
     candidates |= {
-        "int4 to nearest": nearest(found, int4),
-        "int4": ours(found, int4, texts),
-        **mixed(found, texts, limits),
-        "int8 to nearest": nearest(found, int8),
-        "int8": ours(found, int8, texts),
-        "2 bits, an experiment": ours(found, replace(int4, matrix=TWO_BITS), texts),
+        "int4 to nearest": nearest(source, int4),
+        "int4": ours(source, int4, texts),
+        **mixed(source, texts, limits),
+        "int8 to nearest": nearest(source, int8),
+        "int8": ours(source, int8, texts),
+        "2 bits, an experiment": ours(source, replace(int4, matrix=TWO_BITS), texts),
     }
-    figures = score(found, candidates, held_out)
+    figures = score(source, candidates, held_out)
     click.echo(f"{'weights':24} {'MB':>7} {'mean KL':>10} {'99th %':>9} {'first choice':>13}")
     for name, found_here in figures.items():
         click.echo(

@@ -73,9 +73,9 @@ def real_prompt(count: Any, tokens: int) -> tuple[str, str]:
     at, size = 900, 0
     while count("".join(lines[at : at + size])) < tokens - 3:
         size += 10
-    shown = lines[at : at + size]
-    cut = int(len(shown) * 0.8)
-    return "".join(shown[:cut]), "".join(shown[cut + 1 :])
+    part = lines[at : at + size]
+    cut = int(len(part) * 0.8)
+    return "".join(part[:cut]), "".join(part[cut + 1 :])
 
 
 def measure(bundle: Path, variant: str) -> dict[str, float]:

@@ -23,7 +23,7 @@ from demo.data import CORPUS, DATA
 from refact_edge import Model, Sampling
 
 SEED = 3
-BEFORE, AFTER = 1500, 600  # characters shown
+BEFORE, AFTER = 1500, 600  # characters of the prompt
 LONGEST_LINE, MAX_TOKENS = 120, 40
 CURSORS = {
     "a letter, digit or _": re.compile(r"(?<=\w)"),
@@ -45,9 +45,9 @@ def places(texts: list[str], cursor: re.Pattern[str], rng: random.Random) -> Ite
         if not line.strip() or len(line) > LONGEST_LINE or line.strip().startswith("#"):
             continue
         indent = len(line) - len(line.lstrip())
-        found = [m.start() for m in cursor.finditer(line) if indent < m.start() <= len(line) - 2]
-        if found:
-            place, stop = start + rng.choice(found), start + len(line)
+        places = [m.start() for m in cursor.finditer(line) if indent < m.start() <= len(line) - 2]
+        if places:
+            place, stop = start + rng.choice(places), start + len(line)
             yield text[max(0, place - BEFORE) : place], text[place:stop], text[stop : stop + AFTER]
 
 
@@ -91,13 +91,13 @@ def main(bundle: Path, data: Path, count: int, variant: str) -> None:
         length=count * len(CURSORS), label="completing", file=sys.stderr, show_eta=True
     ) as bar:
         for name, cursor in CURSORS.items():
-            found: dict[bool, list[tuple[bool, bool]]] = {False: [], True: []}
+            matches: dict[bool, list[tuple[bool, bool]]] = {False: [], True: []}
             for place, _ in zip(places(held_out, cursor, rng), range(count), strict=False):
-                for heal, judged in found.items():
+                for heal, judged in matches.items():
                     judged.append(judge(model, place, heal))
                 bar.update(1)
             line, word = (
-                pairs([one[i] for one in found[False]], [one[i] for one in found[True]])
+                pairs([one[i] for one in matches[False]], [one[i] for one in matches[True]])
                 for i in (0, 1)
             )
             rows.append(f"{name:21} {line}   {word}")

@@ -2,9 +2,9 @@
 
 Usage: python -m bench.hybrid BUNDLE [--prompt N] [--rounds N]
 
-BUNDLE holds fp32, int8 and int4. Speed is measured in turns, so that what else the machine does
-meets all alike. Quality is how far the tokens after the prompt are from fp32's, on this package's
-own source: it means something for a trained model only.
+BUNDLE holds fp32, int8 and int4. Each round measures all of them, so that other work of the
+machine meets all alike. Quality is how far the tokens after the prompt are from fp32's, on this
+package's own source: it means something for a trained model only.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def show_steps(prefill: Session, decode: Session, ids: Ids, rounds: int) -> None
     before = len(ids) - max(LENGTHS)
     cache = decode.new_cache()
     decode.step(ids[:before], cache)
-    taken: dict[tuple[Session, int], list[float]] = {}
+    times_of: dict[tuple[Session, int], list[float]] = {}
     for length in [length for _ in range(rounds) for length in LENGTHS]:
         for session in (prefill, decode):
             cache.rewind(before)
             start = time.perf_counter()
             session.step(ids[before : before + length], cache)
-            taken.setdefault((session, length), []).append(time.perf_counter() - start)
-    medians = {key: statistics.median(times) for key, times in taken.items()}
+            times_of.setdefault((session, length), []).append(time.perf_counter() - start)
+    medians = {key: statistics.median(times) for key, times in times_of.items()}
     parts = (f"{medians[prefill, n] / medians[decode, n]:5.2f}x" for n in LENGTHS)
     click.echo(f"{'tokens in a step':20} " + " ".join(f"{n:6}" for n in LENGTHS))
     click.echo(f"{HYBRID_READER + ' to ' + HYBRID_WRITER:20} " + " ".join(parts) + "\n")
@@ -92,7 +92,7 @@ def texts_of(bundle: Bundle, path: Path, length: int) -> list[Ids]:
 @click.command()
 @click.argument("path", metavar="BUNDLE", type=click.Path(path_type=Path))
 @click.option("--prompt", default=512, show_default=True, help="Tokens of the prompt.")
-@click.option("--rounds", default=5, show_default=True, help="Turns in which speed is measured.")
+@click.option("--rounds", default=5, show_default=True, help="Rounds in which speed is measured.")
 @click.option("--no-quality", is_flag=True, help="Speed alone; fp32 is not needed then.")
 def main(path: Path, prompt: int, rounds: int, no_quality: bool) -> None:
     """Print speed, bytes and quality of int8, int4 and hybrid."""

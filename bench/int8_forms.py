@@ -134,11 +134,11 @@ def measure(threads: int) -> Iterator[tuple[int, list[float]]]:
         x = {"x": RANDOM.standard_normal((rows, WIDTH), dtype=np.float32)}
         times: list[list[float]] = [[] for _ in sessions]
         for _ in range(REPEATS):
-            for session, taken in zip(sessions, times, strict=True):
+            for session, its_times in zip(sessions, times, strict=True):
                 start = time.perf_counter()
                 session.run(None, x)
-                taken.append(1000 * (time.perf_counter() - start))
-        yield rows, [float(np.median(taken)) for taken in times]
+                its_times.append(1000 * (time.perf_counter() - start))
+        yield rows, [float(np.median(its)) for its in times]
 
 
 @click.command()

@@ -48,17 +48,17 @@ def llama_names(name: str) -> tuple[str, ...]:
     return tuple(f"blk.{layer}.{own}.weight" for own in PARTS[part])
 
 
-def write_full(found: Inspected, peer: Path, file: Path) -> None:
+def write_full(source: Inspected, peer: Path, file: Path) -> None:
     """Write the centred weights into a GGUF file in fp32, a tensor at a time.
 
     Raises:
         CalledProcessError: when the peers' python at `peer` fails.
 
     """
-    specs = specs_of(found)
+    specs = specs_of(source)
     head = {
-        "sizes": vars(found.sizes) | {"inner": found.config.inner},
-        "tokenizer": str(found.checkpoint.path.absolute() / TOKENIZER),
+        "sizes": vars(source.sizes) | {"inner": source.config.inner},
+        "tokenizer": str(source.checkpoint.path.absolute() / TOKENIZER),
         "tensors": [entry for spec in specs for entry in _entries(spec)],
     }
     command = [str(peer), str(SCRIPT), "write", str(file)]
@@ -66,7 +66,7 @@ def write_full(found: Inspected, peer: Path, file: Path) -> None:
         assert process.stdin is not None
         process.stdin.write(json.dumps(head).encode() + b"\n")
         for spec in specs:
-            weight = centred(spec, load_weight(found.checkpoint, spec))
+            weight = centred(spec, load_weight(source.checkpoint, spec))
             process.stdin.write(np.ascontiguousarray(weight, np.float32).data)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
@@ -77,12 +77,12 @@ def quantize(peer: Path, full: Path, form: str, file: Path) -> None:
     _run(peer, "quantize", full, form, file)
 
 
-def values(found: Inspected, peer: Path, file: Path) -> tuple[Mapping[str, Floating], int]:
+def values(source: Inspected, peer: Path, file: Path) -> tuple[Mapping[str, Floating], int]:
     """Return what a file's weights stand for, under our names, and the bytes of its tensors."""
     folder = file.with_suffix(".values")
     folder.mkdir()
     size = int(_run(peer, "values", file, folder))
-    weights = {spec.name: np.concatenate(list(_parts(spec, folder))) for spec in specs_of(found)}
+    weights = {spec.name: np.concatenate(list(_parts(spec, folder))) for spec in specs_of(source)}
     return weights, size
 
 

@@ -2,7 +2,8 @@
 
 Usage: python -m bench.serve [BUNDLE] [--variant int4] [--asks 40] [--fresh]
 
-A trace is replayed in turns by the library in this process and by a server in another one; each has
+A trace is replayed by the library in this process and by a server in another one, request by
+request; each has
 its own caches, so both have the same left to read at each keystroke.
 """
 
@@ -48,10 +49,10 @@ def server(bundle: Path, variant: str) -> Iterator[str]:
 def through_http(address: str, *, fresh: bool) -> First:
     """Return what asks a server; `fresh` makes a connection for each request, as curl does."""
     place = urlsplit(address).netloc
-    kept = http.client.HTTPConnection(place)
+    connection = http.client.HTTPConnection(place)
 
     def first(ask: Ask) -> float:
-        nonlocal kept
+        nonlocal connection
         body = {
             "input_prefix": ask.prefix,
             "input_suffix": ask.suffix,
@@ -61,10 +62,12 @@ def through_http(address: str, *, fresh: bool) -> First:
         }
         start = perf_counter()
         if fresh:
-            kept.close()
-            kept = http.client.HTTPConnection(place)
-        kept.request("POST", "/infill", json.dumps(body), {"content-type": "application/json"})
-        reply = kept.getresponse()
+            connection.close()
+            connection = http.client.HTTPConnection(place)
+        connection.request(
+            "POST", "/infill", json.dumps(body), {"content-type": "application/json"}
+        )
+        reply = connection.getresponse()
         reply.readline()
         seconds = perf_counter() - start
         reply.read()
@@ -96,20 +99,20 @@ def _untold(_label: str, _length: int) -> Iterator[Callable[[int], None]]:
 
 
 def measure(bundle: Path, variant: str, number: int, *, fresh: bool) -> None:
-    """Replay a trace both ways, in turns, and print the figures."""
+    """Replay a trace both ways, alternately, and print the figures."""
     trace = read_trace(next(path for path in shipped_traces() if path.stem == "function"))
     model = refact_edge.load(bundle, variant=variant)
     with server(bundle, variant) as address:
         ways = {"library": in_process(model), "server": through_http(address, fresh=fresh)}
-        taken: dict[str, list[float]] = {name: [] for name in ways}
+        times: dict[str, list[float]] = {name: [] for name in ways}
         chosen = [ask for _, ask in zip(range(number + 1), asks(trace), strict=False)]
         with click.progressbar(chosen, label="asking both", file=sys.stderr) as progress:
-            for turn, ask in enumerate(progress):
-                names = list(ways) if turn % 2 else list(ways)[::-1]
+            for number, ask in enumerate(progress):
+                names = list(ways) if number % 2 else list(ways)[::-1]
                 for name in names:
-                    taken[name].append(ways[name](ask))
-    # The first request reads all of the prompt.
-    library, served = (1000 * np.array(taken[name][1:]) for name in ways)
+                    times[name].append(ways[name](ask))
+    # The first request prefills all of the prompt.
+    library, served = (1000 * np.array(times[name][1:]) for name in ways)
     click.echo(f"{variant}, {len(library)} keystrokes, to the first text:")
     click.echo(f"  library {np.median(library):8.1f} ms   server {np.median(served):8.1f} ms")
     low, middle, high = np.quantile(served - library, [0.25, 0.5, 0.75])

@@ -135,11 +135,11 @@ def keys(text: str) -> Iterator[str]:
         at += size
 
 
-def place(text: str, wanted: str) -> int:
-    """Return where `wanted` stands in a text, in which it must stand just once."""
-    if text.count(wanted) != 1:
-        raise ValueError(f"{wanted!r} stands {text.count(wanted)} times in the text")
-    return text.index(wanted)
+def place(text: str, piece: str) -> int:
+    """Return where `piece` stands in a text, in which it must stand just once."""
+    if text.count(piece) != 1:
+        raise ValueError(f"{piece!r} stands {text.count(piece)} times in the text")
+    return text.index(piece)
 
 
 def make(name: str, file: str, edits: tuple[Edit, ...], seed: int) -> Trace:

@@ -6,8 +6,8 @@ import pytest
 
 from bench.peers.engines import GROUPS, Runner
 from bench.peers.prompts import asks_with_answers, typed_next
-from bench.peers.tables import AIMS, COLD, PART, PEAK, Aim, Taken, medians, ratio, ratios
-from bench.peers.work import Piece, turns
+from bench.peers.tables import AIMS, COLD, PART, PEAK, Aim, Measurements, medians, ratio, ratios
+from bench.peers.work import Piece, schedule
 from bench.peers.worker import Slot, ask, decode
 from refact_edge.runtime.bench.traces import Event, Trace, read_trace, shipped_traces
 
@@ -19,7 +19,9 @@ def piece(name: str, rounds: int) -> Piece:
 
 
 def test_every_engine_has_its_turn_before_any_has_another() -> None:
-    order = [(p.name, r.engine) for p, r in turns([piece("a", 2), piece("b", 1)], [OURS, THEIRS])]
+    order = [
+        (p.name, r.engine) for p, r in schedule([piece("a", 2), piece("b", 1)], [OURS, THEIRS])
+    ]
     assert order == [
         *(("a", "int4"), ("a", "Q4_0"), ("b", "int4"), ("b", "Q4_0")),
         *(("a", "Q4_0"), ("a", "int4")),  # another one begins
@@ -27,16 +29,16 @@ def test_every_engine_has_its_turn_before_any_has_another() -> None:
 
 
 def test_nobody_takes_no_turns() -> None:
-    assert list(turns([piece("a", 2)], [])) == []
+    assert list(schedule([piece("a", 2)], [])) == []
 
 
 def test_the_better_setting_counts_and_is_named() -> None:
-    taken = Taken()
+    measurements = Measurements()
     for seconds in (3.0, 1.0, 2.0):
-        taken.add(THEIRS, {COLD: seconds})
-        taken.add(Runner("Q4_0", "Q4_0", "no flash"), {COLD: seconds + 1})
-    assert taken.best("Q4_0", COLD) == (2.0, "flash")
-    assert "2.00 s (flash)" in medians(taken)
+        measurements.add(THEIRS, {COLD: seconds})
+        measurements.add(Runner("Q4_0", "Q4_0", "no flash"), {COLD: seconds + 1})
+    assert measurements.best("Q4_0", COLD) == (2.0, "flash")
+    assert "2.00 s (flash)" in medians(measurements)
 
 
 @pytest.mark.parametrize(
@@ -51,16 +53,16 @@ def test_the_better_setting_counts_and_is_named() -> None:
 def test_a_ratio_is_how_many_times_as_fast_or_which_part(
     aim: Aim, expected: float, met: bool
 ) -> None:
-    taken = Taken()
-    taken.add(OURS, {COLD: 1.0})
-    taken.add(THEIRS, {COLD: 2.0, PEAK: 20.0})
-    found = ratio(taken, aim)
-    assert found == expected
-    assert aim.met(found) is met
+    measurements = Measurements()
+    measurements.add(OURS, {COLD: 1.0})
+    measurements.add(THEIRS, {COLD: 2.0, PEAK: 20.0})
+    value = ratio(measurements, aim)
+    assert value == expected
+    assert aim.met(value) is met
 
 
 def test_what_was_not_measured_is_said() -> None:
-    text = ratios(Taken())
+    text = ratios(Measurements())
     assert text.count("not measured") == len(AIMS)
 
 

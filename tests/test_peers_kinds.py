@@ -92,9 +92,9 @@ def test_the_report_of_one_kind_holds_ratios_of_what_was_measured_alone() -> Non
     one, many = f"decode at {DEPTHS[0]}", f"decode at {DEPTHS[0]}, 4 at once"
     for engine, seconds in (("int4", 1.0), ("Q4_0", 2.0), (IK, 1.5)):
         runner = engines.Runner(engine, engine)
-        measured.taken.add(runner, {one: seconds, many: 1.25 * seconds})
+        measured.measurements.add(runner, {one: seconds, many: 1.25 * seconds})
     text = report.markdown(measured, FILES, quick=True)
-    assert "not measured" not in tables.ratios_of_one_kind(measured.taken)
+    assert "not measured" not in tables.ratios_of_one_kind(measured.measurements)
     assert f"| {one} | int4 to {IK} | 1.5x |" in text
     for engine in ("int4", "Q4_0", IK):
         assert f"| {many}, against {one} | {engine} to {engine} | 1.25x |" in text

@@ -18,6 +18,7 @@ NEVER = [
     ("runtime.engine", "runtime.store"),
     ("runtime.text", "runtime.engine"),
     ("runtime.text", "runtime.backends"),
+    ("runtime.model", "runtime.backends"),
     ("runtime.bundle", "runtime.backends"),
     ("runtime.backends", "runtime.store"),
     ("runtime.machine", "runtime.backends"),

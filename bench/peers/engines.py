@@ -31,7 +31,7 @@ LAYERS, QUICK_LAYERS = 32, 4
 class Files:
     """Where everything lies, how many threads work, and on which kind of CPU.
 
-    `forced` says that the kind was asked for: then only engines that can be held to it take part.
+    `forced` says that the caller named the kind: then only engines that can be held to it run.
     """
 
     folder: Path
@@ -84,7 +84,7 @@ class Files:
 
     @property
     def openvino(self) -> Path:
-        """Our graph as OpenVINO reads it, and its cache."""
+        """Our graph in OpenVINO's form, and its cache."""
         return self.folder / "openvino"
 
 
@@ -104,7 +104,7 @@ class Runner:
 
     @property
     def orders(self) -> tuple[str, ...]:
-        """Orders of the prompt that it is asked in: llama.cpp's own is not the one we take."""
+        """Orders of the prompts that it gets: llama.cpp's own is not ours."""
         return ORDERS if self.engine in (*LLAMA_FORMATS, IK) else ORDERS[:1]
 
     @property
@@ -164,9 +164,9 @@ def groups(files: Files) -> tuple[Group, ...]:
 
 def starts() -> dict[str, Runner]:
     """Return the workers whose start and memory are measured; two more use what `warm` left."""
-    found = {runner.worker: runner for group in GROUPS for runner in group.runners}
-    kept = zip(KEPT, ("int4", PLAIN_INT4), strict=True)
-    return found | {worker: Runner(engine, worker, "kept copy") for worker, engine in kept}
+    runners = {runner.worker: runner for group in GROUPS for runner in group.runners}
+    copies = zip(KEPT, ("int4", PLAIN_INT4), strict=True)
+    return runners | {worker: Runner(engine, worker, "kept copy") for worker, engine in copies}
 
 
 def start(worker: str, files: Files) -> Worker:

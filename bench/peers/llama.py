@@ -86,8 +86,8 @@ def main() -> None:
         return lambda slot: Llama(model, slot.startswith("flash"), threads)
 
     # Which instructions the library that computes was compiled for.
-    told = llama_cpp.llama_print_system_info().decode().strip()
-    serve(load, lambda: {"llama-cpp-python": llama_cpp.__version__, library: f"({told})"})
+    info = llama_cpp.llama_print_system_info().decode().strip()
+    serve(load, lambda: {"llama-cpp-python": llama_cpp.__version__, library: f"({info})"})
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator] # has no types

@@ -1,4 +1,4 @@
-"""The run: group by group the turns of throughput and typing, then cold starts and memory.
+"""The run: group by group throughput and typing, then cold starts and memory.
 
 Only one worker works at a time. One that does not start is left out, and the report says why.
 """
@@ -16,8 +16,8 @@ from .engines import ONE_KIND, STARTS, Files, Group, groups, start, starts
 from .limits import Limits, measure_limits
 from .process import Worker, WorkerError
 from .prompts import Prompter
-from .tables import ANONYMOUS, COLD, IMPORTED, MAPPED, PEAK, Taken
-from .work import DEPTHS, LENGTHS, STEPS, Piece, keystroke, reading, replay, turns, writing
+from .tables import ANONYMOUS, COLD, IMPORTED, MAPPED, PEAK, Measurements
+from .work import DEPTHS, LENGTHS, STEPS, Piece, keystroke, reading, replay, schedule, writing
 
 COLD_TOKENS = 64
 MEMORY_TOKENS = 512
@@ -29,7 +29,7 @@ ROUNDS = 3  # of one kind of CPU
 class Measured:
     """What was measured, of which versions, and what could not be."""
 
-    taken: Taken = field(default_factory=Taken)
+    measurements: Measurements = field(default_factory=Measurements)
     versions: dict[str, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)  # workers that did not start, and why
     written: list[str] = field(default_factory=list)  # into the home folder, by any of them
@@ -47,8 +47,8 @@ def measure(files: Files, parts: Sequence[str], quick: bool, measured: Measured)
             yield
     if STARTS in parts:
         _measure_starts(prompter, files, 3 if quick else 7, measured)
-    found = [path.relative_to(files.home) for path in files.home.rglob("*") if path.is_file()]
-    measured.written = sorted(map(str, found))
+    files_left = [path.relative_to(files.home) for path in files.home.rglob("*") if path.is_file()]
+    measured.written = sorted(map(str, files_left))
     yield
 
 
@@ -99,11 +99,11 @@ def _measure_group(group: Group, pieces: Sequence[Piece], files: Files, measured
         able = [runner for runner in group.runners if runner.worker in workers]
         for runner in able:
             workers[runner.worker].ask("prefill", slot=runner.slot, ids=list(range(WARM_UP)))
-        everything = list(turns(pieces, able))
+        everything = list(schedule(pieces, able))
         total = sum(piece.tokens for piece, _ in everything)
         with click.progressbar(length=total, label=group.name, file=sys.stderr) as bar:
             for piece, runner in everything:
-                measured.taken.add(runner, piece.run(runner, workers[runner.worker].ask))
+                measured.measurements.add(runner, piece.run(runner, workers[runner.worker].ask))
                 bar.update(piece.tokens)
 
 
@@ -128,13 +128,13 @@ def _measure_starts(prompter: Prompter, files: Files, rounds: int, measured: Mea
                 worker.first_reply()
             with start(name, files) as worker:
                 worker.send("prefill", slot=slot, ids=code[:COLD_TOKENS])
-                _, taken = worker.first_reply()
-                found = {COLD: taken, IMPORTED: taken - worker.imported_s}
+                _, seconds = worker.first_reply()
+                cold = {COLD: seconds, IMPORTED: seconds - worker.imported_s}
                 if number == rounds - 1:
                     worker.ask("prefill", slot=slot, ids=code)
                     held = worker.memory()
                     sizes = (held.anonymous_bytes, held.mapped_bytes, held.peak_bytes)
                     for what, size in zip((ANONYMOUS, MAPPED, PEAK), sizes, strict=True):
                         if size is not None:
-                            found[what] = size
-                measured.taken.add(runners[name], found)
+                            cold[what] = size
+                measured.measurements.add(runners[name], cold)

@@ -4,7 +4,7 @@ Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS [kept] [onnxruntime|ope
 
 With "kept" it uses what `refact-edge warm` left, without it the bundle alone. int4 is computed by
 the native kernels for a KIND of CPU, with "onnxruntime" by that alone, and with "openvino" that
-reads for it.
+prefills for it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from refact_edge.runtime.text.endings import NO_ENDINGS
 from .kinds import KINDS
 from .worker import Reply, serve
 
-GUESSED = 16  # the most tokens of a step whose logits are all wanted
+DRAFTED = 16  # the most tokens of a step whose logits are all computed
 
 
 class Ours:
@@ -48,26 +48,26 @@ class Ours:
         rows = np.asarray(ids, np.int64)
         for at in range(0, len(rows), CHUNK_TOKENS):
             chunk = rows[at : at + CHUNK_TOKENS]
-            # Of a few tokens all logits, as guesses need them; the peers give the last ones only.
-            self._session.step(chunk, self._cache, len(chunk) if len(chunk) <= GUESSED else 1)
+            # Of a few tokens all logits, as drafts need them; the peers give the last ones only.
+            self._session.step(chunk, self._cache, len(chunk) if len(chunk) <= DRAFTED else 1)
 
     def rewind(self, tokens: int) -> None:
         """Forget the ids of later rows."""
         self._cache.rewind(tokens)
 
 
-class Told:
-    """A session that is told what to write: it computes all, and then names the next known id.
+class Scripted:
+    """A session that writes a script: it computes all, then makes the script's id the likeliest.
 
-    Random weights write nonsense that repeats itself; guesses at it say nothing about guesses at
-    code. Where the text is known, every engine can be made to write the same.
+    Random weights write nonsense that repeats itself; drafts of it say nothing about drafts of
+    code. With a script every engine writes the same.
     """
 
     def __init__(self, session: Session) -> None:
         self.sizes, self._session = session.sizes, session
         self.text: list[int] = []
         self.prompt = 0  # tokens before the text
-        self.first_known = 0.0  # when the text's first id was
+        self.first_s = 0.0  # when the text's first id was
         self.single_s: list[float] = []  # what steps over one token took
 
     @property
@@ -101,7 +101,7 @@ class Told:
             if 0 <= place < len(self.text):
                 logits[row, self.text[place]] = logits[row].max() + 1
                 if place == 0:
-                    self.first_known = time.perf_counter()
+                    self.first_s = time.perf_counter()
         return logits
 
 
@@ -109,15 +109,15 @@ class Typing:
     """Asks through the public way in."""
 
     def __init__(self, model: Model) -> None:
-        self._told = Told(model.session)
-        self._model = Model(model.bundle, model.variant, self._told)
+        self._scripted = Scripted(model.session)
+        self._model = Model(model.bundle, model.variant, self._scripted)
 
     def complete(self, prefix: str, suffix: str, text: list[int], ahead: bool = False) -> Reply:
         """Complete at a cursor, writing `text`; the times start with the call.
 
         With `ahead` what was written is then read behind the prefix, as in a pause.
         """
-        self._told.single_s.clear()
+        self._scripted.single_s.clear()
         start = time.perf_counter()
         stream = self._model.complete(
             prefix,
@@ -127,15 +127,15 @@ class Typing:
             endings=NO_ENDINGS,
             sampling=Sampling(temperature=0),
         )
-        told = self._told
-        told.text, told.prompt = text, stream.usage.prompt
+        script = self._scripted
+        script.text, script.prompt = text, stream.usage.prompt
         for _ in stream:
             pass
-        end, single = time.perf_counter(), list(told.single_s)
+        end, single = time.perf_counter(), list(script.single_s)
         if ahead:
             self._model.warm(prefix + stream.text, suffix, max_tokens=len(text))
         return {
-            "first_s": told.first_known - start,
+            "first_s": script.first_s - start,
             "all_s": end - start,
             "exact": stream.ids == text,
             "one_s": statistics.median(single) if single else None,
@@ -166,10 +166,10 @@ def main() -> None:
 
     def versions() -> dict[str, str]:
         name, _, version = models[0].engine.partition(" ")
-        known = {name: version} if name == "onnxruntime" and " " not in version else {}
-        return {"refact-edge": refact_edge.__version__, **known}
+        engine = {name: version} if name == "onnxruntime" and " " not in version else {}
+        return {"refact-edge": refact_edge.__version__, **engine}
 
-    serve(load, versions, {"complete": lambda **asked: typing().complete(**asked)})
+    serve(load, versions, {"complete": lambda **request: typing().complete(**request)})
 
 
 if __name__ == "__main__":

@@ -91,11 +91,11 @@ def with_working_library(files: Files) -> Files:
 
 def _make_gguf(files: Files, forms: list[str]) -> None:
     """Have llama.cpp quantize the checkpoint; a file under its name is a whole one."""
-    found = inspect_checkpoint(files.checkpoint, SILENT)
+    source = inspect_checkpoint(files.checkpoint, SILENT)
     full = files.folder / "full.gguf"
     try:
         click.echo("writing the checkpoint for llama.cpp", err=True)
-        write_full(found, files.peer, full)
+        write_full(source, files.peer, full)
         for form in forms:
             click.echo(f"llama.cpp makes {form}", err=True)
             with atomic_write(files.gguf(form)) as draft:

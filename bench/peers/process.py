@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class WorkerError(Exception):
-    """A worker ended before it answered, or did not do what was asked; the text says why."""
+    """A worker ended before it answered, or refused a request; the text says why."""
 
 
 class Worker:
@@ -29,13 +29,13 @@ class Worker:
         `seen` are settings of its environment, `log` takes what it writes to standard error.
         """
         self._log = log
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
         with log.open("w") as errors:
             self.started = time.monotonic()
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**kept, **seen},
+                env={**outside, **seen},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -1,8 +1,8 @@
-"""What is typed: the texts around the cursor, the ids that each engine is given, the answers.
+"""What is typed: the texts around the cursor, the ids that each engine gets, the answers.
 
 Ids are made once, by our own tokenizer and the way in from a cursor (trimming, healing, layouts),
 and are the same for all engines.
-Weights are random, so the answers are given too: what was typed next, or stood in the file.
+Weights are random, so the answers are fixed too: what was typed next, or stood in the file.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Prompter:
 
     def prompt(self, prefix: str, suffix: str, answer: str) -> Prompt:
         """Return the prompt at a cursor; the answer begins with what the prompt takes back."""
-        found = {}
+        ids = {}
         text: list[int] = []
         for order in ORDERS:
             place = place_of(
@@ -58,8 +58,8 @@ class Prompter:
             )
             typed = self._prompts.prompt(place, self.context - ANSWER).typed
             text = self._tokens.encode(typed.decode(errors="replace") + (answer or "\n"))[:ANSWER]
-            found[order] = self._prompts.prompt(place, self.context - len(text)).ids
-        return Prompt(prefix, suffix, found, text)
+            ids[order] = self._prompts.prompt(place, self.context - len(text)).ids
+        return Prompt(prefix, suffix, ids, text)
 
     def code(self, tokens: int) -> list[int]:
         """Return so many ids of code."""
@@ -81,8 +81,8 @@ class Prompter:
 
     def trace(self, path: Path, limit: int | None) -> list[Prompt]:
         """Return what the editor asks in a trace, at most `limit` times."""
-        asked = islice(asks_with_answers(read_trace(path)), limit)
-        return [self.prompt(*ask) for ask in asked]
+        requests = islice(asks_with_answers(read_trace(path)), limit)
+        return [self.prompt(*ask) for ask in requests]
 
     def traces(self, quick: bool) -> dict[str, list[Prompt]]:
         """Return the start of the traces that ship, by name; a quick run takes one's."""

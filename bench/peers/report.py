@@ -31,9 +31,9 @@ def markdown(measured: Measured, files: Files, quick: bool) -> str:
         f"{files.threads} threads, {versions}." + (QUICK if quick else ""),
         f"Our kernels are held to {files.kind}, and llama.cpp to {files.llama_library}.{why}",
         "Medians; of an engine's settings the better one, work by work:",
-        medians(measured.taken),
+        medians(measured.measurements),
         "Ratios of the same run:",
-        (ratios_of_one_kind if files.forced else ratios)(measured.taken),
+        (ratios_of_one_kind if files.forced else ratios)(measured.measurements),
         *_limits(measured, files),
         *(f"{worker} was not measured: {why}" for worker, why in measured.absent.items()),
         f"Written into the home folder by any of them: {', '.join(measured.written) or 'nothing'}.",
@@ -45,12 +45,12 @@ def _limits(measured: Measured, files: Files) -> list[str]:
     """Return the machine's limits, where they were measured."""
     if not measured.limits:
         return []
-    token = measured.taken.best("int4", f"decode at {DEPTHS[0]}")
+    token = measured.measurements.best("int4", f"decode at {DEPTHS[0]}")
     return [in_words(measured.limits, token[0] if token else None, files.kind)]
 
 
 def as_json(measured: Measured, files: Files, quick: bool) -> dict[str, Any]:
-    """Return everything that was taken, in seconds and bytes."""
+    """Return everything that was measured, in seconds and bytes."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),
@@ -63,9 +63,9 @@ def as_json(measured: Measured, files: Files, quick: bool) -> dict[str, Any]:
         "versions": measured.versions,
         "absent": measured.absent,
         "written": measured.written,
-        "taken": [
+        "values": [
             {"engine": engine, "measure": measure, "setting": setting, "values": values}
-            for (engine, measure), settings in measured.taken.values.items()
+            for (engine, measure), settings in measured.measurements.values.items()
             for setting, values in settings.items()
         ],
     }

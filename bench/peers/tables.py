@@ -10,7 +10,7 @@ from .engines import IK, OPTIONAL, PLAIN_INT4, Runner
 from .prompts import ANSWER
 from .work import AT_ONCE, EDITS, OWN_STEP, PAUSED, WRITTEN
 
-SPEED, PART = "times as fast", "of its"  # how a ratio reads, and which side of the aim is good
+SPEED, PART = "times as fast", "of its"  # how a ratio is put, and which side of the aim is good
 FIRST, ALL = "keystroke to first token", f"keystroke to {ANSWER} tokens"
 COLD = "cold start to first token"
 IMPORTED = "the same, after Python's imports"
@@ -19,13 +19,13 @@ ANONYMOUS, MAPPED, PEAK = "memory of its own", "mapped from files", "peak memory
 
 
 @dataclass
-class Taken:
+class Measurements:
     """All that was measured: values by engine and measure, then by setting."""
 
     values: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
 
     def add(self, runner: Runner, measures: Mapping[str, float]) -> None:
-        """Take in what one turn gave."""
+        """Add what one piece of work measured."""
         for measure, value in measures.items():
             settings = self.values.setdefault((runner.engine, measure), {})
             settings.setdefault(runner.setting, []).append(value)
@@ -59,11 +59,11 @@ class Aim:
     kind: str = SPEED
     their_measure: str = ""
 
-    def met(self, found: float) -> bool:
+    def met(self, value: float) -> bool:
         """Whether a ratio is as good as the aim."""
         if self.ratio is None:
             return True
-        return found >= self.ratio if self.kind == SPEED else found <= self.ratio
+        return value >= self.ratio if self.kind == SPEED else value <= self.ratio
 
 
 BEST = ("int4", *OPTIONAL)  # engines beside onnxruntime
@@ -95,7 +95,7 @@ AIMS = (
 )
 
 
-def shown(measure: str, value: float) -> str:
+def in_units(measure: str, value: float) -> str:
     """Return a value in the unit that suits its measure."""
     if measure in (ANONYMOUS, MAPPED, PEAK):
         return f"{value / 1e6:.0f} MB"
@@ -104,71 +104,73 @@ def shown(measure: str, value: float) -> str:
     return f"{value * 1e3:.1f} ms" if value < 1 else f"{value:.2f} s"
 
 
-def medians(taken: Taken) -> str:
+def medians(measurements: Measurements) -> str:
     """Return the table of medians; of an engine's settings the better one, which is named."""
 
     def cell(engine: str, measure: str) -> str:
-        best = taken.best(engine, measure)
+        best = measurements.best(engine, measure)
         if best is None:
             return ""
-        return shown(measure, best[0]) + (f" ({best[1]})" if best[1] else "")
+        return in_units(measure, best[0]) + (f" ({best[1]})" if best[1] else "")
 
     return table(
-        ["", *taken.engines],
-        ([m, *(cell(engine, m) for engine in taken.engines)] for m in taken.measures),
+        ["", *measurements.engines],
+        ([m, *(cell(engine, m) for engine in measurements.engines)] for m in measurements.measures),
     )
 
 
-def ratios(taken: Taken, *, aims: Sequence[Aim] = AIMS) -> str:
+def ratios(measurements: Measurements, *, aims: Sequence[Aim] = AIMS) -> str:
     """Return the table of ratios beside what is aimed at."""
     rows = []
-    for aim in (*aims, *_aims_of_traces(taken), *_beside(taken, IK)):
+    for aim in (*aims, *_aims_of_traces(measurements), *_beside(measurements, IK)):
         ours = [aim.ours] if isinstance(aim.ours, str) else list(aim.ours)
-        found = ratio(taken, aim)
+        value = ratio(measurements, aim)
         what = aim.measure
         if aim.their_measure:
             what += f", against {aim.their_measure}"
-        wanted = "" if aim.ratio is None else f"{'>=' if aim.kind == SPEED else '<='} {aim.ratio}x"
-        verdict = "" if found is None or aim.ratio is None else "yes" if aim.met(found) else "no"
-        measured = "not measured" if found is None else f"{found:.3g}x"
+        goal = "" if aim.ratio is None else f"{'>=' if aim.kind == SPEED else '<='} {aim.ratio}x"
+        met = "" if value is None or aim.ratio is None else "yes" if aim.met(value) else "no"
+        measured = "not measured" if value is None else f"{value:.3g}x"
         names = " or ".join(ours) or "best optional engine"
-        rows.append([what, f"{names} to {aim.theirs}", measured, wanted, verdict])
+        rows.append([what, f"{names} to {aim.theirs}", measured, goal, met])
     return table(["", "", "ratio", "aim", "met"], rows)
 
 
-def _aims_of_traces(taken: Taken) -> list[Aim]:
-    """Return what is aimed at where edits are typed again; our guesses beside none of theirs."""
-    written = [m for m in taken.measures if m.startswith(EDITS) and m.endswith(WRITTEN)]
+def _aims_of_traces(measurements: Measurements) -> list[Aim]:
+    """Return what is aimed at where edits are typed again; our drafts beside none of theirs."""
+    written = [m for m in measurements.measures if m.startswith(EDITS) and m.endswith(WRITTEN)]
     return [Aim("int4", "Q4_0", measure, 2.0) for measure in written]
 
 
-def ratios_of_one_kind(taken: Taken) -> str:
+def ratios_of_one_kind(measurements: Measurements) -> str:
     """Return our int4 beside llama.cpp, and each engine's tokens at once beside its single ones.
 
     Nothing is aimed at: what was aimed at was another kind of CPU.
     """
     at_once = [
         Aim(engine, engine, measure, None, PART, measure.removesuffix(AT_ONCE_ENDING))
-        for engine in taken.engines
-        for measure in taken.measures
+        for engine in measurements.engines
+        for measure in measurements.measures
         if measure.endswith(AT_ONCE_ENDING)
     ]
-    return ratios(taken, aims=(*_beside(taken, "Q4_0"), *at_once))
+    return ratios(measurements, aims=(*_beside(measurements, "Q4_0"), *at_once))
 
 
-def _beside(taken: Taken, engine: str) -> list[Aim]:
+def _beside(measurements: Measurements, engine: str) -> list[Aim]:
     """Return our int4 beside an engine, at whatever both did; nothing is aimed at."""
-    return [Aim("int4", engine, m, None) for m in taken.measures if taken.best(engine, m)]
+    return [
+        Aim("int4", engine, m, None) for m in measurements.measures if measurements.best(engine, m)
+    ]
 
 
-def ratio(taken: Taken, aim: Aim) -> float | None:
+def ratio(measurements: Measurements, aim: Aim) -> float | None:
     """Return the ratio of the better one of ours: how many times as fast, or which part."""
     ours = (aim.ours,) if isinstance(aim.ours, str) else aim.ours
-    found = [best[0] for name in ours if (best := taken.best(name, aim.measure))]
-    theirs = taken.best(aim.theirs, aim.their_measure or aim.measure)
-    if not found or theirs is None:
+    values = [best[0] for name in ours if (best := measurements.best(name, aim.measure))]
+    theirs = measurements.best(aim.theirs, aim.their_measure or aim.measure)
+    if not values or theirs is None:
         return None
-    return theirs[0] / min(found) if aim.kind == SPEED else min(found) / theirs[0]
+    return theirs[0] / min(values) if aim.kind == SPEED else min(values) / theirs[0]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""The pieces of work, and the turns in which engines do them.
+"""The pieces of work, and the order in which engines do them.
 
 Every engine does a piece once before any does it again, and another one begins each round, so that
 what else the machine does meets all alike.
@@ -21,7 +21,7 @@ Run = Callable[[Runner, Ask], Mapping[str, float]]
 LENGTHS = (512, 2048)  # tokens of a prompt that is read from its first token on
 DEPTHS = (64, 2048)  # tokens in the cache before those that are written
 STEPS = 24  # tokens written one by one
-AT_ONCE = 4  # a token and three guesses
+AT_ONCE = 4  # a token and a draft of three
 EDITS, WRITTEN = "edits of ", "decode"
 PAUSED, OWN_STEP = "after a pause", "one token there"
 
@@ -36,7 +36,7 @@ class Piece:
     tokens: int
 
 
-def turns(pieces: Sequence[Piece], runners: Sequence[Runner]) -> Iterator[tuple[Piece, Runner]]:
+def schedule(pieces: Sequence[Piece], runners: Sequence[Runner]) -> Iterator[tuple[Piece, Runner]]:
     """Yield who does what, in order."""
     for number in range(max((piece.rounds for piece in pieces), default=0)):
         shift = number % len(runners) if runners else 0
@@ -61,14 +61,14 @@ def reading(ids: Sequence[int], rounds: int) -> Piece:
 
 
 def writing(ids: Sequence[int], depth: int, rounds: int) -> Piece:
-    """Write some tokens behind others, one by one and as many at once as with guesses."""
-    name, given = f"decode at {depth}", ids[: depth + STEPS]
+    """Write some tokens behind others, one by one and as many at once as with a draft."""
+    name, ids_fed = f"decode at {depth}", ids[: depth + STEPS]
 
     def run(runner: Runner, ask: Ask) -> Mapping[str, float]:
-        asked = {"slot": _slot(runner, depth), "ids": given, "depth": depth}
+        request = {"slot": _slot(runner, depth), "ids": ids_fed, "depth": depth}
         return {
-            name: ask("decode", **asked)["seconds"],
-            f"{name}, {AT_ONCE} at once": ask("decode", **asked, at_once=AT_ONCE)["seconds"],
+            name: ask("decode", **request)["seconds"],
+            f"{name}, {AT_ONCE} at once": ask("decode", **request, at_once=AT_ONCE)["seconds"],
         }
 
     return Piece(name, run, rounds, 5 * STEPS)
@@ -79,14 +79,14 @@ def answer(
 ) -> dict[str, Any]:
     """Have a runner answer a prompt its own way; the peers go on from the longest prefix.
 
-    With `ahead` one of ours then reads its answer behind the prefix, as in a pause.
+    With `ahead` one of ours then warms its cache with the answer, as in a pause.
     """
     if runner.ours:
-        asked = {"prefix": prompt.prefix, "suffix": prompt.suffix, "text": prompt.text}
-        reply = ask("complete", **asked, ahead=ahead)
+        request = {"prefix": prompt.prefix, "suffix": prompt.suffix, "text": prompt.text}
+        reply = ask("complete", **request, ahead=ahead)
         if reply["prompt"] != len(prompt.ids[order]) or not reply["exact"]:
             raise WorkerError(
-                f"{runner.name} was shown {reply['prompt']} tokens where others are shown "
+                f"{runner.name} has {reply['prompt']} tokens where others have "
                 f"{len(prompt.ids[order])}, or wrote something else"
             )
         return reply
@@ -97,30 +97,30 @@ def answer(
 def keystroke(before: Prompt, after: Prompt, rounds: int) -> Piece:
     """Answer, and once more after some more characters; the second answer counts.
 
-    Ours also with a pause between the two, in which it reads its first answer ahead.
+    Ours also with a pause between the two, in which it warms its cache with its first answer.
     """
 
     def run(runner: Runner, ask: Ask) -> Mapping[str, float]:
-        taken: dict[str, float] = {}
+        times: dict[str, float] = {}
         for order in runner.orders:
             answer(runner, ask, before, order)
             reply = answer(runner, ask, after, order)
-            taken[f"keystroke to first token, {order}"] = reply["first_s"]
-            taken[f"keystroke to {ANSWER} tokens, {order}"] = reply["all_s"]
+            times[f"keystroke to first token, {order}"] = reply["first_s"]
+            times[f"keystroke to {ANSWER} tokens, {order}"] = reply["all_s"]
             if reply.get("one_s"):
-                taken[OWN_STEP] = reply["one_s"]
+                times[OWN_STEP] = reply["one_s"]
         if runner.ours:
             answer(runner, ask, before, ahead=True)
             reply = answer(runner, ask, after)
-            taken[f"keystroke to first token, {PAUSED}"] = reply["first_s"]
-            taken[f"keystroke to {ANSWER} tokens, {PAUSED}"] = reply["all_s"]
-        return taken
+            times[f"keystroke to first token, {PAUSED}"] = reply["first_s"]
+            times[f"keystroke to {ANSWER} tokens, {PAUSED}"] = reply["all_s"]
+        return times
 
     return Piece("keystroke", run, rounds, 2000)
 
 
 def replay(name: str, prompts: Sequence[Prompt]) -> Piece:
-    """Answer all that is asked in a trace; the first one, which finds nothing cached, aside."""
+    """Answer all requests of a trace; the first one, which finds nothing cached, aside."""
 
     def run(runner: Runner, ask: Ask) -> Mapping[str, float]:
         replies = [answer(runner, ask, prompt) for prompt in prompts][1:]

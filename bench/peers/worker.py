@@ -1,4 +1,4 @@
-"""What every worker does: one engine in one process, asked in lines of JSON.
+"""What every worker does: one engine in one process, which answers lines of JSON.
 
 Imports nothing but the standard library, as the peers' environment has nothing of ours. A request
 is `{"do": WORK, "slot": NAME, ...}` and the reply what the work returns. Only calls of the engine
@@ -37,10 +37,10 @@ class Slot:
     engine: Engine
     ids: list[int] = field(default_factory=list)
 
-    def rewind(self, wanted: Sequence[int]) -> int:
-        """Keep the longest prefix shared with `wanted`; return its length."""
+    def rewind(self, ids: Sequence[int]) -> int:
+        """Keep the longest prefix shared with `ids`; return its length."""
         shared = 0
-        for mine, theirs in zip(self.ids, wanted, strict=False):
+        for mine, theirs in zip(self.ids, ids, strict=False):
             if mine != theirs:
                 break
             shared += 1
@@ -54,9 +54,9 @@ class Slot:
             return 0.0
         start = time.perf_counter()
         self.engine.feed(ids)
-        taken = time.perf_counter() - start
+        seconds = time.perf_counter() - start
         self.ids += ids
-        return taken
+        return seconds
 
 
 def prefill(slot: Slot, ids: list[int]) -> Reply:
@@ -69,8 +69,8 @@ def decode(slot: Slot, ids: list[int], depth: int, at_once: int = 1) -> Reply:
     """Evaluate the ids behind the first `depth` one by one, or some at once."""
     slot.rewind(ids[:depth])
     slot.feed(ids[len(slot.ids) : depth])
-    taken = [slot.feed(ids[at : at + at_once]) for at in range(depth, len(ids), at_once)]
-    return {"seconds": sum(taken) / len(taken)}
+    times = [slot.feed(ids[at : at + at_once]) for at in range(depth, len(ids), at_once)]
+    return {"seconds": sum(times) / len(times)}
 
 
 def ask(slot: Slot, ids: list[int], text: list[int]) -> Reply:

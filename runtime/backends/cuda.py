@@ -1,4 +1,4 @@
-"""CUDA's libraries: found where pip puts them, and why they cannot be used, in words.
+"""CUDA's libraries: loaded from where pip puts them, and why they cannot be used, in words.
 
 onnxruntime lists its CUDA provider wherever its wheel carries it, and says only in its log what a
 machine lacks for it.

@@ -26,7 +26,7 @@ _X86, _ARM = ("x86_64", "amd64"), ("aarch64", "arm64")
 def as_zeros() -> Iterator[None]:
     """Compute in this thread as if there were none, and give the state back.
 
-    Without the native library that is known for x86-64 Linux and Windows only.
+    Without the native library this works on x86-64 Linux and Windows only.
     """
     control = _control()
     if control is None:
@@ -89,15 +89,15 @@ class _Windows:
     def restore(self, before: Any) -> None:
         self._controlled(before, self._MCW_DN)
 
-    def _controlled(self, wanted: int, which: int) -> int:
+    def _controlled(self, bits: int, mask: int) -> int:
         now = ctypes.c_uint(0)
-        self._library._controlfp_s(ctypes.byref(now), wanted, which)
+        self._library._controlfp_s(ctypes.byref(now), bits, mask)
         return now.value
 
 
 @functools.cache
 def _control() -> _Library | _Linux | _Windows | None:
-    """Return what controls the state; None where that is not known."""
+    """Return what controls the state; None where nothing here can."""
     machine = platform.machine().lower()
     if machine not in (*_X86, *_ARM):
         return None

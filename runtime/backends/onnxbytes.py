@@ -36,9 +36,9 @@ def one_operator(
 
     Args:
         operator: what it computes.
-        inputs: names and types of the matrices that it is given, of any size.
+        inputs: names and types of its input matrices, of any size.
         output: name and type of the matrix that it returns.
-        constants: what it takes after its inputs, which lies in the model.
+        constants: further inputs, whose values lie in the model.
 
     """
     constants = constants or {}

@@ -57,7 +57,7 @@ def import_openvino() -> ModuleType:
 
 
 def new_core(openvino: ModuleType) -> Any:
-    """Return what reads our graphs."""
+    """Return a core that knows the operators of our graphs."""
     core = openvino.Core()
     extension = openvino.frontend.onnx.ConversionExtension
     core.add_extension(extension(_LOOKUP, "com.microsoft", _looked_up))

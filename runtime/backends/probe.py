@@ -1,8 +1,8 @@
 """Whether this CPU multiplies unsigned by signed bytes exactly.
 
 On x86 without VNNI the fastest instruction for it adds two products into 16 bits and saturates.
-onnxruntime then uses that instruction unless told otherwise, and where it is told so needlessly
-int8 prefill takes more than twice as long. No system call answers this everywhere, so one product
+onnxruntime uses that instruction unless an option forbids it, and where that is needless int8
+prefill takes more than twice as long. No system call answers this everywhere, so one product
 that would saturate is computed and looked at.
 """
 

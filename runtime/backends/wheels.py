@@ -1,4 +1,4 @@
-"""Which onnxruntime is installed, told without importing it."""
+"""Which onnxruntime is installed; it is not imported for that."""
 
 from __future__ import annotations
 

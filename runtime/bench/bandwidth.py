@@ -1,4 +1,4 @@
-"""What bounds decoding: how fast this machine reads memory, and how much a token reads."""
+"""What bounds decoding: how fast memory is read, and how much of it a token needs."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def read_bandwidth(
     # Written to, as untouched pages would all be one page of zeros.
     parts = [np.ones(buffer_bytes // threads // 4, np.float32) for _ in range(threads)]
     size = sum(part.nbytes for part in parts)
-    taken = []
+    times = []
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(np.max, parts))
         for _ in range(_PASSES):
             start = clock()
             list(pool.map(np.max, parts))
-            taken.append(clock() - start)
-    return size / min(taken)
+            times.append(clock() - start)
+    return size / min(times)
 
 
 def threads_taken() -> int:
@@ -46,9 +46,9 @@ def threads_taken() -> int:
 
 
 def weights_read_bytes(bundle: Bundle, variant: str) -> int:
-    """Return the bytes of weights that one token reads: all but the table of ids, as stored.
+    """Return the bytes of weights that one token needs: all but the table of ids, as stored.
 
-    Of that table a token reads one row. It lies first in the file, before the first norm.
+    Of that table a token needs one row. It lies first in the file, before the first norm.
     """
     norm_bytes = bundle.sizes.width * _FLOAT_BYTES[bundle.variants[variant].kv_type]
     tensors = read_graph(bundle.path / engine_graph(variant)).tensors.values()

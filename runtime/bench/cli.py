@@ -122,10 +122,10 @@ def throughput(
         subject = subject_of(opened, variant, threads, cpu_summary(), engine)
         with progress_bar("measuring", rounds * workload.work_tokens) as advance:
             done = [run_round(subject, workload, advance) for _ in range(rounds)]
-    found = summarize(subject, workload, done)
+    figures = summarize(subject, workload, done)
     if plot is not None:
-        write_plot(plot, found)
-    _show(shape, found, throughput_lines(found), as_json)
+        write_plot(plot, figures)
+    _show(shape, figures, throughput_lines(figures), as_json)
 
 
 @bench.command()
@@ -167,7 +167,7 @@ def typing(
                 replay(model, one, max_tokens=max_tokens, ahead=ahead, advance=advance)
                 for one in traces
             ]
-    found = Replays(
+    figures = Replays(
         bundle=str(path),
         variant=model.variant,
         engine=model.engine,
@@ -178,7 +178,7 @@ def typing(
         traces=tuple(typing_of(one.name, [its]) for one, its in zip(traces, served, strict=True)),
         overall=typing_of("all", served),
     )
-    _show(shape, found, typing_lines(found), as_json)
+    _show(shape, figures, typing_lines(figures), as_json)
 
 
 @bench.command("keystroke")
@@ -198,7 +198,7 @@ def keystroke_command(
 ) -> None:
     """Measure a keystroke in files of 10 to 100,000 lines.
 
-    A name is typed in the middle of each, and a token asked for at every letter. Beyond the
+    A name is typed in the middle of each, and a token generated at every letter. Beyond the
     context a longer file should take no longer.
 
     \b
@@ -215,7 +215,7 @@ def keystroke_command(
         model = load(path, variant=variant, device="cpu", threads=threads, engine=engine)
         with progress_bar("typing", len(lengths) * (ROUNDS + 1)) as advance:
             files = [keystroke(model, lines, advance=advance) for lines in lengths]
-    found = Keystrokes(
+    figures = Keystrokes(
         bundle=str(path),
         variant=model.variant,
         engine=model.engine,
@@ -225,8 +225,8 @@ def keystroke_command(
         files=tuple(files),
     )
     if plot is not None:
-        write_plot(plot, found)
-    _show(shape, found, keystroke_lines(found), as_json)
+        write_plot(plot, figures)
+    _show(shape, figures, keystroke_lines(figures), as_json)
 
 
 def _check_report(variant: str | None, engine: str, plot: Path | None, *, as_json: bool) -> None:
@@ -254,10 +254,13 @@ def _report(
 
 
 def _show(
-    shape: str | None, found: Throughput | Replays | Keystrokes, lines: Iterator[str], as_json: bool
+    shape: str | None,
+    figures: Throughput | Replays | Keystrokes,
+    lines: Iterator[str],
+    as_json: bool,
 ) -> None:
     if as_json:
-        echo(json.dumps({"shape": shape, **asdict(found)}))
+        echo(json.dumps({"shape": shape, **asdict(figures)}))
         return
     for line in lines:
         echo(line)

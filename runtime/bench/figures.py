@@ -24,8 +24,8 @@ class Spread:
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread:
         """Sum up one value a round."""
-        found = sorted(values)
-        return cls(statistics.median(found), found[0], found[-1])
+        ordered = sorted(values)
+        return cls(statistics.median(ordered), ordered[0], ordered[-1])
 
 
 @dataclass(frozen=True)

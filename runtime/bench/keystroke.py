@@ -25,10 +25,10 @@ def keystroke(
 ) -> Keystroke:
     """Type in the middle of a file of so many lines, and ask for a token at each letter.
 
-    The first request, which reads the whole prompt, is not counted.
+    The first request, which prefills the whole prompt, is not counted.
     """
     above, below = code(0, lines // 2) + "    result", "\n" + code(lines // 2, lines)
-    taken, prompt = [], 0
+    times, prompt = [], 0
     for typed in range(ROUNDS + 1):
         start = clock()
         stream = model.complete(
@@ -42,10 +42,10 @@ def keystroke(
         with stream:
             for _ in stream:
                 pass
-        taken.append(1e3 * (clock() - start))
+        times.append(1e3 * (clock() - start))
         prompt = stream.usage.prompt
         advance(1)
-    return Keystroke(lines, prompt, Spread.of(taken[1:]))
+    return Keystroke(lines, prompt, Spread.of(times[1:]))
 
 
 def code(start: int, end: int) -> str:

@@ -38,7 +38,7 @@ def check_plot(file: Path) -> None:
         raise OptionError(f"plot {file} cannot be written: {error.strerror}") from error
 
 
-def write_plot(file: Path, found: Throughput | Keystrokes) -> None:
+def write_plot(file: Path, result: Throughput | Keystrokes) -> None:
     """Draw into a file, whole or not at all; no date makes two of them differ.
 
     Raises:
@@ -51,10 +51,10 @@ def write_plot(file: Path, found: Throughput | Keystrokes) -> None:
     except ImportError as error:
         raise MissingExtraError("matplotlib", "report") from error
     figure = Figure(figsize=(9, 4), layout="constrained")
-    if isinstance(found, Throughput):
-        _throughput(figure, found)
+    if isinstance(result, Throughput):
+        _throughput(figure, result)
     else:
-        _keystrokes(figure, found)
+        _keystrokes(figure, result)
     undated = {"Date": None} if file.suffix.lower() == ".svg" else None
     with (
         atomic_write(file) as draft,
@@ -63,17 +63,19 @@ def write_plot(file: Path, found: Throughput | Keystrokes) -> None:
         figure.savefig(draft, metadata=undated)
 
 
-def _throughput(figure: Figure, found: Throughput) -> None:
+def _throughput(figure: Figure, result: Throughput) -> None:
     left, right = figure.subplots(1, 2)
-    figure.suptitle(f"{found.variant}, {found.threads} threads, {found.rounds} rounds")
-    _draw(left, [one.tokens for one in found.prefill], [one.tokens_per_s for one in found.prefill])
-    left.set(title="Reading a prompt", xlabel="tokens of the prompt", ylabel="tokens/s")
+    figure.suptitle(f"{result.variant}, {result.threads} threads, {result.rounds} rounds")
+    _draw(
+        left, [one.tokens for one in result.prefill], [one.tokens_per_s for one in result.prefill]
+    )
+    left.set(title="Prefill", xlabel="tokens of the prompt", ylabel="tokens/s")
     _draw(
         right,
-        [one.depth_tokens for one in found.decode],
-        [one.tokens_per_s for one in found.decode],
+        [one.depth_tokens for one in result.decode],
+        [one.tokens_per_s for one in result.decode],
     )
-    limit = 1e3 / found.limit_ms.median
+    limit = 1e3 / result.limit_ms.median
     right.axhline(limit, linestyle="--", color="gray", label="limit of memory")
     right.set(title="Writing", xlabel="tokens before", ylabel="tokens/s")
     right.legend()
@@ -81,15 +83,15 @@ def _throughput(figure: Figure, found: Throughput) -> None:
         axes.set_ylim(bottom=0)
 
 
-def _keystrokes(figure: Figure, found: Keystrokes) -> None:
+def _keystrokes(figure: Figure, result: Keystrokes) -> None:
     left, right = figure.subplots(1, 2, sharey=True)
-    figure.suptitle(f"A keystroke to its first token: {found.variant}, {found.threads} threads")
-    _draw(left, [one.lines for one in found.files], [one.first_token_ms for one in found.files])
+    figure.suptitle(f"A keystroke to its first token: {result.variant}, {result.threads} threads")
+    _draw(left, [one.lines for one in result.files], [one.first_token_ms for one in result.files])
     left.set(xlabel="lines of the file", ylabel="ms", xscale="log")
     _draw(
         right,
-        [one.prompt_tokens for one in found.files],
-        [one.first_token_ms for one in found.files],
+        [one.prompt_tokens for one in result.files],
+        [one.first_token_ms for one in result.files],
         joined=False,
     )
     right.set(xlabel="tokens of the prompt")

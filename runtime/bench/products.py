@@ -25,15 +25,15 @@ def products_per_s(
     codes = rng.integers(0, 256, (ROWS, COLS // BLOCK, BLOCK // 2), np.uint8)
     scales = rng.uniform(0.01, 1, codes.shape[:2]).astype(np.float16)
     x = rng.standard_normal((TOKENS, COLS), np.float32)
-    taken: dict[int, list[float]] = {FEW_ROWS: [], ROWS: []}
+    times: dict[int, list[float]] = {FEW_ROWS: [], ROWS: []}
     first = clock()
     for number in range(_ROUNDS + 1):
-        for rows, seconds in taken.items():
+        for rows, seconds in times.items():
             start = clock()
             native.product(kind, codes[:rows], scales[:rows], x)
             if number:  # the first round takes memory and fills the cache
                 seconds.append(clock() - start)
         if number and clock() - first > _LIMIT_S:
             break
-    seconds_apart = min(taken[ROWS]) - min(taken[FEW_ROWS])
+    seconds_apart = min(times[ROWS]) - min(times[FEW_ROWS])
     return (ROWS - FEW_ROWS) * COLS * TOKENS / seconds_apart if seconds_apart > 0 else None

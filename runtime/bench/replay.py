@@ -1,7 +1,7 @@
 """Replaying an editing trace: every request that the editor made, one after the other.
 
 Pauses are not waited for. What one request leaves in the model's caches the next one finds, as
-while one types; where a program reads ahead in pauses, so does this, and does not count the time.
+while one types; where an editor warms the cache in pauses, so does this, and leaves that time out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def replay(
     advance: Callable[[int], None] = lambda _requests: None,
     clock: Callable[[], float] = perf_counter,
 ) -> list[Served]:
-    """Ask a model, greedily, all that a trace asks; `advance` is told of each request.
+    """Ask a model, greedily, all that a trace asks; `advance` is called after each request.
 
     With `ahead` each completion is read behind its prefix before the next event.
 

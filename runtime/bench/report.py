@@ -94,7 +94,7 @@ def _kind(native: Native, kind: str) -> KindReport:
 
 
 def _why(reason: str) -> str:
-    """Return why an engine is taken, without the folder in which nothing can be kept."""
+    """Return why `load` takes an engine, without the name of a folder that cannot be written."""
     if machine.FAILED in reason:  # and what computes wrongly is not timed
         return reason
     outcome = machine.trial()
@@ -110,7 +110,7 @@ def engines_here() -> list[str]:
 def measure(
     subject: Subject, workload: Workload, rounds: int, advance: Advance
 ) -> list[Throughput]:
-    """Measure all engines that are here, in turns."""
+    """Measure all engines that are here, one after the other in each round."""
     done: dict[str, list[Round]] = {engine: [] for engine in engines_here()}
     for _ in range(rounds):
         for engine, its in done.items():

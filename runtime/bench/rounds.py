@@ -47,7 +47,7 @@ class Subject:
 
     bundle: Path
     variant: str
-    engine: str  # as it is asked for
+    engine: str  # one of `opening.int4.ENGINES`
     threads: int
     cpu: str
     weights_read_bytes: int  # a token
@@ -85,7 +85,7 @@ def run_round(
     advance: Advance,
     clock: Callable[[], float] = perf_counter,
 ) -> Round:
-    """Start a process, and return what it found and how long it took to its first token.
+    """Start a process, and return what it measured and how long it took to its first token.
 
     Raises:
         RefactEdgeError: with what stopped it.
@@ -93,7 +93,7 @@ def run_round(
 
     """
     arguments = (subject.bundle, subject.variant, subject.threads, workload.longest, subject.engine)
-    start, ready, found = clock(), 0.0, None
+    start, ready, result = clock(), 0.0, None
     with _started([sys.executable, "-m", WORKER, *map(str, arguments)]) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -105,16 +105,16 @@ def run_round(
             elif kind == "error":
                 raise RefactEdgeError(content)
             else:
-                found = _round(content, 1e3 * (ready - start))
+                result = _round(content, 1e3 * (ready - start))
         code = process.wait()
     if code < 0:
         raise DeviceError(
             f"the system ended the measuring process (signal {-code}), perhaps for want of memory; "
             "take a smaller variant or --longest"
         )
-    if found is None:
+    if result is None:
         raise RuntimeError(f"the measuring process ended with {code}")
-    return found
+    return result
 
 
 def summarize(subject: Subject, workload: Workload, rounds: Sequence[Round]) -> Throughput:
@@ -153,9 +153,9 @@ def summarize(subject: Subject, workload: Workload, rounds: Sequence[Round]) -> 
         cold_start_ms=Spread.of(one.cold_start_ms for one in rounds),
         memory=MemoryUse(
             workload.longest,
-            _known([one.memory.anonymous_bytes for one in rounds]),
-            _known([one.memory.mapped_bytes for one in rounds]),
-            _known([one.memory.peak_bytes for one in rounds]),
+            _spread([one.memory.anonymous_bytes for one in rounds]),
+            _spread([one.memory.mapped_bytes for one in rounds]),
+            _spread([one.memory.peak_bytes for one in rounds]),
         ),
     )
 
@@ -194,6 +194,6 @@ def _round(content: dict[str, Any], cold_start_ms: float) -> Round:
     )
 
 
-def _known(values: Sequence[int | None]) -> Spread | None:
-    known = [value for value in values if value is not None]
-    return Spread.of(known) if known else None
+def _spread(values: Sequence[int | None]) -> Spread | None:
+    numbers = [value for value in values if value is not None]
+    return Spread.of(numbers) if numbers else None

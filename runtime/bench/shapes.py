@@ -30,12 +30,12 @@ def find_shape(shape: str) -> Fabricate:
         MissingExtraError: when a package is not installed that it needs.
 
     """
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if shape not in found:
-        known = ", ".join(sorted(found)) or "none, as the extra export is not there"
-        raise OptionError(f"shape {shape!r}; expected one of: {known}")
+    shapes = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if shape not in shapes:
+        names = ", ".join(sorted(shapes)) or "none, as the extra export is not there"
+        raise OptionError(f"shape {shape!r}; expected one of: {names}")
     try:
-        fabricate: Fabricate = found[shape].load()
+        fabricate: Fabricate = shapes[shape].load()
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or shape, "export") from error
     return fabricate
@@ -61,14 +61,14 @@ def shaped(
     name = variant or PREFERENCE["cpu"][0]
     variants = [HYBRID_READER, HYBRID_WRITER] if name == HYBRID else [name]
     if keep is not None and (keep / MANIFEST).is_file():
-        _check_kept(keep, shape, name)
+        _check_shape(keep, shape, name)
         tell(f"using the random weights in {keep}")
         yield keep
         return
     fabricate = find_shape(shape)
     if keep is not None:
         fabricate(keep, variants, track)
-        tell(f"random weights of the shape {shape} are kept in {keep}")
+        tell(f"the random weights of the shape {shape} stay in {keep}")
         yield keep
         return
     with tempfile.TemporaryDirectory(prefix="refact-edge-shape-") as folder:
@@ -78,7 +78,7 @@ def shaped(
         yield bundle
 
 
-def _check_kept(keep: Path, shape: str, variant: str) -> None:
+def _check_shape(keep: Path, shape: str, variant: str) -> None:
     bundle = read_bundle(keep)
     if bundle.provenance.get("shape") != shape:
         raise OptionError(f"{keep} is another bundle; keep {shape} in a folder of its own")

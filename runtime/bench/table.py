@@ -9,41 +9,41 @@ from .figures import Keystrokes, Percentiles, Replays, Spread, Throughput
 UNKNOWN = "not known on this system"
 
 
-def _subject(found: Throughput | Replays | Keystrokes) -> str:
-    how = f"{found.variant} on {found.device} by {found.engine}"
-    return f"{found.bundle}: {how}, {found.threads} threads"
+def _subject(figures: Throughput | Replays | Keystrokes) -> str:
+    opened_as = f"{figures.variant} on {figures.device} by {figures.engine}"
+    return f"{figures.bundle}: {opened_as}, {figures.threads} threads"
 
 
-def throughput_lines(found: Throughput) -> Iterator[str]:
+def throughput_lines(figures: Throughput) -> Iterator[str]:
     """Yield what `refact-edge bench` prints."""
-    bandwidth, limit = found.read_bandwidth_bytes_per_s, found.limit_ms
-    yield _subject(found)
-    yield f"{found.cpu}"
-    yield f"medians of {found.rounds} rounds, each a fresh process, and the lowest and highest"
+    bandwidth, limit = figures.read_bandwidth_bytes_per_s, figures.limit_ms
+    yield _subject(figures)
+    yield f"{figures.cpu}"
+    yield f"medians of {figures.rounds} rounds, each a fresh process, and the lowest and highest"
     yield (
         f"memory reads at {bandwidth.median / 1e9:.1f} GB/s ({bandwidth.low / 1e9:.1f} to "
-        f"{bandwidth.high / 1e9:.1f}): {found.weights_read_bytes / 1e6:.0f} MB of weights a token "
-        f"take {limit.median:.3g} ms at least"
+        f"{bandwidth.high / 1e9:.1f}): {figures.weights_read_bytes / 1e6:.0f} MB of weights "
+        f"a token take {limit.median:.3g} ms at least"
     )
     yield ""
     yield f"{'prefill':>10} {'ms':>10} {'low':>10} {'high':>10} {'tokens/s':>10}"
-    for prompt in found.prefill:
+    for prompt in figures.prefill:
         yield f"{prompt.tokens:10} {_three(prompt.prefill_ms)} {prompt.tokens_per_s.median:10.1f}"
     yield ""
     yield (
         f"{'decode at':>10} {'ms/token':>10} {'low':>10} {'high':>10} {'tokens/s':>10} "
         f"{'of the limit':>13}"
     )
-    for written in found.decode:
-        share = written.share_of_limit
+    for decode in figures.decode:
+        share = decode.share_of_limit
         yield (
-            f"{written.depth_tokens:10} {_three(written.decode_ms)} "
-            f"{written.tokens_per_s.median:10.1f} {share.median:13.0%} "
+            f"{decode.depth_tokens:10} {_three(decode.decode_ms)} "
+            f"{decode.tokens_per_s.median:10.1f} {share.median:13.0%} "
             f"({share.low:.0%} to {share.high:.0%})"
         )
     yield ""
-    yield f"{'cold start':>10} {_three(found.cold_start_ms)} ms to the first token, files cached"
-    memory = found.memory
+    yield f"{'cold start':>10} {_three(figures.cold_start_ms)} ms to the first token, files cached"
+    memory = figures.memory
     for name, used in (
         ("anonymous", memory.anonymous_bytes),
         ("mapped", memory.mapped_bytes),
@@ -56,17 +56,17 @@ def throughput_lines(found: Throughput) -> Iterator[str]:
     yield "prefill is bound by arithmetic, whose limit is not measured"
 
 
-def typing_lines(found: Replays) -> Iterator[str]:
+def typing_lines(figures: Replays) -> Iterator[str]:
     """Yield what `refact-edge bench typing` prints."""
-    yield f"{_subject(found)}, {found.max_tokens} tokens a completion"
-    yield f"{found.cpu}"
+    yield f"{_subject(figures)}, {figures.max_tokens} tokens a completion"
+    yield f"{figures.cpu}"
     yield ""
     yield (
         f"{'':10} {'requests':>8} {'first token, ms':>19} {'to the end, ms':>19} "
         f"{'prompt':>8} {'evaluated':>9} {'reused':>7} {'accepted':>12}"
     )
     yield f"{'':10} {'':8} {'p50':>9} {'p95':>9} {'p50':>9} {'p95':>9}"
-    for one in (*found.traces, found.overall):
+    for one in (*figures.traces, figures.overall):
         yield (
             f"{one.name:10.10} {one.requests:8} {_both(one.first_token_ms)} {_both(one.total_ms)} "
             f"{one.prompt_tokens:8} {one.evaluated_tokens:9} {one.reused_share:7.1%} "
@@ -74,14 +74,14 @@ def typing_lines(found: Replays) -> Iterator[str]:
         )
 
 
-def keystroke_lines(found: Keystrokes) -> Iterator[str]:
+def keystroke_lines(figures: Keystrokes) -> Iterator[str]:
     """Yield what `refact-edge bench keystroke` prints."""
-    yield _subject(found)
-    yield f"{found.cpu}"
+    yield _subject(figures)
+    yield f"{figures.cpu}"
     yield "a letter typed in the middle of a file, to the first token: median, lowest and highest"
     yield ""
     yield f"{'lines':>10} {'prompt':>10} {'ms':>10} {'low':>10} {'high':>10}"
-    for one in found.files:
+    for one in figures.files:
         yield f"{one.lines:10} {one.prompt_tokens:10} {_three(one.first_token_ms)}"
 
 

@@ -130,8 +130,8 @@ def _object(line: str) -> dict[str, Any]:
 
 def _header(content: dict[str, Any]) -> Trace:
     if content.get("trace") != FORMAT:
-        found = content.get("trace")
-        raise ValueError(f'"trace" is {found!r:.40}; expected {FORMAT} in the first line')
+        version = content.get("trace")
+        raise ValueError(f'"trace" is {version!r:.40}; expected {FORMAT} in the first line')
     texts = {name: content.get(name) for name in ("name", "file", "text")}
     for name, value in texts.items():
         if not isinstance(value, str):

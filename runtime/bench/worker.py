@@ -37,14 +37,14 @@ def main(bundle: str, variant: str, threads: str, longest: str, engine: str) -> 
     from .passes import run_pass, workload_for
 
     workload = workload_for(model.context_tokens, int(longest))
-    found = run_pass(model.session, workload, lambda tokens: _tell("advance", tokens))
+    times = run_pass(model.session, workload, lambda tokens: _tell("advance", tokens))
     memory = memory_now()
     _tell(
         "round",
         {
             "engine": model.engine,
-            "prefill_ms": list(found.prefill_ms.items()),
-            "decode_ms": list(found.decode_ms.items()),
+            "prefill_ms": list(times.prefill_ms.items()),
+            "decode_ms": list(times.decode_ms.items()),
             "memory": asdict(memory),
             "read_bandwidth_bytes_per_s": read_bandwidth(int(threads)),
         },

@@ -9,7 +9,7 @@ from .contract import Bundle, engine_graph, weights_file
 
 
 def running_hashes(bundle: Bundle, variants: Iterable[str]) -> list[str]:
-    """Return the sha256 of what running some variants reads: a graph and its weights each.
+    """Return the sha256 of the files that run some variants: a graph and its weights each.
 
     Raises:
         BundleError: when the manifest lacks one.

@@ -36,7 +36,7 @@ class Finding:
 
 
 def examine(bundle: Path | None) -> list[Finding]:
-    """Return what there is to know about this installation, and about `bundle` when given."""
+    """Return findings about this installation, and about `bundle` unless it is None."""
     imported_before = "onnxruntime" in sys.modules
     telemetry_before = os.environ.get("ORT_DISABLE_TELEMETRY")
     machine = this_machine()

@@ -45,12 +45,12 @@ def _of_windows(file: Path) -> int:
     kernel.CreateFileW.restype = ctypes.c_void_p
     access = ctypes.c_wchar_p(str(file)), _READ_ATTRIBUTES, _SHARED, None, _EXISTING
     handle = kernel.CreateFileW(*access, _FOLDERS_TOO, None)
-    info, known = BasicInfo(), False
+    info, done = BasicInfo(), False
     if handle != _INVALID:
         opened = ctypes.c_void_p(handle)
         read = kernel.GetFileInformationByHandleEx
-        known = bool(read(opened, _BASIC_INFO, ctypes.byref(info), ctypes.sizeof(info)))
+        done = bool(read(opened, _BASIC_INFO, ctypes.byref(info), ctypes.sizeof(info)))
         kernel.CloseHandle(opened)
-    if not known:
+    if not done:
         raise OSError(errno.EIO, "the time of its last change cannot be read", str(file))
     return int(info.changed) * _TICK_NS - _FROM_1601_TO_1970_NS

@@ -38,8 +38,8 @@ def why_not_plain(file: Path) -> str:
         return MISSING
     if stat.S_ISREG(mode):
         return ""
-    found = next((name for is_one, name in _KINDS if is_one(mode)), "no plain file")
-    return f"is {'a link to ' if file.is_symlink() else ''}{found}; expected a file"
+    kind = next((name for is_one, name in _KINDS if is_one(mode)), "no plain file")
+    return f"is {'a link to ' if file.is_symlink() else ''}{kind}; expected a file"
 
 
 def _absence(file: Path) -> str:

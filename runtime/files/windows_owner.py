@@ -42,9 +42,9 @@ def _user(security: Any, kernel: Any) -> ctypes.Array[ctypes.c_char] | None:
     if not security.OpenProcessToken(this, _QUERY, ctypes.byref(token)):
         return None
     try:
-        known = security.GetTokenInformation(
+        done = security.GetTokenInformation(
             token, _TOKEN_USER, user, _TOKEN_BYTES, ctypes.byref(size)
         )
-        return user if known else None
+        return user if done else None
     finally:
         kernel.CloseHandle(token)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from ..bundle.contract import HYBRID, HYBRID_READER, HYBRID_WRITER, Bundle
 from ..errors import BundleError, OptionError
 
-# What is taken when no variant is named. fp16 has no kernels on a CPU, int8 none on a GPU.
+# The order when no variant is named. fp16 has no kernels on a CPU, int8 none on a GPU.
 PREFERENCE = {"cpu": ("int4", "int8", "fp32"), "cuda": ("fp16", "int4", "fp32", "int8")}
 
 
 def best_variant(bundle: Bundle, device: str) -> str:
-    """Return the variant that is taken on a device, cpu or cuda, when none is named.
+    """Return the best variant for a device, cpu or cuda, when none is named.
 
     Raises:
         BundleError: when none of the bundle's is chosen by itself there.

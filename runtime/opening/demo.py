@@ -1,4 +1,4 @@
-"""Where the demo's bundle is, which is taken when none is named."""
+"""The demo's bundle, for when none is named."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def find_demo() -> Path | None:
 
 
 def demo_bundle() -> Path:
-    """Return the bundle that is taken when none is named.
+    """Return the bundle for when none is named.
 
     Raises:
         BundleError: when there is no demo bundle; says how to get one.

@@ -50,5 +50,5 @@ class Machine(Protocol):
 
     @property
     def native_timing(self) -> str:
-        """How they did beside onnxruntime, if that was timed or is known; "" else."""
+        """How they did beside onnxruntime, here or wherever their kind was timed; "" else."""
         ...

@@ -32,13 +32,13 @@ def int4_engine(machine: Machine, wish: str = ENGINES[0], refusal: str = "") -> 
 
     """
     if wish == "onnxruntime":
-        return Decision("onnxruntime", "it was asked for")
+        return Decision("onnxruntime", "named as the engine")
     if problem := refusal or machine.native_problem:
         if wish == "native":
             raise OptionError(f"engine native cannot be had: {problem}")
         return Decision("onnxruntime", problem, alarming=not refusal and machine.native_fails)
     if wish == "native":
-        return Decision("native", "it was asked for")
+        return Decision("native", "named as the engine")
     if machine.without_onnxruntime:
         return Decision("native", "onnxruntime is not installed")
     if machine.native_is_slower:

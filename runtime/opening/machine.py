@@ -38,7 +38,7 @@ def why_not_native() -> str:
 def trial() -> Trial | None:
     """Return how the kernels of this machine did beside onnxruntime; see `trial.settle`.
 
-    None where that is known of their kind, or there is no onnxruntime.
+    None where every machine of their kind did the same, or there is no onnxruntime.
 
     Raises:
         OptionError: when there is no library.
@@ -99,7 +99,7 @@ class ThisMachine:
 
     @property
     def native_timing(self) -> str:
-        """How they did beside onnxruntime, if that was timed or is known; "" else."""
+        """How they did beside onnxruntime, here or wherever their kind was timed; "" else."""
         if self.native_kind == _SLOW:
             return f"the native kernels for this CPU ({_SLOW}) are slower than onnxruntime's"
         outcome = trial()

@@ -128,7 +128,7 @@ def plan(
             "fp16 has no kernels on a CPU and gains nothing over fp32; take int4 or int8"
         )
         reasons.append(warnings[-1])
-    prefill = _prefill(wishes, variant, machine)
+    prefill = _prefill(bundle, wishes, variant, machine)
     if "onnxruntime" in (engine, prefill) and machine.without_onnxruntime:
         raise MissingExtraError("onnxruntime", "cpu", machine.without_onnxruntime)
     return Plan(variant, engine, device, prefill, tuple(reasons), tuple(warnings))
@@ -193,7 +193,12 @@ def _hybrid_parts(variant: str) -> tuple[str, ...]:
     return (HYBRID_READER, HYBRID_WRITER) if variant == HYBRID else ()
 
 
-def _prefill(wishes: Wishes, variant: str, machine: Machine) -> str:
+def _prefill(bundle: Bundle, wishes: Wishes, variant: str, machine: Machine) -> str:
+    if wishes.prefill == "openvino" and bundle.sizes.width % BLOCK:
+        raise OptionError(
+            f"openvino cannot look up rows of {bundle.sizes.width} in int4's table, as they are no "
+            f"whole blocks of {BLOCK}; leave openvino out"
+        )
     if wishes.prefill == "openvino" and not machine.has_openvino:
         raise MissingExtraError("openvino", "openvino")
     return "onnxruntime" if variant == HYBRID else wishes.prefill

@@ -15,7 +15,7 @@ from .plan import Failures, Plan, Wishes, plan
 
 
 def prepare(bundle: Bundle, wishes: Wishes, machine: Machine) -> Iterator[str]:
-    """Prepare each part of the plan for the wishes, and yield a line on what was kept where.
+    """Prepare each part of the plan for the wishes, and yield a line each on what lies where.
 
     For the native kernels the weights are hashed and noted; for onnxruntime they are laid out.
 
@@ -37,7 +37,7 @@ def prepare(bundle: Bundle, wishes: Wishes, machine: Machine) -> Iterator[str]:
 def plan_of_graph(bundle: Bundle, wishes: Wishes, machine: Machine) -> Plan:
     """Return the plan, made again where the native kernels do not compute the bundle's graph.
 
-    Its files are checked for that, and the weights are not hashed.
+    The files are verified for that, but for the sha256 of the weights.
 
     Raises:
         BundleError, OptionError, DeviceError, MissingExtraError: see `plan` and `verify`.

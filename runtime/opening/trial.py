@@ -1,8 +1,8 @@
 """Whether kernels of a kind that we never timed beat onnxruntime on this machine.
 
-One trial of less than a second settles it: both compute the product of a small request in turns,
-on one thread each. Its outcome lies in the cache folder, so that later starts need none, and holds
-for one CPU, one build of the library and one onnxruntime.
+One trial of less than a second settles it: both compute the product of a small request, one after
+the other, on one thread each. Its outcome lies in the cache folder, so that later starts need none,
+and holds for one CPU, one build of the library and one onnxruntime.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from ..machine.cpu import cpu_name_and_features
 from ..store.folder import cache_folder, read_record, write_entry
 
 ROWS, COLS = 4096, 2048  # 4 MB of codes: more than the caches of most cores hold
-READ, WRITTEN = 32, 16  # tokens of the request: of its prompt, and of its answer
+PROMPT, ANSWER = 32, 16  # tokens of the request
 ROUNDS, LEAST_ROUNDS, LIMIT_S = 5, 2, 0.5
-_SINGLES = 3  # of which the median stands for all that are written
+_SINGLES = 3  # of which the median stands for all that are decoded
 _FORMAT = 1
 # What else the machine does takes no part in a thread's own time; Windows counts it too coarsely.
 OWN_TIME = time.perf_counter if sys.platform == "win32" else time.thread_time
@@ -64,7 +64,7 @@ class Kernels(Protocol):
 
 @dataclass(frozen=True)
 class Trial:
-    """What a request's product took by both; `note` says why that could not be kept, if so."""
+    """What a request's product took by both; `note` says why no file keeps that, if none does."""
 
     kind: str
     native_ms: float
@@ -79,16 +79,16 @@ class Trial:
 
     @property
     def faster(self) -> bool:
-        """Whether the kernels are to be taken."""
+        """Whether the kernels are the faster engine."""
         return self.ratio > 1
 
     def __str__(self) -> str:
-        told = f"{self.kind} kernels: {self.ratio:.2g} times as fast as onnxruntime"
-        return f"{told}, timed on {self.date}" + (f", not kept: {self.note}" if self.note else "")
+        line = f"{self.kind} kernels: {self.ratio:.2g} times as fast as onnxruntime"
+        return f"{line}, timed on {self.date}" + (f", not kept: {self.note}" if self.note else "")
 
 
 def settle(native: Kernels) -> Trial | None:
-    """Return the trial that was kept, or hold one and keep it.
+    """Return the trial in the cache folder, or hold one and keep it there.
 
     None where there is no onnxruntime that could be the faster one.
     """
@@ -116,11 +116,11 @@ def settle(native: Kernels) -> Trial | None:
 def hold(
     native: Kernels, onnxruntime: ModuleType, clock: Callable[[], float] = OWN_TIME
 ) -> tuple[float, float]:
-    """Return the milliseconds of a request by the kernels and by onnxruntime: medians of turns."""
+    """Return the milliseconds of a request by the kernels and by onnxruntime: medians of rounds."""
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 256, (ROWS, COLS // BLOCK, BLOCK // 2), np.uint8)
     scales = rng.uniform(0.01, 1, codes.shape[:2]).astype(np.float16)
-    prompt = rng.standard_normal((READ, COLS), np.float32)
+    prompt = rng.standard_normal((PROMPT, COLS), np.float32)
     engines: tuple[Product, Product] = (
         lambda x: native.product(native.best, codes, scales, x),
         onnxruntime_product(onnxruntime, codes, scales),
@@ -171,8 +171,8 @@ def _request_s(product: Product, prompt: Array, clock: Callable[[], float]) -> f
     for x in (prompt, *[prompt[:1]] * _SINGLES):
         product(x)
         stamps.append(clock())
-    read, *singles = (end - start for start, end in pairwise(stamps))
-    return read + WRITTEN * statistics.median(singles)
+    prefill, *singles = (end - start for start, end in pairwise(stamps))
+    return prefill + ANSWER * statistics.median(singles)
 
 
 def _conditions(native: Kernels, version: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What is kept in the user's cache folder."""
+"""The user's cache folder, and what lies in it."""

@@ -22,7 +22,9 @@ _FORMAT = 2
 
 
 def note(bundle: Bundle, variant: str) -> Path:
-    """Hash all that running a variant reads, and note that its weights were; return the note.
+    """Hash the files that running a variant reads, and write a note of the weights' hash.
+
+    Returns the note's file.
 
     Raises:
         BundleError: when the bundle is damaged, or nothing can be written.

@@ -137,11 +137,14 @@ def test_what_does_not_go_together_is_refused(
         refact_edge.load(demo_bundle, variant="int4", prefill="openvino", device="cuda")
 
 
-def test_a_damaged_graph_is_refused_also_where_a_copy_is_kept(bundle_copy: Path) -> None:
-    graph = bundle_copy / engine_graph("int4")
+def test_a_damaged_graph_is_refused_also_where_there_is_a_copy(
+    demo_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(demo_bundle, tmp_path / "bundle")
+    graph = bundle / engine_graph("int4")
     graph.write_bytes(graph.read_bytes()[:-1] + b"x")
     with pytest.raises(BundleError, match="was altered"):
-        refact_edge.load(bundle_copy, prefill="openvino")
+        refact_edge.load(bundle, prefill="openvino")
 
 
 def test_a_graph_that_it_cannot_open_is_named(alone: Model, tmp_path: Path) -> None:

@@ -146,6 +146,9 @@ ERRORS = {
     "neither engine": (
         Wishes(), BARE, FULL, MissingExtraError, "onnxruntime is not installed"
     ),
+    "openvino, a bad width": (
+        Wishes(prefill="openvino"), LAPTOP, ODD, OptionError, "cannot look up rows of 96"
+    ),
     "no openvino": (
         Wishes(prefill="openvino"), NO_ORT, FULL, MissingExtraError, r"refact-edge\[openvino\]"
     ),

@@ -187,8 +187,8 @@ def test_warm_clear_removes_an_outcome(arm: ArmMachine) -> None:
 def test_a_trial_ends_early_on_a_slow_machine(arm: ArmMachine) -> None:
     native = ArmLibrary(arm.file, arm.clock, 0.5)
     assert trial.hold(native, ModuleType("onnxruntime")) == (24_000, 48_000)
-    request_s = (trial.READ + 3) * 1.5  # both, of what is truly computed
-    warm_s = (trial.READ + 1) * 1.5
+    request_s = (trial.PROMPT + 3) * 1.5  # both, of what is truly computed
+    warm_s = (trial.PROMPT + 1) * 1.5
     assert arm.clock[0] == warm_s + trial.LEAST_ROUNDS * request_s
 
 
