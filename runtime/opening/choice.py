@@ -25,8 +25,13 @@ def best_variant(bundle: Bundle, device: str) -> str:
     )
 
 
+def parts_of(name: str) -> tuple[str, ...]:
+    """Return the variants that are opened for a name: itself, or hybrid's two, prefill's first."""
+    return (HYBRID_READER, HYBRID_WRITER) if name == HYBRID else (name,)
+
+
 def required_variants(bundle: Bundle, name: str) -> tuple[str, ...]:
-    """Return the variants of a bundle that are opened for a name: itself, or both of hybrid's.
+    """Return `parts_of` a name, all of which the bundle has.
 
     Raises:
         OptionError: when the bundle lacks one; lists those it has.
@@ -34,7 +39,7 @@ def required_variants(bundle: Bundle, name: str) -> tuple[str, ...]:
     """
     if name != HYBRID:
         return (bundle.require_variant(name).name,)
-    parts = (HYBRID_READER, HYBRID_WRITER)
+    parts = parts_of(name)
     if missing := [part for part in parts if part not in bundle.variants]:
         raise OptionError(
             f"{bundle.path} has no variant {missing[0]!r}, and hybrid is {' and '.join(parts)} "

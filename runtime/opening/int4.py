@@ -12,11 +12,26 @@ ENGINES = ("auto", "native", "onnxruntime")
 
 @dataclass(frozen=True)
 class Decision:
-    """Which engine computes int4 on a CPU; `alarming` where something there is out of order."""
+    """Which engine computes int4 on a CPU, and why.
+
+    Args:
+        engine: native or onnxruntime.
+        reason: half a sentence.
+        kind: of the native kernels.
+        alarming: whether the reason is a fault that the user should hear of.
+
+    """
 
     engine: str
     reason: str
+    kind: str = ""
     alarming: bool = False
+
+    def in_words(self) -> str:
+        """Return it as a sentence."""
+        if self.engine == "native":
+            return f"native kernels ({self.kind}) compute int4: {self.reason}"
+        return f"{self.engine} computes int4: {self.reason}"
 
 
 def int4_engine(machine: Machine, wish: str = ENGINES[0], refusal: str = "") -> Decision:
@@ -38,13 +53,13 @@ def int4_engine(machine: Machine, wish: str = ENGINES[0], refusal: str = "") -> 
             raise OptionError(f"engine native cannot be had: {problem}")
         return Decision("onnxruntime", problem, alarming=not refusal and machine.native_fails)
     if wish == "native":
-        return Decision("native", "named as the engine")
+        return Decision("native", "named as the engine", machine.native_kind)
     if machine.without_onnxruntime:
-        return Decision("native", "onnxruntime is not installed")
+        return Decision("native", "onnxruntime is not installed", machine.native_kind)
     if machine.native_is_slower:
         return Decision("onnxruntime", machine.native_timing)
     timing = machine.native_timing or "the faster engine wherever its kind was timed"
-    return Decision("native", timing)
+    return Decision("native", timing, machine.native_kind)
 
 
 def int4_in_words(machine: Machine) -> str:
@@ -52,5 +67,5 @@ def int4_in_words(machine: Machine) -> str:
     decision = int4_engine(machine)
     if decision.engine == "native":
         timing = f": {machine.native_timing}" if machine.native_timing else ""
-        return f"native kernels ({machine.native_kind}){timing}"
+        return f"native kernels ({decision.kind}){timing}"
     return f"{'nothing' if machine.without_onnxruntime else 'onnxruntime'}: {decision.reason}"

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..backends.native.weights import BLOCK
-from ..bundle.contract import HYBRID, HYBRID_READER, HYBRID_WRITER, Bundle
+from ..bundle.contract import HYBRID, Bundle
 from ..errors import DeviceError, MissingExtraError, OptionError
-from .choice import best_variant, required_variants
+from .choice import best_variant, parts_of, required_variants
 from .facts import Machine
 from .int4 import ENGINES, int4_engine
 
 DEVICES = ("auto", "cpu", "cuda")
 PREFILL = ("same", "openvino")
 OPENVINO_VARIANT = "int4"  # int8's operators are slow there
+_FP16_ON_CPU = "fp16 has no kernels on a CPU and gains nothing over fp32; take int4 or int8"
+_IN_WORDS = {"native": "the native kernels", "onnxruntime": "onnxruntime"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Plan:
     @property
     def parts(self) -> tuple[str, ...]:
         """The bundle's variants that are opened: hybrid's are two, prefill's first."""
-        return (HYBRID_READER, HYBRID_WRITER) if self.variant == HYBRID else (self.variant,)
+        return parts_of(self.variant)
 
     def engine_of(self, part: str) -> str:
         """Return what computes one of `parts`."""
@@ -87,7 +89,7 @@ class Plan:
     def __str__(self) -> str:
         """Say it in a line, without the reasons."""
         prefill = "" if self.prefill == PREFILL[0] else f", prefill by {self.prefill}"
-        return f"{self.variant} on {self.device} by {self.engine}{prefill}"
+        return f"{self.variant} on {self.device} by {_IN_WORDS[self.engine]}{prefill}"
 
 
 def plan(
@@ -106,32 +108,25 @@ def plan(
     _check(wishes)
     failures = failures or Failures()
     named = _named_variant(bundle, wishes)
-    device, excluded = _device(wishes, machine, failures)
+    device, gpu_left_out = _device(wishes, machine, failures)
     variant = named or best_variant(bundle, device)
-    if device == "cuda" and (wrong := _wrong_on_gpu(bundle, variant)):
-        if wishes.device == "cuda":
-            raise DeviceError(f"cuda was asked for and is not usable: {wrong}")
-        device, excluded = "cpu", wrong
+    if device == "cuda" and (gpu_left_out := _wrong_on_gpu(bundle, variant, wishes)):
+        device = "cpu"
         variant = named or best_variant(bundle, device)
-    warnings = [f"running on cpu: {excluded}"] if excluded else []
-    chosen = f"{variant} was named" if named else f"{variant} is the best of the bundle on {device}"
-    reasons = [chosen, *warnings]
+    reasons = [f"{variant} was named" if named else f"{variant} is the bundle's best on {device}"]
+    warnings = [f"running on cpu: {gpu_left_out}"] if gpu_left_out else []
     engine = "onnxruntime"
-    if device == "cpu" and NATIVE_VARIANT in (variant, *_hybrid_parts(variant)):
+    if device == "cpu" and NATIVE_VARIANT in parts_of(variant):
         decision = int4_engine(machine, wishes.engine, failures.native)
         engine = decision.engine
-        reasons.append(f"{engine} computes {NATIVE_VARIANT}: {decision.reason}")
-        if decision.alarming:
-            warnings.append(f"onnxruntime computes: {decision.reason}")
-    if device == "cpu" and variant == "fp16":
-        warnings.append(
-            "fp16 has no kernels on a CPU and gains nothing over fp32; take int4 or int8"
-        )
-        reasons.append(warnings[-1])
+        reasons.append(decision.in_words())
+        warnings += [f"onnxruntime computes: {decision.reason}"] if decision.alarming else []
+    if (variant, device) == ("fp16", "cpu"):
+        warnings.append(_FP16_ON_CPU)
     prefill = _prefill(bundle, wishes, variant, machine)
     if "onnxruntime" in (engine, prefill) and machine.without_onnxruntime:
         raise MissingExtraError("onnxruntime", "cpu", machine.without_onnxruntime)
-    return Plan(variant, engine, device, prefill, tuple(reasons), tuple(warnings))
+    return Plan(variant, engine, device, prefill, (*reasons, *warnings), tuple(warnings))
 
 
 def _check(wishes: Wishes) -> None:
@@ -175,22 +170,21 @@ def _device(wishes: Wishes, machine: Machine, failures: Failures) -> tuple[str, 
     return ("cpu", problem) if problem else ("cuda", "")
 
 
-def _wrong_on_gpu(bundle: Bundle, variant: str) -> str:
-    """Say why a variant would compute wrong values on a GPU; "" where it does not.
+def _wrong_on_gpu(bundle: Bundle, variant: str, wishes: Wishes) -> str:
+    """Say why a variant is to stay off a GPU, where it would compute wrong values; "" else.
 
     GatherBlockQuantized of the CUDA provider (1.31.1) takes other rows' scales where a row's last
     block is short.
     """
     if variant != NATIVE_VARIANT or bundle.sizes.width % BLOCK == 0:
         return ""
-    return (
+    reason = (
         f"onnxruntime looks up wrong values on a GPU in int4's table, as its rows of "
         f"{bundle.sizes.width} are no whole blocks of {BLOCK}; take fp16, or device cpu"
     )
-
-
-def _hybrid_parts(variant: str) -> tuple[str, ...]:
-    return (HYBRID_READER, HYBRID_WRITER) if variant == HYBRID else ()
+    if wishes.device == "cuda":
+        raise DeviceError(f"cuda was asked for and is not usable: {reason}")
+    return reason
 
 
 def _prefill(bundle: Bundle, wishes: Wishes, variant: str, machine: Machine) -> str:

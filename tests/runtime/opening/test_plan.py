@@ -211,12 +211,12 @@ def test_a_graph_that_the_kernels_do_not_compute_is_planned_for_onnxruntime_in_s
 
 def test_reasons_say_why_this_variant_and_this_engine() -> None:
     assert plan(FULL, Wishes(), WON).reasons == (
-        "int4 is the best of the bundle on cpu",
-        "native computes int4: neon: 2 times as fast",
+        "int4 is the bundle's best on cpu",
+        "native kernels (neon) compute int4: neon: 2 times as fast",
     )
     assert plan(FULL, Wishes("int8"), WON).reasons == ("int8 was named",)
     assert str(plan(FULL, Wishes("hybrid"), WON)) == (
-        "hybrid on cpu by native, prefill by onnxruntime"
+        "hybrid on cpu by the native kernels, prefill by onnxruntime"
     )
 
 
@@ -245,8 +245,8 @@ ASKED: set[str] = set()
     [
         (Wishes("int8", device="cpu"), set()),
         (Wishes(device="cpu", engine="onnxruntime"), set()),
-        (Wishes("int4", engine="native"), {"native_problem"}),
-        (Wishes(), {"native_problem", "native_is_slower", "native_timing"}),
+        (Wishes("int4", engine="native"), {"native_problem", "native_kind"}),
+        (Wishes(), {"native_problem", "native_is_slower", "native_timing", "native_kind"}),
     ],
 )
 def test_what_costs_a_lookup_is_asked_for_only_where_the_plan_depends_on_it(
