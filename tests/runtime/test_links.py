@@ -159,9 +159,9 @@ def test_a_link_to_no_file_is_told_in_one_line(
         file, kept = bundle_copy / name, bundle_copy / "kept"
         file.rename(kept)
         file.symlink_to((folder / "link").readlink() if file.parent == folder else "onnx/link")
-        with pytest.raises(BundleError, match=f"{file.name} is a link ") as told:
+        with pytest.raises(BundleError, match=f"{file.name} is a link ") as error:
             load()
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
         kept.replace(file)
 
 
@@ -331,14 +331,14 @@ def test_weights_are_handed_over_where_onnxruntime_follows_no_link(
         (tmp_path / kept).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / kept).touch()
         (onnx / name).symlink_to(tmp_path / kept)
-    known = ("1.24.1", "1.25.0", "2.0")
-    found = [one for one in known if out_of_reach(onnx / "graph", onnx / "weights", one)]
+    released = ("1.24.1", "1.25.0", "2.0")
+    found = [one for one in released if out_of_reach(onnx / "graph", onnx / "weights", one)]
     assert found == versions
 
 
 def test_openvino_which_follows_no_link_says_so(demo_bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     links = linked(demo_bundle, tmp_path)
-    with pytest.raises(OptionError, match=r"openvino does not follow .*; leave .* cp -rL") as told:
+    with pytest.raises(OptionError, match=r"openvino does not follow .*; leave .* cp -rL") as error:
         refact_edge.load(links, variant="int4", prefill="openvino")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)

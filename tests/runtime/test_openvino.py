@@ -181,9 +181,17 @@ except SystemExit as end:
     assert not end.code, end.code
 assert sys.modules["openvino"] and sys.modules["openvino_telemetry"] is None
 """
-    asked = ["complete", "--bundle", demo_bundle, "--prefix", "x = 1\n" * 40, "--max-tokens", "3"]
+    arguments = [
+        "complete",
+        "--bundle",
+        demo_bundle,
+        "--prefix",
+        "x = 1\n" * 40,
+        "--max-tokens",
+        "3",
+    ]
     done = subprocess.run(
-        [*trace, sys.executable, "-c", script, *map(str, asked), "--prefill", "openvino"],
+        [*trace, sys.executable, "-c", script, *map(str, arguments), "--prefill", "openvino"],
         env={**os.environ, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,

@@ -128,8 +128,8 @@ def test_a_gpu_gives_the_cpus_logits_however_a_prompt_is_cut(
     )
     for start in (200, 5, 299):
         cache.rewind(start)
-        found = on_gpu.step(ids[start:], cache, len(ids) - start)
-        np.testing.assert_allclose(found, expected[start:], atol=TOLERANCE[variant], rtol=0)
+        logits = on_gpu.step(ids[start:], cache, len(ids) - start)
+        np.testing.assert_allclose(logits, expected[start:], atol=TOLERANCE[variant], rtol=0)
 
 
 @pytest.mark.usefixtures("gpu")

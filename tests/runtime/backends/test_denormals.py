@@ -36,21 +36,21 @@ def nothing_flushed() -> None:
 
 
 @pytest.fixture
-def asked_anew() -> Iterator[None]:
+def looked_up_anew() -> Iterator[None]:
     denormals._control.cache_clear()
     yield
     denormals._control.cache_clear()
 
 
 @pytest.fixture
-def without_library(monkeypatch: pytest.MonkeyPatch, asked_anew: None) -> None:
+def without_library(monkeypatch: pytest.MonkeyPatch, looked_up_anew: None) -> None:
     def refused() -> None:
         raise OptionError("there is none")
 
     monkeypatch.setattr(denormals, "opened", refused)
 
 
-@pytest.mark.usefixtures("asked_anew", "nothing_flushed")
+@pytest.mark.usefixtures("looked_up_anew", "nothing_flushed")
 def test_the_library_is_what_sets_the_state_where_there_is_one() -> None:
     try:
         opened()
@@ -88,19 +88,19 @@ def test_they_are_zeros_inside_and_come_back_behind_it() -> None:
 
 @pytest.mark.usefixtures("nothing_flushed")
 def test_a_thread_that_was_there_before_does_not_see_it() -> None:
-    found: list[float] = []
+    halves: list[float] = []
     inside = threading.Event()
 
     def look() -> None:
         inside.wait()
-        found.append(_halved())
+        halves.append(_halved())
 
     other = threading.Thread(target=look)
     other.start()
     with denormals.as_zeros():
         inside.set()
         other.join()
-    assert found[0] > 0
+    assert halves[0] > 0
 
 
 @pytest.mark.usefixtures("nothing_flushed")
@@ -112,9 +112,9 @@ def test_they_are_zeros_while_onnxruntime_computes_a_step(tiny_bundle: Path) -> 
         def __getattr__(self, name: str) -> Any:
             return getattr(session, name)
 
-        def run_with_iobinding(self, *given: Any) -> None:
+        def run_with_iobinding(self, *arguments: Any) -> None:
             seen.append(_halved())
-            session.run_with_iobinding(*given)
+            session.run_with_iobinding(*arguments)
 
     model.session._session = Watched()
     "".join(model.generate("a", max_tokens=2))
@@ -123,14 +123,14 @@ def test_they_are_zeros_while_onnxruntime_computes_a_step(tiny_bundle: Path) -> 
     assert _halved() > 0
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_a_host_keeps_the_state_that_it_chose(tiny_bundle: Path, wanted: bool) -> None:
+@pytest.mark.parametrize("flushed", [True, False])
+def test_a_host_keeps_the_state_that_it_chose(tiny_bundle: Path, flushed: bool) -> None:
     """In a process of its own: the first session of one sets the state of its thread."""
     code = f"""
 import numpy as np, refact_edge
 from refact_edge.runtime.backends import denormals
 control = denormals._control()
-if {wanted}:
+if {flushed}:
     control.flush()
 model = refact_edge.load({str(tiny_bundle)!r}, variant="int8", device="cpu")
 "".join(model.generate("a", max_tokens=2))
@@ -138,10 +138,10 @@ smallest = np.array([0x00800000], np.uint32).view(np.float32)
 print((smallest * np.float32(0.5))[0] == 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(wanted)
+    assert done.stdout.strip() == str(flushed)
 
 
-@pytest.mark.usefixtures("asked_anew", "nothing_flushed")
+@pytest.mark.usefixtures("looked_up_anew", "nothing_flushed")
 def test_where_the_state_is_not_known_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with denormals.as_zeros():
@@ -154,8 +154,8 @@ class WindowsLibrary:
     def __init__(self, state: int) -> None:
         self.state = state
 
-    def _controlfp_s(self, now: Any, wanted: int, which: int) -> int:
-        self.state = self.state & ~which | wanted & which
+    def _controlfp_s(self, now: Any, bits: int, mask: int) -> int:
+        self.state = self.state & ~mask | bits & mask
         now._obj.value = self.state
         return 0
 

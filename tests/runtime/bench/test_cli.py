@@ -45,20 +45,20 @@ def test_throughput_gives_its_figures_as_json_and_draws_them(
         tiny_bundle, "--rounds", 2, "--longest", 200, "--threads", 1, "--json", "--plot", plot
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert (found["variant"], found["threads"], found["rounds"]) == ("int4", 1, 2)
-    assert [prompt["tokens"] for prompt in found["prefill"]] == [128, 200]
-    assert [written["depth_tokens"] for written in found["decode"]] == [64]
+    figures = json.loads(done.stdout)
+    assert (figures["variant"], figures["threads"], figures["rounds"]) == ("int4", 1, 2)
+    assert [prompt["tokens"] for prompt in figures["prefill"]] == [128, 200]
+    assert [written["depth_tokens"] for written in figures["decode"]] == [64]
     spreads = [
-        found["read_bandwidth_bytes_per_s"],
-        found["cold_start_ms"],
-        found["limit_ms"],
-        found["prefill"][0]["prefill_ms"],
-        found["decode"][0]["decode_ms"],
-        found["decode"][0]["share_of_limit"],
+        figures["read_bandwidth_bytes_per_s"],
+        figures["cold_start_ms"],
+        figures["limit_ms"],
+        figures["prefill"][0]["prefill_ms"],
+        figures["decode"][0]["decode_ms"],
+        figures["decode"][0]["share_of_limit"],
     ]
     if sys.platform == "linux":
-        spreads += [found["memory"][f"{name}_bytes"] for name in ("anonymous", "mapped", "peak")]
+        spreads += [figures["memory"][f"{name}_bytes"] for name in ("anonymous", "mapped", "peak")]
     for spread in spreads:
         assert 0 < spread["low"] <= spread["median"] <= spread["high"]
     assert "Writing" in plot.read_text()
@@ -75,9 +75,9 @@ def test_bench_alone_is_throughput_and_prints_a_table(tiny_bundle: Path) -> None
 def test_typing_gives_its_figures_as_json(tiny_bundle: Path, trace: Path) -> None:
     done = _run("typing", tiny_bundle, "--trace", trace, "--max-tokens", 2, "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    (mine,) = found["traces"]
-    assert mine.keys() == found["overall"].keys() == {
+    figures = json.loads(done.stdout)
+    (mine,) = figures["traces"]
+    assert mine.keys() == figures["overall"].keys() == {
         "name", "requests", "first_token_ms", "total_ms", "prompt_tokens", "evaluated_tokens",
         "reused_share", "drafted", "accepted",
     }  # fmt: skip
@@ -157,21 +157,21 @@ def test_ctrl_c_leaves_no_process_behind(bundle_copy: Path) -> None:
     while not _workers(bundle_copy) and process.poll() is None:
         pass
     os.kill(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert (process.returncode, told.split()) == (130, ["measuring", "...", "interrupted"])
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.split()) == (130, ["measuring", "...", "interrupted"])
     assert _workers(bundle_copy) == []
 
 
 def _workers(bundle: Path) -> list[str]:
-    found = []
+    folders = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = file.read_bytes().decode(errors="replace").split("\0")
         except OSError:  # it has ended meanwhile
             continue
         if WORKER in words and str(bundle) in words:
-            found.append(file.parent.name)
-    return found
+            folders.append(file.parent.name)
+    return folders
 
 
 @pytest.mark.parametrize("command", [[], ["throughput"], ["typing"]])

@@ -37,9 +37,9 @@ def model(tiny_bundle: Path) -> Model:
 
 
 def test_each_ask_is_one_request_and_finds_what_the_last_one_left(model: Model) -> None:
-    told: list[int] = []
-    served = replay(model, TRACE, max_tokens=4, advance=told.append)
-    assert told == [1, 1, 1]
+    advances: list[int] = []
+    served = replay(model, TRACE, max_tokens=4, advance=advances.append)
+    assert advances == [1, 1, 1]
     tokens = model.tokens.encode
     suffix = len(tokens("    return x\n"))
     prompts = [
@@ -104,8 +104,8 @@ def test_reuse_leaves_out_the_first_request_of_each_trace() -> None:
 def test_the_table_has_a_line_a_trace_and_one_for_all() -> None:
     one = typing_of("jumps", [[_served(100, 0), _served(100, 80)]])
     overall = typing_of("all", [[_served(1, 0)]])
-    found = Replays("bundle", "int4", "an engine", "cpu", 2, "a CPU", 16, (one,), overall)
-    title, cpu, _, head, under, row, last = typing_lines(found)
+    figures = Replays("bundle", "int4", "an engine", "cpu", 2, "a CPU", 16, (one,), overall)
+    title, cpu, _, head, under, row, last = typing_lines(figures)
     assert title == "bundle: int4 on cpu by an engine, 2 threads, 16 tokens a completion"
     assert cpu == "a CPU"
     assert "first token, ms" in head

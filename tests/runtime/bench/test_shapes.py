@@ -81,11 +81,11 @@ def _tiny_shape(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_tiny_shape")
 def test_a_made_bundle_is_removed_also_when_interrupted() -> None:
-    told: list[str] = []
+    messages: list[str] = []
     places = []
 
     def measure(*, interrupted: bool) -> None:
-        with shaped("refact-1.6b", None, None, tell=told.append, track=_silent) as path:  # type: ignore[arg-type]
+        with shaped("refact-1.6b", None, None, tell=messages.append, track=_silent) as path:  # type: ignore[arg-type]
             places.append(path)
             assert read_bundle(path).variants.keys() == {"int4"}
             if interrupted:
@@ -95,21 +95,21 @@ def test_a_made_bundle_is_removed_also_when_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
         measure(interrupted=True)
     assert all(not place.exists() and not place.parent.exists() for place in places)
-    assert str(places[0].parent) in told[0]
+    assert str(places[0].parent) in messages[0]
 
 
 @pytest.mark.usefixtures("_tiny_shape")
 def test_a_kept_bundle_is_used_again(tmp_path: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     keep = tmp_path / "kept"
     stamps = []
     for _ in range(2):
-        with shaped("refact-1.6b", "hybrid", keep, tell=told.append, track=_silent) as path:  # type: ignore[arg-type]
+        with shaped("refact-1.6b", "hybrid", keep, tell=messages.append, track=_silent) as path:  # type: ignore[arg-type]
             assert path == keep
             stamps.append((keep / "refact_edge.json").stat().st_mtime_ns)
     assert stamps[0] == stamps[1]
     assert read_bundle(keep).variants.keys() == {"int8", "int4"}
-    assert told[1] == f"using the random weights in {keep}"
+    assert messages[1] == f"using the random weights in {keep}"
 
 
 def test_a_kept_folder_must_hold_that_shape_and_variant(
@@ -140,5 +140,5 @@ def test_without_the_export_extra_its_name_is_told() -> None:
     command = [sys.executable, "-c", script, "bench", "--shape", "refact-1.6b"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    wanted = "error: onnx is not installed; install it with: pip install 'refact-edge[export]'\n"
-    assert done.stderr == wanted
+    expected = "error: onnx is not installed; install it with: pip install 'refact-edge[export]'\n"
+    assert done.stderr == expected

@@ -40,25 +40,25 @@ def test_a_plan_holds_what_fits_the_context() -> None:
 
 def test_a_pass_times_every_length_and_depth_by_the_steps_it_takes() -> None:
     session = CountingSession(replace(SIZES, context=700))
-    told: list[int] = []
+    advances: list[int] = []
 
     def clock() -> float:  # a millisecond a step, and another hundredth a token
         return 1e-3 * len(session.steps) + 1e-5 * sum(session.steps)
 
     workload = workload_for(700)
-    found = run_pass(session, workload, told.append, clock)
+    figures = run_pass(session, workload, advances.append, clock)
     expected = {128: 1.0 + 1.28, 512: 4 + 5.12, 684: 6 + 6.84}
-    assert found.prefill_ms == pytest.approx(expected)
-    assert found.decode_ms == pytest.approx({64: 1.01, 512: 1.01})
-    assert sum(told) == workload.work_tokens == 684 + 2 * DECODED
+    assert figures.prefill_ms == pytest.approx(expected)
+    assert figures.decode_ms == pytest.approx({64: 1.01, 512: 1.01})
+    assert sum(advances) == workload.work_tokens == 684 + 2 * DECODED
     warm = [128, 1]
     assert session.steps == [*warm, 128, 128, 128, 128, 128, 44, *[1] * 2 * DECODED]
 
 
 def test_a_short_plan_decodes_behind_its_only_prompt() -> None:
     session = CountingSession(SIZES)
-    found = run_pass(session, workload_for(SIZES.context, 5))
-    assert (found.prefill_ms.keys(), found.decode_ms.keys()) == ({5}, {5})
+    figures = run_pass(session, workload_for(SIZES.context, 5))
+    assert (figures.prefill_ms.keys(), figures.decode_ms.keys()) == ({5}, {5})
 
 
 def test_bandwidth_is_bytes_over_the_shortest_pass() -> None:
@@ -115,14 +115,14 @@ def summed_up(subject: Subject) -> Callable[[Memory], Throughput]:
 def test_rounds_sum_up_to_medians_spreads_and_shares_of_their_own_limit(
     summed_up: Callable[[Memory], Throughput],
 ) -> None:
-    found = summed_up(Memory(10, 20, 30))
-    assert found.limit_ms == Spread(4, 2, 8)
-    assert found.prefill[0].prefill_ms == Spread(128, 64, 256)
-    assert found.prefill[0].tokens_per_s == Spread(1000, 500, 2000)
-    assert found.decode[0].decode_ms == Spread(8, 4, 16)
-    assert found.decode[0].share_of_limit == Spread(0.5, 0.5, 0.5)
-    assert found.cold_start_ms == Spread(2000, 1000, 4000)
-    assert found.memory.peak_bytes == Spread(30, 30, 30)
+    figures = summed_up(Memory(10, 20, 30))
+    assert figures.limit_ms == Spread(4, 2, 8)
+    assert figures.prefill[0].prefill_ms == Spread(128, 64, 256)
+    assert figures.prefill[0].tokens_per_s == Spread(1000, 500, 2000)
+    assert figures.decode[0].decode_ms == Spread(8, 4, 16)
+    assert figures.decode[0].share_of_limit == Spread(0.5, 0.5, 0.5)
+    assert figures.cold_start_ms == Spread(2000, 1000, 4000)
+    assert figures.memory.peak_bytes == Spread(30, 30, 30)
 
 
 def test_the_table_says_what_this_system_does_not_tell(
@@ -183,21 +183,21 @@ class Kernel:
         def __call__(self) -> int:
             return -1
 
-    def __init__(self, known: bool) -> None:
-        self.GetCurrentProcess, self._known = self._Function(), known
+    def __init__(self, answers: bool) -> None:
+        self.GetCurrentProcess, self._answers = self._Function(), answers
 
     def K32GetProcessMemoryInfo(self, process: Any, counters: Any, size: int) -> int:  # noqa: N802
         assert (process.value, size) == (ctypes.c_void_p(-1).value, 72)
         counters._obj.peak_working_set = 12_345
-        return int(self._known)
+        return int(self._answers)
 
 
-@pytest.mark.parametrize(("known", "peak"), [(True, 12_345), (False, None)])
+@pytest.mark.parametrize(("answers", "peak"), [(True, 12_345), (False, None)])
 def test_windows_tells_the_peak(
-    known: bool, peak: int | None, monkeypatch: pytest.MonkeyPatch
+    answers: bool, peak: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Kernel(known))
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Kernel(answers))
     assert memory_now() == Memory(None, None, peak)
 
 

@@ -26,8 +26,8 @@ EVENT = {"ms": 5, "at": 0, "delete": 0, "insert": "x", "ask": True}
 
 def _write(folder: Path, *lines: object) -> Path:
     file = folder / "small.jsonl"
-    shown = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-    file.write_text("\n".join(shown) + "\n", encoding="utf-8")
+    rows = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    file.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return file
 
 

@@ -50,8 +50,8 @@ def test_the_three_ways_of_naming_the_cursor_give_the_same_text(
 
 
 def test_json_tells_text_finish_and_usage(tiny_bundle: Path) -> None:
-    shown = _complete(tiny_bundle, "--prefix", "a", "--json")
-    answer = json.loads(shown.stdout)
+    done = _complete(tiny_bundle, "--prefix", "a", "--json")
+    answer = json.loads(done.stdout)
     assert answer.keys() == {"text", "finish", "usage", "variant", "device"}
     assert (answer["variant"], answer["device"]) == ("int4", "cpu")
     assert answer["usage"].keys() == {"prompt", "cached", "new", "drafted", "accepted"}
@@ -146,10 +146,10 @@ def test_ctrl_c_during_json_tells_what_there_is(tiny_bundle: Path, root: Path) -
         "import sys, signal, os\n"
         "from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession as Session\n"
         "real, calls = Session.step, []\n"
-        "def step(self, *given):\n"
+        "def step(self, *arguments):\n"
         "    calls.append(1)\n"
         "    if len(calls) == 3: os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return real(self, *given)\n"
+        "    return real(self, *arguments)\n"
         "Session.step = step\n"
         "from refact_edge.runtime.__main__ import main\n"
         "main()\n"
@@ -211,12 +211,12 @@ def test_without_a_bundle_the_demo_is_used_or_the_command_that_makes_it_is_named
 
 
 def test_info_and_doctor_describe_a_bundle(bundle_copy: Path) -> None:
-    shown = _run("info", bundle_copy)
-    assert "gpt_refact, 2 layers of width 96" in shown.stdout
-    assert all(f"\n{name} " in shown.stdout for name in ("fp32", "fp16", "int8", "int4"))
+    done = _run("info", bundle_copy)
+    assert "gpt_refact, 2 layers of width 96" in done.stdout
+    assert all(f"\n{name} " in done.stdout for name in ("fp32", "fp16", "int8", "int4"))
     chosen = plan(read_bundle(bundle_copy), Wishes(), this_machine())
-    assert f"\nopens here as: {chosen}\n" in shown.stdout
-    assert all(f"\n  {reason}\n" in shown.stdout for reason in chosen.reasons)
+    assert f"\nopens here as: {chosen}\n" in done.stdout
+    assert all(f"\n  {reason}\n" in done.stdout for reason in chosen.reasons)
     assert json.loads(_run("info", bundle_copy, "--json").stdout)["sizes"]["kv_heads"] == 1
     healthy = _run("doctor", bundle_copy)
     assert f"opens here as        {chosen}: " in healthy.stdout
@@ -233,9 +233,9 @@ def test_info_and_doctor_describe_a_bundle(bundle_copy: Path) -> None:
     "command", ["complete", "chat", "export", "info", "verify", "doctor", "fabricate"]
 )
 def test_every_command_has_examples_in_its_help(command: str) -> None:
-    shown = _run(command, "--help")
-    assert shown.returncode == 0
-    assert f"    refact-edge {command} " in shown.stdout.split("Examples:")[1]
+    done = _run(command, "--help")
+    assert done.returncode == 0
+    assert f"    refact-edge {command} " in done.stdout.split("Examples:")[1]
 
 
 @needs_shell

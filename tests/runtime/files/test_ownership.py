@@ -29,10 +29,10 @@ class Windows:
         self.GetCurrentProcess = self._Function()
         self.freed: list[Any] = []
 
-    def GetNamedSecurityInfoW(self, name: Any, *given: Any) -> int:  # noqa: N802
+    def GetNamedSecurityInfoW(self, name: Any, *pointers: Any) -> int:  # noqa: N802
         if self._owner is None:
             return 2
-        given[2]._obj.value, given[6]._obj.value = self._owner, 55
+        pointers[2]._obj.value, pointers[6]._obj.value = self._owner, 55
         return 0
 
     def IsWellKnownSid(self, sid: Any, which: int) -> int:  # noqa: N802
