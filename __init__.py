@@ -20,17 +20,36 @@ if TYPE_CHECKING:
     from .runtime.errors import RefactEdgeError
     from .runtime.model import Model
     from .runtime.opening.load import load
-    from .runtime.stream import Stream
+    from .runtime.stream import Stream, Usage
+    from .runtime.text.cursor import Cursor
+    from .runtime.text.endings import Endings
+    from .runtime.text.limits import Limits
 
 __version__ = "0.1.0"
-__all__ = ["CancelToken", "Model", "RefactEdgeError", "Sampling", "Stream", "__version__", "load"]
+__all__ = [
+    "CancelToken",
+    "Cursor",
+    "Endings",
+    "Limits",
+    "Model",
+    "RefactEdgeError",
+    "Sampling",
+    "Stream",
+    "Usage",
+    "__version__",
+    "load",
+]
 
 _HOMES = {
     "CancelToken": "engine.cancel",
+    "Cursor": "text.cursor",
+    "Endings": "text.endings",
+    "Limits": "text.limits",
     "Model": "model",
     "RefactEdgeError": "errors",
     "Sampling": "engine.sampling",
     "Stream": "stream",
+    "Usage": "stream",
     "load": "opening.load",
 }
 

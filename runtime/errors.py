@@ -4,7 +4,7 @@ RefactEdgeError
 ├── CheckpointError     a checkpoint folder is not what it should be
 ├── ExportError         a bundle could not be written
 ├── BundleError         a bundle is missing, incomplete, altered or of another version
-├── DeviceError         the device asked for cannot be used
+├── DeviceError         a device cannot be used
 ├── EvalError           an evaluation's problems, sources or results are not what they should be
 ├── SandboxError        generated code cannot be run safely here
 ├── PromptError         a prompt does not fit, or a cursor is outside its file
@@ -22,6 +22,8 @@ leaves the package is a bug.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def printable(text: object) -> str:
     """Return what may hold names out of files as a terminal may show it, of whatever length.
@@ -30,10 +32,10 @@ def printable(text: object) -> str:
     Line ends and tabs stay, other blanks become spaces.
     """
     written = str(text)
-    return written if written.isprintable() else "".join(map(_shown, written))
+    return written if written.isprintable() else "".join(map(_harmless, written))
 
 
-def _shown(sign: str) -> str:
+def _harmless(sign: str) -> str:
     if sign.isprintable() or sign in "\n\t":
         return sign
     return " " if sign.isspace() else "?"
@@ -50,7 +52,14 @@ def one_line(text: object, most: int = 200) -> str:
 
 
 class RefactEdgeError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can mend.
+
+    `problems` are the things that are wrong, where the message lists several; else it is empty.
+    """
+
+    def __init__(self, message: str = "", *, problems: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class CheckpointError(RefactEdgeError):
@@ -66,7 +75,7 @@ class BundleError(RefactEdgeError):
 
 
 class DeviceError(RefactEdgeError):
-    """The device asked for cannot be used."""
+    """A device cannot be used."""
 
 
 class EvalError(RefactEdgeError):
@@ -125,4 +134,4 @@ class MissingExtraError(RefactEdgeError):
 
 
 class RefactEdgeWarning(UserWarning):
-    """Something works, but not as asked: a fallback, a slow choice."""
+    """Something works in another way than the options say: a fallback, a slow choice."""

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
 from .bundle.contract import HYBRID, HYBRID_READER, HYBRID_WRITER, Bundle
+from .dispatch import Dispatcher
 from .engine.cancel import CancelToken
 from .engine.disk_cache import Saved
-from .engine.generation import Allowed, Generation, Request
 from .engine.pace import Paced
 from .engine.prefix import PrefixCache
-from .engine.sampling import GREEDY, Sampling
+from .engine.sampling import Sampling, sampling_defaults
 from .engine.session import Session
 from .engine.timelimit import TimeLimit
 from .engine.turns import Turns
-from .errors import BundleError, OptionError, one_line
+from .errors import BundleError, OptionError
 from .stream import Stream, Usage
-from .text.completion import LINE_END, CursorPrompts, OpenFile, Place, place_of, plain
+from .text.completion import CursorPrompts, window_at
+from .text.conversation import conversation_ids
+from .text.cursor import Cursor, OpenFile
 from .text.endings import Endings
-from .text.healing import Healing, Spellings
-from .text.prompts import Layouts, Message, clean_messages
-from .text.stops import AnswerTrimmer, Scanner, StopScanner
-from .text.tokens import Tokens, Utf8Stream
+from .text.limits import Limits
+from .text.prompts import Layouts, Message, goes_on
+from .text.stops import AnswerTrimmer
+from .text.tokens import Tokens
 
 CHAT_MAX_TOKENS = 512
-# A request that comes meanwhile waits for one chunk; int4 reads about as fast in so small ones.
-WARM_TOKENS = 32
-BLANK_LINE = LINE_END + LINE_END
+NO_LIMITS = Limits()
 
 
 class Model:
@@ -43,16 +43,17 @@ class Model:
         lookup: bool = True,
         saved: Saved | None = None,
     ) -> None:
-        self._lookup = lookup
         self.bundle = bundle
         self.variant = variant
         self.layouts = Layouts.from_manifest(bundle.prompts)
         self.tokens = Tokens(bundle.path / "tokenizer.json")
         self.session = session
-        self._spellings = Spellings(self.tokens, self.layouts.special_ids)
         self._paced = Paced(session)
         self._caches = PrefixCache(session.new_cache, saved=saved)
         self._turns = Turns()
+        self._dispatcher = Dispatcher(
+            self._paced, self._caches, self._turns, self.tokens, self.layouts, lookup=lookup
+        )
         self._prompts = CursorPrompts(self.tokens, self.layouts)
         self.tokens.check_specials(self.layouts.special_ids)
         if self.tokens.size != bundle.sizes.tokens:
@@ -60,16 +61,7 @@ class Model:
                 f"{bundle.path}: tokenizer.json has {self.tokens.size} tokens, the manifest says "
                 f"{bundle.sizes.tokens}; export the model again"
             )
-        defaults = dict(bundle.sampling)
-        try:
-            self._max_tokens = defaults.pop("max_tokens")
-            if type(self._max_tokens) is not int or self._max_tokens < 1:
-                raise ValueError(f"max_tokens {self._max_tokens!r:.40}")
-            self.sampling = Sampling(**defaults)
-        except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(
-                f"{bundle.path}: unusable sampling defaults ({one_line(error)})"
-            ) from error
+        self.sampling, self._max_tokens = sampling_defaults(bundle.sampling, bundle.path)
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be copied or pickled, with a reason in place of a list of types.
@@ -123,32 +115,52 @@ class Model:
         sampling: Sampling | None = None,
         cancel: CancelToken | None = None,
     ) -> Stream:
-        r"""Fill the hole between `prefix` and `suffix`.
+        """Fill the hole between `prefix` and `suffix`: `complete_at`, in one call.
 
-        Text far from the cursor is dropped when it does not fit the context, or cannot be read in
-        time. The model sees plain line ends; the answer has Windows ones where the file has.
+        The first six are `Cursor`'s fields; `max_tokens`, `stop`, `endings`, `prompt_ms` and
+        `total_ms` are those of `Limits`. The others are described at `complete_at`.
+
+        Raises:
+            OptionError: when an option has no such value.
+            PromptError: when `max_tokens` leaves no room for a prompt.
+
+        """
+        return self.complete_at(
+            Cursor(prefix, suffix, extra, filename, order, multiline),
+            Limits(max_tokens, prompt_ms, total_ms, stop, endings),
+            allow_empty=allow_empty,
+            heal=heal,
+            top_logprobs=top_logprobs,
+            sampling=sampling,
+            cancel=cancel,
+        )
+
+    def complete_at(
+        self,
+        cursor: Cursor,
+        limits: Limits = NO_LIMITS,
+        *,
+        allow_empty: bool = True,
+        heal: bool | None = None,
+        top_logprobs: int | None = None,
+        sampling: Sampling | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Stream:
+        r"""Write what belongs at a cursor.
+
+        Text far from the cursor is dropped when it does not fit the context, or cannot be evaluated
+        in time; other open files get at most a quarter of the context. The model sees `\n` at line
+        ends; the answer has `\r\n` where the file has.
 
         Args:
-            prefix: the file up to the cursor.
-            suffix: the file from the cursor on.
-            extra: other open files as (name, text); cut to a quarter of the context.
-            filename: name of the file itself, used only beside `extra`.
-            order: spm (suffix first) or psm; None takes the model's default.
-            multiline: False completes the line only: what follows the cursor on it is not
-                shown to the model, and the text ends before the next line.
-            max_tokens: the most new tokens; None takes the model's default.
-            stop: strings that end the text; None means a blank line. When not `multiline`, a
-                line end always ends it too.
-            endings: other rules that end the text; None for the usual ones.
+            cursor: what stands around the cursor.
+            limits: where the text ends.
             allow_empty: False forbids the end of text as the first new token.
-            heal: take the last token before the cursor back and write it anew, so that the model
-                need not go on from a broken word; None does so where the cursor follows a word's
-                character.
-            prompt_ms: how long reading the prompt may take; `usage` tells how many tokens it had.
-            total_ms: how long all may take from now on; half of it is for the prompt, when
-                `prompt_ms` is None.
-            top_logprobs: keep how likely each new token was, in `Stream.scores`, beside so many
-                of the likeliest.
+            heal: True generates the last token before the cursor again, starting with the same
+                characters, so that the model need not go on from a broken word; None does so where
+                the cursor stands behind a letter, a digit or an underscore.
+            top_logprobs: record each new token's log-probability in `Stream.scores`, beside so many
+                of the likeliest tokens.
             sampling: None takes the model's default.
             cancel: ends the generation from another thread.
 
@@ -157,28 +169,32 @@ class Model:
             PromptError: when `max_tokens` leaves no room for a prompt.
 
         """
-        _check_stops(stop)
-        new = self._new_tokens(max_tokens, self._max_tokens)
-        place = self._place(prefix, suffix, extra, filename, order, multiline=multiline)
-        limit = TimeLimit.starting_now(prompt_ms, total_ms)
+        new = self._new_tokens(limits.max_tokens, self._max_tokens)
+        window = window_at(cursor, self.context_tokens)
+        time_limit = TimeLimit.starting_now(limits.prompt_ms, limits.total_ms)
         prompt = self._prompts.prompt(
-            place, self.context_tokens - new, heal=heal, fits=self._fits(limit.prompt_ms)
+            window,
+            self.context_tokens - new,
+            heal=heal,
+            fits=self._dispatcher.fits(time_limit.prompt_ms),
         )
-        ends = endings or Endings()
+        endings = limits.endings or Endings()
         request = replace(
-            self._request(prompt.ids, new, sampling, cancel, allow_empty=allow_empty),
-            texts=prompt.texts if self._lookup else None,
-            allowed=self._healing(prompt.typed),
-            least_probability=ends.least_probability,
+            self._dispatcher.request(
+                prompt.ids, new, sampling or self.sampling, cancel, allow_empty=allow_empty
+            ),
+            texts=prompt.texts if self._dispatcher.lookup else None,
+            allowed=self._dispatcher.healing(prompt.typed),
+            least_probability=endings.least_probability,
             top_logprobs=top_logprobs,
-            expired=limit.expired,
+            expired=time_limit.expired,
         )
-        return self._stream(
+        return self._dispatcher.stream(
             request,
-            _stops(stop, multiline=multiline),
-            ends.scanners(place.prefix, place.suffix),
+            limits.stops(multiline=cursor.multiline),
+            endings.scanners(window.prefix, window.suffix),
             skip=len(prompt.typed),
-            line_end=place.line_end,
+            line_end=window.line_end,
         )
 
     def warm(
@@ -194,13 +210,31 @@ class Model:
         heal: bool | None = None,
         cancel: CancelToken | None = None,
     ) -> Usage:
-        """Read the prompt that `complete` would, so that a later call finds it read.
+        """Evaluate the prompt of a completion ahead: `warm_at`, in one call.
 
-        Takes as long as reading it takes, and ends at the next few tokens as soon as something is
-        asked of the model in another thread; what was read by then is kept. For when a file was
-        opened, and for idle moments: with a completion behind `prefix` while it is looked at, the
-        request after it was accepted, or typed, finds all of it read. Returns how many tokens the
-        prompt has, and how many of them had been read before.
+        Raises:
+            OptionError: when an option has no such value.
+            PromptError: when `max_tokens` leaves no room for a prompt.
+
+        """
+        cursor = Cursor(prefix, suffix, extra, filename, order, multiline)
+        return self.warm_at(cursor, max_tokens, heal=heal, cancel=cancel)
+
+    def warm_at(
+        self,
+        cursor: Cursor,
+        max_tokens: int | None = None,
+        *,
+        heal: bool | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Usage:
+        """Evaluate the prompt that `complete_at` would, so that a later call finds it cached.
+
+        Call it when a file was opened, and in pauses. While a suggestion is on screen, call
+        `warm(prefix + suggestion, suffix)`: if it is accepted, one or two tokens are left to
+        prefill. It returns when the prompt is evaluated, or a few tokens after another thread has
+        called the model; what was evaluated by then is cached. The answer tells how many tokens the
+        prompt has, and how many of them were cached before.
 
         Raises:
             OptionError: when an option has no such value.
@@ -208,25 +242,12 @@ class Model:
 
         """
         new = self._new_tokens(max_tokens, self._max_tokens)
-        place = self._place(prefix, suffix, extra, filename, order, multiline=multiline)
-        prompt = self._prompts.prompt(place, self.context_tokens - new, heal=heal)
-        stop, asked = CancelToken(), cancel or CancelToken()
-        request = Request(
-            prompt.ids,
-            GREEDY,
-            0,
-            frozenset(),
-            cancelled=lambda: stop.cancelled or asked.cancelled,
-            chunk_tokens=WARM_TOKENS,
-        )
-        generation = Generation(self._paced, self._caches, request)
-        with self._turns.warming(stop):
-            for _ in generation:
-                pass
-        return Usage(len(prompt.ids), generation.cached, 0)
+        window = window_at(cursor, self.context_tokens)
+        prompt = self._prompts.prompt(window, self.context_tokens - new, heal=heal)
+        return self._dispatcher.warm(prompt.ids, cancel)
 
     def save_caches(self) -> None:
-        """Write what was read to the folder of `load(caches=...)`, if one was named.
+        """Write the KV caches to the folder of `load(caches=...)`, if one was named.
 
         Raises:
             OptionError: when the folder cannot be written.
@@ -254,18 +275,14 @@ class Model:
             PromptError: when the last question alone does not fit.
 
         """
-        if isinstance(messages, str):  # type: ignore[unreachable] # an easy mistake
-            raise OptionError("messages is a string; expected a list with a role and content each")
         new = self._new_tokens(max_tokens, min(CHAT_MAX_TOKENS, self.context_tokens // 2))
-        turns = [{"role": role, "content": content} for role, content in clean_messages(messages)]
-        ids = self.layouts.chat_ids(turns, self.tokens.encode)
-        while len(ids) + new > self.context_tokens and (shorter := _drop_oldest(turns)):
-            turns = shorter
-            ids = self.layouts.chat_ids(turns, self.tokens.encode)
-        request = self._request(ids, new, sampling, cancel)
+        room = self.context_tokens - new
+        ids = conversation_ids(messages, self.layouts, self.tokens.encode, room)
+        request = self._dispatcher.request(ids, new, sampling or self.sampling, cancel)
         request = replace(request, top_logprobs=top_logprobs)
-        trimmer = AnswerTrimmer(started=turns[-1]["role"] == "assistant")
-        return self._stream(request, stop, trimmer=trimmer)
+        return self._dispatcher.stream(
+            request, stop, trimmer=AnswerTrimmer(started=goes_on(messages))
+        )
 
     def generate(
         self,
@@ -285,12 +302,14 @@ class Model:
         Args:
             prompt: a text or its ids.
             special: parse special tokens in a text.
-            max_tokens: the most new tokens; 0 only reads the prompt, None is the model's default.
+            max_tokens: the most new tokens; 0 only evaluates the prompt, None is the model's
+                default.
             stop: strings that end the text.
             allow_empty: False forbids the end of text as the first new token.
-            top_logprobs: keep how likely each new token was, in `Stream.scores`, beside so many
-                of the likeliest.
-            score_prompt: keep that of the prompt's tokens too; all of it is then read anew.
+            top_logprobs: record each new token's log-probability in `Stream.scores`, beside so many
+                of the likeliest tokens.
+            score_prompt: Score the prompt's tokens too. Disables prefix reuse: the whole prompt is
+                evaluated.
             sampling: None takes the model's default.
             cancel: ends the generation from another thread.
 
@@ -302,11 +321,18 @@ class Model:
         ids = self._ids(prompt, special=special)
         new = 0 if max_tokens == 0 else self._new_tokens(max_tokens, self._max_tokens)
         request = replace(
-            self._request(ids, new, sampling, cancel, allow_empty=allow_empty),
+            self._dispatcher.request(
+                ids, new, sampling or self.sampling, cancel, allow_empty=allow_empty
+            ),
             top_logprobs=top_logprobs,
             score_prompt=score_prompt,
         )
-        return self._stream(request, stop)
+        return self._dispatcher.stream(request, stop)
+
+    def sampling_with(self, **changes: float | None) -> Sampling:
+        """Return the model's default sampling with some values replaced; None leaves one."""
+        values = {name: value for name, value in changes.items() if value is not None}
+        return replace(self.sampling, **values)  # type: ignore[arg-type]
 
     def _ids(self, prompt: str | Sequence[int], *, special: bool) -> list[int]:
         if isinstance(prompt, str):
@@ -314,104 +340,12 @@ class Model:
         self.tokens.check_ids(prompt)
         return list(prompt)
 
-    def _place(
-        self,
-        prefix: str,
-        suffix: str,
-        extra: Sequence[OpenFile],
-        filename: str,
-        order: str | None,
-        *,
-        multiline: bool,
-    ) -> Place:
-        order = order or self.layouts.fim_default
-        context = self.context_tokens
-        return place_of(
-            prefix, suffix, extra, filename, order, multiline=multiline, context_tokens=context
-        )
-
-    def _new_tokens(self, asked: int | None, default: int) -> int:
-        if asked is None:
+    def _new_tokens(self, max_tokens: int | None, default: int) -> int:
+        if max_tokens is None:
             return min(default, self.context_tokens // 2)
-        if not 0 < asked < self.context_tokens:
+        if not 0 < max_tokens < self.context_tokens:
             raise OptionError(
-                f"max_tokens {asked}; expected 1 to {self.context_tokens - 1}, as the context "
+                f"max_tokens {max_tokens}; expected 1 to {self.context_tokens - 1}, as the context "
                 f"holds {self.context_tokens} tokens"
             )
-        return asked
-
-    def _fits(self, prompt_ms: float | None) -> Callable[[list[int]], bool]:
-        """Return whether a prompt can be read in time, given what is read already."""
-        if prompt_ms is None:
-            return lambda ids: True
-        within = self._paced.tokens_within(prompt_ms)
-        return lambda ids: self._caches.missing(ids) <= within
-
-    def _request(
-        self,
-        ids: list[int],
-        max_new: int,
-        sampling: Sampling | None,
-        cancel: CancelToken | None,
-        *,
-        allow_empty: bool = True,
-    ) -> Request:
-        token = cancel or CancelToken()
-        return Request(
-            ids=ids,
-            sampling=sampling or self.sampling,
-            max_new=max_new,
-            stop_ids=self.layouts.special_ids,
-            forbidden_first=() if allow_empty else (self.layouts.end_id,),
-            texts=[ids] if self._lookup else None,
-            costs=self._paced.costs,
-            cancelled=lambda: token.cancelled,
-        )
-
-    def _healing(self, typed: bytes) -> Allowed | None:
-        """Return what holds the first new tokens to the bytes `typed`, if there are any."""
-        if not typed:
-            return None
-        self._spellings.prepare()
-        return Healing(typed, self.tokens, self._spellings).allowed
-
-    def _stream(
-        self,
-        request: Request,
-        stop: Sequence[str],
-        scanners: Sequence[Scanner] = (),
-        *,
-        skip: int = 0,
-        trimmer: AnswerTrimmer | None = None,
-        line_end: str = LINE_END,
-    ) -> Stream:
-        _check_stops(stop)
-        generation = Generation(self._paced, self._caches, request)
-        decoder = Utf8Stream(self.tokens, skip)
-        watched = [StopScanner(stop), *scanners]
-        return Stream(generation, decoder, watched, trimmer, line_end, self._turns.request())
-
-    def sampling_with(self, **changes: float | None) -> Sampling:
-        """Return the model's default sampling with some values replaced; None leaves one."""
-        given = {name: value for name, value in changes.items() if value is not None}
-        return replace(self.sampling, **given)  # type: ignore[arg-type]
-
-
-def _check_stops(stop: Sequence[str] | None) -> None:
-    if isinstance(stop, str):
-        raise OptionError(f"stop {stop!r} is a string; expected a list of strings")
-
-
-def _stops(stop: Sequence[str] | None, *, multiline: bool) -> tuple[str, ...]:
-    given = () if stop is None else tuple(map(plain, stop))
-    if not multiline:
-        return (LINE_END, *given)
-    return (BLANK_LINE,) if stop is None else given
-
-
-def _drop_oldest(turns: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Return the turns without the oldest exchange; empty when only the question is left."""
-    system = [turn for turn in turns if turn["role"] == "system"]
-    rest = [turn for turn in turns if turn["role"] != "system"]
-    later = next((i for i, turn in enumerate(rest) if i > 0 and turn["role"] == "user"), None)
-    return [] if later is None else [*system, *rest[later:]]
+        return max_tokens

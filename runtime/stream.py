@@ -15,9 +15,10 @@ from .text.tokens import Utf8Stream
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one generation: in the prompt, of those found in a cache, and new ones.
+    """Tokens of one generation: in the prompt, of those from a cache, and new ones.
 
-    Drafted are guesses that were evaluated along with another token, accepted those that held.
+    Drafted tokens were evaluated along with another one; accepted are those of them that the model
+    would have generated itself.
     """
 
     prompt: int
@@ -41,20 +42,20 @@ class Stream:
         scanners: Sequence[Scanner],
         trimmer: AnswerTrimmer | None = None,
         line_end: str = "\n",
-        turn: AbstractContextManager[None] | None = None,
+        computing: AbstractContextManager[None] | None = None,
     ) -> None:
-        """Each piece goes through all scanners; `turn` is held while anything is computed."""
+        """Pass each piece through all scanners; be inside `computing` while computing."""
         self._generation, self._decoder = generation, decoder
         self._scanners, self._trimmer, self._line_end = scanners, trimmer, line_end
-        self._turn = turn or contextlib.nullcontext()
-        self._shown: list[str] = []
+        self._computing = computing or contextlib.nullcontext()
+        self._texts: list[str] = []
         self._stopped = False
         self._iterator = self._pieces()
 
     @property
     def text(self) -> str:
         """All text so far."""
-        return "".join(self._shown)
+        return "".join(self._texts)
 
     @property
     def ids(self) -> list[int]:
@@ -68,24 +69,24 @@ class Stream:
 
     @property
     def scores(self) -> list[Scored]:
-        """How likely each of `ids` was, if that was asked for."""
+        """Log-probabilities of `ids`; empty unless the request has `top_logprobs`."""
         return list(self._generation.scores)
 
     @property
     def prompt_ids(self) -> list[int]:
-        """The prompt as the model read it."""
+        """The ids of the prompt that was evaluated."""
         return list(self._generation.request.ids)
 
     @property
     def prompt_scores(self) -> list[Scored]:
-        """How likely each id of the prompt but the first was, if that was asked for."""
+        """Log-probabilities of the prompt's ids but the first; empty unless it was scored."""
         return list(self._generation.prompt_scores)
 
     @property
     def stop_text(self) -> str:
         """The stop string that ended it; empty when none did."""
-        found = (s.found for s in self._scanners if isinstance(s, StopScanner))
-        return next(filter(None, found), "")
+        matches = (s.match for s in self._scanners if isinstance(s, StopScanner))
+        return next(filter(None, matches), "")
 
     @property
     def cut(self) -> bool:
@@ -129,7 +130,7 @@ class Stream:
 
     def _pieces(self) -> Generator[str]:  # a generator: close() reaches the engine through it
         new_ids = iter(self._generation)
-        with self._turn, contextlib.closing(new_ids):
+        with self._computing, contextlib.closing(new_ids):
             for new_id in new_ids:
                 yield from self._show(self._scan(self._decoder.push(new_id)))
                 if self._stopped:
@@ -155,5 +156,5 @@ class Stream:
             piece = self._trimmer.push(piece)
         if piece:
             piece = piece.replace("\n", self._line_end)
-            self._shown.append(piece)
+            self._texts.append(piece)
             yield piece

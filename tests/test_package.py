@@ -79,14 +79,16 @@ def test_only_cli_files_import_click_and_only_one_file_each_engine(root: Path) -
         "runtime/serve/lsp",
     )
     outside = {file for file in users["click"] if not file.startswith("runtime/console/")}
-    assert outside == {"runtime/__main__.py", *(f"{folder}/cli.py" for folder in shells)}
+    commands = (f"{folder}/cli.py" for folder in shells)
+    assert outside == {"runtime/__main__.py", "runtime/serve/options.py", *commands}
     assert users["onnxruntime"] == {"runtime/backends/onnxruntime.py"}
     assert users["openvino"] == {"runtime/backends/openvino.py"}
 
 
 def test_the_public_names_are_these() -> None:
     assert refact_edge.__all__ == [
-        "CancelToken", "Model", "RefactEdgeError", "Sampling", "Stream", "__version__", "load",
+        "CancelToken", "Cursor", "Endings", "Limits", "Model", "RefactEdgeError", "Sampling",
+        "Stream", "Usage", "__version__", "load",
     ]  # fmt: skip
     assert all(hasattr(refact_edge, name) for name in refact_edge.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

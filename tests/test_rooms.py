@@ -11,7 +11,13 @@ import pytest
 
 PARTS = ("export", "quant", "runtime")
 # Files of runtime/ that stand above its rooms, each a room of its own.
-ALONE = ("runtime.errors", "runtime.model", "runtime.stream", "runtime.__main__")
+ALONE = (
+    "runtime.errors",
+    "runtime.stream",
+    "runtime.dispatch",
+    "runtime.model",
+    "runtime.__main__",
+)
 NEVER = [
     ("runtime.engine", "runtime.text"),
     ("runtime.engine", "runtime.backends"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import BundleError, OptionError
+from ..errors import BundleError, OptionError, one_line
 
 GREEDY_BELOW = 0.05  # the temperature under which the model's own server is greedy
 
@@ -31,8 +33,8 @@ class Sampling:
         min_p: drop tokens less likely than this share of the likeliest one; 0 drops none.
         repetition_penalty: over 1 makes tokens of the prompt and the answer less likely
             (Keskar et al. 2019); 1 changes nothing.
-        presence_penalty: taken off the logits of tokens that were drawn before.
-        frequency_penalty: taken off them as often as they were drawn.
+        presence_penalty: subtracted from the logits of tokens that were drawn before.
+        frequency_penalty: subtracted from them as often as they were drawn.
         seed: the same seed gives the same text; None draws a new one each time.
 
     Raises:
@@ -60,11 +62,11 @@ class Sampling:
             ("frequency_penalty", abs(self.frequency_penalty) <= 2, "-2 to 2"),
             ("seed", self.seed is None or _is_count(self.seed), "a whole number, 0 or more"),
         )
-        wrong = [
+        problems = [
             f"{name} {getattr(self, name)}; expected {rule}" for name, ok, rule in rules if not ok
         ]
-        if wrong:
-            raise OptionError("; ".join(wrong))
+        if problems:
+            raise OptionError("; ".join(problems), problems=problems)
 
     @property
     def greedy(self) -> bool:
@@ -77,6 +79,23 @@ def _is_count(value: float) -> bool:
 
 
 GREEDY = Sampling(temperature=0.0)
+
+
+def sampling_defaults(values: Mapping[str, Any], bundle: Path) -> tuple[Sampling, int]:
+    """Return a manifest's default sampling, and the most new tokens where a caller says nothing.
+
+    Raises:
+        BundleError: when a value is missing, unknown or outside its range.
+
+    """
+    defaults = dict(values)
+    try:
+        max_tokens = defaults.pop("max_tokens")
+        if type(max_tokens) is not int or max_tokens < 1:
+            raise ValueError(f"max_tokens {max_tokens!r:.40}")
+        return Sampling(**defaults), max_tokens
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{bundle}: unusable sampling defaults ({one_line(error)})") from error
 
 
 class Sampler:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import PromptError
+from .cursor import Cursor, OpenFile
+from .lines import LINE_END, unix_line_ends
 from .prompts import Layouts
 from .tokens import Tokens
 from .trim import CHARACTERS_A_TOKEN, trim
@@ -14,21 +16,17 @@ EXTRA_SHARE = 4  # other files get at most one part in four of the context
 
 _NEXT_SIZE, _LEAST_TOKENS = 2 / 3, 96
 
-LINE_END = "\n"
-
-OpenFile = tuple[str, str]  # file name and text
-
 
 @dataclass(frozen=True)
-class Place:
-    """A cursor in a file, and what else is open; line ends are those that the model has read.
+class Window:
+    r"""What of a cursor's file can be in a prompt, and what else is open; lines end with `\n`.
 
     Args:
         prefix: the file up to the cursor, or the end of it where that is long.
         suffix: the file from the cursor on, but for what is hidden from the model, or its start.
         extra: other open files.
         filename: name of the file itself, used only beside `extra`.
-        order: of the parts of the prompt, as the layouts name it.
+        order: of the parts of the prompt, as the layouts name it; None is the model's default.
         lines_before: lines of the file before `prefix`.
         line_end: as the file has them.
 
@@ -36,19 +34,19 @@ class Place:
 
     prefix: str
     suffix: str
-    extra: tuple[OpenFile, ...]
-    filename: str
-    order: str
+    extra: tuple[OpenFile, ...] = ()
+    filename: str = ""
+    order: str | None = None
     lines_before: int = 0
     line_end: str = LINE_END
 
 
 @dataclass(frozen=True)
 class CursorPrompt:
-    """The ids of a prompt, the texts they stand for, and the piece taken back.
+    """The ids of a prompt, the texts in it, and the bytes that the answer starts with.
 
     The text before the cursor is the last of the texts. `typed` are the bytes of the token before
-    the cursor where it was taken back, else empty.
+    the cursor where healing left it out of the prompt, else empty.
     """
 
     ids: list[int]
@@ -56,56 +54,40 @@ class CursorPrompt:
     typed: bytes
 
 
-def place_of(
-    prefix: str,
-    suffix: str,
-    extra: Sequence[OpenFile],
-    filename: str,
-    order: str,
-    *,
-    multiline: bool,
-    context_tokens: int,
-) -> Place:
-    """Return the place; when not `multiline`, what follows the cursor on its line is hidden.
+def window_at(cursor: Cursor, context_tokens: int) -> Window:
+    """Return the window around a cursor; when it is not `multiline`, without the line's rest.
 
-    Of a file much longer than the context no more is looked at than could fit, so that a
-    keystroke in it takes no longer.
+    Of a file much longer than the context it holds no more than could fit, so that a keystroke in
+    it takes no longer.
     """
     near = context_tokens * CHARACTERS_A_TOKEN
     # While one types it moves seldom: the cut points of a file with very long lines hang on it.
-    start = max(0, len(prefix) // near - 1) * near
-    lines_before = prefix.count(LINE_END, 0, start)
-    prefix = prefix[start:]
-    windows = "\r\n" in prefix or "\r\n" in suffix[:near]
-    if not multiline:
+    start = max(0, len(cursor.prefix) // near - 1) * near
+    prefix, suffix = cursor.prefix[start:], cursor.suffix
+    windows_line_ends = "\r\n" in prefix or "\r\n" in suffix[:near]
+    if not cursor.multiline:
         rest = suffix.find(LINE_END)
         suffix = suffix[rest:] if rest >= 0 else ""
-    suffix = suffix[:near]
-    return Place(
-        plain(prefix),
-        plain(suffix),
-        tuple((name, plain(text)) for name, text in extra),
-        filename,
-        order,
-        lines_before,
-        "\r\n" if windows else LINE_END,
+    return Window(
+        unix_line_ends(prefix),
+        unix_line_ends(suffix[:near]),
+        tuple((name, unix_line_ends(text)) for name, text in cursor.extra),
+        cursor.filename,
+        cursor.order,
+        cursor.prefix.count(LINE_END, 0, start),
+        "\r\n" if windows_line_ends else LINE_END,
     )
 
 
-def plain(text: str) -> str:
-    """Return text with the line ends that the model has read."""
-    return text.replace("\r\n", LINE_END)
-
-
 class CursorPrompts:
-    """Makes prompts of places, in as many tokens as there is room for."""
+    """Makes prompts of windows, in as many tokens as there is room for."""
 
     def __init__(self, tokens: Tokens, layouts: Layouts) -> None:
         self._tokens, self._layouts = tokens, layouts
 
     def prompt(
         self,
-        place: Place,
+        window: Window,
         limit_tokens: int,
         *,
         heal: bool | None = None,
@@ -113,12 +95,14 @@ class CursorPrompts:
     ) -> CursorPrompt:
         """Return the prompt, of at most so many tokens; text far from the cursor is left out.
 
-        The token before the cursor is taken back when `heal`, or by default at the end of a word,
-        which may be broken: on held-out code the demo model then finds the rest of the line twice
-        as often (`python -m bench.healing`). Behind signs and blanks lines won and lost are level.
+        The token before the cursor is left to the answer when `heal`, or by default at the end of a
+        word, which may be broken: on held-out code the demo model then gets the rest of the line
+        right twice as often (`python -m bench.healing`). Behind signs and blanks lines won and lost
+        are level.
 
-        Where it does not fit, it is the largest of a few sizes that does, or else the smallest.
-        There are few, so that the next keystroke comes to the same, and finds it read.
+        Where the prompt does not satisfy `fits`, it is the largest of a few sizes that does, or
+        else the smallest. There are few, so that the next keystroke has the same size, and finds
+        its prompt cached.
 
         Raises:
             OptionError: when the model has no such order.
@@ -126,37 +110,39 @@ class CursorPrompts:
 
         """
         if heal is None:
-            heal = place.prefix[-1:].isalnum() or place.prefix.endswith("_")
-        prompt = self._whole(place, limit_tokens, heal=heal)
+            heal = window.prefix[-1:].isalnum() or window.prefix.endswith("_")
+        prompt = self._whole(window, limit_tokens, heal=heal)
         size = float(limit_tokens)
         while not fits(prompt.ids) and (size := size * _NEXT_SIZE) >= _LEAST_TOKENS:
             if size < len(prompt.ids):
-                prompt = self._whole(place, int(size), heal=heal)
+                prompt = self._whole(window, int(size), heal=heal)
         return prompt
 
-    def _whole(self, place: Place, limit_tokens: int, *, heal: bool) -> CursorPrompt:
-        room = limit_tokens - self._layouts.fim_overhead(place.order)
+    def _whole(self, window: Window, limit_tokens: int, *, heal: bool) -> CursorPrompt:
+        order = window.order or self._layouts.fim_default
+        room = limit_tokens - self._layouts.fim_overhead(order)
         if room < 1:
             raise PromptError(
                 f"the prompt may have {limit_tokens} tokens, which leaves no room for text; ask "
                 "for fewer new tokens"
             )
-        shown = self._extra_ids(place, room // EXTRA_SHARE) if place.extra else []
+        others = self._extra_ids(window, room // EXTRA_SHARE) if window.extra else []
+        budget, encode = room - len(others), self._tokens.encode
         above, below = trim(
-            place.prefix, place.suffix, room - len(shown), self._tokens.encode, place.lines_before
+            window.prefix, window.suffix, budget, encode, lines_before=window.lines_before
         )
         typed = self._tokens.to_bytes(above.pop()) if heal and above else b""
-        ids = self._layouts.fim_ids(place.order, [*shown, *above], below)
-        return CursorPrompt(ids, [shown, below, above], typed)
+        ids = self._layouts.fim_ids(order, [*others, *above], below)
+        return CursorPrompt(ids, [others, below, above], typed)
 
-    def _extra_ids(self, place: Place, budget: int) -> list[int]:
+    def _extra_ids(self, window: Window, budget: int) -> list[int]:
         """Return other files and the name of the file itself; the first files matter most."""
         encode = self._tokens.encode
-        own = self._layouts.file_ids(place.filename, encode)
+        own = self._layouts.file_ids(window.filename, encode)
         if len(own) >= budget:
             return []
         files: list[int] = []
-        for name, text in place.extra:
+        for name, text in window.extra:
             head = self._layouts.file_ids(name, encode)
             room = budget - len(files) - len(head) - len(own)
             if room <= 0:

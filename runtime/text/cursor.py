@@ -1,8 +1,36 @@
-"""Where the cursor is: text to what stands before and after it."""
+"""The cursor: what stands before and after it, as a value and as found in a text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from ..errors import OptionError, PromptError
+
+OpenFile = tuple[str, str]  # file name and text
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A cursor in a file, and what else is open in the editor.
+
+    Args:
+        prefix: the file up to the cursor.
+        suffix: the file from the cursor on.
+        extra: other open files as (name, text), the most important first.
+        filename: name of the file itself, used only beside `extra`.
+        order: spm (suffix first) or psm; None takes the model's default.
+        multiline: False completes the cursor's line only: the model does not see what follows the
+            cursor on it, and the text ends before the next line.
+
+    """
+
+    prefix: str
+    suffix: str = ""
+    extra: Sequence[OpenFile] = ()
+    filename: str = ""
+    order: str | None = None
+    multiline: bool = True
 
 
 def decode_text(data: bytes, name: str) -> str:
@@ -25,7 +53,7 @@ def split_at(text: str, line: int, column: int, name: str) -> tuple[str, str]:
     """Return the text before and after a cursor; line and column count from 1, in characters.
 
     Raises:
-        PromptError: when there is no such place in the text.
+        PromptError: when the text has no such line or column.
 
     """
     lines = text.split("\n")

@@ -83,7 +83,7 @@ class LineScanner:
 
     def push(self, piece: str) -> str:
         """Return the text that is safe to show after `piece`; sets `stopped` at the end."""
-        text, shown, self._held = self._held + piece, "", ""
+        text, passed, self._held = self._held + piece, "", ""
         while text and not self.stopped:
             start = int(text[0] == "\n" and not self._passing)
             if start:
@@ -95,10 +95,10 @@ class LineScanner:
             elif not self._passing and not whole and self._undecided(line):
                 self._held, text = text, ""
             else:
-                shown += text[: start + len(line)]
+                passed += text[: start + len(line)]
                 text = text[start + len(line) :]
                 self._passing = not whole
-        return shown
+        return passed
 
     def flush(self) -> str:
         """Return what was held back, when the text has ended by itself."""

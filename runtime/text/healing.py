@@ -1,8 +1,8 @@
-"""Token healing: the last token before the cursor is taken back and written anew.
+"""Token healing: the last token before the cursor is left out, and generated again.
 
 A word broken off by the cursor is seldom cut where the tokenizer would have cut it, and the model
-has read few such pieces. So the piece is not part of the prompt; what the model writes must begin
-with its bytes, and those are not shown again.
+has seen few such pieces. So the piece is not part of the prompt; what the model generates must
+begin with its bytes, and those are cut off the answer.
 """
 
 from __future__ import annotations
@@ -47,34 +47,34 @@ class Spellings:
 
     def starting_with(self, start: bytes) -> list[int]:
         """Return the ids whose bytes begin with `start`."""
-        known = self._sorted
-        low = bisect.bisect_left(known, (start, -1))
-        found = itertools.takewhile(
-            lambda spelled: spelled[0].startswith(start), itertools.islice(known, low, None)
+        spellings = self._sorted
+        low = bisect.bisect_left(spellings, (start, -1))
+        matches = itertools.takewhile(
+            lambda pair: pair[0].startswith(start), itertools.islice(spellings, low, None)
         )
-        return [token for _, token in found]
+        return [token for _, token in matches]
 
     def of(self, spelling: bytes) -> list[int]:
         """Return the ids with exactly these bytes."""
-        known = self._sorted
-        low = bisect.bisect_left(known, (spelling, -1))
-        high = bisect.bisect_left(known, (spelling + b"\0", -1))
-        return [token for found, token in known[low:high] if found == spelling]
+        spellings = self._sorted
+        low = bisect.bisect_left(spellings, (spelling, -1))
+        high = bisect.bisect_left(spellings, (spelling + b"\0", -1))
+        return [token for other, token in spellings[low:high] if other == spelling]
 
 
 class Healing:
-    """What a text may begin with, when its first bytes are given."""
+    """Which ids a text may begin with, whose first bytes are fixed."""
 
     def __init__(self, typed: bytes, tokens: Tokens, spellings: Spellings) -> None:
         self.typed = typed
         self._tokens, self._spellings = tokens, spellings
 
     def allowed(self, new_ids: Sequence[int]) -> npt.NDArray[np.int64] | None:
-        """Return the ids that may come next; None when all may, as the bytes are written."""
+        """Return the ids that may come next; None when all may, as the bytes are generated."""
         rest = self.typed[sum(len(self._tokens.to_bytes(token)) for token in new_ids) :]
         if not rest:
             return None
-        found = self._spellings.starting_with(rest)
+        ids = self._spellings.starting_with(rest)
         for size in range(1, len(rest)):
-            found += self._spellings.of(rest[:size])
-        return np.array(found, np.int64)
+            ids += self._spellings.of(rest[:size])
+        return np.array(ids, np.int64)

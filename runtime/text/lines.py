@@ -13,17 +13,18 @@ from functools import lru_cache
 
 from tokenizers import Tokenizer
 
-KEPT_LINES = 16384  # some ten megabytes
-LONGEST = 512  # characters; a longer line would take too much to keep
+LINE_END = "\n"  # as the model has seen them
+CACHED_LINES = 16384  # some ten megabytes
+LONGEST = 512  # characters; a longer line would take too much memory
 
 
 class Lines:
-    """Encodes texts, and keeps the ids of the lines it has seen."""
+    """Encodes texts, and remembers the ids of the lines it has seen."""
 
     def __init__(self, encode: Callable[[str], list[int]]) -> None:
         """Take `encode` to cut as `cuts_at_line_ends` says."""
         self._encode = encode
-        self._seen = lru_cache(KEPT_LINES)(lambda line: tuple(encode(line)))
+        self._seen = lru_cache(CACHED_LINES)(lambda line: tuple(encode(line)))
 
     def encode(self, text: str) -> list[int]:
         """Return the ids that `text` has as a whole."""
@@ -31,6 +32,11 @@ class Lines:
         for line in lines_of(text):
             ids.extend(self._seen(line) if len(line) <= LONGEST else self._encode(line))
         return ids
+
+
+def unix_line_ends(text: str) -> str:
+    r"""Return text with `\n` for each `\r\n`."""
+    return text.replace("\r\n", LINE_END)
 
 
 def lines_of(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The tokenizer pipelines that are known, looked at in what the tokenizers library has understood.
+"""The tokenizer pipelines that the runtime reads, checked as the tokenizers library built them.
 
 A pipeline may do what its file says and still harm: pad each text to a billion tokens, drop merges
 by chance, panic on some text. The runtime also encodes user text and special tokens apart, and line
@@ -57,7 +57,7 @@ def read_tokenizer(content: bytes) -> Tokenizer:
     """
     if (longest := _longest_text(content)) > LONGEST_TEXT:
         raise ValueError(f"a text of {longest} bytes, expected {LONGEST_TEXT} at most")
-    with panics_told():
+    with panics_as_errors():
         try:
             return Tokenizer.from_buffer(content)
         except Exception as error:  # the library raises nothing more specific
@@ -76,7 +76,7 @@ def _longest_text(content: bytes) -> int:
 
 
 @contextmanager
-def panics_told() -> Iterator[None]:
+def panics_as_errors() -> Iterator[None]:
     """Raise a ValueError where the library's own language panics, which no `Exception` tells."""
     try:
         yield

@@ -160,8 +160,13 @@ def clean_messages(messages: Sequence[Message]) -> list[tuple[str, str]]:
     if not turns or not turns[-1][1].strip():
         raise OptionError("the last message is empty; expected a question, or a begun answer")
     *before, (role, content) = turns
-    said = [(role, content.strip()) for role, content in before if content.strip()]
-    return [*said, (role, content.lstrip() if is_answer(turns[-1]) else content.strip())]
+    earlier = [(role, content.strip()) for role, content in before if content.strip()]
+    return [*earlier, (role, content.lstrip() if is_answer(turns[-1]) else content.strip())]
+
+
+def goes_on(messages: Sequence[Message]) -> bool:
+    """Whether the answer goes on from the last message: it is the assistant's, and has begun."""
+    return is_answer(clean_messages(messages)[-1])
 
 
 def is_answer(turn: tuple[str, str]) -> bool:

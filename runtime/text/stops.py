@@ -25,9 +25,8 @@ class Scanner(Protocol):
 class StopScanner:
     """Finds the first stop string in a stream of pieces, also across their borders.
 
-    `found` is that string.
-
-    Text that may still become a stop string is held back; text before one is passed on.
+    Text that may still become a stop string is held back; text before one is passed on. `match` is
+    the string that was found; empty before that.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
@@ -41,14 +40,14 @@ class StopScanner:
             raise OptionError("a stop string is empty; expected at least one character")
         self._stops = tuple(stops)
         self._held = ""
-        self.stopped, self.found = False, ""
+        self.stopped, self.match = False, ""
 
     def push(self, piece: str) -> str:
         """Return the text that is safe to show after `piece`; sets `stopped` at a stop string."""
         text = self._held + piece
-        found = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
-        if found:
-            at, self.found = min(found, key=lambda one: one[0])
+        matches = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if matches:
+            at, self.match = min(matches, key=lambda pair: pair[0])
             self.stopped, self._held = True, ""
             return text[:at]
         keep = max((_overlap(text, stop) for stop in self._stops), default=0)
@@ -83,6 +82,6 @@ class AnswerTrimmer:
             self._started = True
             piece = piece.removeprefix(" ")
         text = self._held + piece
-        shown = text.rstrip("\n")
-        self._held = text[len(shown) :]
-        return shown
+        certain = text.rstrip("\n")
+        self._held = text[len(certain) :]
+        return certain

@@ -41,7 +41,7 @@ class Tokens:
         """Read tokenizer.json, or what it is to hold.
 
         Raises:
-            BundleError: when it cannot be read, or it is no known pipeline.
+            BundleError: when it cannot be read, or is no pipeline that the runtime reads.
 
         """
         try:
@@ -85,8 +85,9 @@ class Tokens:
             ) from error
         if problems := pipeline_problems(tokenizer):
             raise BundleError(
-                f"{self._file} is no tokenizer that is known here: "
-                f"{one_line('; '.join(problems), 400)}; export the model again"
+                f"{self._file} is no tokenizer that this runtime reads: "
+                f"{one_line('; '.join(problems), 400)}; export the model again",
+                problems=problems,
             )
         return tokenizer
 
@@ -124,11 +125,11 @@ class Tokens:
 
     def id_of(self, token: str) -> int | None:
         """Return the id of one token, or None."""
-        found = self._plain.token_to_id(token)
-        return None if found is None else int(found)
+        token_id = self._plain.token_to_id(token)
+        return None if token_id is None else int(token_id)
 
     def to_bytes(self, token_id: int) -> bytes:
-        """Return the bytes of one token; a token outside the byte alphabet is taken as text."""
+        """Return the bytes of one token; a token outside the byte alphabet counts as text."""
         token = self._plain.id_to_token(token_id) or ""
         try:
             return bytes(BYTE_ALPHABET[character] for character in token)
@@ -156,6 +157,6 @@ class Utf8Stream:
     def push(self, token_id: int) -> str:
         """Return the characters that this token completes."""
         spelling = self._tokens.to_bytes(token_id)
-        shown = spelling[self._skip :]
+        rest = spelling[self._skip :]
         self._skip = max(0, self._skip - len(spelling))
-        return self._decoder.decode(shown)
+        return self._decoder.decode(rest)

@@ -30,23 +30,23 @@ def trim(
         "above": _steps_above(prefix, step, lines_before),
         "below": _steps_below(suffix, step),
     }
-    taken = {"above": 0, "below": 0}
+    counts = {"above": 0, "below": 0}  # steps that stay
     room = max(0, budget_tokens)
     growing, side = set(sides), "above"
     while growing:
-        steps, count = sides[side], taken[side]
+        steps, count = sides[side], counts[side]
         cost = _cost(steps[count], room, encode) if count < len(steps) else room + 1
         if cost > room:
             growing.discard(side)
         else:
             room -= cost
-            taken[side] += 1
+            counts[side] += 1
         other = "below" if side == "above" else "above"
         side = other if other in growing else side
-    if any(sides[side] and not taken[side] for side in sides):
+    if any(sides[side] and not counts[side] for side in sides):
         # A step at the cursor is too long by itself, as in a minified file.
         return _cut_at_cursor(sides["above"], sides["below"], max(0, budget_tokens), encode)
-    return _encode_within(sides["above"], sides["below"], taken, budget_tokens, encode)
+    return _encode_within(sides["above"], sides["below"], counts, budget_tokens, encode)
 
 
 def _cut_at_cursor(
@@ -57,8 +57,8 @@ def _cut_at_cursor(
     line = "".join(above[:1])
     before = encode(line[max(0, len(line) // max(1, limit) - 1) * limit :])
     after = encode("".join(below[:1])[:limit])
-    kept = _end(before, max(budget_tokens * 3 // 4, budget_tokens - len(after)))
-    return kept, _start(after, budget_tokens - len(kept))
+    prefix = _end(before, max(budget_tokens * 3 // 4, budget_tokens - len(after)))
+    return prefix, _start(after, budget_tokens - len(prefix))
 
 
 def _cost(step: str, room: int, encode: Encode) -> int:
@@ -69,18 +69,18 @@ def _cost(step: str, room: int, encode: Encode) -> int:
 def _encode_within(
     above: list[str],
     below: list[str],
-    taken: dict[str, int],
+    counts: dict[str, int],
     budget_tokens: int,
     encode: Encode,
 ) -> tuple[list[int], list[int]]:
     """Encode the steps in one piece a side; seams may cost a token more than their parts did."""
     while True:
-        prefix = encode("".join(reversed(above[: taken["above"]])))
-        suffix = encode("".join(below[: taken["below"]]))
-        if len(prefix) + len(suffix) <= budget_tokens or not any(taken.values()):
+        prefix = encode("".join(reversed(above[: counts["above"]])))
+        suffix = encode("".join(below[: counts["below"]]))
+        if len(prefix) + len(suffix) <= budget_tokens or not any(counts.values()):
             return prefix, suffix
-        longer = max(taken, key=lambda side: taken[side])
-        taken[longer] -= 1
+        longer = max(counts, key=lambda side: counts[side])
+        counts[longer] -= 1
 
 
 def _lines(text: str) -> list[str]:
@@ -91,8 +91,8 @@ def _lines(text: str) -> list[str]:
 
 def _step_lines(budget_tokens: int) -> int:
     """Return the largest step of which the budget holds several."""
-    wanted = budget_tokens // (STEPS * TOKENS_A_LINE)
-    return next((lines for lines in STEP_LINES if lines <= wanted), STEP_LINES[-1])
+    most = budget_tokens // (STEPS * TOKENS_A_LINE)
+    return next((lines for lines in STEP_LINES if lines <= most), STEP_LINES[-1])
 
 
 def _steps_above(prefix: str, step: int, lines_before: int) -> list[str]:

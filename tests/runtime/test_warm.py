@@ -11,10 +11,10 @@ import pytest
 
 import refact_edge
 from refact_edge import CancelToken, Model
+from refact_edge.runtime.dispatch import WARM_TOKENS
 from refact_edge.runtime.engine.cache import KvCache
 from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.engine.turns import Turns
-from refact_edge.runtime.model import WARM_TOKENS
 
 Ids, Logits = npt.NDArray[np.int64], npt.NDArray[np.float32]
 LONG = "def f(x):\n    return x\n\n\n" * 40

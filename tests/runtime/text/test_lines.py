@@ -27,6 +27,13 @@ def trained(demo_checkpoint: Path) -> Tokenizer:
     return tokenizer
 
 
+@pytest.fixture(scope="module")
+def original(shared_data: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(shared_data / "refact-tokenizer" / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
 # Signs that rules for cutting words treat in their own ways, and some that look like line ends.
 SIGNS = "ab1 \n\t\r\n\x0b\x1c\x85\xa0\u2028'._éß字。\u200b\u180e"
 
@@ -39,11 +46,9 @@ def test_the_ids_of_a_text_are_those_of_its_lines(trained: Tokenizer, text: str)
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(SIGNS))
-def test_the_ids_are_the_same_with_the_original_tokenizer(shared_data: Path, text: str) -> None:
-    real = Tokenizer.from_file(str(shared_data / "refact-tokenizer" / "tokenizer.json"))
-    real.encode_special_tokens = True
-    assert cuts_at_line_ends(real)
-    assert Lines(_encode(real)).encode(text) == _encode(real)(text)
+def test_the_ids_are_the_same_with_the_original_tokenizer(original: Tokenizer, text: str) -> None:
+    assert cuts_at_line_ends(original)
+    assert Lines(_encode(original)).encode(text) == _encode(original)(text)
 
 
 def test_real_code_has_the_same_ids(trained: Tokenizer, root: Path) -> None:

@@ -62,5 +62,5 @@ def test_an_answer_loses_its_first_space_and_its_last_line_ends() -> None:
 def test_the_string_that_was_found_is_known() -> None:
     scanner = StopScanner(["]]", "\n\n"])
     assert scanner.push("a]") + scanner.push("]b") == "a"
-    assert scanner.found == "]]"
-    assert StopScanner(["x"]).found == ""
+    assert scanner.match == "]]"
+    assert StopScanner(["x"]).match == ""
