@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-MOST_TOKENS = 16  # of a step that is looked at; a longer one is reading
+MOST_TOKENS = 16  # of a step whose cost is learned; a longer one is prefill
 
 # int4 at the 1.6B shape on 2 cores with AVX-512 VNNI; without it what lies above 1 is more than
 # twice as much, with AMX a seventh.
@@ -28,8 +28,8 @@ class StepCosts:
     def learn(self, tokens: int, seconds: float) -> None:
         """Take in how long a step took."""
         if tokens == 1:
-            known = self._one_s
-            self._one_s = seconds if known is None else known + _NEWEST * (seconds - known)
+            before = self._one_s
+            self._one_s = seconds if before is None else before + _NEWEST * (seconds - before)
         elif tokens <= MOST_TOKENS and self._one_s:
             seen = (seconds / self._one_s - 1) / (_ASSUMED[tokens] - 1)
             self._stretch += _NEWEST * (min(max(seen, _LEAST), _MOST) - self._stretch)

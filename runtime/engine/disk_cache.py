@@ -1,4 +1,4 @@
-"""KV caches on disk, so that a program that starts again need not read its files again.
+"""KV caches on disk, so that a program that starts again need not evaluate its prompts again.
 
 One file a cache. Who can read it can read the text, so files are for the user alone; who can write
 one decides what is written next to the text, so a folder that others may write to is refused. That
@@ -26,11 +26,11 @@ from ..bundle.contract import Bundle, Sizes
 from ..bundle.identity import running_hashes
 from ..errors import OptionError
 from ..files.ownership import why_not_private
-from . import cache_file as savedfile
+from . import cache_file
 from .cache import KvCache, shared_start
 
 LIMIT_BYTES = 1 << 30  # of all files in a folder, as 64 files of the 1.6B shape at 1,000 tokens
-LEAST_TOKENS = 64  # fewer are read about as soon
+LEAST_TOKENS = 64  # fewer are evaluated about as soon
 _FORMAT = 1
 # A folder that a user named may hold other files, which are not ours to read or to remove.
 _NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}\.npz")
@@ -69,7 +69,7 @@ def make_folder(folder: Path) -> None:
 
 
 class Saved:
-    """The caches in a folder, known by their ids; rows are read only when they are wanted."""
+    """The caches in a folder, found by their ids; rows are read only when they are used."""
 
     def __init__(self, folder: Path, maker: str, sizes: Sizes) -> None:
         """Look at the files of `maker` that are there; the folder is made where there is none.
@@ -83,13 +83,13 @@ class Saved:
         self._ids: dict[Path, list[int]] = {}
         for file in sorted(folder.glob(f"{maker[:16]}-*.npz")):
             with self._removing(file):
-                self._ids[file] = savedfile.read_ids(file, maker, sizes)
+                self._ids[file] = cache_file.read_ids(file, maker, sizes)
 
-    def longest(self, wanted: list[int]) -> tuple[Path | None, int]:
-        """Return the file that shares the most leading ids with `wanted`, and how many."""
+    def longest(self, prompt: list[int]) -> tuple[Path | None, int]:
+        """Return the file that shares the most leading ids with `prompt`, and how many."""
         best: tuple[Path | None, int] = None, 0
         for file, ids in self._ids.items():
-            shared = shared_start(ids, wanted)
+            shared = shared_start(ids, prompt)
             if shared > best[1]:
                 best = file, shared
         return best
@@ -100,7 +100,7 @@ class Saved:
         if not arrays:
             return
         with self._removing(file):
-            content = savedfile.read_rows(file, self._maker, self._sizes, ids, arrays[0])
+            content = cache_file.read_rows(file, self._maker, self._sizes, ids, arrays[0])
             for array, one in zip(arrays, content, strict=True):
                 array[0, 0, :rows] = one[:rows]
             cache.ids, cache.forgotten = ids[:rows], ids[rows:]
@@ -140,7 +140,7 @@ class Saved:
                 os.utime(file)
                 return file
         rows = np.stack([array[0, 0, : len(ids)] for array in _arrays(cache)])
-        savedfile.write(file, self._maker, ids, rows)
+        cache_file.write(file, self._maker, ids, rows)
         self._ids[file] = ids
         return file
 
@@ -151,7 +151,7 @@ class Saved:
             yield
         except FileNotFoundError:  # another process has removed it
             self._ids.pop(file, None)
-        except savedfile.UnusableFileError as error:
+        except cache_file.UnusableFileError as error:
             try:
                 self._remove(file)
             except OSError as refusal:
@@ -185,7 +185,7 @@ def _is_left_draft(file: Path) -> bool:
     name = file.name.removeprefix(".")
     return (
         bool(_NAME.match(name))
-        and name.endswith(savedfile.DRAFT_ENDING)
+        and name.endswith(cache_file.DRAFT_ENDING)
         and time.time() - file.lstat().st_mtime > _DRAFT_S
     )
 

@@ -38,19 +38,19 @@ class Request:
         sampling: how tokens are drawn.
         max_new: the most tokens to generate.
         stop_ids: end the sequence and are not part of it.
-        forbidden_first: ids that the first token not held to `allowed` must not be.
-        cancelled: asked before each chunk and each step.
-        texts: what guesses at new ids are taken from, the text that goes on last;
-            None for no guesses.
-        costs: what a step with guesses costs; None for what is assumed of any machine.
-        allowed: what the next token may be after some new ones; asked until it says None, which is
-            anything.
+        forbidden_first: ids that the first token must not be, once `allowed` has returned None.
+        cancelled: called before each chunk and each step; True ends the text.
+        texts: where drafts of new ids come from, the text that goes on last; None for no drafts.
+        costs: what a step with a draft costs; None for what is assumed of any machine.
+        allowed: returns which ids may follow some new ones; called until it returns None, which is
+            any id.
         least_probability: the text ends before the first token less likely than that.
-        expired: asked like `cancelled`; the text ends when its time is over.
-        chunk_tokens: of the prompt, read at once.
-        top_logprobs: keep how likely each new token was, beside so many of the likeliest; None
-            keeps nothing.
-        score_prompt: keep that of the prompt's tokens too, which has all of it read anew.
+        expired: called like `cancelled`; True ends the text because its time is over.
+        chunk_tokens: tokens of the prompt that one step evaluates.
+        top_logprobs: record the log-probability of each new token, beside so many of the likeliest;
+            None records nothing.
+        score_prompt: Score the prompt's tokens too. Disables prefix reuse: the whole prompt is
+            evaluated.
 
     """
 
@@ -90,7 +90,7 @@ class Generation:
         self.request = request
         self.cached = self.drafted = self.accepted = 0
         self.new_ids: list[int] = []
-        self.scores: list[Scored] = []  # of the new ids, if asked for
+        self.scores: list[Scored] = []  # of the new ids, with `top_logprobs`
         self.prompt_scores: list[Scored] = []  # of the prompt's second id and those after it
         self.finish: Finish = ""
         self._free = False  # whether any token may come next, and one did
@@ -115,32 +115,32 @@ class Generation:
         if logits is None or self._limit == 0:
             self.finish = self.finish or "length"
             return
-        guesses: list[int] = []
+        draft: list[int] = []
         while True:
-            held = yield from self._choose(logits, guesses, lookup)
+            accepted = yield from self._choose(logits, draft, lookup)
             left = self._limit - len(self.new_ids)
             if self.finish or left == 0:
                 self.finish = self.finish or "length"
                 return
             cache.rewind(len(self._history) - 1)
-            lookup.learn(len(guesses), held)
-            guesses = lookup.guess(left - 1)
-            ids = np.array([self._history[-1], *guesses], np.int64)
+            lookup.learn(len(draft), accepted)
+            draft = lookup.draft(left - 1)
+            ids = np.array([self._history[-1], *draft], np.int64)
             logits = self._session.step(ids, cache, len(ids))
-            self.drafted += len(guesses)
+            self.drafted += len(draft)
 
     def _choose(
-        self, logits: npt.NDArray[np.float32], guesses: list[int], lookup: Lookup
+        self, logits: npt.NDArray[np.float32], draft: list[int], lookup: Lookup
     ) -> Generator[int, None, int]:
-        """Yield ids as long as the guesses hold, and one more; return how many held.
+        """Yield ids as long as they are the draft's, and one more; return how many were accepted.
 
-        The first row of logits [1 + guesses, V] is for the next id, each other row for the id
-        after one of the guesses. Every id is drawn from the logits that it would have had without
-        guesses, so these change nothing but speed.
+        The first row of logits [1 + len(draft), V] is for the next id, each other row for the id
+        after one of the draft's. Every id is drawn from the logits that it would have had without a
+        draft, so drafts change nothing but speed.
         """
         request = self.request
-        held = 0
-        for row, guess in zip(logits, [*guesses, NO_ID], strict=True):
+        accepted = 0
+        for row, drafted in zip(logits, [*draft, NO_ID], strict=True):
             if self._interrupted():
                 break
             picked = self._pick(row)
@@ -153,12 +153,12 @@ class Generation:
             self.new_ids.append(picked)
             self._history.append(picked)
             lookup.add(picked)
-            held += picked == guess
-            self.accepted += picked == guess
+            accepted += picked == drafted
+            self.accepted += picked == drafted
             yield picked
-            if picked != guess:
+            if picked != drafted:
                 break
-        return held
+        return accepted
 
     def _pick(self, row: npt.NDArray[np.float32]) -> int:
         real = row[: self._session.sizes.tokens]  # the rest are padding rows
@@ -170,19 +170,19 @@ class Generation:
         return self._sampler.pick(real, self._history, forbidden, allowed)
 
     def _new_lookup(self, cache: KvCache) -> Lookup:
-        """Return what guesses from the request's texts, and from what was last written here.
+        """Return a lookup in the request's texts, and in what was last generated here.
 
         Special tokens between the text before the cursor and the last answer are left out, so
-        that the one goes on as the other: while one types what was shown, it is shown again.
+        that the one goes on as the other: who types a suggestion gets the rest of it again.
         """
         if self.request.texts is None:
             return Lookup((), self._limit, most=0)
         before = [*cache.ids[-LONGEST:], *cache.forgotten]
-        written = [token for token in before if token not in self.request.stop_ids]
+        generated = [token for token in before if token not in self.request.stop_ids]
         return Lookup(
-            [*written, *_apart(self.request.texts)],
+            [*generated, *_apart(self.request.texts)],
             self._limit,
-            written=len(written),
+            generated=len(generated),
             costs=self.request.costs,
         )
 
@@ -217,7 +217,7 @@ class Generation:
         return None if logits is None else logits[-1:]
 
     def _score_prompt(self, logits: npt.NDArray[np.float32], done: int) -> None:
-        """Keep what the logits behind the ids from `done` on say of the ids after them."""
+        """Record what the logits behind the ids from `done` on say of the ids after them."""
         following = self.request.ids[done + 1 : done + 1 + len(logits)]
         rows = logits[: len(following), : self._session.sizes.tokens]
         self.prompt_scores += score_all(rows, following, self.request.top_logprobs or 0)

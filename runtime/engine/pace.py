@@ -1,4 +1,4 @@
-"""How fast this machine reads and writes, learned from what it has read and written."""
+"""How fast this machine evaluates tokens, in prefill and decode, learned from its steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .cache import KvCache
 from .costs import StepCosts
 from .session import Session
 
-_LEAST_TOKENS = 16  # of a step that tells something; shorter ones are mostly reading weights
+_LEAST_TOKENS = 16  # of a step that counts as prefill; shorter ones mostly wait for weights
 _NEWEST = 0.3  # weight of the newest step
 
 _log = logging.getLogger(__name__)
@@ -57,14 +57,14 @@ class Paced:
         _log.debug("step: %d tokens in %.1f ms", len(ids), 1000 * seconds)
         if len(ids) >= _LEAST_TOKENS:
             took = 1000 * seconds / len(ids)
-            known = self._ms_a_token
-            self._ms_a_token = took if known is None else known + _NEWEST * (took - known)
+            before = self._ms_a_token
+            self._ms_a_token = took if before is None else before + _NEWEST * (took - before)
         return logits
 
     def tokens_within(self, ms: float) -> int:
-        """Return how many tokens of a prompt are read in so many milliseconds.
+        """Return how many tokens of a prompt can be evaluated in so many milliseconds.
 
-        Before anything was read, a short step tells.
+        Before any prefill, a short step is timed.
         """
         if self._ms_a_token is None:
             ids = np.zeros(_LEAST_TOKENS, np.int64)

@@ -1,4 +1,4 @@
-"""KV caches of earlier prompts, kept so that the next request need not start over."""
+"""KV caches of earlier prompts, so that the next request need not start over."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class PrefixCache:
-    """Hands out, for some ids, a cache that already holds the longest known prefix of them.
+    """Hands out, for some ids, a cache that already holds the longest cached prefix of them.
 
     A cache belongs to one caller between `take` and `put`, so callers in several threads never
     share one. Where the longest prefix lies in a cache that is in use, or in one that holds much
@@ -38,29 +38,31 @@ class PrefixCache:
         self._lock = ForkableLock()
 
     def take(self, ids: Sequence[int]) -> KvCache:
-        """Return a cache that holds the longest known prefix of `ids`, and nothing else.
+        """Return a cache that holds the longest cached prefix of `ids`, and nothing else.
 
-        The last id is never taken from the cache: its logits are what the caller comes for.
+        The last id is never among them: its logits are what the caller comes for.
         """
-        wanted = list(ids[:-1])
+        prompt = list(ids[:-1])
         with self._lock:
-            source, rows = max(self._known(wanted), key=_rows, default=(None, 0))
-            idle = ((cache, cache.shared(wanted)) for cache in self._idle)
-            own, kept = max(idle, key=_rows, default=(None, 0))
-            file, on_disk = self._saved.longest(wanted) if self._saved else (None, 0)
-            if self._saved and file and on_disk >= max(rows, kept) + LEAST_COPIED:
+            source, rows = max(self._sharing(prompt), key=_rows, default=(None, 0))
+            idle = ((cache, cache.shared(prompt)) for cache in self._idle)
+            own, own_rows = max(idle, key=_rows, default=(None, 0))
+            file, on_disk = self._saved.longest(prompt) if self._saved else (None, 0)
+            if self._saved and file and on_disk >= max(rows, own_rows) + LEAST_COPIED:
                 cache = self._new_cache()
                 self._saved.fill(cache, file, on_disk)
             # A cache belongs to the text of which it holds little else.
-            elif own is not None and 2 * kept >= len(own.ids) and kept + LEAST_COPIED > rows:
+            elif (
+                own is not None and 2 * own_rows >= len(own.ids) and own_rows + LEAST_COPIED > rows
+            ):
                 self._idle = [cache for cache in self._idle if cache is not own]
-                own.rewind(kept)
+                own.rewind(own_rows)
                 cache = own
             else:
                 cache = self._new_cache()
                 if source is not None and rows >= LEAST_COPIED:
                     cache.copy(source, rows)
-            self._busy[id(cache)] = cache, len(wanted)
+            self._busy[id(cache)] = cache, len(prompt)
         _log.debug("prefix: %d of %d tokens are in a cache", len(cache.ids), len(ids))
         return cache
 
@@ -72,10 +74,10 @@ class PrefixCache:
 
     def missing(self, ids: Sequence[int]) -> int:
         """Return how many of `ids` would have to be evaluated."""
-        wanted = list(ids[:-1])
+        prompt = list(ids[:-1])
         with self._lock:
-            on_disk = self._saved.longest(wanted)[1] if self._saved else 0
-            return len(ids) - max(on_disk, *(rows for _, rows in self._known(wanted)), 0)
+            on_disk = self._saved.longest(prompt)[1] if self._saved else 0
+            return len(ids) - max(on_disk, *(rows for _, rows in self._sharing(prompt)), 0)
 
     def put(self, cache: KvCache) -> None:
         """Take a cache back, with whatever it holds now."""
@@ -86,16 +88,16 @@ class PrefixCache:
             while len(self._idle) > 1 and sum(c.held_bytes for c in self._idle) > self._limit_bytes:
                 del self._idle[0]
 
-    def _known(self, wanted: list[int]) -> Iterator[tuple[KvCache, int]]:
-        """Yield every cache, and how many of its rows are for the ids that `wanted` starts with.
+    def _sharing(self, prompt: list[int]) -> Iterator[tuple[KvCache, int]]:
+        """Yield every cache, and how many of its rows are for the ids that `prompt` starts with.
 
-        One in use grows, and what it guesses is written over, but not the rows of its prompt.
+        One in use grows, and rows of its drafts are written over, but not those of its prompt.
         """
         for cache in self._idle:
-            yield cache, cache.shared(wanted)
-        for cache, prompt in self._busy.values():
-            yield cache, min(prompt, cache.shared(wanted))
+            yield cache, cache.shared(prompt)
+        for cache, fixed in self._busy.values():
+            yield cache, min(fixed, cache.shared(prompt))
 
 
-def _rows(found: tuple[KvCache, int]) -> int:
-    return found[1]
+def _rows(share: tuple[KvCache, int]) -> int:
+    return share[1]

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from ..errors import OptionError
 
-_PROMPT_SHARE = 0.5  # of the total, where nothing else is said
+_PROMPT_SHARE = 0.5  # of the total, without a limit of its own
 
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """Time for the prompt, in milliseconds, and the clock's reading at which all must end."""
+    """Time for the prompt, in ms, and the time of the clock at which the request must end."""
 
     prompt_ms: float | None
     _end_s: float | None

@@ -1,4 +1,4 @@
-"""Who may compute: requests at once, warming only while there is none."""
+"""Who may compute: requests at any time, warming only while there is none."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from systems import needs_modes
 
 import refact_edge
 from refact_edge import Model
-from refact_edge.runtime.engine import cache_file as savedfile
+from refact_edge.runtime.engine import cache_file
 from refact_edge.runtime.engine import disk_cache as saved_module
 from refact_edge.runtime.engine.cache import KvCache
 from refact_edge.runtime.engine.disk_cache import LEAST_TOKENS, Saved
@@ -171,14 +171,14 @@ def test_no_byte_can_be_altered_so_that_other_rows_come_back(tmp_path: Path) -> 
     (file,) = tmp_path.iterdir()
     content = file.read_bytes()
     like = np.zeros(4, np.float32)
-    right = savedfile.read_rows(file, MAKER, SIZES, ids, like).copy()
+    right = cache_file.read_rows(file, MAKER, SIZES, ids, like).copy()
     refused = 0
     places = range(0, len(content), 5)
     for place in places:
         file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         try:
-            rows = savedfile.read_rows(file, MAKER, SIZES, ids, like)
-        except savedfile.UnusableFileError:
+            rows = cache_file.read_rows(file, MAKER, SIZES, ids, like)
+        except cache_file.UnusableFileError:
             refused += 1
         else:  # a date, or the like
             assert np.array_equal(rows, right)

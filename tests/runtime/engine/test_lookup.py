@@ -89,23 +89,23 @@ def test_what_was_written_a_keystroke_ago_is_guessed_again() -> None:
 def test_the_latest_of_the_longest_matches_is_followed() -> None:
     #               one id in common    two, older       two, latest
     lookup = Lookup([2, 9, 9, NO_ID, 1, 2, 7, 7, NO_ID, 1, 2, 8, 8, NO_ID, 1, 2], room=4)
-    assert lookup.guess(2)[0] == 8
+    assert lookup.draft(2)[0] == 8
     lookup.add(8)
-    assert lookup.guess(4) == [8]  # and not beyond the end of that text
+    assert lookup.draft(4) == [8]  # and not beyond the end of that text
 
 
 def test_a_text_in_circles_is_guessed_to_go_on() -> None:
     lookup = Lookup([5, 6] * 10, room=1)
-    guesses = lookup.guess(4)
+    guesses = lookup.draft(4)
     assert len(guesses) >= 3  # more than the match is away from the end
     assert guesses == [5, 6, 5, 6][: len(guesses)]
 
 
 @pytest.mark.parametrize("ids", [[], [4], [4, 5, 6, 7]])
 def test_nothing_is_guessed_where_nothing_matches(ids: list[int]) -> None:
-    assert Lookup(ids, room=1).guess(8) == []
-    assert Lookup([4, 4, 4], room=1).guess(0) == []
-    assert Lookup([4, 4, 4], room=1, most=0).guess(8) == []
+    assert Lookup(ids, room=1).draft(8) == []
+    assert Lookup([4, 4, 4], room=1).draft(0) == []
+    assert Lookup([4, 4, 4], room=1, most=0).draft(8) == []
 
 
 def test_the_demo_model_writes_the_same_with_and_without_guesses(
@@ -114,7 +114,7 @@ def test_the_demo_model_writes_the_same_with_and_without_guesses(
     plain, guessing = (
         refact_edge.load(demo_bundle, variant="fp32", lookup=lookup) for lookup in (False, True)
     )
-    text = (root / "runtime" / "trim.py").read_text()
+    text = (root / "runtime" / "text" / "trim.py").read_text()
     accepted = 0
     for at in range(400, 3600, 400):
         texts = []
@@ -134,7 +134,7 @@ def _cost(next_id: Callable[[int], int], before: list[int], count: int) -> float
     lookup.add(next_id(0))
     done, cost = 1, 1.0
     while done < count:
-        guesses = lookup.guess(count - done - 1)
+        guesses = lookup.draft(count - done - 1)
         cost += float(np.interp(1 + len(guesses), *STEP_COSTS))
         held = 0
         while held < len(guesses) and guesses[held] == next_id(done + held):
@@ -182,5 +182,5 @@ def test_less_is_guessed_where_steps_with_guesses_take_long() -> None:
 def test_what_the_model_wrote_is_followed_before_what_it_read() -> None:
     #               an earlier answer   a text with as long a match, and later
     ids = [1, 2, 8, 8, NO_ID, 1, 2, 7, 7, NO_ID, 1, 2]
-    assert Lookup(ids, room=4, written=4).guess(1) == [8]
-    assert Lookup(ids, room=4).guess(1) == [7]
+    assert Lookup(ids, room=4, generated=4).draft(1) == [8]
+    assert Lookup(ids, room=4).draft(1) == [7]
