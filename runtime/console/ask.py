@@ -3,156 +3,151 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ..engine.sampling import Sampling
 from ..errors import OptionError, PromptError, RefactEdgeError
 from ..model import Model
-from ..opening.demo import demo_bundle
-from ..opening.load import load
-from ..opening.plan import PREFILL
 from ..stream import Stream
-from ..text.cursor import decode_text, split_at, split_marker
+from ..text.cursor import Cursor, OpenFile, decode_text, split_at, split_marker
 from ..text.endings import Endings
-from .cli import PATH, engine_option
+from ..text.limits import Limits
+from .cli import PATH
+from .options import (
+    BUNDLE_OPTION,
+    ModelOptions,
+    SamplingOptions,
+    gathered,
+    model_options,
+    sampling_options,
+)
 from .terminal import echo
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What both complete and chat let their user choose."""
+class AnswerOptions:
+    """How long an answer may be, and how it is printed."""
 
-    bundle: Path | None
-    variant: str | None
-    device: str
-    threads: int | None
-    engine: str
-    prefill: str
-    caches: Path | None
     max_tokens: int | None
     stop: tuple[str, ...]
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    min_p: float | None
-    repetition_penalty: float | None
-    seed: int | None
     as_json: bool
 
-    def load(self) -> Model:
-        """Open the bundle that was named, or the demo's, and say so."""
-        bundle = self.bundle
-        if bundle is None:
-            bundle = demo_bundle()
-            echo("using the demo bundle, a toy model; name another with --bundle", err=True)
-        return load(
-            bundle,
-            variant=self.variant,
-            device=self.device,
-            threads=self.threads,
-            engine=self.engine,
-            prefill=self.prefill,
-            caches=self.caches,
-        )
 
-    def sampling(self, model: Model) -> Sampling:
-        """Return the model's default sampling with what was asked for in its place."""
-        return model.sampling_with(
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            min_p=self.min_p,
-            repetition_penalty=self.repetition_penalty,
-            seed=self.seed,
-        )
-
-
-_OPTIONS = (
-    click.option("--bundle", type=PATH, help="The bundle's folder; the demo's by default."),
-    click.option(
-        "--variant",
-        help="int4, int8, fp32, fp16 or hybrid (int8 reads, int4 writes); the best for the device.",
+answer_options = gathered(
+    "answer",
+    AnswerOptions,
+    (
+        click.option("--max-tokens", type=int, help="The most new tokens."),
+        click.option("--stop", multiple=True, help="End before this text; may be repeated."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end."),
     ),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-    click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
-    engine_option,
-    click.option(
-        "--prefill", default=PREFILL[0], help="What reads prompts: the same or openvino (int4)."
-    ),
-    click.option(
-        "--caches", type=PATH, help="A folder that keeps what was read (your text) for next time."
-    ),
-    click.option("--max-tokens", type=int, help="The most new tokens."),
-    click.option("--stop", multiple=True, help="End before this text; may be repeated."),
-    click.option("--temperature", type=float, help="0 is greedy."),
-    click.option("--top-k", type=int, help="Keep the k likeliest tokens; 0 keeps all."),
-    click.option("--top-p", type=float, help="Keep the likeliest tokens up to this share."),
-    click.option("--min-p", type=float, help="Drop tokens below this share of the likeliest."),
-    click.option("--repetition-penalty", type=float, help="Over 1 avoids repeating."),
-    click.option("--seed", type=int, help="The same seed gives the same text."),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end."),
 )
 
 
-def _generation_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that `Asked` holds, and hand them to the command as one."""
+@dataclass(frozen=True)
+class CursorOptions:
+    """Where the cursor is, and what the model sees around it."""
 
-    @functools.wraps(command)
-    def collected(**given: Any) -> None:
-        asked = Asked(**{field.name: given.pop(field.name) for field in fields(Asked)})
-        command(asked=asked, **given)
+    file: Path | None
+    line: int | None
+    column: int | None
+    prefix: str | None
+    suffix: str | None
+    marker: str
+    extra: tuple[Path, ...]
+    order: str | None
+    single_line: bool
 
-    decorated: Callable[..., None] = collected
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+    def cursor(self) -> Cursor:
+        """Return the cursor, from whichever of the three ways was used.
+
+        Raises:
+            OptionError: when ways are mixed, or one lacks a part.
+            PromptError: when a file cannot be read, or the cursor is outside of its text.
+
+        """
+        before, after = self._around()
+        extra: list[OpenFile] = [(path.name, _read(path)) for path in self.extra]
+        name = self.file.name if self.file else ""
+        return Cursor(before, after, extra, name, self.order, multiline=not self.single_line)
+
+    def _around(self) -> tuple[str, str]:
+        """Return the text before and after the cursor."""
+        file, line, column = self.file, self.line, self.column
+        if self.prefix is not None or self.suffix is not None:
+            if file is not None or line is not None or column is not None:
+                raise OptionError("give FILE with --line and --column, or --prefix and --suffix")
+            return self.prefix or "", self.suffix or ""
+        if file is not None:
+            if line is None or column is None:
+                raise OptionError(f"{file} needs --line and --column: where the cursor is in it")
+            return split_at(_read(file), line, column, str(file))
+        if line is not None or column is not None:
+            raise OptionError("--line and --column need a FILE")
+        if sys.stdin is not None and sys.stdin.isatty():
+            echo(f"reading the text with {self.marker} in it; end with {_end_key()}", err=True)
+        return split_marker(_standard_input(), self.marker, "standard input")
+
+
+cursor_options = gathered(
+    "where",
+    CursorOptions,
+    (
+        click.argument("file", type=PATH, required=False),
+        click.option("--line", type=int, help="Line of the cursor in FILE, from 1."),
+        click.option("--column", type=int, help="Column of the cursor, from 1, in characters."),
+        click.option("--prefix", help="Text before the cursor, in place of FILE."),
+        click.option("--suffix", help="Text after the cursor, in place of FILE."),
+        click.option(
+            "--marker",
+            default="<CURSOR>",
+            show_default=True,
+            help="What stands for the cursor in the text on standard input.",
+        ),
+        click.option(
+            "--extra", type=PATH, multiple=True, help="Another open file; may be repeated."
+        ),
+        click.option("--order", help="spm (suffix first, the default) or psm."),
+        click.option("--single-line", is_flag=True, help="Complete the cursor's line only."),
+    ),
+)
 
 
 @click.command()
-@click.argument("file", type=PATH, required=False)
-@click.option("--line", type=int, help="Line of the cursor in FILE, from 1.")
-@click.option("--column", type=int, help="Column of the cursor, from 1, in characters.")
-@click.option("--prefix", help="Text before the cursor, in place of FILE.")
-@click.option("--suffix", help="Text after the cursor, in place of FILE.")
-@click.option("--marker", default="<CURSOR>", show_default=True, help="The cursor, in stdin.")
-@click.option("--extra", type=PATH, multiple=True, help="Another open file; may be repeated.")
-@click.option("--order", help="spm (suffix first, the default) or psm.")
+@cursor_options
 @click.option("--no-empty", is_flag=True, help="Do not let the completion be empty.")
-@click.option("--heal/--no-heal", default=None, help="Write the word before the cursor anew.")
+@click.option(
+    "--heal/--no-heal",
+    default=None,
+    help="Generate the token before the cursor again, as it may be a broken word. By default where "
+    "a letter, a digit or _ is before the cursor.",
+)
 @click.option("--block/--no-block", default=False, help="End with the indented block.")
-@click.option("--prompt-ms", type=float, help="Most milliseconds for reading the text.")
-@click.option("--total-ms", type=float, help="Most milliseconds for all.")
-@click.option("--single-line", is_flag=True, help="Complete the cursor's line only.")
-@_generation_options
+@click.option("--prompt-ms", type=float, help="Time limit for evaluating the prompt, in ms.")
+@click.option("--total-ms", type=float, help="Time limit for the whole request, in ms.")
+@model_options(BUNDLE_OPTION)
+@sampling_options
+@answer_options
 def complete(
-    file: Path | None,
-    line: int | None,
-    column: int | None,
-    prefix: str | None,
-    suffix: str | None,
-    marker: str,
-    extra: tuple[Path, ...],
-    order: str | None,
-    single_line: bool,
+    where: CursorOptions,
     no_empty: bool,
     heal: bool | None,
     block: bool,
     prompt_ms: float | None,
     total_ms: float | None,
-    asked: Asked,
+    model: ModelOptions,
+    sampling: SamplingOptions,
+    answer: AnswerOptions,
 ) -> None:
     """Write what belongs at the cursor.
 
-    The cursor is a place in FILE, a marker in the text on standard input, or lies between
-    --prefix and --suffix.
+    The cursor is a line and a column in FILE, a marker in the text on standard input, or lies
+    between --prefix and --suffix.
 
     \b
     Examples:
@@ -160,37 +155,38 @@ def complete(
       printf 'def add(a, b):\\n    return <CURSOR>\\n' | refact-edge complete
       refact-edge complete --prefix 'def add(a, b):' --suffix '' --temperature 0
     """
-    before, after = _cursor(file, line, column, prefix, suffix, marker)
-    files = [(path.name, _read(path)) for path in extra]
-    model = asked.load()
-    stream = model.complete(
-        before,
-        after,
-        extra=files,
-        filename=file.name if file else "",
-        order=order,
-        multiline=not single_line,
-        max_tokens=asked.max_tokens,
-        stop=asked.stop or None,
+    cursor = where.cursor()
+    limits = Limits(
+        answer.max_tokens, prompt_ms, total_ms, answer.stop or None, Endings(block=block)
+    )
+    opened = _open(model)
+    stream = opened.complete_at(
+        cursor,
+        limits,
         allow_empty=not no_empty,
         heal=heal,
-        endings=Endings(block=block),
-        prompt_ms=prompt_ms,
-        total_ms=total_ms,
-        sampling=asked.sampling(model),
+        sampling=sampling.sampling(opened),
     )
     try:
-        _show(model, stream, asked.as_json)
+        _print(opened, stream, answer.as_json)
     finally:
-        model.save_caches()
+        opened.save_caches()
 
 
 @click.command()
 @click.argument("question", required=False)
 @click.option("--system", help="The system message.")
-@_generation_options
-def chat(question: str | None, system: str | None, asked: Asked) -> None:
-    """Answer QUESTION, or talk when there is none and a terminal.
+@model_options(BUNDLE_OPTION)
+@sampling_options
+@answer_options
+def chat(
+    question: str | None,
+    system: str | None,
+    model: ModelOptions,
+    sampling: SamplingOptions,
+    answer: AnswerOptions,
+) -> None:
+    """Answer QUESTION; without one, hold a conversation at a terminal, or read it from a pipe.
 
     Ctrl-C ends an answer, Ctrl-D (on Windows Ctrl-Z, Enter) the conversation.
 
@@ -204,36 +200,43 @@ def chat(question: str | None, system: str | None, asked: Asked) -> None:
     talking = question is None and sys.stdin is not None and sys.stdin.isatty()
     if question is None and not talking:
         question = _standard_input()
-    model = asked.load()
-    sampling = asked.sampling(model)
+    opened = _open(model)
+    drawing = sampling.sampling(opened)
 
-    # Line editing and a history of what was asked, where the system has them.
+    # Line editing and a history of the questions, where the system has them.
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401
 
-    def answer(text: str) -> None:
+    def reply(text: str) -> None:
         turns = [*history, {"role": "user", "content": text}]
-        stream = model.chat(turns, max_tokens=asked.max_tokens, stop=asked.stop, sampling=sampling)
-        _show(model, stream, asked.as_json)
+        stream = opened.chat(
+            turns, max_tokens=answer.max_tokens, stop=answer.stop, sampling=drawing
+        )
+        _print(opened, stream, answer.as_json)
         # Only now: a question that was refused or cut off is not part of the conversation.
         history[:] = [*turns, {"role": "assistant", "content": stream.text}]
 
     try:
         if talking:
-            _talk(answer)
+            _talk(reply)
         else:
-            answer(question or "")
+            reply(question or "")
     finally:
-        model.save_caches()
+        opened.save_caches()
 
 
-def _talk(answer: Callable[[str], None]) -> None:
+def _open(model: ModelOptions) -> Model:
+    """Open the bundle that was named, or the demo's."""
+    return model.load(model.folder(lambda line: echo(f"{line} with --bundle", err=True)))
+
+
+def _talk(reply: Callable[[str], None]) -> None:
     """Answer line by line, until the input ends."""
     echo(f"Ctrl-C ends an answer, {_end_key()} the conversation.", err=True)
     while True:
         try:
             if (line := input("you> ")).strip():
-                answer(line)
+                reply(line)
         except EOFError:
             echo()
             return
@@ -246,30 +249,6 @@ def _talk(answer: Callable[[str], None]) -> None:
 def _end_key() -> str:
     """Return what a user types to end the input."""
     return "Ctrl-Z, Enter" if sys.platform == "win32" else "Ctrl-D"
-
-
-def _cursor(
-    file: Path | None,
-    line: int | None,
-    column: int | None,
-    prefix: str | None,
-    suffix: str | None,
-    marker: str,
-) -> tuple[str, str]:
-    """Return the text around the cursor from whichever of the three ways was used."""
-    if prefix is not None or suffix is not None:
-        if file is not None or line is not None or column is not None:
-            raise OptionError("give FILE with --line and --column, or --prefix and --suffix")
-        return prefix or "", suffix or ""
-    if file is not None:
-        if line is None or column is None:
-            raise OptionError(f"{file} needs --line and --column, the place of the cursor in it")
-        return split_at(_read(file), line, column, str(file))
-    if line is not None or column is not None:
-        raise OptionError("--line and --column need a FILE")
-    if sys.stdin is not None and sys.stdin.isatty():
-        echo(f"reading the text with {marker} in it; end with {_end_key()}", err=True)
-    return split_marker(_standard_input(), marker, "standard input")
 
 
 def _standard_input() -> str:
@@ -285,7 +264,7 @@ def _read(path: Path) -> str:
         raise PromptError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _show(model: Model, stream: Stream, as_json: bool) -> None:
+def _print(model: Model, stream: Stream, as_json: bool) -> None:
     """Print pieces as they come, or one JSON object at the end, also when interrupted."""
     try:
         for piece in stream:
@@ -295,14 +274,14 @@ def _show(model: Model, stream: Stream, as_json: bool) -> None:
     finally:
         stream.close()
         if as_json:
-            told = {
+            summary = {
                 "text": stream.text,
                 "finish": stream.finish,
                 "usage": asdict(stream.usage),
                 "variant": model.variant,
                 "device": model.device,
             }
-            echo(json.dumps(told))
+            echo(json.dumps(summary))
     if not as_json:
         echo()
 

@@ -7,15 +7,16 @@ import json
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 
 from ...bundle.contract import read_bundle
+from ...console.options import BUNDLE_ARGUMENT, ModelOptions, model_options
 from ...errors import OptionError, ProtocolError
-from ..cli import chosen_bundle, exit_option, model_options, opener, require_extra
+from ..cli import require_extra
+from ..options import exit_option
 from ..process.listening import listening
 from ..process.logs import TextFormatter
 from ..process.output import note, say
@@ -27,24 +28,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@model_options
-@click.option("--tcp", type=int, help="A port on loopback, in place of the pipes.")
+@model_options(BUNDLE_ARGUMENT)
+@click.option("--tcp", type=int, help="Listen at a port on loopback, in place of the pipes.")
 @click.option("--ready-json", is_flag=True, help="Print the port as one line of JSON (--tcp).")
 @exit_option
-@click.option("--stdio", is_flag=True, help="The pipes; there is no need to say so.")
+@click.option("--stdio", is_flag=True, help="Use the pipes, as without any option.")
 def lsp(
-    bundle: Path | None,
-    variant: str | None,
-    device: str,
-    threads: int | None,
-    engine: str,
-    prefill: str,
-    caches: Path | None,
-    copy_weights: bool,
-    tcp: int | None,
-    ready_json: bool,
-    exit_with_parent: bool,
-    stdio: bool,
+    model: ModelOptions, tcp: int | None, ready_json: bool, exit_with_parent: bool, stdio: bool
 ) -> None:
     """Complete at the cursor for editors that speak LSP 3.18.
 
@@ -57,6 +47,23 @@ def lsp(
       refact-edge lsp bundle --tcp 2087
     """
     require_extra("lsp", "pygls", "lsprotocol")
+    _check(tcp, stdio=stdio, ready_json=ready_json)
+    if exit_with_parent:
+        end_with_parent()
+    bundle = model.folder(note)
+    by_hand = tcp is not None or sys.stdin.isatty()
+    if by_hand:  # an editor shows its user what is wrong, later
+        read_bundle(bundle)
+    _log_to_stderr()
+    from .features import create_server
+
+    server = create_server(lambda: model.load(bundle), Settings(slots=1))
+    in_order = _talk(server, tcp, by_hand=by_hand, ready_json=ready_json)
+    server.save_caches()
+    _leave(0 if in_order and (server.ended or by_hand) else 1)
+
+
+def _check(tcp: int | None, *, stdio: bool, ready_json: bool) -> None:
     if stdio and tcp is not None:
         raise OptionError("--stdio and --tcp exclude each other; give one")
     if ready_json and tcp is None:
@@ -65,22 +72,6 @@ def lsp(
         for stream, name in ((sys.stdin, "input"), (sys.stdout, "output")):
             if stream is None:
                 raise OptionError(f"standard {name} is closed; an editor talks through it")
-    if exit_with_parent:
-        end_with_parent()
-    bundle = chosen_bundle(bundle)
-    by_hand = tcp is not None or sys.stdin.isatty()
-    if by_hand:  # an editor shows what is wrong to its user, later
-        read_bundle(bundle)
-    _log_to_stderr()
-    from .features import create_server
-
-    open_model = opener(
-        bundle, variant, device, threads, engine, prefill, caches, copy_weights=copy_weights
-    )
-    server = create_server(open_model, Settings(slots=1))
-    in_order = _talk(server, tcp, by_hand=by_hand, ready_json=ready_json)
-    server.keep_caches()
-    _leave(0 if in_order and (server.ended or by_hand) else 1)
 
 
 def _log_to_stderr() -> None:
@@ -114,11 +105,11 @@ def _talk(server: EdgeServer, tcp: int | None, *, by_hand: bool, ready_json: boo
 
 def _talk_over_tcp(server: EdgeServer, port: int, *, ready_json: bool) -> None:
     with listening(port, None, "--tcp") as (listener, address):
-        place = urlsplit(address)
+        url = urlsplit(address)
         if ready_json:
-            say(json.dumps({"host": place.hostname, "port": place.port, "pid": os.getpid()}))
+            say(json.dumps({"host": url.hostname, "port": url.port, "pid": os.getpid()}))
         else:
-            note(f"waiting for one editor at {place.netloc}; Ctrl-C ends it")
+            note(f"waiting for one editor at {url.netloc}; Ctrl-C ends it")
         server.run_tcp(listener)
 
 

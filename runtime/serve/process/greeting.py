@@ -16,11 +16,9 @@ DIALECTS = ("openai", "llama.cpp", "ollama", "refact")
 
 @dataclass(frozen=True)
 class Greeting:
-    """Where a server is, and what it serves.
+    """What a server serves.
 
     Args:
-        address: as a URL; a socket's path where there is no port.
-        socket: that path, if any.
         name: of the model, as it is listed.
         variant: that was opened.
         device: that computes.
@@ -28,39 +26,40 @@ class Greeting:
 
     """
 
-    address: str
-    socket: Path | None
     name: str
     variant: str
     device: str
     key: str = ""
 
-    def lines(self) -> list[str]:
-        """Return the addresses, and one line to try."""
-        place = "http://localhost" if self.socket else self.address
-        body = {"prompt": "import os, ", "suffix": "\n", "max_tokens": 16, "temperature": 0}
-        lines = [f"{self.name}, {self.variant} on {self.device}, at {self.address}"]
-        if self.socket is None:
-            lines += [
-                f"  playground    {self.address}/",
-                f"  OpenAI        {self.address}/v1",
-                f"  llama.vim     {self.address}/infill",
-                f"  Ollama        {self.address}",
-                f"  Refact        {self.address}",
-            ]
-        url = f"{place}/v1/completions"
-        lines.append(f"try: {post(url, json.dumps(body), key=self.key, socket=self.socket)}")
-        lines.append("Ctrl-C ends it.")
-        return lines
+    def text(self, address: str, socket: Path | None) -> str:
+        """Return the addresses, and one line to try.
 
-    def as_json(self) -> str:
+        `address` is a URL, or the path of a `socket`.
+        """
+        base = "http://localhost" if socket else address
+        body = {"prompt": "import os, ", "suffix": "\n", "max_tokens": 16, "temperature": 0}
+        lines = [f"{self.name}, {self.variant} on {self.device}, at {address}"]
+        if socket is None:
+            lines += [
+                f"  playground    {address}/",
+                f"  OpenAI        {address}/v1",
+                f"  llama.vim     {address}/infill",
+                f"  Ollama        {address}",
+                f"  Refact        {address}",
+            ]
+        url = f"{base}/v1/completions"
+        lines.append(f"try: {post(url, json.dumps(body), key=self.key, socket=socket)}")
+        lines.append("Ctrl-C ends it.")
+        return "\n".join(lines)
+
+    def as_json(self, address: str, socket: Path | None) -> str:
         """Return one line for a program; host and port are null where there is a socket."""
-        place = urlsplit(self.address) if self.socket is None else None
+        url = urlsplit(address) if socket is None else None
         return json.dumps(
             {
-                "host": place and place.hostname,
-                "port": place and place.port,
-                "unix_socket": self.socket and str(self.socket.absolute()),
+                "host": url and url.hostname,
+                "port": url and url.port,
+                "unix_socket": socket and str(socket.absolute()),
                 "pid": os.getpid(),
                 "dialects": DIALECTS,
                 "model": self.name,

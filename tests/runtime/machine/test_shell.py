@@ -35,7 +35,8 @@ def test_powershell_takes_a_quoted_word_as_it_is(text: str, quoted: str) -> None
 
 
 def _lines(key: str = "") -> list[str]:
-    return Greeting("http://127.0.0.1:8012", None, "demo", "int4", "cpu", key).lines()
+    greeting = Greeting("demo", "int4", "cpu", key)
+    return greeting.text("http://127.0.0.1:8012", None).splitlines()
 
 
 @pytest.mark.usefixtures("windows")
