@@ -39,9 +39,9 @@ def all_endpoints(settings: Settings) -> list[Endpoint]:
 
     @cache
     def document() -> Json:
-        return openapi.document(found, settings)
+        return openapi.document(rows, settings)
 
-    found = [
+    rows = [
         *openai.endpoints(),
         *openai_responses.endpoints(),
         *llamacpp.endpoints(),
@@ -49,7 +49,7 @@ def all_endpoints(settings: Settings) -> list[Endpoint]:
         *ollama.endpoints(),
         *pages.endpoints(document, openai.DIALECT),
     ]
-    return found
+    return rows
 
 
 def create_app(
@@ -74,11 +74,11 @@ def create_app(
         kind = KINDS.get(status, "invalid_request_error")
         return dialect_of(path).error(status, kind, message)
 
-    async def refused(request: Request, found: Exception) -> Response:
-        assert isinstance(found, HTTPException)
-        told = f"{request.method} {request.url.path[:80]}: {found.detail}; see /openapi.json"
-        content = error(request.url.path, found.status_code, told)
-        return JSONResponse(content, found.status_code, found.headers)
+    async def refused(request: Request, reason: Exception) -> Response:
+        assert isinstance(reason, HTTPException)
+        message = f"{request.method} {request.url.path[:80]}: {reason.detail}; see /openapi.json"
+        content = error(request.url.path, reason.status_code, message)
+        return JSONResponse(content, reason.status_code, reason.headers)
 
     public = [row.path.partition("{")[0] for row in endpoints if row.public]
     middleware = [Middleware(Guard, settings=settings, public=public, error=error)]
@@ -102,7 +102,7 @@ def create_app(
 
 
 def dialect_of(path: str) -> Dialect:
-    """Return the dialect in which a path that nobody answers is told so."""
+    """Return the dialect of the answer at a path that nobody serves."""
     if path.startswith("/api/"):
         return ollama.DIALECT
     own = ("/infill", "/completion", "/tokenize", "/detokenize", "/props", "/apply-template")

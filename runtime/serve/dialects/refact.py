@@ -30,7 +30,7 @@ async def caps(call: Call, _: None) -> Response:
     """Return where everything is."""
     name = call.settings.name
     context = (await call.service.about()).bundle.sizes.context
-    found = Caps(
+    content = Caps(
         cloud_name="Refact Self-Hosted",
         completion={
             "endpoint": "/v1/completions",
@@ -55,7 +55,7 @@ async def caps(call: Call, _: None) -> Response:
         tokenizer_endpoints={name: f"/tokenizer/{name.replace('/', '--')}"},
         caps_version=1,
     )
-    return JSONResponse(found.as_json())
+    return JSONResponse(content.as_json())
 
 
 async def tokenizer(call: Call, _: None) -> Response:
@@ -65,7 +65,7 @@ async def tokenizer(call: Call, _: None) -> Response:
     return await file_response(bundle.path / TOKENIZER, "application/json", sha256=sha256)
 
 
-async def nothing_kept(_: Call, __: None) -> Response:
+async def dropped(_: Call, __: None) -> Response:
     """Take what clients tell of themselves, and drop it."""
     return JSONResponse({"retcode": "OK"})
 
@@ -78,5 +78,5 @@ def endpoints(dialect: Dialect) -> Iterable[Endpoint]:
     yield Endpoint(
         "GET", "/tokenizer/{name}", dialect, tokenizer, "The tokenizer's file", public=True
     )
-    yield Endpoint("POST", "/stats/telemetry-basic", dialect, nothing_kept, "Taken and dropped")
-    yield Endpoint("GET", "/stats/rh-stats", dialect, nothing_kept, "Nothing is kept")
+    yield Endpoint("POST", "/stats/telemetry-basic", dialect, dropped, "Statistics: dropped")
+    yield Endpoint("GET", "/stats/rh-stats", dialect, dropped, "Statistics: none")

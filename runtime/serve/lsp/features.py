@@ -1,10 +1,9 @@
-"""What the language server does for an editor: completes at the cursor, reads ahead, counts."""
+"""What the language server does for an editor: completions, prompts ahead, counts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import asdict
 from typing import Any
 
 from lsprotocol import types as lsp
@@ -14,10 +13,12 @@ from ...engine.cancel import CancelToken
 from ...errors import BusyError, RefactEdgeError, ReplacedError, one_line
 from ...model import Model
 from ...stream import Stream, Usage
+from ...text.cursor import Cursor
+from ...text.limits import Limits
 from ..process.parent import end_with
 from ..service.settings import Settings
+from .insertion import Insertion, insertion_at, name_of
 from .lines import joined
-from .places import Place, name_of, place_of
 from .server import EdgeServer, logger
 
 SECTION = "refactEdge"
@@ -40,21 +41,21 @@ def create_server(open_model: Callable[[], Model], settings: Settings) -> EdgeSe
     server.feature(lsp.TEXT_DOCUMENT_INLINE_COMPLETION, options)(_complete)
     server.feature(lsp.SHUTDOWN)(_shut_down)
     server.feature(ACCEPTANCE)(_judged)
-    server.feature(STATISTICS)(_told)
+    server.feature(STATISTICS)(_counted)
     server.command(ACCEPTED)(_accepted)
     return server
 
 
 def _initialize(ls: EdgeServer, params: lsp.InitializeParams) -> None:
-    """Take the settings that came with the first message, and end with the editor from now on."""
-    ls.given = params.initialization_options
+    """Take the settings in the first message, and end with the editor from now on."""
+    ls.first_settings = params.initialization_options
     if params.process_id is not None:
         end_with(params.process_id)
 
 
 def _initialized(ls: EdgeServer, _: lsp.InitializedParams) -> None:
     """Open the model; only now may the editor be told of anything."""
-    ls.prefer(ls.given)
+    ls.prefer(ls.first_settings)
     ls.later(_load(ls))
 
 
@@ -91,15 +92,15 @@ async def _configured(ls: EdgeServer, params: lsp.DidChangeConfigurationParams) 
 async def _ask_for_settings(ls: EdgeServer) -> None:
     item = lsp.ConfigurationItem(section=SECTION)
     try:
-        found = await ls.workspace_configuration_async(lsp.ConfigurationParams(items=[item]))
+        settings = await ls.workspace_configuration_async(lsp.ConfigurationParams(items=[item]))
     except JsonRpcException as error:
         ls.warn(f"the editor does not tell its settings: {error}; nothing was changed")
     else:
-        ls.prefer(found[0] if found else None)
+        ls.prefer(settings[0] if settings else None)
 
 
 def _opened(ls: EdgeServer, params: lsp.DidOpenTextDocumentParams) -> None:
-    """Read a file ahead, as if its end were the cursor: that part of a prompt is the longest."""
+    """Evaluate a file ahead as if its end were the cursor: that is most of a prompt."""
     ls.used(params.text_document.uri)
     text = joined(params.text_document.text)
     if ls.preferences.enabled and ls.preferences.read_ahead and text.strip():
@@ -122,11 +123,12 @@ async def _complete(ls: EdgeServer, params: lsp.InlineCompletionParams) -> lsp.I
     uri = params.text_document.uri
     if uri not in ls.opened:  # pygls would read the file
         return none
-    ls.statistics.asked += 1
-    if (place := place_of(ls.workspace.get_text_document(uri), params)) is None:
+    ls.statistics.requests += 1
+    document = ls.workspace.get_text_document(uri)
+    if (insertion := insertion_at(document, params)) is None:
         return none
     try:
-        stream = await _completed(ls, uri, place)
+        stream = await _completed(ls, uri, insertion)
     except (ReplacedError, BusyError):  # the editor has asked again, or will
         return none
     except RefactEdgeError as error:
@@ -135,30 +137,30 @@ async def _complete(ls: EdgeServer, params: lsp.InlineCompletionParams) -> lsp.I
     ls.statistics.add(stream.usage)
     if not stream.text.strip():
         return none
-    text = place.chosen + joined(stream.text)  # a model may write any line end
-    ls.statistics.shown += 1
+    text = insertion.chosen + joined(stream.text)  # a model may write any line end
+    ls.statistics.suggestions += 1
     if ls.preferences.read_ahead:
-        ls.later(_read_ahead(ls, uri, place.prefix + stream.text, place.suffix))
+        ls.later(_read_ahead(ls, uri, insertion.prefix + stream.text, insertion.suffix))
     command = lsp.Command(title="accepted", command=ACCEPTED, arguments=[])
     return lsp.InlineCompletionList(
-        items=[lsp.InlineCompletionItem(insert_text=text, range=place.range, command=command)]
+        items=[lsp.InlineCompletionItem(insert_text=text, range=insertion.range, command=command)]
     )
 
 
-async def _completed(ls: EdgeServer, uri: str, place: Place) -> Stream:
+async def _completed(ls: EdgeServer, uri: str, insertion: Insertion) -> Stream:
     preferences = ls.preferences
-    one_line = preferences.lines == "one" or (preferences.lines == "auto" and place.one_line)
-    others = ls.others(uri)
+    one_line = preferences.lines == "one" or (preferences.lines == "auto" and insertion.one_line)
+    cursor = Cursor(insertion.prefix, insertion.suffix, ls.others(uri), name_of(uri))
+    limits = Limits(
+        preferences.max_tokens,
+        total_ms=preferences.total_ms or None,
+        stop=["\n"] if one_line else None,
+    )
 
     def ask(model: Model, cancel: CancelToken) -> Stream:
-        return model.complete(
-            place.prefix,
-            place.suffix,
-            extra=others,
-            filename=name_of(uri),
-            max_tokens=preferences.max_tokens,
-            stop=["\n"] if one_line else None,
-            total_ms=preferences.total_ms or None,
+        return model.complete_at(
+            cursor,
+            limits,
             sampling=model.sampling_with(temperature=preferences.temperature),
             cancel=cancel,
         )
@@ -170,42 +172,36 @@ async def _completed(ls: EdgeServer, uri: str, place: Place) -> Stream:
 
 
 async def _read_ahead(ls: EdgeServer, uri: str, prefix: str, suffix: str) -> None:
-    others, tokens = ls.others(uri), ls.preferences.max_tokens
+    cursor = Cursor(prefix, suffix, ls.others(uri), name_of(uri))
+    max_tokens = ls.preferences.max_tokens
 
     def warm(model: Model, cancel: CancelToken) -> Usage:
-        return model.warm(
-            prefix,
-            suffix,
-            extra=others,
-            filename=name_of(uri),
-            max_tokens=tokens,
-            cancel=cancel,
-        )
+        return model.warm_at(cursor, max_tokens, cancel=cancel)
 
     try:
         await ls.service.warm(warm)
     except RefactEdgeError as error:  # a request, or the opening, tells its user
-        logger.info("not read ahead: %s", error)
+        logger.info("not evaluated ahead: %s", error)
 
 
 def _judged(ls: EdgeServer, params: Any) -> None:
-    """Count what became of a shown completion: `{"accepted": true}`."""
+    """Count what became of a completion: `{"accepted": true}`."""
     accepted = params.get("accepted") if isinstance(params, dict) else None
     if accepted is True:
         ls.statistics.accepted += 1
     elif accepted is False:
         ls.statistics.rejected += 1
     else:
-        told = one_line(repr(params), 40)
-        ls.tell(f'{ACCEPTANCE}: {told}; expected {{"accepted": true}} or false')
+        value = one_line(repr(params), 40)
+        ls.tell(f'{ACCEPTANCE}: {value}; expected {{"accepted": true}} or false')
 
 
 def _accepted(ls: EdgeServer, *_: Any) -> None:
     ls.statistics.accepted += 1
 
 
-def _told(ls: EdgeServer, _: Any = None) -> dict[str, int]:
-    return asdict(ls.statistics)
+def _counted(ls: EdgeServer, _: Any = None) -> dict[str, int]:
+    return ls.statistics.as_json()
 
 
 def _shut_down(ls: EdgeServer, _: Any = None) -> None:

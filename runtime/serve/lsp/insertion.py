@@ -1,4 +1,4 @@
-"""Where in a document an editor asks."""
+"""Where in a document a completion is inserted."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .lines import joined, within
 
 
 @dataclass(frozen=True)
-class Place:
-    r"""Where an editor asks: the text around, what is replaced, and what must come first.
+class Insertion:
+    r"""Where a completion goes: the text around it, and the range that it replaces.
 
-    Lines of all texts end with \n.
+    Lines of all texts end with `\n`.
     """
 
     prefix: str
     suffix: str
     range: lsp.Range
-    chosen: str = ""  # of the editor's own list; the completion goes on from it
+    chosen: str = ""  # in the editor's own list: the completion goes on from it
 
     @property
     def one_line(self) -> bool:
@@ -30,8 +30,8 @@ class Place:
         return bool(self.suffix.partition("\n")[0].strip())
 
 
-def place_of(document: TextDocument, params: lsp.InlineCompletionParams) -> Place | None:
-    """Return the place of a request in its document; None where the document has no such place.
+def insertion_at(document: TextDocument, params: lsp.InlineCompletionParams) -> Insertion | None:
+    """Return where a request's completion goes; None where the document has no such position.
 
     There the editor has a longer document than we do, and an edit would land somewhere else.
 
@@ -39,14 +39,16 @@ def place_of(document: TextDocument, params: lsp.InlineCompletionParams) -> Plac
     """
     info = params.context.selected_completion_info
     here = params.position
-    given = lsp.Range(start=here, end=here) if info is None else info.range
-    start, end = within(document, given.start), within(document, given.end)
+    selection = lsp.Range(start=here, end=here) if info is None else info.range
+    start, end = within(document, selection.start), within(document, selection.end)
     if start is None or end is None or start > end:
         return None
     before = document.source[: document.offset_at_position(start)]
     after = document.source[document.offset_at_position(end) :]
     chosen = joined(info.text) if info is not None else ""
-    return Place(joined(before) + chosen, joined(after), lsp.Range(start=start, end=end), chosen)
+    return Insertion(
+        joined(before) + chosen, joined(after), lsp.Range(start=start, end=end), chosen
+    )
 
 
 def name_of(uri: str) -> str:

@@ -9,7 +9,7 @@ from lsprotocol import types as lsp
 from pygls.workspace import PositionCodec, TextDocument
 from pygls.workspace.position_codec import ServerTextPosition
 
-_KEPT = "_refact_edge_lines"
+_CACHE = "_refact_edge_lines"  # an attribute of documents
 
 
 def count_as_the_protocol_does() -> None:
@@ -20,7 +20,7 @@ def count_as_the_protocol_does() -> None:
     end it makes one on the next line, or before the last sign.
     """
     TextDocument.lines = property(_lines)  # type: ignore[assignment, method-assign]
-    PositionCodec.position_from_client_units = _found  # type: ignore[assignment, method-assign]
+    PositionCodec.position_from_client_units = _position  # type: ignore[assignment, method-assign]
 
 
 def cut(source: str) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def _content(line: str) -> str:
     return line.rstrip("\r\n")
 
 
-def _found(
+def _position(
     codec: PositionCodec, lines: Sequence[str], position: lsp.Position
 ) -> ServerTextPosition:
     """Return where a position is; behind the last line it is the document's end."""
@@ -67,8 +67,8 @@ def _found(
 
 def _lines(document: TextDocument) -> tuple[str, ...]:
     source = document.source
-    kept: tuple[str, tuple[str, ...]] | None = getattr(document, _KEPT, None)
-    if kept is None or kept[0] is not source:
-        kept = source, cut(source)
-        setattr(document, _KEPT, kept)
-    return kept[1]
+    cached: tuple[str, tuple[str, ...]] | None = getattr(document, _CACHE, None)
+    if cached is None or cached[0] is not source:
+        cached = source, cut(source)
+        setattr(document, _CACHE, cached)
+    return cached[1]

@@ -98,20 +98,20 @@ async def _line(reader: Reader) -> bytes | None:
 
 
 def _header(line: bytes) -> tuple[bytes, bytes]:
-    found = _HEADER.fullmatch(line)
-    if found is None:
+    header = _HEADER.fullmatch(line)
+    if header is None:
         what = "an HTTP request" if _HTTP.match(line) else one_line(line.decode(errors="replace"))
         raise ProtocolError(
             f"{what[:80]}: expected the language server protocol, which begins with Content-Length"
         )
-    return found[1].lower(), found[2]
+    return header[1].lower(), header[2]
 
 
 def _number(value: bytes) -> int:
     digits = value.isdigit() and len(value) <= _DIGITS
     if not digits or int(value) > LIMIT_BYTES:
-        told = one_line(value.decode(errors="replace"), 40)
+        text = one_line(value.decode(errors="replace"), 40)
         raise ProtocolError(
-            f"Content-Length {told}; expected a number of bytes, at most {LIMIT_BYTES}"
+            f"Content-Length {text}; expected a number of bytes, at most {LIMIT_BYTES}"
         )
     return int(value)

@@ -20,9 +20,9 @@ class Preferences:
         max_tokens: the most new tokens.
         temperature: 0 takes the likeliest; above it, each request is drawn anew.
         lines: one, many (up to a blank line), or auto: one where text follows on the cursor's line.
-        read_ahead: read what would be asked once a shown completion is accepted.
-        open_files: so many other open files are shown to the model, the latest first.
-        total_ms: how long one may take; 0 for no limit.
+        read_ahead: while a completion is on screen, evaluate the prompt of the next one.
+        open_files: so many other open files are part of the prompt, the latest first.
+        total_ms: time limit for a completion, in ms; 0 for no limit.
 
     """
 
@@ -35,31 +35,31 @@ class Preferences:
     total_ms: float = 0.0
 
     @classmethod
-    def from_json(cls, given: Any) -> tuple[Preferences, list[str]]:
-        """Read an editor's settings; return them, and what is wrong with some.
+    def from_json(cls, settings: Any) -> tuple[Preferences, list[str]]:
+        """Read an editor's settings; return them, and what is wrong with some of them.
 
-        Each is judged alone. One that is not given, or is wrong, is as above.
+        Each is judged alone. One that is absent, or is wrong, has its default.
 
         Raises:
             OptionError: when they are no object; an empty list is taken for an empty one, as
                 languages write it that know no other.
 
         """
-        if given is None or given == []:
+        if settings is None or settings == []:
             return cls(), []
-        if not isinstance(given, dict):
-            raise OptionError(f"refactEdge settings: {_shown(given)}; expected an object")
-        known = {_camel(field.name): field.name for field in fields(cls)}
+        if not isinstance(settings, dict):
+            raise OptionError(f"refactEdge settings: {_short(settings)}; expected an object")
+        names = {_camel(field.name): field.name for field in fields(cls)}
         values: dict[str, Any] = {}
-        wrong: list[str] = []
-        for name, value in given.items():
-            if name not in known:
-                wrong.append(f"no {_shown(name)}, there are {', '.join(known)}")
-            elif not _RULES[known[name]].right(value):
-                wrong.append(f"{name} {_shown(value)}, expected {_RULES[known[name]].expected}")
+        problems: list[str] = []
+        for name, value in settings.items():
+            if name not in names:
+                problems.append(f"no {_short(name)}, there are {', '.join(names)}")
+            elif not _RULES[names[name]].right(value):
+                problems.append(f"{name} {_short(value)}, expected {_RULES[names[name]].expected}")
             else:
-                values[known[name]] = value
-        return cls(**values), wrong
+                values[names[name]] = value
+        return cls(**values), problems
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ _RULES = {
 }
 
 
-def _shown(value: Any) -> str:
+def _short(value: Any) -> str:
     return one_line(repr(value), 40)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("refact_edge.lsp")
 
-_SHOWN = 3  # fields that an answer tells of
+_MOST_FIELDS = 3  # that an answer names
 _UNDERSCORE = re.compile("_([a-z])")
 Message = dict[str, Any]
 
@@ -50,11 +50,11 @@ class EdgeProtocol(LanguageServerProtocol):
             self._refuse(None, lsp.ErrorCodes.ParseError, f"not JSON: {one_line(error)}")
             return
         if wrong := _what_is_wrong(message):
-            given = message if isinstance(message, dict) else {}
-            if "method" not in given and {"result", "error"} & given.keys():
-                logger.warning("an answer to nothing that was asked: %s", wrong)
+            fields = message if isinstance(message, dict) else {}
+            if "method" not in fields and {"result", "error"} & fields.keys():
+                logger.warning("an answer without a request of ours: %s", wrong)
             else:  # whoever answers an answer may be answered for ever
-                self._refuse(given.get("id"), lsp.ErrorCodes.InvalidRequest, wrong)
+                self._refuse(fields.get("id"), lsp.ErrorCodes.InvalidRequest, wrong)
         elif "method" not in message:
             self._take_answer(message)
         elif "id" in message:
@@ -124,10 +124,10 @@ class EdgeProtocol(LanguageServerProtocol):
         return read
 
     def _refuse(self, number: object, code: lsp.ErrorCodes, wrong: str) -> None:
-        known = number if _is_id(number) else None
+        valid = number if _is_id(number) else None
         error = {"code": code.value, "message": wrong}
         # As it stands: lsprotocol leaves an id of null out, which must be there.
-        self._send_data({"jsonrpc": self.VERSION, "id": known, "error": error})
+        self._send_data({"jsonrpc": self.VERSION, "id": valid, "error": error})
 
 
 def _what_is_wrong(message: Any) -> str:
@@ -163,10 +163,10 @@ def _is_id(value: object) -> bool:
 def _in_words(method: str, error: Exception) -> str:
     """Return one line: which fields of a message are wrong, and what was expected."""
     problems = cattrs.transform_error(error, format_exception=_problem)
-    shown = "; ".join(problems[:_SHOWN])
-    more = len(problems) - _SHOWN
-    shown = _UNDERSCORE.sub(lambda found: found[1].upper(), shown)
-    return one_line(f"{method}: {shown}{f'; and {more} more' if more > 0 else ''}", 400)
+    text = "; ".join(problems[:_MOST_FIELDS])
+    more = len(problems) - _MOST_FIELDS
+    text = _UNDERSCORE.sub(lambda match: match[1].upper(), text)
+    return one_line(f"{method}: {text}{f'; and {more} more' if more > 0 else ''}", 400)
 
 
 def _problem(error: BaseException, kind: type | None) -> str:

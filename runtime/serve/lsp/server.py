@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from lsprotocol import types as lsp
@@ -23,9 +23,9 @@ from ...model import Model
 from ...stream import Usage
 from ..service.service import Service
 from ..service.settings import Settings
+from .insertion import name_of
 from .lines import count_as_the_protocol_does, joined
 from .messages import Pipe
-from .places import name_of
 from .preferences import Preferences
 from .protocol import EdgeProtocol
 from .talking import converse, converse_with_first
@@ -35,10 +35,10 @@ logger = logging.getLogger("refact_edge.lsp")
 
 @dataclass
 class Statistics:
-    """What was asked and what became of it, since the start."""
+    """Requests and what became of their completions, since the start."""
 
-    asked: int = 0
-    shown: int = 0
+    requests: int = 0
+    suggestions: int = 0  # completions that were sent
     accepted: int = 0
     rejected: int = 0
     prompt_tokens: int = 0
@@ -50,6 +50,12 @@ class Statistics:
         self.prompt_tokens += usage.prompt
         self.reused_tokens += usage.cached
         self.new_tokens += usage.new
+
+    def as_json(self) -> dict[str, int]:
+        """Return the counts by the names that editors read."""
+        counts = asdict(self)
+        requests, suggestions = counts.pop("requests"), counts.pop("suggestions")
+        return {"asked": requests, "shown": suggestions, **counts}
 
 
 class EdgeServer(LanguageServer):
@@ -63,9 +69,9 @@ class EdgeServer(LanguageServer):
         count_as_the_protocol_does()
         self.preferences = Preferences()
         self.statistics = Statistics()
-        self._told = ""
-        self.ended = False  # as an editor asks for it
-        self.given: Any = None  # settings that came with the first message
+        self._message = ""  # that was shown last
+        self.ended = False  # by an editor's shutdown
+        self.first_settings: Any = None  # of the editor's first message
         self.opened: OrderedDict[str, None] = OrderedDict()  # documents, latest last
         self._make: Callable[[], Service] = lambda: Service(open_model, settings)
         self._service: Service | None = None
@@ -78,15 +84,15 @@ class EdgeServer(LanguageServer):
             self._service = self._make()
         return self._service
 
-    def prefer(self, given: Any) -> None:
+    def prefer(self, settings: Any) -> None:
         """Take an editor's settings; those that are wrong are shown, and the others hold."""
         try:
-            self.preferences, wrong = Preferences.from_json(given)
+            self.preferences, problems = Preferences.from_json(settings)
         except OptionError as error:
             self.warn(f"{error}; nothing was changed")
         else:
-            if wrong:
-                self.warn(f"refactEdge settings: {'; '.join(wrong)}; left out, all others hold")
+            if problems:
+                self.warn(f"refactEdge settings: {'; '.join(problems)}; left out, all others hold")
 
     def warn(self, message: str) -> None:
         """Show the editor's user what is wrong with settings."""
@@ -94,9 +100,9 @@ class EdgeServer(LanguageServer):
 
     def tell(self, message: str, kind: lsp.MessageType = lsp.MessageType.Error) -> None:
         """Show the editor's user what is wrong, unless that was the last thing shown."""
-        if message == self._told:
+        if message == self._message:
             return
-        self._told = message
+        self._message = message
         self.window_show_message(lsp.ShowMessageParams(type=kind, message=printable(message)))
 
     def later(self, work: Any) -> None:
@@ -117,25 +123,25 @@ class EdgeServer(LanguageServer):
 
     def others(self, uri: str) -> list[tuple[str, str]]:
         """Return name and text of other open documents, the latest first."""
-        others = [known for known in reversed(self.opened) if known != uri]
+        others = [other for other in reversed(self.opened) if other != uri]
         documents = map(self.workspace.get_text_document, others[: self.preferences.open_files])
         return [(name_of(document.uri), joined(document.source)) for document in documents]
 
     def end_all(self) -> None:
-        """End what is computed, as an editor asked for the end."""
+        """End what is computed, as an editor sent shutdown."""
         self.ended = True
         for task in list(self._tasks):
             task.cancel()
         if self._service is not None:
             self._service.end_all()
 
-    def keep_caches(self) -> None:
-        """Keep what was read, where that is wanted."""
+    def save_caches(self) -> None:
+        """Save the caches, where the user named a folder for them."""
         if self._service is not None:
-            self._service.keep_caches()
+            self._service.save_caches()
 
     def shutdown(self) -> None:
-        """Stop without waiting for who reads standard input, which may never say any more."""
+        """Stop without waiting for the thread that reads standard input, which may never return."""
         if self._stop_event is not None:
             self._stop_event.set()
         if self._thread_pool is not None:

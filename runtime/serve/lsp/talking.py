@@ -44,7 +44,7 @@ async def converse_with_first(
 
 async def _first(listener: socket.socket) -> tuple[_Streams, bytes]:
     """Wait for the first message on any connection; close the others, and listen no more."""
-    found: asyncio.Future[tuple[_Streams, bytes]] = asyncio.get_running_loop().create_future()
+    first: asyncio.Future[tuple[_Streams, bytes]] = asyncio.get_running_loop().create_future()
     others: set[asyncio.StreamWriter] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,14 +55,14 @@ async def _first(listener: socket.socket) -> tuple[_Streams, bytes]:
             logger.warning("a connection was closed, and the editor is still waited for: %s", error)
             message = None
         others.discard(writer)
-        if message is None or found.done():
+        if message is None or first.done():
             writer.close()
         else:
-            found.set_result(((reader, writer), message))
+            first.set_result(((reader, writer), message))
 
     waiting = await asyncio.start_server(connected, sock=listener)
-    first = await found
+    conversation = await first
     waiting.close()
     for writer in others:
         writer.close()
-    return first
+    return conversation

@@ -82,8 +82,8 @@ def _remove_dead(path: Path) -> None:
         raise OptionError(f"--unix-socket {path} is there and no socket; name another path")
     if not path.is_socket():
         return
-    with socket.socket(socket.AF_UNIX) as known:
+    with socket.socket(socket.AF_UNIX) as other:
         try:
-            known.connect(str(path))
+            other.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()

@@ -27,15 +27,15 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(record.created)),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            told["error"] = self.formatException(record.exc_info)
-        return _escaped(json.dumps(told, ensure_ascii=False))
+            fields["error"] = self.formatException(record.exc_info)
+        return _escaped(json.dumps(fields, ensure_ascii=False))
 
 
 class TextFormatter(logging.Formatter):

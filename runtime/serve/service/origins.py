@@ -19,7 +19,7 @@ INSTALLED = (
 _DEFAULT_PORTS = {"http": "80", "https": "443"}  # which browsers leave out
 _LAST_PORT = 65535
 _NAME = r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*"
-_GIVEN = re.compile(
+_ORIGIN = re.compile(
     rf"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\*|(?:\*\.)?{_NAME}|\[[0-9a-f:.]+\])"
     r"(?::(?P<port>[0-9]{1,5}|\*))?",
     re.IGNORECASE,
@@ -39,11 +39,11 @@ def pattern_of(origins: Iterable[str]) -> re.Pattern[str]:
 def _pattern(origin: str) -> str:
     if origin == NULL:
         return NULL
-    given = _GIVEN.fullmatch(origin)
-    if problem := _problem(origin, given):
+    match = _ORIGIN.fullmatch(origin)
+    if problem := _problem(origin, match):
         raise OptionError(f"origin {origin!r:.80}: {problem}")
-    assert given is not None
-    scheme, host, port = given["scheme"].lower(), given["host"], given["port"]
+    assert match is not None
+    scheme, host, port = match["scheme"].lower(), match["host"], match["port"]
     if scheme in _DEFAULT_PORTS:
         host = host.lower()  # as browsers send it; other schemes may leave it as it is
     if port == _DEFAULT_PORTS.get(scheme):
@@ -51,18 +51,18 @@ def _pattern(origin: str) -> str:
     return f"{re.escape(scheme)}://{_host(host)}{_port(port)}"
 
 
-def _problem(origin: str, given: re.Match[str] | None) -> str:
+def _problem(origin: str, match: re.Match[str] | None) -> str:
     """Say what is wrong with an origin; "" for nothing."""
     if origin == "*":
         return "that is every web page there is; expected yours, such as http://localhost:3000"
     if origin.lower().startswith("file:"):
         return f"expected {NULL!r}, which browsers send for files and sandboxed frames of any site"
-    if given is None:
+    if match is None:
         return (
             "expected scheme://host or scheme://host:port and no path, such as "
             "http://localhost:3000, http://localhost:* or vscode-webview://*"
         )
-    scheme, host, port = given["scheme"].lower(), given["host"], given["port"]
+    scheme, host, port = match["scheme"].lower(), match["host"], match["port"]
     if host == "*" and scheme not in INSTALLED:
         return f"expected a host; it may be '*' with {', '.join(INSTALLED)} only"
     rest = host.removeprefix("*.")

@@ -1,16 +1,16 @@
-"""From what any dialect says to what is asked of the model."""
+"""From what any dialect says to what the model is to generate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from ...engine.cancel import CancelToken
 from ...engine.sampling import Sampling
-from ...model import Model
+from ...model import NO_LIMITS, Model
 from ...stream import Stream
-from ...text.completion import OpenFile
-from ...text.endings import Endings
+from ...text.cursor import Cursor
+from ...text.limits import Limits
 from ...text.prompts import Message
 from .service import Ask
 from .settings import Settings
@@ -20,8 +20,8 @@ _LEAST_TOP_P = 1e-9  # clients send 0 for the likeliest alone
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """How an answer is to be written; None takes the model's default.
+class GenerationOptions:
+    """How a text is to be generated; None takes the model's default.
 
     Clients turn a filter off by values that are none of ours, a top_k or a seed of -1, and ask for
     all that there is room for by a negative `max_tokens`.
@@ -38,6 +38,16 @@ class Wanted:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     seed: int | None = None
+
+    @classmethod
+    def from_request(cls, request: object, **aliases: str) -> GenerationOptions:
+        """Return the options that a request has; `aliases` are its dialect's own names of them.
+
+        Its fields must have our types. One that the dialect does not have is None.
+        """
+        values = {name: getattr(request, alias) for name, alias in aliases.items()}
+        same = [field.name for field in fields(cls) if field.name not in aliases]
+        return cls(**values, **{name: getattr(request, name, None) for name in same})
 
     def sampling(self, model: Model, index: int = 0) -> Sampling:
         """Return how the alternative of that number is drawn; a seed gives each another one.
@@ -61,8 +71,8 @@ class Wanted:
 
     def stops(self) -> tuple[str, ...]:
         """Return the stop strings; clients send empty ones and mean none."""
-        given = [self.stop] if isinstance(self.stop, str) else self.stop or ()
-        return tuple(filter(None, given))
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or ()
+        return tuple(filter(None, stops))
 
     def new_tokens(self, settings: Settings, most: int, least: int = 1) -> int | None:
         """Return how many new tokens there may be, of `most` that there is room for."""
@@ -72,33 +82,25 @@ class Wanted:
         return limit if self.max_tokens < 0 else max(least, min(self.max_tokens, limit))
 
 
-@dataclass(frozen=True)
-class Hole:
-    """A place in a file, and how it is to be filled."""
+def fill(
+    cursor: Cursor,
+    options: GenerationOptions,
+    settings: Settings,
+    index: int = 0,
+    limits: Limits = NO_LIMITS,
+) -> Ask:
+    """Return what asks for a hole to be filled, for the alternative of that number.
 
-    prefix: str
-    suffix: str
-    extra: tuple[OpenFile, ...] = ()
-    filename: str = ""
-    endings: Endings | None = None
-    prompt_ms: float | None = None
-
-
-def fill(hole: Hole, wanted: Wanted, settings: Settings, index: int = 0) -> Ask:
-    """Return what asks for a hole to be filled, for the alternative of that number."""
+    Tokens and stop strings of `limits` are those of the options.
+    """
 
     def ask(model: Model, cancel: CancelToken) -> Stream:
-        return model.complete(
-            hole.prefix,
-            hole.suffix,
-            extra=hole.extra,
-            filename=hole.filename,
-            endings=hole.endings,
-            prompt_ms=hole.prompt_ms,
-            max_tokens=wanted.new_tokens(settings, model.context_tokens // 2),
-            stop=wanted.stops(),
-            top_logprobs=wanted.top_logprobs,
-            sampling=wanted.sampling(model, index),
+        new = options.new_tokens(settings, model.context_tokens // 2)
+        return model.complete_at(
+            cursor,
+            replace(limits, max_tokens=new, stop=options.stops()),
+            top_logprobs=options.top_logprobs,
+            sampling=options.sampling(model, index),
             cancel=cancel,
         )
 
@@ -107,11 +109,10 @@ def fill(hole: Hole, wanted: Wanted, settings: Settings, index: int = 0) -> Ask:
 
 def go_on(
     prompt: str | Sequence[int],
-    wanted: Wanted,
+    options: GenerationOptions,
     settings: Settings,
     index: int = 0,
     *,
-    special: bool = True,
     score_prompt: bool = False,
 ) -> Ask:
     """Return what asks for a prompt to be continued as it is."""
@@ -119,28 +120,30 @@ def go_on(
     def ask(model: Model, cancel: CancelToken) -> Stream:
         return model.generate(
             prompt,
-            special=special and settings.parse_special,
-            max_tokens=wanted.new_tokens(settings, model.context_tokens - 1, least=0),
-            stop=wanted.stops(),
-            top_logprobs=wanted.top_logprobs,
+            special=settings.parse_special,
+            max_tokens=options.new_tokens(settings, model.context_tokens - 1, least=0),
+            stop=options.stops(),
+            top_logprobs=options.top_logprobs,
             score_prompt=score_prompt,
-            sampling=wanted.sampling(model, index),
+            sampling=options.sampling(model, index),
             cancel=cancel,
         )
 
     return ask
 
 
-def reply(messages: Sequence[Message], wanted: Wanted, settings: Settings, index: int = 0) -> Ask:
+def reply(
+    messages: Sequence[Message], options: GenerationOptions, settings: Settings, index: int = 0
+) -> Ask:
     """Return what asks for an answer to the last message."""
 
     def ask(model: Model, cancel: CancelToken) -> Stream:
         return model.chat(
             messages,
-            max_tokens=wanted.new_tokens(settings, model.context_tokens // 2),
-            stop=wanted.stops(),
-            top_logprobs=wanted.top_logprobs,
-            sampling=wanted.sampling(model, index),
+            max_tokens=options.new_tokens(settings, model.context_tokens // 2),
+            stop=options.stops(),
+            top_logprobs=options.top_logprobs,
+            sampling=options.sampling(model, index),
             cancel=cancel,
         )
 

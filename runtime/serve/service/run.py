@@ -31,7 +31,7 @@ class Slots:
 
     def __init__(self, number: int) -> None:
         """Have `number` slots, and a thread for each."""
-        self.taken = 0
+        self.busy = 0
         self.threads = ThreadPoolExecutor(number, "generate")
         self._free = asyncio.Semaphore(number)
 
@@ -39,19 +39,19 @@ class Slots:
         """Return what is done when a slot is free for its caller."""
         return asyncio.ensure_future(self._free.acquire())
 
-    async def take(self, place: asyncio.Future[bool]) -> None:
-        """Wait for a slot from a place in the queue; when cancelled, leave it."""
+    async def take(self, position: asyncio.Future[bool]) -> None:
+        """Wait for a slot from a position in the queue; when cancelled, leave it."""
         try:
-            await place
+            await position
         except asyncio.CancelledError:
-            if not place.cancel() and not place.cancelled():
+            if not position.cancel() and not position.cancelled():
                 self._free.release()  # got it at the same time
             raise
-        self.taken += 1
+        self.busy += 1
 
     def give(self) -> None:
-        """Give a taken slot back."""
-        self.taken -= 1
+        """Give a slot back."""
+        self.busy -= 1
         self._free.release()
 
 
@@ -65,7 +65,7 @@ class Run:
         self.streams = tuple(streams)
         self.expired = False
         self._why: Exception | None = None  # it was ended from outside
-        self.asked_s = time.perf_counter()  # these are readings of the clock
+        self.arrival_s = time.perf_counter()  # these are readings of the clock
         self.begun_s = self.ended_s = 0.0
         self._first: dict[int, float] = {}
         self._ended: dict[int, float] = {}
@@ -98,7 +98,7 @@ class Run:
             self._waiting.cancel()
 
     def refuse(self, why: Exception) -> None:
-        """End it; who reads it gets to know why."""
+        """End it; who iterates over it gets `why` as an exception."""
         self._why = why
         self.cancel()
 

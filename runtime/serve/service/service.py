@@ -32,7 +32,7 @@ from .settings import Settings
 
 Ask = Callable[[Model, CancelToken], Stream]
 Warm = Callable[[Model, CancelToken], Usage]
-UNSAID = -1.0  # a time to keep the model that a request does not say
+UNSAID = -1.0  # how long the model stays in memory, where a request does not say
 _LEAST_WATCH_S = 0.02  # clients may ask for next to no time
 
 logger = logging.getLogger("refact_edge.serve")
@@ -40,7 +40,7 @@ logger = logging.getLogger("refact_edge.serve")
 
 @dataclass(frozen=True)
 class About:
-    """What is known of the model, in memory or not."""
+    """The model's facts, whether it is in memory or not."""
 
     bundle: Bundle
     variant: str
@@ -60,15 +60,19 @@ class Service:
     def __init__(self, open_model: Callable[[], Model], settings: Settings) -> None:
         """Open the model with `open_model` at the first request, and anew when it was let go."""
         self.settings = settings
-        self.kept_s = settings.idle_seconds  # how long after the last use; None for ever
-        self.last_new_tokens = 128  # that a hole was filled with, for reading ahead alike
+        self.keep_s = (
+            settings.idle_seconds
+        )  # the model stays so long after its last use; None for ever
+        self.last_new_tokens = (
+            128  # of the last hole: room for them is left when a prompt is evaluated ahead
+        )
         self.opened_s = 0.0  # how long the last opening took
         self._open = open_model
         self._model: Model | None = None
         self._about: About | None = None
         self._opening: asyncio.Task[None] | None = None
         self._slots = Slots(settings.slots)
-        self._asked = self._warms = self._waiters = 0
+        self._requests = self._warms = self._waiters = 0
         self._runs: set[Run] = set()
         self._latest: dict[str, tuple[int, Run]] = {}  # of each named client, by arrival
         self._arrivals = itertools.count()
@@ -83,17 +87,17 @@ class Service:
     @property
     def goes_s(self) -> float | None:
         """When the model is let go if it is not used again, as the clock tells; None for never."""
-        return None if self.kept_s is None else self._used_s + self.kept_s
+        return None if self.keep_s is None else self._used_s + self.keep_s
 
     @property
     def running(self) -> int:
         """Requests that are computed."""
-        return self._slots.taken
+        return self._slots.busy
 
     @property
     def waiting(self) -> int:
         """Requests that wait."""
-        return self._asked - self.running
+        return self._requests - self.running
 
     async def model(self) -> Model:
         """Return the model; opens it when it is not in memory.
@@ -128,7 +132,7 @@ class Service:
         self._used_s = time.perf_counter()
 
     async def about(self) -> About:
-        """Return what is known of the model; opens it only if it never was."""
+        """Return the model's facts; opens it only if it never was."""
         if self._about is None:
             await self.model()
         assert self._about is not None
@@ -136,26 +140,26 @@ class Service:
 
     @asynccontextmanager
     async def run(
-        self, asks: Sequence[Ask], client: str = "", kept_s: float | None = UNSAID
+        self, asks: Sequence[Ask], client: str = "", keep_s: float | None = UNSAID
     ) -> AsyncGenerator[Run]:
         """Begin to answer `asks`, one after the other; hold while the answer is read.
 
         What is wrong with a request shows here, before anything was computed. Leaving the block
         ends what is still computed. A newer run of the same named client ends its older one. The
-        model is kept in memory for `kept_s` after it, or as the settings say.
+        model stays in memory for `keep_s` after it, or as the settings say.
 
         Raises:
             BusyError: when too many wait already.
             RefactEdgeError: when the model refuses one of them.
 
         """
-        if self._asked >= self.settings.slots + self.settings.queue:
+        if self._requests >= self.settings.slots + self.settings.queue:
             raise BusyError(
-                f"{self._asked} requests are being answered or wait, as many as are allowed; "
+                f"{self._requests} requests are being answered or wait, as many as are allowed; "
                 "try again in a moment"
             )
-        self._asked += 1
-        self.kept_s = self.settings.idle_seconds if kept_s == UNSAID else kept_s
+        self._requests += 1
+        self.keep_s = self.settings.idle_seconds if keep_s == UNSAID else keep_s
         run = None
         try:
             run = await self._new_run(asks, client, next(self._arrivals))
@@ -166,7 +170,7 @@ class Service:
                 self._runs.discard(run)
                 if client in self._latest and self._latest[client][1] is run:
                     del self._latest[client]
-            self._asked -= 1
+            self._requests -= 1
             self._used_s = time.perf_counter()
 
     async def _new_run(self, asks: Sequence[Ask], client: str, arrival: int) -> Run:
@@ -189,7 +193,7 @@ class Service:
         self._latest[client] = arrival, run
 
     async def warm(self, warm: Warm) -> Usage:
-        """Read ahead, in place of what else is read ahead; gives way to any request."""
+        """Evaluate a prompt ahead, in place of an earlier one; gives way to any request."""
         if self._warming is not None:
             self._warming.cancel()
         token = self._warming = CancelToken()
@@ -204,7 +208,7 @@ class Service:
 
     async def release(self) -> bool:
         """Let the model go, unless it is in use; returns whether it is gone."""
-        used = self._asked or self._warms or self._waiters
+        used = self._requests or self._warms or self._waiters
         if self._model is not None and not used:
             model, self._model = self._model, None
             await asyncio.to_thread(_save, model)
@@ -215,9 +219,9 @@ class Service:
     async def watch_idle(self) -> None:
         """Let the model go whenever it was idle for long enough; runs until it is cancelled."""
         while True:
-            await asyncio.sleep(max(_LEAST_WATCH_S, min(1.0, self.kept_s or 1.0) / 2))
+            await asyncio.sleep(max(_LEAST_WATCH_S, min(1.0, self.keep_s or 1.0) / 2))
             idle = time.perf_counter() - self._used_s
-            if self.kept_s is not None and self.loaded and idle > self.kept_s:
+            if self.keep_s is not None and self.loaded and idle > self.keep_s:
                 await self.release()
 
     def end_all(self) -> int:
@@ -230,22 +234,22 @@ class Service:
         return len(cut_off)
 
     async def close(self) -> None:
-        """End all that is computed, and keep what was read where that is wanted."""
+        """End all that is computed, and save the caches where the user named a folder."""
         self.end_all()
         await asyncio.to_thread(self._slots.threads.shutdown)
         if self._opening is not None:
             await asyncio.wait({self._opening})
-        await asyncio.to_thread(self.keep_caches)
+        await asyncio.to_thread(self.save_caches)
 
-    def keep_caches(self) -> None:
-        """Keep what was read, where that is wanted."""
+    def save_caches(self) -> None:
+        """Save the caches, where the user named a folder for them."""
         if self._model is not None:
             _save(self._model)
 
 
 def _save(model: Model) -> None:
-    """Keep what was read, where that is wanted; the server goes on without."""
+    """Save the caches, where the user named a folder for them; the server goes on without."""
     try:
         model.save_caches()
     except RefactEdgeError as error:
-        logger.error("what was read is not kept: %s", error)
+        logger.error("the caches are not saved: %s", error)

@@ -25,18 +25,18 @@ class Settings:
 
     Args:
         name: of the model, as it is listed; requests may say any.
-        slots: requests that are computed at once, in turns on the same cores.
+        slots: requests that are computed at once, sharing the same cores.
         queue: requests that may wait; one more is answered 503.
         max_body_bytes: of a request; of all at once, four times as much.
         max_connections: open at once, or fewer where descriptors are few; one more is answered 503.
         receive_seconds: within which a request's head must come, and 1 KiB more of its body.
-        max_tokens: new ones, of a request that asks for more or sets no end.
-        max_seconds: of a request, waiting not counted; what was written by then is its answer.
+        max_tokens: the most new tokens, also of a request that asks for more.
+        max_seconds: time limit for computing a request; its text by then is the answer.
         idle_seconds: after which an unused model leaves memory; None for never.
         honour_prompt_time: obey llama.cpp's `t_max_prompt_ms`. Plugins send 500, which leaves a
             slow machine almost no context.
         parse_special: parse special tokens in raw prompts, as clients that write them expect.
-        log_text: put what users wrote, and what was answered, in the log.
+        log_text: put requests' and answers' text in the log.
         api_key: which requests must bring, if any.
         hosts: names besides loopback's by which the server may be called.
         origins: web pages of other origins that may call it, or patterns; see origins.py.
@@ -64,15 +64,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         numbers = {name: getattr(self, name) for name in _ABOVE_0}
-        wrong = [
+        problems = [
             f"{_OPTIONS.get(name, name.replace('_', '-'))} {n}; expected a number above 0"
             for name, n in numbers.items()
             if n is not None and not n > 0
         ]
         if self.queue < 0:
-            wrong.append(f"queue {self.queue}; expected 0 or more")
-        if wrong:
-            raise OptionError(", ".join(wrong))
+            problems.append(f"queue {self.queue}; expected 0 or more")
+        if problems:
+            raise OptionError(", ".join(problems), problems=problems)
         pattern_of(self.origins)
         for host in self.hosts:
             if not _HOST.fullmatch(host):

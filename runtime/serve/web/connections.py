@@ -25,7 +25,7 @@ _REASONS = {408: "Request Timeout", 503: "Service Unavailable"}
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConnectionLimits:
     """What holds for every connection of a server.
 
     Args:
@@ -80,7 +80,7 @@ class Parting(asyncio.Protocol):
 class Connection(H11Protocol):
     """A connection over HTTP/1.1, with time limits for what the client has to do."""
 
-    limits: Limits
+    limits: ConnectionLimits
     _receiving = ""  # what there is a time limit for
     _timer: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
@@ -164,6 +164,6 @@ class Connection(H11Protocol):
         self._unread = self.loop.call_later(UNREAD_S, look)
 
 
-def limited(limits: Limits) -> type[Connection]:
+def limited(limits: ConnectionLimits) -> type[Connection]:
     """Return the class of connections with these limits."""
     return type("LimitedConnection", (Connection,), {"limits": limits})

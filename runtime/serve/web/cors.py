@@ -15,11 +15,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _EXPOSED = ("Retry-After", "WWW-Authenticate")  # besides those that a page may always read
-_ASKED, _ALLOWED = "access-control-request-", "access-control-allow-"
+_REQUEST, _ALLOW = "access-control-request-", "access-control-allow-"
 # Chromium asks whether pages from elsewhere may reach this machine; a draft had the second name.
 # Local Network Access as it came to be asks the user, and sends no header.
 _NETWORKS = ("private-network", "local-network")
-_VARY = ", ".join(("Origin", *(_ASKED + name for name in ("method", "headers", *_NETWORKS))))
+_VARY = ", ".join(("Origin", *(_REQUEST + name for name in ("method", "headers", *_NETWORKS))))
 
 
 class Cors(CORSMiddleware):
@@ -31,13 +31,13 @@ class Cors(CORSMiddleware):
             app,
             allow_origin_regex=named.pattern,
             allow_methods=sorted(methods),
-            allow_headers=["*"],  # told as they were asked for: "*" would not hold for a key
+            allow_headers=["*"],  # answered by name: a literal "*" would not cover a key
             expose_headers=_EXPOSED,
         )
         self._named = named
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what a named page's browser asks; leave what others ask to the guard."""
+        """Answer a named page's browser; leave all others to the guard."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif self._named.fullmatch(Headers(scope=scope).get("origin", "")):
@@ -46,17 +46,17 @@ class Cors(CORSMiddleware):
             await self.app(scope, receive, _varying(send))
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Return what is allowed of what is asked for."""
+        """Return which of the method and headers that a browser asks for are allowed."""
         networks = [
-            name for name in _NETWORKS if request_headers.get(_ASKED + name, "").lower() == "true"
+            name for name in _NETWORKS if request_headers.get(_REQUEST + name, "").lower() == "true"
         ]
         # Newer versions of Starlette know the first, and would refuse what asks for that.
-        known = {f"{_ASKED}{name}".encode() for name in _NETWORKS}
-        rest = [(name, value) for name, value in request_headers.raw if name not in known]
+        ours = {f"{_REQUEST}{name}".encode() for name in _NETWORKS}
+        rest = [(name, value) for name, value in request_headers.raw if name not in ours]
         answer = super().preflight_response(Headers(raw=rest))
         answer.headers["vary"] = _VARY
         if answer.status_code == 200:
-            answer.headers.update({_ALLOWED + name: "true" for name in networks})
+            answer.headers.update({_ALLOW + name: "true" for name in networks})
         return answer
 
 

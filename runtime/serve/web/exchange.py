@@ -1,4 +1,4 @@
-"""From an HTTP request to an answer in its dialect's form.
+"""From an HTTP request to an answer in its dialect.
 
 An endpoint reads its request into a shape, hands it to a function that says what to ask of the
 model and how to put the answer, and sends that whole or piece by piece. A dialect differs from
@@ -24,30 +24,30 @@ from ..service.service import UNSAID, Ask, Service
 from ..service.settings import Settings
 from .bodies import Bodies, Share
 from .errors import KINDS, is_for_the_log, response_to
-from .framing import Form, Json, Shape, dumps
+from .framing import Json, Reply, Shape, dumps
 from .log import log_request, logger
 from .metrics import Metrics
 from .reading import shaped
 
 _LARGE_BYTES = 2**16  # of a body that others should not wait for
 
-ErrorForm = Callable[[int, str, str], Json]  # of a status, its kind in words, and a message
-TooLongForm = Callable[[ContextError], Json]
+ErrorJson = Callable[[int, str, str], Json]  # of a status, its kind in words, and a message
+TooLongJson = Callable[[ContextError], Json]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What to ask of the model, and how to put it.
+class Job:
+    """What to ask of the model, and how to reply.
 
-    A newer answer for the same `client` ends an older one; for an unnamed client none does. The
-    model stays in memory for `kept_s` after it.
+    A newer job of the same `client` ends an older one; of an unnamed client none does. The model
+    stays in memory for `keep_s` after it.
     """
 
     asks: Sequence[Ask]
-    form: Form
+    reply: Reply
     stream: bool
     client: str = ""
-    kept_s: float | None = UNSAID
+    keep_s: float | None = UNSAID
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Call:
     metrics: Metrics
     bodies: Bodies
     request: Request
-    asked_s: float = field(default_factory=time.perf_counter)
+    arrival_s: float = field(default_factory=time.perf_counter)
     text: str = ""  # its body, where that goes to the log
 
     @property
@@ -68,7 +68,7 @@ class Call:
         return self.request.headers.get("x-client-id", "")
 
 
-Handler = Callable[[Call, Any], Awaitable[Answer | Response]]
+Handler = Callable[[Call, Any], Awaitable[Job | Response]]
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ class Dialect:
     """A family of endpoints that report errors alike."""
 
     name: str
-    error: ErrorForm
-    too_long: TooLongForm
+    error: ErrorJson
+    too_long: TooLongJson
 
-    def told(self, error: Exception, status: int, message: str) -> Json:
-        """Return what a client is told of an error."""
+    def error_json(self, error: Exception, status: int, message: str) -> Json:
+        """Return what a client reads of an error."""
         if isinstance(error, ContextError):
             return self.too_long(error)
         return self.error(status, KINDS.get(status, "server_error"), message)
@@ -107,8 +107,8 @@ class Endpoint:
         run: list[Run] = []
         try:
             with call.bodies.share() as share:
-                asked = await self._read(call, share)
-                await _until_gone(receive, self._answer(call, asked, scope, sent, run))
+                body = await self._read(call, share)
+                await _until_gone(receive, self._answer(call, body, scope, sent, run))
         except Exception as error:
             await self._fail(error, scope, receive, sent)
         finally:
@@ -116,23 +116,23 @@ class Endpoint:
             log_request(call, self.path, sent.status, run[0] if run else None)
 
     async def _answer(
-        self, call: Call, asked: Shape | None, scope: Scope, send: _Sent, runs: list[Run]
+        self, call: Call, body: Shape | None, scope: Scope, send: _Sent, runs: list[Run]
     ) -> None:
-        found = await self.handle(call, asked)
-        if isinstance(found, Response):
-            await found(scope, call.request.receive, send)
+        job = await self.handle(call, body)
+        if isinstance(job, Response):
+            await job(scope, call.request.receive, send)
             return
-        async with call.service.run(found.asks, found.client, found.kept_s) as run:
+        async with call.service.run(job.asks, job.client, job.keep_s) as run:
             runs.append(run)
             try:
                 async with aclosing(aiter(run)) as pieces:
-                    if found.stream:
-                        await _send_pieces(run, pieces, found.form, self.dialect, send)
+                    if job.stream:
+                        await _send_pieces(run, pieces, job.reply, self.dialect, send)
                     else:
-                        await _send_whole(run, pieces, found.form, send)
+                        await _send_whole(run, pieces, job.reply, send)
             finally:
                 await run.end()
-                call.metrics.ran(run, call.asked_s)
+                call.metrics.ran(run, call.arrival_s)
 
     async def _read(self, call: Call, share: Share) -> Shape | None:
         body = await share.read(call.request)
@@ -146,7 +146,7 @@ class Endpoint:
         return await asyncio.to_thread(shaped, self.request, body, name)
 
     async def _fail(self, error: Exception, scope: Scope, receive: Receive, send: _Sent) -> None:
-        """Say what is wrong in the dialect's form; a bug is told and goes on to the log."""
+        """Say what is wrong in the dialect; a bug goes on to the log."""
         if isinstance(error, ClientDisconnect):
             send.status = 499
             return
@@ -154,7 +154,7 @@ class Endpoint:
         if is_for_the_log(error):
             logger.error("%s", error)
         if not send.status:
-            content = self.dialect.told(error, status, message)
+            content = self.dialect.error_json(error, status, message)
             await JSONResponse(content, status, headers)(scope, receive, send)
         if status == 500:
             raise error
@@ -200,10 +200,10 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _send_whole(run: Run, pieces: AsyncGenerator[Piece], form: Form, send: _Sent) -> None:
+async def _send_whole(run: Run, pieces: AsyncGenerator[Piece], reply: Reply, send: _Sent) -> None:
     async for _ in pieces:
         pass
-    content = dumps(form.whole(run))
+    content = dumps(reply.whole(run))
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),
@@ -213,10 +213,10 @@ async def _send_whole(run: Run, pieces: AsyncGenerator[Piece], form: Form, send:
 
 
 async def _send_pieces(
-    run: Run, pieces: AsyncGenerator[Piece], form: Form, dialect: Dialect, send: _Sent
+    run: Run, pieces: AsyncGenerator[Piece], reply: Reply, dialect: Dialect, send: _Sent
 ) -> None:
     headers = [
-        (b"content-type", form.media_type.encode()),
+        (b"content-type", reply.media_type.encode()),
         (b"cache-control", b"no-cache"),
         (b"x-accel-buffering", b"no"),
     ]
@@ -224,20 +224,20 @@ async def _send_pieces(
 
     async def put(contents: Iterable[Json]) -> None:
         for content in contents:
-            frame = form.frame(content)
+            frame = reply.frame(content)
             await send({"type": "http.response.body", "body": frame, "more_body": True})
 
     try:
-        await put(form.begin(run))
+        await put(reply.begin(run))
         async for piece in pieces:
-            await put(form.piece(run, piece))
-        await put(form.end(run))
-        await send({"type": "http.response.body", "body": form.closing(), "more_body": True})
+            await put(reply.piece(run, piece))
+        await put(reply.end(run))
+        await send({"type": "http.response.body", "body": reply.closing(), "more_body": True})
     except Exception as error:
         # The status is sent: a stream tells in its last message that it was cut short, and lacks
         # what closes whole ones.
         status, message, _ = response_to(error)
-        await put(form.failed(dialect.told(error, status, message)))
+        await put(reply.failed(dialect.error_json(error, status, message)))
         raise
     finally:
         await send({"type": "http.response.body", "body": b"", "more_body": False})

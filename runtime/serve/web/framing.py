@@ -31,19 +31,19 @@ class Shape(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-class Asked(Shape):
-    """A part of a request. Null is taken for not given, as some clients write it."""
+class RequestShape(Shape):
+    """A part of a request. A field that is null counts as absent, as some clients mean it."""
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nulls(cls, given: Any) -> Any:
-        if isinstance(given, dict) and None in given.values():
-            return {name: value for name, value in given.items() if value is not None}
-        return given
+    def _without_nulls(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and None in fields.values():
+            return {name: value for name, value in fields.items() if value is not None}
+        return fields
 
 
 def refused(value: Any, field: ValidationInfo) -> Any:
-    """Refuse what the model cannot do, when it is asked for in earnest."""
+    """Refuse what the model cannot do, unless the value says that the client does without."""
     if value in (None, [], {}, "", "none", False):
         return None
     raise unsupported(field.field_name or "it")
@@ -52,23 +52,23 @@ def refused(value: Any, field: ValidationInfo) -> Any:
 def only(*types: str) -> Callable[[Any], Any]:
     """Return what refuses an object with a `type` other than these."""
 
-    def check(given: Any) -> Any:
-        kind = given.get("type") if isinstance(given, dict) else None
+    def check(value: Any) -> Any:
+        kind = value.get("type") if isinstance(value, dict) else None
         if isinstance(kind, str) and kind not in types:
             raise unsupported(kind)
-        return given
+        return value
 
     return check
 
 
 Unsupported = Annotated[Any, AfterValidator(refused)]
 Unused = Any  # it changes nothing here, whatever it is
-# Below 0 as many as there is room for, in llama.cpp's and Ollama's two ways; more are cut to that.
+# Below 0: as many as there is room for; llama.cpp and Ollama write that as -1 and -2.
 NewTokens = Annotated[int, Field(ge=-2)]
 
 
-class Form(Protocol):
-    """How a dialect puts an answer."""
+class Reply(Protocol):
+    """How a dialect puts an answer, whole or in pieces."""
 
     media_type: str
 
@@ -81,11 +81,11 @@ class Form(Protocol):
         ...
 
     def end(self, run: Run) -> Iterable[Json]:
-        """Return what is sent when all pieces were."""
+        """Return what is sent after the last piece."""
         ...
 
-    def failed(self, told: Json) -> Iterable[Json]:
-        """Return what is sent when a stream is cut short, of what its dialect tells of that."""
+    def failed(self, error: Json) -> Iterable[Json]:
+        """Return what is sent when a stream is cut short; `error` is in the dialect's form."""
         ...
 
     def whole(self, run: Run) -> Json:
@@ -108,9 +108,9 @@ class Plain:
         """Return nothing."""
         return ()
 
-    def failed(self, told: Json) -> Iterable[Json]:
+    def failed(self, error: Json) -> Iterable[Json]:
         """Return the error."""
-        return (told,)
+        return (error,)
 
 
 class ServerSentEvents(Plain):

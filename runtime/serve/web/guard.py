@@ -68,15 +68,15 @@ class Guard:
 
     def _is_public(self, path: str) -> bool:
         return any(
-            path == known or (known.endswith("/") and known != "/" and path.startswith(known))
-            for known in self._public
+            path == public or (public.endswith("/") and public != "/" and path.startswith(public))
+            for public in self._public
         )
 
     def _has_key(self, headers: Headers) -> bool:
-        kind, _, given = headers.get("authorization", "").partition(" ")
+        kind, _, value = headers.get("authorization", "").partition(" ")
         key = self._settings.api_key or ""
         return kind.lower() == "bearer" and hmac.compare_digest(
-            given.strip().encode(), key.encode()
+            value.strip().encode(), key.encode()
         )
 
 

@@ -16,18 +16,18 @@ _POLLED = ("/health", "/v1/health", "/metrics")
 
 
 def log_request(call: Call, path: str, status: int, run: Run | None) -> None:
-    """Write what was asked and how it went; not of who looks every second whether all is well."""
+    """Write how a request went; not for clients that poll whether all is well."""
     if path in _POLLED and status == HTTPStatus.OK:
         return
     fields: dict[str, Any] = {
         "path": path,
         "status": status,
-        "ms": _ms(time.perf_counter() - call.asked_s),
+        "ms": _ms(time.perf_counter() - call.arrival_s),
     }
     if run is not None:
         usages = [stream.usage for stream in run.streams]
         fields |= {
-            "first_ms": _ms(run.first_s - call.asked_s) if run.first_s else None,
+            "first_ms": _ms(run.first_s - call.arrival_s) if run.first_s else None,
             "prompt": sum(usage.prompt for usage in usages),
             "reused": sum(usage.cached for usage in usages),
             "new": sum(usage.new for usage in usages),

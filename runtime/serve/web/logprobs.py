@@ -11,7 +11,7 @@ from ...text.tokens import Tokens
 def chat_logprobs(tokens: Tokens, stream: Stream, start: int, end: int | None) -> dict[str, Any]:
     """Return those of the new tokens from `start` to `end`."""
 
-    def told(token: int, logprob: float) -> dict[str, Any]:
+    def entry(token: int, logprob: float) -> dict[str, Any]:
         spelling = tokens.to_bytes(token)
         text = spelling.decode("utf-8", "replace")
         return {"token": text, "logprob": logprob, "bytes": list(spelling)}
@@ -19,8 +19,8 @@ def chat_logprobs(tokens: Tokens, stream: Stream, start: int, end: int | None) -
     return {
         "content": [
             {
-                **told(one.id, one.logprob),
-                "top_logprobs": [told(token, logprob) for token, logprob in one.top],
+                **entry(one.id, one.logprob),
+                "top_logprobs": [entry(token, logprob) for token, logprob in one.top],
             }
             for one in stream.scores[start:end]
         ]

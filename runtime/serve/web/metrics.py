@@ -13,7 +13,7 @@ _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
 
 
 class Metrics:
-    """What was asked and answered since the start. Nothing of it leaves this process unasked."""
+    """Requests and answers since the start. They leave this process at GET /metrics only."""
 
     def __init__(self, service: Service) -> None:
         """Read the queue from `service`."""
@@ -39,16 +39,10 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
-        self._guesses = Counter(
+        self._drafts = Counter(
             "refact_edge_guesses",
-            "Tokens guessed, and those that held.",
+            "Tokens drafted (tried), and those accepted (held).",
             ["kind"],
-            registry=registry,
-        )
-        self._shown = Counter(
-            "refact_edge_shown_completions",
-            "Completions of which an editor told what became.",
-            ["became"],
             registry=registry,
         )
         for name, text, value in (
@@ -62,22 +56,18 @@ class Metrics:
         """Count a request."""
         self._requests.labels(path, str(status)).inc()
 
-    def ran(self, run: Run, asked_s: float) -> None:
-        """Count what a run took and wrote, whose request came at `asked_s` of the clock."""
+    def ran(self, run: Run, arrival_s: float) -> None:
+        """Count times and tokens of a run, whose request came at `arrival_s` of the clock."""
         if run.first_s:
-            self._first.observe(run.first_s - asked_s)
+            self._first.observe(run.first_s - arrival_s)
         if run.ended_s:
-            self._total.observe(run.ended_s - asked_s)
+            self._total.observe(run.ended_s - arrival_s)
         for usage in (stream.usage for stream in run.streams):
             self._tokens.labels("prompt").inc(usage.prompt)
             self._tokens.labels("reused").inc(usage.cached)
             self._tokens.labels("new").inc(usage.new)
-            self._guesses.labels("tried").inc(usage.drafted)
-            self._guesses.labels("held").inc(usage.accepted)
-
-    def shown(self, *, accepted: bool) -> None:
-        """Count a completion that was looked at."""
-        self._shown.labels("accepted" if accepted else "rejected").inc()
+            self._drafts.labels("tried").inc(usage.drafted)
+            self._drafts.labels("held").inc(usage.accepted)
 
     def text(self) -> bytes:
         """Return all in the format of Prometheus."""

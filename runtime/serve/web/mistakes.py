@@ -11,9 +11,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
 from ...errors import one_line
 
-_SHOWN = 3  # fields that an error tells of
+_MOST_FIELDS = 3  # that an error names
 _LOOKED_AT = 100
-_FOUND_CHARACTERS = 40
+_VALUE_CHARACTERS = 40
 _UNSUPPORTED = "unsupported"
 
 # By the beginning of the validator's name for a mistake.
@@ -38,7 +38,7 @@ Path = tuple[str | int, ...]
 
 
 def unsupported(what: str) -> PydanticCustomError:
-    """Return what tells that the model cannot do what is asked of it."""
+    """Return the error of a request for what the model cannot do."""
     return PydanticCustomError(_UNSUPPORTED, "no {what}", {"what": what})
 
 
@@ -47,26 +47,26 @@ def what_is_wrong(error: ValidationError, content: bytes | bytearray, name: str)
     details = error.errors(include_url=False)[:_LOOKED_AT]
     if details[0]["type"] == "json_invalid":
         return f"the body is no JSON: {details[0]['ctx']['error']}; expected an object"
-    given = from_json(content)
+    body = from_json(content)
     wrong: dict[Path, list[ErrorDetails]] = {}
     for detail in details:
-        wrong.setdefault(_path(detail, given), []).append(detail)
-    told = [
-        _told(path, wrong[path], _model(given) or name)
+        wrong.setdefault(_path(detail, body), []).append(detail)
+    lines = [
+        _mistake(path, wrong[path], _model(body) or name)
         for path in wrong
         if not any(_got_further(other, path) for other in wrong)
     ]
-    more = len(told) - _SHOWN
-    shown = "; ".join(told[:_SHOWN])
-    return f"{shown}; and {more} more" if more > 0 else shown
+    more = len(lines) - _MOST_FIELDS
+    text = "; ".join(lines[:_MOST_FIELDS])
+    return f"{text}; and {more} more" if more > 0 else text
 
 
-def _path(detail: ErrorDetails, given: Any) -> Path:
+def _path(detail: ErrorDetails, value: Any) -> Path:
     """Return where in the request a mistake is, without the alternatives that were tried there."""
     path: list[str | int] = []
     for part in detail["loc"]:
         try:
-            given = given[part]
+            value = value[part]
         except (LookupError, TypeError):  # an alternative's name
             continue
         path.append(part)
@@ -81,27 +81,27 @@ def _got_further(other: Path, path: Path) -> bool:
     return len(other) > len(path)
 
 
-def _model(given: Any) -> str:
-    model = given.get("model") if isinstance(given, dict) else None
-    return one_line(model, _FOUND_CHARACTERS) if isinstance(model, str) else ""
+def _model(body: Any) -> str:
+    model = body.get("model") if isinstance(body, dict) else None
+    return one_line(model, _VALUE_CHARACTERS) if isinstance(model, str) else ""
 
 
-def _told(path: Path, details: Sequence[ErrorDetails], model: str) -> str:
+def _mistake(path: Path, details: Sequence[ErrorDetails], model: str) -> str:
     where = ".".join(map(str, path)) or "the body"
     kinds = {detail["type"]: detail for detail in details}
     if "missing" in kinds:
         return f"{where}: missing; give one"
     if (refusal := kinds.get(_UNSUPPORTED)) is not None:
-        what = one_line(refusal["ctx"]["what"], _FOUND_CHARACTERS)
+        what = one_line(refusal["ctx"]["what"], _VALUE_CHARACTERS)
         return f"{model} does not support {what}; leave {where} out"
-    written = json.dumps(details[0]["input"], default=str)[: 4 * _FOUND_CHARACTERS]
-    found = one_line(written, _FOUND_CHARACTERS)
+    written = json.dumps(details[0]["input"], default=str)[: 4 * _VALUE_CHARACTERS]
+    value = one_line(written, _VALUE_CHARACTERS)
     expected = dict.fromkeys(_expected(detail["type"], detail.get("ctx", {})) for detail in details)
-    return f"{where}: found {found}, expected {' or '.join(expected)}"
+    return f"{where}: found {value}, expected {' or '.join(expected)}"
 
 
-def _expected(kind: str, known: Mapping[str, Any]) -> str:
+def _expected(kind: str, context: Mapping[str, Any]) -> str:
     words = next(
         (_EXPECTED[start] for start in _EXPECTED if kind.startswith(start)), "another value"
     )
-    return words.format_map(known)
+    return words.format_map(context)

@@ -58,7 +58,7 @@ def _operation(row: Endpoint, refs: Any, *, secured: bool) -> dict[str, Any]:
             "200": {"description": "The answer", "content": _answers(row, refs)},
             "4XX": {"description": "What is wrong with the request"},
             "501": {"description": "Not supported"},
-            "503": {"description": "As many requests wait as are allowed; see Retry-After"},
+            "503": {"description": "Too many requests wait; see Retry-After"},
         },
     }
     if row.request is not None:
@@ -78,7 +78,7 @@ def _operation(row: Endpoint, refs: Any, *, secured: bool) -> dict[str, Any]:
 def _answers(row: Endpoint, refs: Any) -> dict[str, Any]:
     if row.response is None:
         return {row.media_type: {}}
-    found = {row.media_type: {"schema": refs[row.response, "serialization"]}}
+    content = {row.media_type: {"schema": refs[row.response, "serialization"]}}
     if row.request is not None and "stream" in row.request.model_fields:
-        found |= {"text/event-stream": {}, "application/x-ndjson": {}}
-    return found
+        content |= {"text/event-stream": {}, "application/x-ndjson": {}}
+    return content

@@ -1,4 +1,4 @@
-"""From a body's bytes to what was asked."""
+"""From a body's bytes to a request's shape."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REPLACED = rb"\ufffd"
 
 
 def shaped(shape: type[Shape], body: bytes | bytearray, name: str) -> Shape:
-    """Return what a request to the model of that name asks; none is an empty object.
+    """Return the shape of a request to the model of that name; no body is an empty object.
 
     Raises:
         HttpError: when it is no such object; tells what is wrong with it.
@@ -39,4 +39,4 @@ def whole_characters(content: bytes | bytearray) -> bytes | bytearray:
     """Return JSON in which U+FFFD stands for each half of a character that lacks the other."""
     if _HALF.search(content) is None:
         return content
-    return _ESCAPE.sub(lambda found: _REPLACED if found[1] else found[0], content)
+    return _ESCAPE.sub(lambda match: _REPLACED if match[1] else match[0], content)

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ..service.settings import Settings
-from .connections import Limits, limited
+from .connections import ConnectionLimits, limited
 from .descriptors import Listener, Refusals, connection_limit
 from .errors import KINDS
 from .exchange import Dialect
@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
             grace_s: within which requests end that were cut off.
 
         """
-        limits = Limits(
+        limits = ConnectionLimits(
             Refusals(connection_limit(settings.max_connections)),
             settings.receive_seconds,
             lambda status, message: _error_body(app.state.dialect, status, message),
@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
         self._app.state.loop.call_soon_threadsafe(self._app.state.service.end_all)
 
 
-def _config(app: Starlette, limits: Limits, grace_s: int) -> uvicorn.Config:
+def _config(app: Starlette, limits: ConnectionLimits, grace_s: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ..service.run import Run
-from .framing import Asked, only
+from .framing import RequestShape, only
 
 Stop = str | Annotated[list[str], Field(max_length=32, fail_fast=True)] | None
 Id = Annotated[int, Field(ge=0)]
@@ -23,7 +23,7 @@ def finish_reason(run: Run, index: int) -> str:
     return _REASONS.get(run.finish(index), "stop")
 
 
-class TextPart(Asked):
+class TextPart(RequestShape):
     """A part of a message; only text can be read."""
 
     type: Literal["text", "input_text"]
@@ -31,11 +31,11 @@ class TextPart(Asked):
 
     @model_validator(mode="before")
     @classmethod
-    def _text_alone(cls, given: Any) -> Any:
-        return only("text", "input_text")(given)
+    def _text_alone(cls, value: Any) -> Any:
+        return only("text", "input_text")(value)
 
 
-class ChatMessage(Asked):
+class ChatMessage(RequestShape):
     """One turn."""
 
     role: Literal["system", "developer", "user", "assistant"]

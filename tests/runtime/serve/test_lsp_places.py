@@ -9,8 +9,8 @@ from lsprotocol import types as lsp
 from pygls.workspace import PositionCodec, TextDocument
 from raw_editor import Message, RawEditor, editing, message
 
+from refact_edge.runtime.serve.lsp.insertion import Insertion, insertion_at
 from refact_edge.runtime.serve.lsp.lines import count_as_the_protocol_does, joined
-from refact_edge.runtime.serve.lsp.places import Place, place_of
 
 INLINE = "textDocument/inlineCompletion"
 TEXT = "x = [1]\n\U0001f600ab\nlast"
@@ -27,13 +27,13 @@ def _place(
     position: lsp.Position,
     chosen: lsp.SelectedCompletionInfo | None = None,
     encoding: lsp.PositionEncodingKind = lsp.PositionEncodingKind.Utf16,
-) -> Place | None:
+) -> Insertion | None:
     count_as_the_protocol_does()
     document = TextDocument("file:///a.py", text, position_codec=PositionCodec(encoding))
     kind = lsp.InlineCompletionTriggerKind.Invoked
     context = lsp.InlineCompletionContext(trigger_kind=kind, selected_completion_info=chosen)
     name = lsp.TextDocumentIdentifier(uri="file:///a.py")
-    return place_of(document, lsp.InlineCompletionParams(context, name, position))
+    return insertion_at(document, lsp.InlineCompletionParams(context, name, position))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -12,20 +13,22 @@ from ....engine.cancel import CancelToken
 from ....errors import ContextError
 from ....model import Model
 from ....stream import Usage
-from ....text import endings as rules
+from ....text.cursor import Cursor
+from ....text.endings import Endings
+from ....text.limits import Limits
 from ....text.prompts import clean_messages
-from ...service.requests import Hole, Wanted, fill, go_on
+from ...service.requests import GenerationOptions, fill, go_on
 from ...web.embeddings import no_embeddings
 from ...web.errors import HttpError
-from ...web.exchange import Answer, Call, Dialect, Endpoint
+from ...web.exchange import Call, Dialect, Endpoint, Job
 from ...web.framing import Json
 from . import shapes as shapes
-from .replies import LlamaForm, chosen
+from .replies import LlamaReply, chosen
 
 # Without a filter named in `samplers`, the value that turns it off. What "infill" does there, to
 # end early and drop unlikely tokens, the model's own default temperature does here.
 _LETTERS = {"k": "top_k", "p": "top_p", "m": "min_p", "t": "temperature"}
-_OFF: dict[str, float] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}
+_OFF: dict[str, Any] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}
 
 
 def _error(status: int, kind: str, message: str) -> Json:
@@ -33,159 +36,141 @@ def _error(status: int, kind: str, message: str) -> Json:
 
 
 def _too_long(error: ContextError) -> Json:
-    told = (
+    message = (
         f"the request exceeds the available context size: {error.prompt_tokens} tokens of "
         f"{error.context_tokens}, new ones included; shorten the prompt"
     )
-    found = _error(400, "exceed_context_size_error", told)
-    found["error"] |= {"n_prompt_tokens": error.prompt_tokens, "n_ctx": error.context_tokens}
-    return found
+    content = _error(400, "exceed_context_size_error", message)
+    content["error"] |= {"n_prompt_tokens": error.prompt_tokens, "n_ctx": error.context_tokens}
+    return content
 
 
 DIALECT = Dialect("llama.cpp", _error, _too_long)
 
 
-def _wanted(asked: shapes.Common) -> Wanted:
-    if asked.grammar or asked.json_schema:
+def _options(body: shapes.Common) -> GenerationOptions:
+    if body.grammar or body.json_schema:
         raise HttpError(501, "grammars are not supported; leave grammar and json_schema out")
-    used = asked.samplers
-    if isinstance(used, str):
-        used = [_LETTERS.get(letter, letter) for letter in used]
-    off = {} if used is None else {name: _OFF[name] for name in _OFF if name not in used}
-    values = {name: getattr(asked, name) for name in _OFF} | off
-    hot = asked.temperature if used is None or "temperature" in used else None
-    return Wanted(
-        max_tokens=asked.n_predict,
-        stop=asked.stop,
-        top_logprobs=asked.n_probs or None,
-        temperature=hot,
-        top_k=None if values["top_k"] is None else int(values["top_k"]),
-        top_p=values["top_p"],
-        min_p=values["min_p"],
-        repetition_penalty=asked.repeat_penalty,
-        presence_penalty=asked.presence_penalty,
-        frequency_penalty=asked.frequency_penalty,
-        seed=asked.seed,
+    options = GenerationOptions.from_request(
+        body, max_tokens="n_predict", top_logprobs="n_probs", repetition_penalty="repeat_penalty"
     )
+    options = replace(options, top_logprobs=body.n_probs or None)
+    if body.samplers is None:
+        return options
+    filters = body.samplers
+    if isinstance(filters, str):
+        filters = [_LETTERS.get(letter, letter) for letter in filters]
+    off = {name: value for name, value in _OFF.items() if name not in filters}
+    if "temperature" not in filters:
+        off["temperature"] = None
+    return replace(options, **off)
 
 
 def _positive(ms: float | None) -> float | None:
     return ms if ms is not None and ms > 0 else None
 
 
-async def infill(call: Call, asked: shapes.InfillRequest) -> Answer | Response:
-    """Fill a hole; with `n_predict` 0 only read what stands around it."""
-    settings, wanted = call.settings, _wanted(asked)
-    extra = tuple((one.filename, one.text) for one in asked.input_extra or ())
-    if asked.n_predict == 0:
-        return await _warmed(call, asked, extra)
-    call.service.last_new_tokens = asked.n_predict or call.service.last_new_tokens
-    hole = Hole(
-        asked.input_prefix + asked.prompt,
-        asked.input_suffix,
-        extra,
-        endings=rules.Endings(
-            least_indent=asked.n_indent, line_ms=_positive(asked.t_max_predict_ms)
-        ),
-        prompt_ms=_positive(asked.t_max_prompt_ms) if settings.honour_prompt_time else None,
-    )
-    asks = [fill(hole, wanted, settings, index) for index in range(asked.n_cmpl or 1)]
-    return await _answer(call, asked, asks, wanted)
+async def infill(call: Call, body: shapes.InfillRequest) -> Job | Response:
+    """Fill a hole; with `n_predict` 0 only evaluate the prompt ahead."""
+    settings, options = call.settings, _options(body)
+    extra = tuple((one.filename, one.text) for one in body.input_extra or ())
+    cursor = Cursor(body.input_prefix + body.prompt, body.input_suffix, extra)
+    if body.n_predict == 0:
+        return await _warmed(call, body, cursor)
+    call.service.last_new_tokens = body.n_predict or call.service.last_new_tokens
+    endings = Endings(least_indent=body.n_indent, line_ms=_positive(body.t_max_predict_ms))
+    prompt_ms = _positive(body.t_max_prompt_ms) if settings.honour_prompt_time else None
+    limits = Limits(prompt_ms=prompt_ms, endings=endings)
+    asks = [fill(cursor, options, settings, index, limits) for index in range(body.n_cmpl or 1)]
+    return await _job(call, body, asks, options)
 
 
-async def _warmed(
-    call: Call, asked: shapes.InfillRequest, extra: tuple[tuple[str, str], ...]
-) -> Response:
-    """Read what stands around a hole ahead, cut as for the last real request's new tokens.
+async def _warmed(call: Call, body: shapes.InfillRequest, cursor: Cursor) -> Response:
+    """Evaluate the prompt of a hole ahead, with room for the last real request's new tokens.
 
     llama.vim sends files alone, which stand behind the suffix in this model's prompts: without one
-    there is nothing to read ahead.
+    there is nothing to evaluate ahead.
     """
-    prefix, usage = asked.input_prefix + asked.prompt, Usage(0, 0, 0)
-    if prefix or asked.input_suffix:
-        most = Wanted(max_tokens=call.service.last_new_tokens)
+    usage = Usage(0, 0, 0)
+    if cursor.prefix or cursor.suffix:
+        last = GenerationOptions(max_tokens=call.service.last_new_tokens)
 
         def warm(model: Model, cancel: CancelToken) -> Usage:
-            return model.warm(
-                prefix,
-                asked.input_suffix,
-                extra=extra,
-                max_tokens=most.new_tokens(call.settings, model.context_tokens // 2),
-                cancel=cancel,
-            )
+            new = last.new_tokens(call.settings, model.context_tokens // 2)
+            return model.warm_at(cursor, new, cancel=cancel)
 
         usage = await call.service.warm(warm)
-    found = shapes.CompletionResponse(
+    content = shapes.CompletionResponse(
         index=0,
         content="",
         tokens=[],
         stop=True,
-        model=asked.model or call.settings.name,
+        model=body.model or call.settings.name,
         tokens_predicted=0,
         tokens_evaluated=usage.prompt,
         stop_type="limit",
         tokens_cached=usage.prompt,
     ).as_json()
-    fields = asked.response_fields
-    return JSONResponse(found if fields is None else chosen(found, fields))
+    fields = body.response_fields
+    return JSONResponse(content if fields is None else chosen(content, fields))
 
 
-async def completion(call: Call, asked: shapes.CompletionRequest) -> Answer:
+async def completion(call: Call, body: shapes.CompletionRequest) -> Job:
     """Continue a prompt."""
-    wanted = _wanted(asked)
+    options = _options(body)
     model = await call.service.model()
-    prompt = asked.prompt
+    prompt = body.prompt
     if isinstance(prompt, list):
         special = call.settings.parse_special
         prompt = await asyncio.to_thread(_joined, model, prompt, special=special)
-    number = range(asked.n_cmpl or 1)
-    asks = [go_on(prompt, wanted, call.settings, index) for index in number]
-    return await _answer(call, asked, asks, wanted)
+    number = range(body.n_cmpl or 1)
+    asks = [go_on(prompt, options, call.settings, index) for index in number]
+    return await _job(call, body, asks, options)
 
 
 def _joined(model: Model, parts: Sequence[str | int], *, special: bool) -> list[int]:
     """Return the ids of parts that are ids or texts."""
     encode = model.tokens.encode_special if special else model.tokens.encode
-    found = [[part] if isinstance(part, int) else encode(part) for part in parts]
-    return [token for ids in found for token in ids]
+    pieces = [[part] if isinstance(part, int) else encode(part) for part in parts]
+    return [token for ids in pieces for token in ids]
 
 
-async def _answer(call: Call, asked: shapes.Common, asks: list[Any], wanted: Wanted) -> Answer:
-    form = LlamaForm(
+async def _job(call: Call, body: shapes.Common, asks: list[Any], options: GenerationOptions) -> Job:
+    reply = LlamaReply(
         await call.service.model(),
-        asked.model or call.settings.name,
-        wanted,
-        asked.response_fields,
-        probs=bool(asked.n_probs),
+        body.model or call.settings.name,
+        options,
+        body.response_fields,
+        probs=bool(body.n_probs),
     )
-    return Answer(asks, form, bool(asked.stream), call.client)
+    return Job(asks, reply, bool(body.stream), call.client)
 
 
-async def tokenize(call: Call, asked: shapes.TokenizeRequest) -> Response:
+async def tokenize(call: Call, body: shapes.TokenizeRequest) -> Response:
     """Return the ids of a text."""
     tokens = (await call.service.model()).tokens
-    special = asked.parse_special and call.settings.parse_special
+    special = body.parse_special and call.settings.parse_special
     encode = tokens.encode_special if special else tokens.encode
-    ids = await asyncio.to_thread(encode, asked.content)
-    found: list[Any] = list(ids)
-    if asked.with_pieces:
-        found = [{"id": token, "piece": tokens.decode([token])} for token in ids]
-    return JSONResponse({"tokens": found})
+    ids = await asyncio.to_thread(encode, body.content)
+    content: list[Any] = list(ids)
+    if body.with_pieces:
+        content = [{"id": token, "piece": tokens.decode([token])} for token in ids]
+    return JSONResponse({"tokens": content})
 
 
-async def detokenize(call: Call, asked: shapes.DetokenizeRequest) -> Response:
+async def detokenize(call: Call, body: shapes.DetokenizeRequest) -> Response:
     """Return the text of ids."""
     tokens = (await call.service.model()).tokens
-    await asyncio.to_thread(tokens.check_ids, asked.tokens)
-    return JSONResponse({"content": await asyncio.to_thread(tokens.decode, asked.tokens)})
+    await asyncio.to_thread(tokens.check_ids, body.tokens)
+    return JSONResponse({"content": await asyncio.to_thread(tokens.decode, body.tokens)})
 
 
-async def apply_template(call: Call, asked: shapes.TemplateRequest) -> Response:
+async def apply_template(call: Call, body: shapes.TemplateRequest) -> Response:
     """Return the text that a chat's prompt stands for."""
     model = await call.service.model()
     turns = [
         {"role": role, "content": content}
-        for role, content in clean_messages([message.turn() for message in asked.messages])
+        for role, content in clean_messages([message.turn() for message in body.messages])
     ]
     ids = await asyncio.to_thread(model.layouts.chat_ids, turns, model.tokens.encode)
     return JSONResponse({"prompt": model.tokens.decode(ids)})
@@ -238,7 +223,7 @@ def endpoints() -> Iterator[Endpoint]:
     yield post(
         "/infill",
         infill,
-        "Fill a hole, as editor plugins ask",
+        "Fill a hole, as editor plugins do",
         shapes.InfillRequest,
         shapes.CompletionResponse,
     )

@@ -1,4 +1,4 @@
-"""How llama.cpp's server puts texts: with all that is known of them, or the fields asked for."""
+"""How llama.cpp's server puts texts: with all their figures, or the fields that a client names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ....model import Model
-from ...service.requests import Wanted
+from ...service.requests import GenerationOptions
 from ...service.run import Piece, Run
 from ...web.framing import Json, ServerSentEvents
 from ...web.logprobs import chat_logprobs
@@ -17,28 +17,28 @@ _STOP_TYPES = {"length": "limit", "time": "limit", "cancelled": "none"}
 
 
 @dataclass
-class LlamaForm(ServerSentEvents):
+class LlamaReply(ServerSentEvents):
     """Texts with timings."""
 
     model: Model
     name: str
-    wanted: Wanted
+    options: GenerationOptions
     fields: list[str] | None = None  # of the answer; all when None
     probs: bool = False
-    _told: dict[int, int] = field(default_factory=dict)
+    _sent: dict[int, int] = field(default_factory=dict)  # tokens, by stream
 
     def piece(self, run: Run, piece: Piece) -> Iterator[Json]:
-        """Return what is new, and at the end of a text all that is known of it."""
+        """Return what is new, and at the end of a text all its figures."""
         if piece.ended:
             yield self._chosen(self._all(run, piece.index, content=""))
             return
-        start = self._told.get(piece.index, 0)
-        self._told[piece.index] = piece.tokens
+        start = self._sent.get(piece.index, 0)
+        self._sent[piece.index] = piece.tokens
         new = run.streams[piece.index].ids[start : piece.tokens]
-        found = shapes.CompletionResponse(
+        part = shapes.CompletionResponse(
             index=piece.index, content=piece.text, tokens=new, stop=False
         )
-        yield self._chosen(found)
+        yield self._chosen(part)
 
     def end(self, run: Run) -> Iterable[Json]:
         """Return nothing more."""
@@ -48,14 +48,14 @@ class LlamaForm(ServerSentEvents):
         """Return the one text, or a list of those that differ."""
         texts = [stream.text for stream in run.streams]
         first = [index for index, text in enumerate(texts) if text not in texts[:index]]
-        found = [self._chosen(self._all(run, index, texts[index])) for index in first]
-        return found[0] if len(run.streams) == 1 else found
+        contents = [self._chosen(self._all(run, index, texts[index])) for index in first]
+        return contents[0] if len(run.streams) == 1 else contents
 
     def _all(self, run: Run, index: int, content: str) -> shapes.CompletionResponse:
         stream = run.streams[index]
         usage, finish = stream.usage, run.finish(index)
         word = stream.cut and finish == "stop"
-        found = shapes.CompletionResponse(
+        response = shapes.CompletionResponse(
             index=index,
             content=content,
             tokens=stream.ids,
@@ -74,26 +74,26 @@ class LlamaForm(ServerSentEvents):
             timings=_timings(run, index),
         )
         if self.probs:
-            known = chat_logprobs(self.model.tokens, stream, 0, None)
-            found.completion_probabilities = known["content"]
-        return found
+            logprobs = chat_logprobs(self.model.tokens, stream, 0, None)
+            response.completion_probabilities = logprobs["content"]
+        return response
 
     def _settings(self, index: int) -> dict[str, Any]:
-        sampling = self.wanted.sampling(self.model, index)
+        sampling = self.options.sampling(self.model, index)
         return {
             "n_ctx": self.model.context_tokens,
-            "n_predict": self.wanted.max_tokens,
+            "n_predict": self.options.max_tokens,
             "temperature": sampling.temperature,
             "top_k": sampling.top_k,
             "top_p": sampling.top_p,
             "min_p": sampling.min_p,
             "repeat_penalty": sampling.repetition_penalty,
             "seed": sampling.seed,
-            "stop": list(self.wanted.stops()),
+            "stop": list(self.options.stops()),
         }
 
-    def _chosen(self, found: shapes.CompletionResponse) -> Json:
-        whole = found.as_json()
+    def _chosen(self, response: shapes.CompletionResponse) -> Json:
+        whole = response.as_json()
         return whole if self.fields is None else chosen(whole, self.fields)
 
 
@@ -111,19 +111,19 @@ def chosen(whole: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
 
 def _timings(run: Run, index: int) -> shapes.Timings:
     usage = run.streams[index].usage
-    read = usage.prompt - usage.cached
+    evaluated = usage.prompt - usage.cached
     begun, first, ended = run.times(index)
-    reading, writing = 1000 * (first - begun), 1000 * (ended - first)
+    prefill_ms, decode_ms = 1000 * (first - begun), 1000 * (ended - first)
     return shapes.Timings(
         cache_n=usage.cached,
-        prompt_n=read,
-        prompt_ms=reading,
-        prompt_per_token_ms=reading / max(1, read),
-        prompt_per_second=1000 * read / max(1e-3, reading),
+        prompt_n=evaluated,
+        prompt_ms=prefill_ms,
+        prompt_per_token_ms=prefill_ms / max(1, evaluated),
+        prompt_per_second=1000 * evaluated / max(1e-3, prefill_ms),
         predicted_n=usage.new,
-        predicted_ms=writing,
-        predicted_per_token_ms=writing / max(1, usage.new),
-        predicted_per_second=1000 * usage.new / max(1e-3, writing),
+        predicted_ms=decode_ms,
+        predicted_per_token_ms=decode_ms / max(1, usage.new),
+        predicted_per_second=1000 * usage.new / max(1e-3, decode_ms),
         draft_n=usage.drafted,
         draft_n_accepted=usage.accepted,
     )

@@ -6,18 +6,18 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ...web.framing import Asked, NewTokens, Shape, Unsupported, Unused
+from ...web.framing import NewTokens, RequestShape, Shape, Unsupported, Unused
 from ...web.shapes import ChatMessage, Id, Ids, Stop
 
 Probs = Annotated[int, Field(ge=0, le=100)]
 Milliseconds = Annotated[float, Field(ge=-1)]
 
 
-class Common(Asked):
+class Common(RequestShape):
     """What /infill and /completion share.
 
     `samplers` names the filters that are used; `cache_prompt`, `id_slot` and `lora` change nothing
-    here: what was read is always reused, by its text, and the weights are what they are.
+    here: prompts are always reused, by their text, and the weights are what they are.
     """
 
     model: str = ""
@@ -46,7 +46,7 @@ class Common(Asked):
     logit_bias: Unsupported = None
 
 
-class ExtraFile(Asked):
+class ExtraFile(RequestShape):
     """Another open file, or a part of one."""
 
     text: str
@@ -71,7 +71,7 @@ class CompletionRequest(Common):
 
 
 class Timings(Shape):
-    """How long it took: milliseconds, of tokens read and written."""
+    """How long prefill (prompt) and decode (predicted) took, in ms, and how many tokens."""
 
     cache_n: int
     prompt_n: int
@@ -108,7 +108,7 @@ class CompletionResponse(Shape):
     completion_probabilities: list[dict[str, Any]] | None = None
 
 
-class TokenizeRequest(Asked):
+class TokenizeRequest(RequestShape):
     """POST /tokenize."""
 
     content: str
@@ -123,7 +123,7 @@ class TokenizeResponse(Shape):
     tokens: list[Any]
 
 
-class DetokenizeRequest(Asked):
+class DetokenizeRequest(RequestShape):
     """POST /detokenize."""
 
     tokens: Ids
@@ -135,7 +135,7 @@ class DetokenizeResponse(Shape):
     content: str
 
 
-class TemplateRequest(Asked):
+class TemplateRequest(RequestShape):
     """POST /apply-template."""
 
     messages: Annotated[list[ChatMessage], Field(fail_fast=True)]

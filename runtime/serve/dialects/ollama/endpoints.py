@@ -11,12 +11,13 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from ....errors import ContextError
-from ...service.requests import Hole, Wanted, fill, go_on, reply
+from ....text.cursor import Cursor
+from ...service.requests import GenerationOptions, fill, go_on, reply
 from ...service.run import Piece, Run
 from ...service.service import UNSAID, Ask
 from ...web.embeddings import no_embeddings
 from ...web.errors import HttpError
-from ...web.exchange import Answer, Call, Dialect, Endpoint
+from ...web.exchange import Call, Dialect, Endpoint, Job
 from ...web.framing import Json, JsonLines
 from ...web.shapes import finish_reason
 from . import shapes as shapes
@@ -44,7 +45,7 @@ DIALECT = Dialect("ollama", _error, _too_long)
 
 
 @dataclass
-class OllamaForm(JsonLines):
+class OllamaReply(JsonLines):
     """Texts, or with `chat` messages, in lines."""
 
     name: str
@@ -67,15 +68,15 @@ class OllamaForm(JsonLines):
     def _counted(self, run: Run, text: str) -> shapes.Counts:
         usage = run.streams[0].usage
         begun, first, ended = run.times(0)
-        found = self._with(text, done=True)
-        found.done_reason = finish_reason(run, 0)
-        found.total_duration = _nanoseconds(ended - run.asked_s + self.opened_s)
-        found.load_duration = _nanoseconds(self.opened_s)
-        found.prompt_eval_count = usage.prompt
-        found.prompt_eval_duration = _nanoseconds(first - begun)
-        found.eval_count = usage.new
-        found.eval_duration = _nanoseconds(ended - first)
-        return found
+        response = self._with(text, done=True)
+        response.done_reason = finish_reason(run, 0)
+        response.total_duration = _nanoseconds(ended - run.arrival_s + self.opened_s)
+        response.load_duration = _nanoseconds(self.opened_s)
+        response.prompt_eval_count = usage.prompt
+        response.prompt_eval_duration = _nanoseconds(first - begun)
+        response.eval_count = usage.new
+        response.eval_duration = _nanoseconds(ended - first)
+        return response
 
     def _with(self, text: str, *, done: bool) -> shapes.GenerateResponse | shapes.ChatResponse:
         if not self.chat:
@@ -95,7 +96,7 @@ def _now() -> str:
 
 
 def seconds(keep_alive: str | float) -> float | None:
-    """Return how long an idle model is kept; None for ever, which is any negative time.
+    """Return how long an idle model stays in memory; None for ever, which is any negative time.
 
     Raises:
         HttpError: when it is no number of seconds and no duration such as 5m or 1h30m.
@@ -103,80 +104,72 @@ def seconds(keep_alive: str | float) -> float | None:
     """
     text = str(keep_alive).strip()
     if _NUMBER.fullmatch(text):
-        kept = float(text)
+        keep_s = float(text)
     elif _DURATION.fullmatch(text):
         parts = _PART.findall(text)
-        kept = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
-        kept = -kept if text.startswith("-") else kept
+        keep_s = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+        keep_s = -keep_s if text.startswith("-") else keep_s
     else:
         raise HttpError(400, f"keep_alive {text!r:.40}; expected seconds, or a time such as 5m")
-    return None if kept < 0 or kept > _FOR_EVER_S else kept
+    return None if keep_s < 0 or keep_s > _FOR_EVER_S else keep_s
 
 
-def _wanted(asked: shapes.Common) -> Wanted:
-    if asked.format:
+def _options(body: shapes.Common) -> GenerationOptions:
+    if body.format:
         raise HttpError(400, "format is not supported: this model writes plain text")
-    options = asked.options or shapes.Options()
-    return Wanted(
-        max_tokens=options.num_predict,
-        stop=options.stop,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        min_p=options.min_p,
-        repetition_penalty=options.repeat_penalty,
-        presence_penalty=options.presence_penalty,
-        frequency_penalty=options.frequency_penalty,
-        seed=options.seed,
+    return GenerationOptions.from_request(
+        body.options or shapes.Options(),
+        max_tokens="num_predict",
+        repetition_penalty="repeat_penalty",
     )
 
 
-async def generate(call: Call, asked: shapes.GenerateRequest) -> Answer | Response:
+async def generate(call: Call, body: shapes.GenerateRequest) -> Job | Response:
     """Fill a hole, or continue a prompt; with neither, load the model or let it go."""
-    wanted, settings = _wanted(asked), call.settings
-    if not asked.prompt and not asked.suffix:
-        return await _kept(call, asked, chat=False)
-    if _is_hole(asked):
-        ask = fill(Hole(asked.prompt, asked.suffix or ""), wanted, settings)
-    elif asked.system and not asked.raw:
+    options, settings = _options(body), call.settings
+    if not body.prompt and not body.suffix:
+        return await _load_or_release(call, body, chat=False)
+    if _is_hole(body):
+        ask = fill(Cursor(body.prompt, body.suffix or ""), options, settings)
+    elif body.system and not body.raw:
         turns = [
-            {"role": "system", "content": asked.system},
-            {"role": "user", "content": asked.prompt},
+            {"role": "system", "content": body.system},
+            {"role": "user", "content": body.prompt},
         ]
-        ask = reply(turns, wanted, settings)
+        ask = reply(turns, options, settings)
     else:
-        ask = go_on(asked.prompt, wanted, settings)
-    return await _answer(call, asked, ask, chat=False)
+        ask = go_on(body.prompt, options, settings)
+    return await _job(call, body, ask, chat=False)
 
 
-def _is_hole(asked: shapes.GenerateRequest) -> bool:
+def _is_hole(body: shapes.GenerateRequest) -> bool:
     """Whether there is a suffix; an empty one is at the end of a file, where nothing else is said.
 
     Older clients send an empty one with everything.
     """
-    return bool(asked.suffix) or (asked.suffix is not None and not (asked.raw or asked.system))
+    return bool(body.suffix) or (body.suffix is not None and not (body.raw or body.system))
 
 
-async def chat(call: Call, asked: shapes.ChatRequest) -> Answer | Response:
+async def chat(call: Call, body: shapes.ChatRequest) -> Job | Response:
     """Answer the last message; with none, load the model or let it go."""
-    wanted = _wanted(asked)
-    if not asked.messages:
-        return await _kept(call, asked, chat=True)
-    turns = [{"role": one.role, "content": one.content} for one in asked.messages]
-    return await _answer(call, asked, reply(turns, wanted, call.settings), chat=True)
+    options = _options(body)
+    if not body.messages:
+        return await _load_or_release(call, body, chat=True)
+    turns = [{"role": one.role, "content": one.content} for one in body.messages]
+    return await _job(call, body, reply(turns, options, call.settings), chat=True)
 
 
-async def _answer(call: Call, asked: shapes.Common, ask: Ask, *, chat: bool) -> Answer:
-    kept_s = _kept_s(asked)
+async def _job(call: Call, body: shapes.Common, ask: Ask, *, chat: bool) -> Job:
+    keep_s = _keep_s(body)
     opened_s = await _open(call)
-    form = OllamaForm(asked.model or call.settings.name, chat, opened_s)
+    answer = OllamaReply(body.model or call.settings.name, chat, opened_s)
     client = "" if chat else call.client
-    return Answer([ask], form, asked.stream is not False, client, kept_s)
+    return Job([ask], answer, body.stream is not False, client, keep_s)
 
 
-def _kept_s(asked: shapes.Common) -> float | None:
-    """Return how long a client wants the model kept after its request."""
-    return UNSAID if asked.keep_alive is None else seconds(asked.keep_alive)
+def _keep_s(body: shapes.Common) -> float | None:
+    """Return how long a client wants the model in memory after its request."""
+    return UNSAID if body.keep_alive is None else seconds(body.keep_alive)
 
 
 async def _open(call: Call) -> float:
@@ -185,25 +178,24 @@ async def _open(call: Call) -> float:
     return 0.0 if loaded else call.service.opened_s
 
 
-async def _kept(call: Call, asked: shapes.Common, *, chat: bool) -> Response:
-    kept_s = _kept_s(asked)
-    if kept_s == 0:
+async def _load_or_release(call: Call, body: shapes.Common, *, chat: bool) -> Response:
+    keep_s = _keep_s(body)
+    if keep_s == 0:
         await call.service.release()
         reason = "unload"
     else:
         await _open(call)
-        if kept_s != UNSAID:
-            call.service.kept_s = kept_s
+        if keep_s != UNSAID:
+            call.service.keep_s = keep_s
         reason = "load"
-    name = asked.model or call.settings.name
-    found: dict[str, Any] = {
-        "model": name,
+    content: dict[str, Any] = {
+        "model": body.model or call.settings.name,
         "created_at": _now(),
         "done": True,
         "done_reason": reason,
     }
-    found |= {"message": {"role": "assistant", "content": ""}} if chat else {"response": ""}
-    return JSONResponse(found)
+    content |= {"message": {"role": "assistant", "content": ""}} if chat else {"response": ""}
+    return JSONResponse(content)
 
 
 def endpoints() -> Iterable[Endpoint]:

@@ -42,13 +42,15 @@ def _details(about: About) -> dict[str, Any]:
 
 def _listed(call: Call, about: About) -> dict[str, Any]:
     name = call.settings.name
-    told = json.dumps([name, about.variant, about.bundle.provenance], sort_keys=True, default=str)
+    identity = json.dumps(
+        [name, about.variant, about.bundle.provenance], sort_keys=True, default=str
+    )
     return {
         "name": name,
         "model": name,
         "modified_at": _modified(about),
         "size": about.bytes,
-        "digest": sha256(told.encode()).hexdigest(),
+        "digest": sha256(identity.encode()).hexdigest(),
         "details": _details(about),
     }
 
@@ -79,7 +81,7 @@ def _expiry(goes_s: float | None) -> str:
     return datetime.fromtimestamp(_CLOCK_BEGAN_S + goes_s, UTC).isoformat().replace("+00:00", "Z")
 
 
-async def show(call: Call, asked: shapes.ShowRequest) -> Response:
+async def show(call: Call, body: shapes.ShowRequest) -> Response:
     """Tell what the model is; its template names .Suffix, which tells that it fills holes."""
     about = await call.service.about()
     sizes, sampling = about.bundle.sizes, about.sampling
@@ -91,7 +93,7 @@ async def show(call: Call, asked: shapes.ShowRequest) -> Response:
             "details": _details(about),
             "model_info": {
                 "general.architecture": "refact",
-                "general.basename": asked.model or asked.name or call.settings.name,
+                "general.basename": body.model or body.name or call.settings.name,
                 "refact.context_length": sizes.context,
                 "refact.embedding_length": sizes.width,
                 "refact.block_count": sizes.layers,

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ...web.framing import Asked, NewTokens, Shape, Unsupported, Unused
+from ...web.framing import NewTokens, RequestShape, Shape, Unsupported, Unused
 from ...web.shapes import Stop
 
 KeepAlive = Annotated[float, Field(allow_inf_nan=False)] | str | None
 
 
-class Options(Asked):
+class Options(RequestShape):
     """How tokens are drawn. `num_ctx` changes nothing: the context is the model's."""
 
     temperature: float | None = None
@@ -28,7 +28,7 @@ class Options(Asked):
     frequency_penalty: float | None = None
 
 
-class Common(Asked):
+class Common(RequestShape):
     """What both requests share."""
 
     model: str = ""
@@ -49,7 +49,7 @@ class GenerateRequest(Common):
     template: Unused = None
 
 
-class Message(Asked):
+class Message(RequestShape):
     """One turn."""
 
     role: Literal["system", "user", "assistant"]
@@ -64,7 +64,7 @@ class ChatRequest(Common):
     tools: Unsupported = None
 
 
-class ShowRequest(Asked):
+class ShowRequest(RequestShape):
     """POST /api/show; older clients say `name`."""
 
     model: str = ""

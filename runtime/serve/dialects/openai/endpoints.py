@@ -1,4 +1,4 @@
-"""OpenAI's completions and chat, and Mistral's form of a hole."""
+"""OpenAI's completions and chat, and Mistral's way of sending a hole."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from starlette.responses import JSONResponse, Response
 
 from ....errors import ContextError
 from ....model import Model
-from ...service.requests import Hole, Wanted, fill, go_on, reply
+from ....text.cursor import Cursor
+from ...service.requests import GenerationOptions, fill, go_on, reply
 from ...service.service import About
 from ...web.embeddings import no_embeddings
 from ...web.errors import HttpError
-from ...web.exchange import Answer, Call, Dialect, Endpoint
+from ...web.exchange import Call, Dialect, Endpoint, Job
 from ...web.framing import Json
-from ...web.shapes import Stop
 from . import shapes as shapes
-from .replies import ChatForm, CompletionForm
+from .replies import ChatReply, CompletionReply
 
 
 def _error(status: int, kind: str, message: str) -> Json:
@@ -40,59 +40,42 @@ def _too_long(error: ContextError) -> Json:
 DIALECT = Dialect("openai", _error, _too_long)
 
 
-def _drawn(
-    asked: shapes.Drawing, most: int | None, stop: Stop, logprobs: int | None = None
-) -> Wanted:
-    return Wanted(
-        max_tokens=most,
-        stop=stop,
-        top_logprobs=logprobs,
-        temperature=asked.temperature,
-        top_k=asked.top_k,
-        top_p=asked.top_p,
-        min_p=asked.min_p,
-        repetition_penalty=asked.repetition_penalty,
-        presence_penalty=asked.presence_penalty,
-        frequency_penalty=asked.frequency_penalty,
-        seed=asked.seed,
-    )
+def _most(body: shapes.CompletionRequest | shapes.ChatRequest) -> int | None:
+    """Return the most new tokens of a request; the newer of the two names counts."""
+    newer = body.max_completion_tokens
+    return body.max_tokens if newer is None else newer
 
 
-def _most(asked: shapes.CompletionRequest | shapes.ChatRequest) -> int | None:
-    """Return how many new tokens were asked for; the newer of the two names counts."""
-    newer = asked.max_completion_tokens
-    return asked.max_tokens if newer is None else newer
-
-
-def _told_usage(options: shapes.StreamOptions | None) -> bool:
+def _with_usage(options: shapes.StreamOptions | None) -> bool:
     return options is not None and options.include_usage
 
 
-async def completions(call: Call, asked: shapes.CompletionRequest) -> Answer:
+async def completions(call: Call, body: shapes.CompletionRequest) -> Job:
     """Fill a hole, where there is a suffix, or continue prompts."""
     model, settings = await call.service.model(), call.settings
-    wanted = _drawn(asked, _most(asked), asked.stop, asked.logprobs)
-    scored = bool(asked.echo) and asked.logprobs is not None
+    options = GenerationOptions.from_request(body, top_logprobs="logprobs")
+    options = replace(options, max_tokens=_most(body))
+    scored = bool(body.echo) and body.logprobs is not None
     asks, echoed = [], []
-    for prompt in _prompts(asked.prompt):
-        if asked.suffix is not None and not isinstance(prompt, str):
+    for prompt in _prompts(body.prompt):
+        if body.suffix is not None and not isinstance(prompt, str):
             raise HttpError(400, "a suffix needs a prompt as text; this one is a list of ids")
         text = await asyncio.to_thread(_text_of, model, prompt)
-        for index in range(asked.n or 1):
-            if asked.suffix is not None and isinstance(prompt, str):
-                asks.append(fill(Hole(prompt, asked.suffix), wanted, settings, index))
+        for index in range(body.n or 1):
+            if body.suffix is not None and isinstance(prompt, str):
+                asks.append(fill(Cursor(prompt, body.suffix), options, settings, index))
             else:
-                asks.append(go_on(prompt, wanted, settings, index, score_prompt=scored))
+                asks.append(go_on(prompt, options, settings, index, score_prompt=scored))
             echoed.append(text)
-    form = CompletionForm(
+    answer = CompletionReply(
         model,
-        asked.model or settings.name,
-        usage=_told_usage(asked.stream_options),
-        logprobs=asked.logprobs is not None,
-        echoed=echoed if asked.echo else (),
-        scored=scored and asked.suffix is None,
+        body.model or settings.name,
+        usage=_with_usage(body.stream_options),
+        logprobs=body.logprobs is not None,
+        echoed=echoed if body.echo else (),
+        scored=scored and body.suffix is None,
     )
-    return Answer(asks, form, bool(asked.stream), call.client)
+    return Job(asks, answer, bool(body.stream), call.client)
 
 
 def _text_of(model: Model, prompt: str | list[int]) -> str:
@@ -110,32 +93,33 @@ def _prompts(prompt: shapes.Prompt) -> Sequence[str | list[int]]:
     return [ids] if len(ids) == len(prompt) else [p for p in prompt if not isinstance(p, int)]
 
 
-async def fim(call: Call, asked: shapes.FimRequest) -> Answer:
+async def fim(call: Call, body: shapes.FimRequest) -> Job:
     """Fill a hole and answer as a chat does."""
-    wanted = _drawn(asked, asked.max_tokens, asked.stop)
-    if asked.random_seed is not None:
-        wanted = replace(wanted, seed=asked.random_seed)
-    ask = fill(Hole(asked.prompt, asked.suffix or ""), wanted, call.settings)
-    form = ChatForm(await call.service.model(), asked.model or call.settings.name)
-    return Answer([ask], form, bool(asked.stream), call.client)
+    options = GenerationOptions.from_request(body)
+    if body.random_seed is not None:
+        options = replace(options, seed=body.random_seed)
+    ask = fill(Cursor(body.prompt, body.suffix or ""), options, call.settings)
+    answer = ChatReply(await call.service.model(), body.model or call.settings.name)
+    return Job([ask], answer, bool(body.stream), call.client)
 
 
-async def chat(call: Call, asked: shapes.ChatRequest) -> Answer:
+async def chat(call: Call, body: shapes.ChatRequest) -> Job:
     """Answer the last message."""
-    most = _most(asked)
-    if most is None and asked.n_predict is not None:
-        most = asked.n_predict or 1  # 0 is for reading the prompt ahead
-    logprobs = (asked.top_logprobs or 0) if asked.logprobs else None
-    wanted = _drawn(asked, most, asked.stop, logprobs)
-    turns = [message.turn() for message in asked.messages]
-    form = ChatForm(
+    most = _most(body)
+    if most is None and body.n_predict is not None:
+        most = body.n_predict or 1  # 0 is for evaluating the prompt ahead
+    logprobs = (body.top_logprobs or 0) if body.logprobs else None
+    options = GenerationOptions.from_request(body)
+    options = replace(options, max_tokens=most, top_logprobs=logprobs)
+    turns = [message.turn() for message in body.messages]
+    answer = ChatReply(
         await call.service.model(),
-        asked.model or call.settings.name,
-        usage=_told_usage(asked.stream_options),
+        body.model or call.settings.name,
+        usage=_with_usage(body.stream_options),
         logprobs=logprobs is not None,
     )
-    asks = [reply(turns, wanted, call.settings, index) for index in range(asked.n or 1)]
-    return Answer(asks, form, bool(asked.stream))
+    asks = [reply(turns, options, call.settings, index) for index in range(body.n or 1)]
+    return Job(asks, answer, bool(body.stream))
 
 
 async def models(call: Call, _: None) -> Response:
@@ -197,7 +181,7 @@ def endpoints() -> Iterable[Endpoint]:
         "/v1/fim/completions",
         DIALECT,
         fim,
-        "Fill a hole, in Mistral's form",
+        "Fill a hole, in Mistral's way",
         shapes.FimRequest,
         shapes.ChatResponse,
     )

@@ -20,20 +20,20 @@ def completion_logprobs(
     tokens are left out that only a stop string cut off was made of.
     """
     new = slice(start, end)
-    ids, known = stream.ids[new], list[Scored | None](stream.scores[new])
+    ids, scores = stream.ids[new], list[Scored | None](stream.scores[new])
     offsets = [before + at for at in _offsets(tokens, stream.ids)[new]]
     if end is None:
-        shown = sum(at < before + len(stream.text) for at in offsets)
-        ids, known, offsets = ids[:shown], known[:shown], offsets[:shown]
+        count = sum(at < before + len(stream.text) for at in offsets)
+        ids, scores, offsets = ids[:count], scores[:count], offsets[:count]
     if echo:
         prompt = stream.prompt_ids
         ids = [*prompt, *ids]
-        known = [None, *stream.prompt_scores, *known]
+        scores = [None, *stream.prompt_scores, *scores]
         offsets = [*_offsets(tokens, prompt), *offsets]
     return TokenLogprobs(
         tokens=[spelled(tokens, token) for token in ids],
-        token_logprobs=[None if one is None else one.logprob for one in known],
-        top_logprobs=[None if one is None else _by_text(tokens, one.top) for one in known],
+        token_logprobs=[None if one is None else one.logprob for one in scores],
+        top_logprobs=[None if one is None else _by_text(tokens, one.top) for one in scores],
         text_offset=offsets,
     )
 

@@ -44,7 +44,7 @@ class _Events(ServerSentEvents):
 
 
 @dataclass
-class CompletionForm(_Events):
+class CompletionReply(_Events):
     """Texts of prompts."""
 
     model: Model
@@ -55,24 +55,24 @@ class CompletionForm(_Events):
     scored: bool = False  # whether what was echoed has log-probabilities too
     id: str = field(default_factory=lambda: new_id("cmpl-"))
     created: int = field(default_factory=_now)
-    _told: dict[int, int] = field(default_factory=dict)  # tokens told of, by stream
+    _sent: dict[int, int] = field(default_factory=dict)  # tokens, by stream
 
     def piece(self, run: Run, piece: Piece) -> Iterator[Json]:
         """Return one text; never an empty one without a reason, which some clients choke on."""
         text, reason = piece.text, finish_reason(run, piece.index) if piece.ended else None
-        start = self._told.get(piece.index, 0)
-        if self.echoed and piece.index not in self._told:
+        start = self._sent.get(piece.index, 0)
+        if self.echoed and piece.index not in self._sent:
             text = self.echoed[piece.index] + text
         if text or reason:
-            self._told[piece.index] = piece.tokens
+            self._sent[piece.index] = piece.tokens
             yield self._with(self._choice(run, piece.index, text, reason, start, piece.tokens))
 
     def end(self, run: Run) -> Iterator[Json]:
-        """Return the usage, if it was asked for."""
+        """Return the usage, if the client asks for it."""
         if self.usage:
-            found = self._response([])
-            found.usage = usage_of(run)
-            yield found.as_json()
+            last = self._response([])
+            last.usage = usage_of(run)
+            yield last.as_json()
 
     def whole(self, run: Run) -> Json:
         """Return all texts."""
@@ -81,9 +81,9 @@ class CompletionForm(_Events):
             self._choice(run, index, before + stream.text, finish_reason(run, index))
             for index, (before, stream) in enumerate(zip(texts, run.streams, strict=True))
         ]
-        found = self._response(choices)
-        found.usage = usage_of(run)
-        return found.as_json()
+        response = self._response(choices)
+        response.usage = usage_of(run)
+        return response.as_json()
 
     def _choice(
         self,
@@ -94,11 +94,11 @@ class CompletionForm(_Events):
         start: int = 0,
         end: int | None = None,
     ) -> shapes.CompletionChoice:
-        """Return one choice, with what is known of its new tokens from `start` to `end`."""
-        known = None
+        """Return one choice, with the log-probabilities of its new tokens from `start` to `end`."""
+        logprobs = None
         if self.logprobs:
             stream = run.streams[index]
-            known = completion_logprobs(
+            logprobs = completion_logprobs(
                 self.model.tokens,
                 stream,
                 start,
@@ -106,7 +106,9 @@ class CompletionForm(_Events):
                 echo=self.scored and start == 0,
                 before=len(self.echoed[index]) if self.echoed else 0,
             )
-        return shapes.CompletionChoice(index=index, text=text, logprobs=known, finish_reason=reason)
+        return shapes.CompletionChoice(
+            index=index, text=text, logprobs=logprobs, finish_reason=reason
+        )
 
     def _with(self, choice: shapes.CompletionChoice) -> Json:
         return self._response([choice]).as_json()
@@ -122,7 +124,7 @@ class CompletionForm(_Events):
 
 
 @dataclass
-class ChatForm(_Events):
+class ChatReply(_Events):
     """Messages that answer. The first delta of each carries the role, and text with it."""
 
     model: Model
@@ -131,32 +133,32 @@ class ChatForm(_Events):
     logprobs: bool = False
     id: str = field(default_factory=lambda: new_id("chatcmpl-"))
     created: int = field(default_factory=_now)
-    _told: dict[int, int] = field(default_factory=dict)
+    _sent: dict[int, int] = field(default_factory=dict)
 
     def piece(self, run: Run, piece: Piece) -> Iterator[Json]:
         """Return what is new; an empty delta has a reason, else some clients choke on it."""
         reason = finish_reason(run, piece.index) if piece.ended else None
-        delta, start = shapes.ChatAnswer(), self._told.get(piece.index)
+        delta, start = shapes.ChatAnswer(), self._sent.get(piece.index)
         if start is None:
             delta.role = "assistant"
             delta.content = piece.text
         elif piece.text:
             delta.content = piece.text
-        self._told[piece.index] = piece.tokens
+        self._sent[piece.index] = piece.tokens
         choice = shapes.ChatChoice(
             index=piece.index,
             delta=delta,
-            logprobs=self._known(run, piece.index, start or 0, piece.tokens),
+            logprobs=self._logprobs(run, piece.index, start or 0, piece.tokens),
             finish_reason=reason,
         )
         yield self._response([choice], "chat.completion.chunk").as_json()
 
     def end(self, run: Run) -> Iterator[Json]:
-        """Return the usage, if it was asked for."""
+        """Return the usage, if the client asks for it."""
         if self.usage:
-            found = self._response([], "chat.completion.chunk")
-            found.usage = usage_of(run)
-            yield found.as_json()
+            last = self._response([], "chat.completion.chunk")
+            last.usage = usage_of(run)
+            yield last.as_json()
 
     def whole(self, run: Run) -> Json:
         """Return all answers."""
@@ -164,16 +166,16 @@ class ChatForm(_Events):
             shapes.ChatChoice(
                 index=index,
                 message=shapes.ChatAnswer(role="assistant", content=stream.text),
-                logprobs=self._known(run, index),
+                logprobs=self._logprobs(run, index),
                 finish_reason=finish_reason(run, index),
             )
             for index, stream in enumerate(run.streams)
         ]
-        found = self._response(choices, "chat.completion")
-        found.usage = usage_of(run)
-        return found.as_json()
+        response = self._response(choices, "chat.completion")
+        response.usage = usage_of(run)
+        return response.as_json()
 
-    def _known(self, run: Run, index: int, start: int = 0, end: int | None = None) -> Json:
+    def _logprobs(self, run: Run, index: int, start: int = 0, end: int | None = None) -> Json:
         if not self.logprobs:
             return None
         return chat_logprobs(self.model.tokens, run.streams[index], start, end)

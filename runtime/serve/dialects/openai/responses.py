@@ -1,4 +1,4 @@
-"""OpenAI's responses interface, of which text is read and written, and nothing is kept."""
+"""OpenAI's responses interface, for text alone; nothing is stored."""
 
 from __future__ import annotations
 
@@ -11,56 +11,54 @@ from ....errors import ContextError
 from ....model import Model
 from ....stream import Stream
 from ....text.prompts import Message
-from ...service.requests import Wanted, reply
+from ...service.requests import GenerationOptions, reply
 from ...service.service import Ask
 from ...web.errors import HttpError
-from ...web.exchange import Answer, Call, Endpoint
+from ...web.exchange import Call, Endpoint, Job
 from . import responses_shapes as shapes
 from .endpoints import DIALECT
 from .replies import new_id
-from .responses_replies import ResponseForm
+from .responses_replies import ResponsesReply
 
 
-async def responses(call: Call, asked: shapes.ResponsesRequest) -> Answer:
+async def responses(call: Call, body: shapes.ResponsesRequest) -> Job:
     """Answer the last message of the input."""
-    wanted = Wanted(
-        max_tokens=asked.max_output_tokens, temperature=asked.temperature, top_p=asked.top_p
-    )
-    turns = asked.turns()
-    ask = reply(turns, wanted, call.settings)
-    if asked.truncation == "disabled":
+    options = GenerationOptions.from_request(body, max_tokens="max_output_tokens")
+    turns = body.turns()
+    ask = reply(turns, options, call.settings)
+    if body.truncation == "disabled":
         ask = _uncut(ask, turns)
-    sampling = wanted.sampling(await call.service.model())
-    known = shapes.ResponsesResponse(
+    sampling = options.sampling(await call.service.model())
+    begun = shapes.ResponsesResponse(
         id=new_id("resp_"),
         created_at=int(time.time()),
         status="in_progress",
-        model=asked.model or call.settings.name,
-        instructions=asked.instructions,
-        max_output_tokens=asked.max_output_tokens,
-        metadata=asked.metadata or {},
+        model=body.model or call.settings.name,
+        instructions=body.instructions,
+        max_output_tokens=body.max_output_tokens,
+        metadata=body.metadata or {},
         temperature=sampling.temperature,
         top_p=sampling.top_p,
-        truncation=asked.truncation or "auto",
-        user=asked.user,
+        truncation=body.truncation or "auto",
+        user=body.user,
     )
-    return Answer([ask], ResponseForm(known), bool(asked.stream))
+    return Job([ask], ResponsesReply(begun), bool(body.stream))
 
 
 def _uncut(ask: Ask, turns: Sequence[Message]) -> Ask:
     """Return what asks the same, but refuses where old exchanges would be dropped."""
 
-    def asked(model: Model, cancel: CancelToken) -> Stream:
+    def uncut(model: Model, cancel: CancelToken) -> Stream:
         stream = ask(model, cancel)
         ids = model.layouts.chat_ids(turns, model.tokens.encode)
         if len(ids) != len(stream.prompt_ids):
             raise ContextError(len(ids), model.context_tokens)
         return stream
 
-    return asked
+    return uncut
 
 
-async def not_kept(call: Call, _: None) -> NoReturn:
+async def not_stored(call: Call, _: None) -> NoReturn:
     """Say that there is no such response.
 
     Raises:
@@ -68,7 +66,7 @@ async def not_kept(call: Call, _: None) -> NoReturn:
 
     """
     name = call.request.path_params["name"]
-    raise HttpError(404, f"no response {name!r:.60}: none is kept; send the whole conversation")
+    raise HttpError(404, f"no response {name!r:.60}: none is stored; send the whole conversation")
 
 
 def endpoints() -> Iterable[Endpoint]:
@@ -88,4 +86,4 @@ def endpoints() -> Iterable[Endpoint]:
         ("GET", "/v1/responses/{name}/input_items"),
         ("POST", "/v1/responses/{name}/cancel"),
     ):
-        yield Endpoint(method, path, DIALECT, not_kept, "Not found: no response is kept")
+        yield Endpoint(method, path, DIALECT, not_stored, "Not found: no response is stored")

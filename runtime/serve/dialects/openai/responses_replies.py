@@ -15,10 +15,10 @@ from .replies import new_id, usage_of
 
 
 @dataclass
-class ResponseForm(ServerSentEvents):
-    """One message of one text. `known` is the response before anything of it is written."""
+class ResponsesReply(ServerSentEvents):
+    """One message of one text. `begun` is the response before it has any text."""
 
-    known: shapes.ResponsesResponse
+    begun: shapes.ResponsesResponse
     item_id: str = field(default_factory=lambda: new_id("msg_"))
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _added: bool = False
@@ -28,9 +28,9 @@ class ResponseForm(ServerSentEvents):
         return f"event: {content['type']}\n".encode() + super().frame(content)
 
     def begin(self, run: Run) -> Iterator[Json]:
-        """Say that it was heard."""
+        """Say that the request has come."""
         for kind in ("created", "in_progress"):
-            yield self._event(f"response.{kind}", response=self.known.as_json())
+            yield self._event(f"response.{kind}", response=self.begun.as_json())
 
     def piece(self, run: Run, piece: Piece) -> Iterator[Json]:
         """Return what is new, behind what announces the first of it."""
@@ -44,7 +44,7 @@ class ResponseForm(ServerSentEvents):
             yield self._in_text("response.output_text.delta", delta=piece.text, logprobs=[])
 
     def end(self, run: Run) -> Iterator[Json]:
-        """Return all that was begun again, now that it is done."""
+        """Return the text, its part, its item and the response once more, now whole."""
         response = self._done(run)
         (item,) = response.output
         (part,) = item.content
@@ -53,9 +53,9 @@ class ResponseForm(ServerSentEvents):
         yield self._event("response.output_item.done", output_index=0, item=item.model_dump())
         yield self._event(f"response.{response.status}", response=response.as_json())
 
-    def failed(self, told: Json) -> Iterator[Json]:
+    def failed(self, content: Json) -> Iterator[Json]:
         """Return what tells that a stream is cut short; some clients read the inner error."""
-        error = told["error"]
+        error = content["error"]
         code = str(error["code"])
         yield self._event(
             "error", code=code, message=error["message"], param=None, error={**error, "code": code}
@@ -70,7 +70,7 @@ class ResponseForm(ServerSentEvents):
         status = "incomplete" if cut else "completed"
         message = self._message(status, [shapes.OutputText(text=run.streams[0].text)])
         why = shapes.Incomplete(reason="max_output_tokens") if cut else None
-        return self.known.model_copy(
+        return self.begun.model_copy(
             update={
                 "status": status,
                 "completed_at": None if cut else int(time.time()),

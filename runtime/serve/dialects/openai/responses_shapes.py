@@ -1,4 +1,4 @@
-"""Requests and answers of OpenAI's responses interface: text in, text out, nothing kept."""
+"""Requests and answers of OpenAI's responses interface: text in, text out, nothing stored."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ...web.framing import Asked, NewTokens, Shape, Unsupported, Unused, only
+from ...web.framing import NewTokens, RequestShape, Shape, Unsupported, Unused, only
 from .shapes import ResponseFormat
 
 Role = Literal["system", "developer", "user", "assistant"]
 
 
-class InputPart(Asked):
+class InputPart(RequestShape):
     """A part of a message; only text can be read."""
 
     type: Literal["input_text", "output_text", "text"]
@@ -20,11 +20,11 @@ class InputPart(Asked):
 
     @model_validator(mode="before")
     @classmethod
-    def _text_alone(cls, given: Any) -> Any:
-        return only("input_text", "output_text", "text")(given)
+    def _text_alone(cls, value: Any) -> Any:
+        return only("input_text", "output_text", "text")(value)
 
 
-class InputMessage(Asked):
+class InputMessage(RequestShape):
     """One turn."""
 
     type: Literal["message"] = "message"
@@ -33,8 +33,8 @@ class InputMessage(Asked):
 
     @model_validator(mode="before")
     @classmethod
-    def _messages_alone(cls, given: Any) -> Any:
-        return only("message")(given)
+    def _messages_alone(cls, value: Any) -> Any:
+        return only("message")(value)
 
     def turn(self) -> dict[str, str]:
         """Return it as the model's own roles know it."""
@@ -44,14 +44,14 @@ class InputMessage(Asked):
         return {"role": role, "content": "\n".join(part.text for part in self.content)}
 
 
-class TextOptions(Asked):
+class TextOptions(RequestShape):
     """How the text is to be; `verbosity` changes nothing."""
 
     format: ResponseFormat | None = None
 
 
-class ResponsesRequest(Asked):
-    """POST /v1/responses. What is not read of the interface is left aside, or refused."""
+class ResponsesRequest(RequestShape):
+    """POST /v1/responses. Fields of the interface that are not here are ignored."""
 
     model: str = ""
     input: str | Annotated[list[InputMessage], Field(fail_fast=True)]
@@ -74,9 +74,9 @@ class ResponsesRequest(Asked):
     top_logprobs: Unsupported = None
 
     def turns(self) -> list[dict[str, str]]:
-        """Return all that was said, instructions first."""
-        said = self.input
-        turns = [InputMessage(role="user", content=said)] if isinstance(said, str) else said
+        """Return all turns, instructions first."""
+        text = self.input
+        turns = [InputMessage(role="user", content=text)] if isinstance(text, str) else text
         first = [{"role": "system", "content": self.instructions}] if self.instructions else []
         return [*first, *(message.turn() for message in turns)]
 
@@ -130,7 +130,7 @@ class Incomplete(Shape):
 
 
 class ResponsesResponse(Shape):
-    """An answer: whole, or in a stream as far as it is known."""
+    """An answer: whole, or in a stream as far as it has come."""
 
     id: str
     object: Literal["response"] = "response"

@@ -6,20 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ...web.framing import Asked, NewTokens, Shape, Unsupported, Unused, only
+from ...web.framing import NewTokens, RequestShape, Shape, Unsupported, Unused, only
 from ...web.shapes import ChatMessage, Ids, Stop
 
-# A number; in chat's form, which stands here by mistake, false means none and true is 1.
+# A number; clients that send chat's switch here by mistake mean none by false, and 1 by true.
 Logprobs = Annotated[
     Annotated[int, Field(ge=0, le=100)] | None,
-    BeforeValidator(lambda given: None if given is False else given),
+    BeforeValidator(lambda value: None if value is False else value),
 ]
 Many = Annotated[int, Field(ge=1, le=16)]
 Prompt = str | Ids | Annotated[list[str | Ids], Field(max_length=64, fail_fast=True)]
 
 
-class Drawing(Asked):
-    """How tokens are drawn; what is not given is the model's default."""
+class Drawing(RequestShape):
+    """How tokens are drawn; None is the model's default."""
 
     temperature: float | None = None
     top_k: int | None = None
@@ -32,7 +32,7 @@ class Drawing(Asked):
     logit_bias: Unsupported = None
 
 
-class StreamOptions(Asked):
+class StreamOptions(RequestShape):
     """What a stream tells besides text."""
 
     include_usage: bool = False
@@ -56,7 +56,7 @@ class CompletionRequest(Drawing):
 
 
 class FimRequest(Drawing):
-    """POST /v1/fim/completions, Mistral's form of a hole."""
+    """POST /v1/fim/completions, Mistral's way of sending a hole."""
 
     model: str = ""
     prompt: str
@@ -67,15 +67,15 @@ class FimRequest(Drawing):
     random_seed: int | None = None
 
 
-class ResponseFormat(Asked):
+class ResponseFormat(RequestShape):
     """Text is all that there is."""
 
     type: Literal["text"] = "text"
 
     @model_validator(mode="before")
     @classmethod
-    def _text_alone(cls, given: Any) -> Any:
-        return only("text")(given)
+    def _text_alone(cls, value: Any) -> Any:
+        return only("text")(value)
 
 
 class ChatRequest(Drawing):
@@ -114,7 +114,7 @@ class UsageShape(Shape):
 
 
 class TokenLogprobs(Shape):
-    """Log-probabilities token by token, in the older form."""
+    """Log-probabilities token by token, as the older interface puts them."""
 
     tokens: list[str]
     token_logprobs: list[float | None]

@@ -15,7 +15,7 @@ from refact_edge.runtime.serve.process.input_pipe import InputPipe
 # Windows' kernel32 by poll, and a process that computes nothing until it is told to end.
 SERVER = """
 import asyncio, ctypes, select, signal, sys
-from refact_edge.runtime.serve import parent
+from refact_edge.runtime.serve.process import parent
 
 class Kernel:
     class _Function:

@@ -13,7 +13,7 @@ from refact_edge.runtime.serve.process.windows_process import WindowsProcess
 # Windows' kernel32 of one process, which runs until standard input says otherwise.
 SERVER = """
 import ctypes, select, signal, sys, time
-from refact_edge.runtime.serve import parent
+from refact_edge.runtime.serve.process import parent
 
 class Kernel:
     class _Function:

@@ -17,7 +17,7 @@ from refact_edge.runtime.engine.cancel import CancelToken
 from refact_edge.runtime.errors import BundleError, OptionError, ReplacedError
 from refact_edge.runtime.model import Model
 from refact_edge.runtime.serve.service import service as service_module
-from refact_edge.runtime.serve.service.requests import Wanted, go_on
+from refact_edge.runtime.serve.service.requests import GenerationOptions, go_on
 from refact_edge.runtime.serve.service.service import Ask, Service
 from refact_edge.runtime.serve.service.settings import Settings
 from refact_edge.runtime.stream import Stream, Usage
@@ -210,7 +210,7 @@ def test_what_was_read_is_kept_on_disk_across_a_release(tiny_bundle: Path, tmp_p
     async def used() -> int:
         settings, cached = Settings(), 0
         service = Service(open_model, settings)
-        ask = go_on("value = 1\n" * 40, Wanted(max_tokens=1), settings)
+        ask = go_on("value = 1\n" * 40, GenerationOptions(max_tokens=1), settings)
         for _ in range(2):
             async with service.run([ask]) as run:
                 async for _ in run:
@@ -365,7 +365,9 @@ def test_the_one_that_came_later_wins_also_when_it_begins_sooner(tiny_bundle: Pa
 
         older = asyncio.ensure_future(ask_and_read(slow))
         await asyncio.sleep(0.05)
-        async with service.run([go_on("a", Wanted(max_tokens=1), settings)], "me") as newer:
+        async with service.run(
+            [go_on("a", GenerationOptions(max_tokens=1), settings)], "me"
+        ) as newer:
             with pytest.raises(ReplacedError):
                 await older
             assert [piece.ended async for piece in newer][-1]

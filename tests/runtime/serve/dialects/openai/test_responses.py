@@ -14,7 +14,7 @@ from served import Served
 
 from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.errors import EndingError
-from refact_edge.runtime.serve.dialects.openai.responses_replies import ResponseForm
+from refact_edge.runtime.serve.dialects.openai.responses_replies import ResponsesReply
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 PARTS = [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]
@@ -202,7 +202,7 @@ def test_no_response_can_be_looked_up(server: Served, client: openai.OpenAI) -> 
         client.responses.cancel,
         client.responses.input_items.list,
     ):
-        with pytest.raises(openai.NotFoundError, match="none is kept"):
+        with pytest.raises(openai.NotFoundError, match="none is stored"):
             ask(found.id)
 
 
@@ -229,7 +229,7 @@ def test_a_stream_that_is_cut_short_ends_with_an_error(
     def end(*_: object) -> None:
         raise EndingError("the server ends")
 
-    monkeypatch.setattr(ResponseForm, "end", end)
+    monkeypatch.setattr(ResponsesReply, "end", end)
     with pytest.raises(openai.APIError, match="the server ends"):
         list(client.responses.create(input="hi", stream=True, **ASKED))
     reply = server.post("/v1/responses", input="hi", stream=True, max_output_tokens=2)
