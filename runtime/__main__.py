@@ -53,8 +53,8 @@ def _run() -> int:
         ):  # the language server closes what it talks through
             sys.stdout.flush()
     except click.ClickException as error:
-        error.show(shown := io.StringIO())
-        echo(shown.getvalue().removesuffix("\n"), err=True)
+        error.show(message := io.StringIO())
+        echo(message.getvalue().removesuffix("\n"), err=True)
         return error.exit_code
     except RefactEdgeError as error:
         echo(f"error: {error}", err=True)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from refact_edge.runtime.bench.traces import Event, Trace, read_trace, shipped_traces, states
 from refact_edge.runtime.bundle.contract import TOKENIZER, read_bundle
-from refact_edge.runtime.text.completion import CursorPrompts, place_of
+from refact_edge.runtime.text.completion import CursorPrompts, window_at
+from refact_edge.runtime.text.cursor import Cursor
 from refact_edge.runtime.text.prompts import Layouts
 from refact_edge.runtime.text.tokens import Tokens
 
@@ -53,12 +54,10 @@ class Prompter:
         ids = {}
         text: list[int] = []
         for order in ORDERS:
-            place = place_of(
-                prefix, suffix, (), "", order, multiline=True, context_tokens=self.context
-            )
-            typed = self._prompts.prompt(place, self.context - ANSWER).typed
+            window = window_at(Cursor(prefix, suffix, order=order), self.context)
+            typed = self._prompts.prompt(window, self.context - ANSWER).typed
             text = self._tokens.encode(typed.decode(errors="replace") + (answer or "\n"))[:ANSWER]
-            ids[order] = self._prompts.prompt(place, self.context - len(text)).ids
+            ids[order] = self._prompts.prompt(window, self.context - len(text)).ids
         return Prompt(prefix, suffix, ids, text)
 
     def code(self, tokens: int) -> list[int]:
