@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from language_server import language_server
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.client import LanguageClient
@@ -109,11 +110,23 @@ async def _end(editor: _Editor) -> None:
 async def _editing(
     bundle: Path, settings: object = None, encodings: list[str] | None = None
 ) -> AsyncIterator[tuple[_Editor, lsp.InitializeResult]]:
+    """Yield a client of a server in this process, and what the server has announced."""
+    editor = _Editor()
+    with language_server(bundle, "fp32") as port:
+        await editor.start_tcp("127.0.0.1", port)
+        result = await _begin(editor, settings, encodings)
+        yield editor, result
+        await _end(editor)
+
+
+@asynccontextmanager
+async def _editing_apart(bundle: Path) -> AsyncIterator[tuple[_Editor, lsp.InitializeResult]]:
+    """Yield a client of a process that talks through pipes, and what it has announced."""
     editor = _Editor()
     command = ["-m", "refact_edge.runtime", "lsp", str(bundle), "--variant", "fp32"]
     await editor.start_io(sys.executable, *command)
-    found = await _begin(editor, settings, encodings)
-    yield editor, found
+    result = await _begin(editor)
+    yield editor, result
     await _end(editor)
 
 
@@ -140,7 +153,7 @@ def _run(work: Callable[[], Awaitable[None]]) -> None:
 
 def test_a_completion_is_the_librarys_and_announced(demo_bundle: Path) -> None:
     async def work() -> None:
-        async with _editing(demo_bundle) as (editor, found):
+        async with _editing_apart(demo_bundle) as (editor, found):
             assert found.capabilities.inline_completion_provider
             sync = found.capabilities.text_document_sync
             assert isinstance(sync, lsp.TextDocumentSyncOptions)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_editor import RawEditor, editing, framed, message, reply
+from raw_editor import RawEditor, editing, editing_apart, framed, message, reply
 
 INLINE = "textDocument/inlineCompletion"
 URI = "file:///a.py"
@@ -79,7 +79,7 @@ def _opened(editor: RawEditor, text: object = "x = ") -> None:
 
 
 def test_every_request_whose_params_do_not_parse_is_answered(tiny_bundle: Path) -> None:
-    with editing(tiny_bundle) as (editor, process):
+    with editing_apart(tiny_bundle) as (editor, process):
         _opened(editor)
         for number, (method, params, told) in enumerate(BAD_PARAMS, 1):
             found = editor.ask(method, number, params=params)
@@ -94,7 +94,7 @@ def test_every_request_whose_params_do_not_parse_is_answered(tiny_bundle: Path) 
 
 
 def test_an_editor_that_begins_wrong_may_try_again_but_not_begin_twice(tiny_bundle: Path) -> None:
-    with editing(tiny_bundle, begins=False) as (editor, _):
+    with editing(tiny_bundle, begins=False) as editor:
         for number, (params, told) in enumerate(BAD_BEGINNINGS, 1):
             found = editor.ask("initialize", number, params=params)
             assert (found["id"], found["error"]["code"]) == (number, INVALID_PARAMS), params
@@ -105,7 +105,7 @@ def test_an_editor_that_begins_wrong_may_try_again_but_not_begin_twice(tiny_bund
 
 
 def test_whatever_is_no_request_is_answered_too(tiny_bundle: Path) -> None:
-    with editing(tiny_bundle) as (editor, _):
+    with editing(tiny_bundle) as editor:
         for content, number, code in NO_REQUESTS:
             editor.send(content)
             found = editor.answer()
@@ -114,7 +114,7 @@ def test_whatever_is_no_request_is_answered_too(tiny_bundle: Path) -> None:
 
 
 def test_answers_are_never_answered(tiny_bundle: Path) -> None:
-    with editing(tiny_bundle) as (editor, _):
+    with editing(tiny_bundle) as editor:
         for number in (None, "unknown", {}):
             editor.send(reply(number, error={"code": INVALID_REQUEST, "message": "no"}))
             editor.send(reply(number, result=3))
@@ -122,7 +122,7 @@ def test_answers_are_never_answered(tiny_bundle: Path) -> None:
 
 
 def test_a_request_after_shutdown_is_refused(tiny_bundle: Path) -> None:
-    with editing(tiny_bundle) as (editor, process):
+    with editing_apart(tiny_bundle) as (editor, process):
         assert editor.ask("shutdown")["result"] is None
         assert editor.ask(INLINE, 2, params=GOOD)["error"]["code"] == INVALID_REQUEST
         editor.send(message("exit"))
@@ -132,14 +132,14 @@ def test_a_request_after_shutdown_is_refused(tiny_bundle: Path) -> None:
 def test_before_initialize_requests_are_refused_and_notifications_dropped(
     tiny_bundle: Path,
 ) -> None:
-    with editing(tiny_bundle, begins=False) as (editor, _):
+    with editing(tiny_bundle, begins=False) as editor:
         editor.send(message("workspace/didChangeConfiguration", params={"settings": {}}))
         assert editor.ask(INLINE, 1, params=GOOD)["error"]["code"] == NOT_INITIALIZED
         assert editor.ask("initialize", 2, params={"capabilities": {}})["result"]
 
 
 def test_empty_lists_are_taken_for_empty_objects(tiny_bundle: Path) -> None:
-    with editing(tiny_bundle, begins=False) as (editor, _):
+    with editing(tiny_bundle, begins=False) as editor:
         found = editor.ask("initialize", params={"capabilities": [], "initializationOptions": []})
         assert "capabilities" in found["result"]
         editor.send(message("initialized", params=[]))
@@ -151,7 +151,7 @@ def test_empty_lists_are_taken_for_empty_objects(tiny_bundle: Path) -> None:
 def test_a_notification_that_is_wrong_is_told_to_the_user_and_changes_nothing(
     tiny_bundle: Path,
 ) -> None:
-    with editing(tiny_bundle) as (editor, _):
+    with editing(tiny_bundle) as editor:
         _opened(editor, None)
         told = editor.said("window/showMessage")["params"]["message"]
         assert told.startswith(
@@ -171,7 +171,7 @@ def test_a_notification_that_is_wrong_is_told_to_the_user_and_changes_nothing(
 def test_an_answer_of_another_kind_is_told_and_changes_no_settings(
     tiny_bundle: Path, answer: dict[str, object]
 ) -> None:
-    with editing(tiny_bundle, begins=False) as (editor, _):
+    with editing(tiny_bundle, begins=False) as editor:
         capabilities = {"workspace": {"configuration": True}}
         options = {"enabled": False}
         begun = {"capabilities": capabilities, "initializationOptions": options}
@@ -189,7 +189,7 @@ def test_an_answer_of_another_kind_is_told_and_changes_no_settings(
 
 
 def test_one_bad_setting_drops_no_other(tiny_bundle: Path) -> None:
-    with editing(tiny_bundle) as (editor, _):
+    with editing(tiny_bundle) as editor:
         _opened(editor)
         given = {"refactEdge": {"enabled": False, "maxTokens": "many", "tokens": 3}}
         editor.send(message("workspace/didChangeConfiguration", params={"settings": given}))
@@ -204,7 +204,7 @@ def test_one_bad_setting_drops_no_other(tiny_bundle: Path) -> None:
 
 @pytest.mark.parametrize("settings", [[], {"refactEdge": []}, {"refactEdge": {}}, None])
 def test_no_settings_are_no_mistake(tiny_bundle: Path, settings: object) -> None:
-    with editing(tiny_bundle) as (editor, _):
+    with editing(tiny_bundle) as editor:
         editor.send(message("workspace/didChangeConfiguration", params={"settings": settings}))
         editor.send(message("refactEdge/statistics", 1))
         assert editor.next()["id"] == 1

@@ -37,7 +37,7 @@ def _place(
 
 
 @pytest.mark.parametrize(
-    ("given", "clamped", "prefix"),
+    ("position", "clamped", "prefix"),
     [
         (_at(0, 7), _at(0, 7), "x = [1]"),
         (_at(0, 8), _at(0, 7), "x = [1]"),
@@ -50,9 +50,9 @@ def _place(
 )
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_a_position_behind_a_lines_end_is_taken_for_it(
-    given: lsp.Position, clamped: lsp.Position, prefix: str, line_end: str
+    position: lsp.Position, clamped: lsp.Position, prefix: str, line_end: str
 ) -> None:
-    place = _place(TEXT.replace("\n", line_end), given)
+    place = _place(TEXT.replace("\n", line_end), position)
     assert place is not None
     assert place.range == lsp.Range(start=clamped, end=clamped)
     assert (place.prefix, place.prefix + place.suffix) == (prefix, TEXT)
@@ -139,7 +139,7 @@ def _ask(editor: RawEditor, number: int, line: int, character: int) -> list[Mess
 def test_whatever_ends_the_lines_an_editor_is_told_the_same(demo_bundle: Path) -> None:
     """Clients split at \\n and join as the document has it; some leave a \\r in front of it."""
     told = []
-    with editing(demo_bundle) as (editor, _):
+    with editing(demo_bundle) as editor:
         more = {"refactEdge": {"maxTokens": 40, "lines": "many"}}
         editor.send(message("workspace/didChangeConfiguration", params={"settings": more}))
         for number, (first, second) in enumerate(map(_two, LINE_ENDS.values()), 1):
@@ -162,7 +162,7 @@ def test_one_line_is_completed_where_text_follows_and_never_what_follows(
     demo_bundle: Path, line_end: str
 ) -> None:
     text = line_end.join(["def f(a):", "    x = (a, )", "    return x", ""])
-    with editing(demo_bundle) as (editor, _):
+    with editing(demo_bundle) as editor:
         _open(editor, text)
         items = _ask(editor, 1, 1, 12)
         assert items == [] or not set("\r\n") & set(items[0]["insertText"])
