@@ -16,7 +16,7 @@ import httpx
 import pytest
 from served import events, ready, serving, wait_for
 
-CLIENTS, REQUESTS, WARM_UP, LEAVE = 8, 1000, 1000, 0.15
+CLIENTS, REQUESTS, WARM_UP, LEAVE = 8, 1000, 400, 0.15
 STREAMS = int(os.environ.get("REFACT_EDGE_TEST_STREAMS", "300"))  # 4000 takes a minute
 FILES = [f"def step_{i}(value):\n    total = {i}\n" * (1 + i % 5) for i in range(12)]
 
