@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from ..runtime.bundle.contract import MANIFEST, read_bundle
+from ..runtime.console.options import gathered
 from ..runtime.console.terminal import echo
 from ..runtime.engine.sampling import Sampling
 from ..runtime.errors import OptionError
@@ -20,7 +21,7 @@ from ..runtime.model import Model
 from ..runtime.opening.choice import required_variants
 from ..runtime.opening.load import load
 from .eval import report
-from .eval.cli import OPENING, SAMPLED, Opening, Sampled, collect, gathered
+from .eval.cli import OPENING, SAMPLED, Opening, Sampled, collect
 from .eval.compare import check_comparable, compare_results
 from .eval.fim import Filler, lender
 from .eval.fim import summarize as summarize_holes
@@ -29,7 +30,7 @@ from .eval.judging.sandbox import Sandbox
 from .eval.presets import DEFAULT, INFILLING, PRESETS, Preset
 from .eval.problems import Benchmark, read_benchmark
 from .eval.results import HOLES, SAMPLES, Record, Results, open_results, read_results
-from .eval.samples import Write, canonical, empty, judged, sampled, slots, summarize, wanted
+from .eval.samples import Write, canonical, empty, judged, of_run, sampled, slots, summarize
 from .texts.holes import KINDS, cut_holes, fingerprint
 from .texts.sources import EXTENSIONS, find_sources
 
@@ -54,9 +55,9 @@ def evaluate() -> None:
 @click.option(
     "--preset", default=DEFAULT, show_default=True, help=f"Settings: {', '.join(PRESETS)}."
 )
-@gathered("asked", Sampled, SAMPLED)
+@gathered("options", Sampled, SAMPLED)
 @gathered("opening", Opening, OPENING)
-def humaneval(file: Path, preset: str, asked: Sampled, opening: Opening) -> None:
+def humaneval(file: Path, preset: str, options: Sampled, opening: Opening) -> None:
     """Judge completions of HumanEval's problems.
 
     FILE is HumanEval.jsonl or .jsonl.gz, as it is published.
@@ -74,14 +75,14 @@ def humaneval(file: Path, preset: str, asked: Sampled, opening: Opening) -> None
     """
     if preset not in PRESETS:
         raise OptionError(f"preset {preset!r}; expected one of: {', '.join(PRESETS)}")
-    _run_samples(read_benchmark(file), asked, asked.preset(PRESETS[preset]), opening)
+    _run_samples(read_benchmark(file), options, options.preset(PRESETS[preset]), opening)
 
 
 @evaluate.command()
 @click.argument("file", type=_PATH)
-@gathered("asked", Sampled, SAMPLED)
+@gathered("options", Sampled, SAMPLED)
 @gathered("opening", Opening, OPENING)
-def infilling(file: Path, asked: Sampled, opening: Opening) -> None:
+def infilling(file: Path, options: Sampled, opening: Opening) -> None:
     """Judge fillings of the holes of a HumanEval infilling benchmark.
 
     FILE is its .jsonl or .jsonl.gz, as it is published.
@@ -95,7 +96,7 @@ def infilling(file: Path, asked: Sampled, opening: Opening) -> None:
       refact-edge eval infilling HumanEval-RandomSpanInfillingLight.jsonl.gz --form psm
       refact-edge eval infilling HumanEval-SingleLineInfilling.jsonl.gz --empty
     """
-    _run_samples(read_benchmark(file, infilling=True), asked, asked.preset(INFILLING), opening)
+    _run_samples(read_benchmark(file, infilling=True), options, options.preset(INFILLING), opening)
 
 
 @evaluate.command()
@@ -192,18 +193,18 @@ class _Judging:
     """One benchmark, and how samples of its problems are made and judged."""
 
     benchmark: Benchmark
-    asked: Sampled
+    options: Sampled
     preset: Preset
     opening: Opening
     sandbox: Sandbox
 
     def with_model(self, model: Model) -> Results:
         """Run it with a model's samples."""
-        preset, seed = self.preset, self.asked.seed
+        preset, seed = self.preset, self.options.seed
         sampling = Sampling(preset.temperature, preset.top_k, preset.top_p)
-        if self.asked.max_tokens < 1:
-            raise OptionError(f"max_tokens {self.asked.max_tokens}; expected 1 or more")
-        most = min(self.asked.max_tokens, model.context_tokens // 2)
+        if self.options.max_tokens < 1:
+            raise OptionError(f"max_tokens {self.options.max_tokens}; expected 1 or more")
+        most = min(self.options.max_tokens, model.context_tokens // 2)
         drawn = {name: getattr(sampling, name) for name in _DRAWN}
         settings = {**_identity(model), "form": preset.form, **drawn, "seed": seed}
         writer = Writer(model, preset.form, self.benchmark.infilling, most)
@@ -226,25 +227,25 @@ class _Judging:
             "kind": SAMPLES,
             "benchmark": self.benchmark.name,
             "sha256": self.benchmark.sha256,
-            "timeout_s": self.asked.timeout,
+            "timeout_s": self.options.timeout,
             **own,
         }
-        problems = self.benchmark.problems[: self.asked.limit]
+        problems = self.benchmark.problems[: self.options.limit]
         results = open_results(out, settings)
         todo = slots(problems, samples, results.records)
-        collect(results, judged(todo, write, self.sandbox, self.asked.jobs), label, len(todo))
-        return replace(results, records=wanted(results.records, problems, samples))
+        collect(results, judged(todo, write, self.sandbox, self.options.jobs), label, len(todo))
+        return replace(results, records=of_run(results.records, problems, samples))
 
 
-def _run_samples(benchmark: Benchmark, asked: Sampled, preset: Preset, opening: Opening) -> None:
+def _run_samples(benchmark: Benchmark, options: Sampled, preset: Preset, opening: Opening) -> None:
     check_form(preset.form, infilling=benchmark.infilling)
-    how = asked.without_model
+    how = options.without_model
     if how and opening.compare:
         raise OptionError(f"--{how} needs no model, so there is nothing to --compare")
-    if asked.unsafe:
+    if options.unsafe:
         echo("warning: --unsafe: generated code runs as you, only bounded", err=True)
-    sandbox = Sandbox(asked.timeout, unsafe=asked.unsafe)
-    judging = _Judging(benchmark, asked, preset, opening, sandbox)
+    sandbox = Sandbox(options.timeout, unsafe=options.unsafe)
+    judging = _Judging(benchmark, options, preset, opening, sandbox)
     published = {} if how else preset.published_for(len(benchmark.problems))
     show = functools.partial(report.samples, published=published)
     if how:
@@ -268,7 +269,7 @@ def _run_variants(
     summarize: Callable[[list[Record]], dict[str, Any]],
     show: Callable[..., Iterable[str]],
 ) -> None:
-    """Run each variant that was asked for, one model at a time, and show what came of it."""
+    """Run each variant of the run, one model at a time, and show what came of it."""
     variants, folder = opening.variants(), opening.folder()
     if opening.compare:
         bundle = read_bundle(folder)

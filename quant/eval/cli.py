@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ...runtime.console.cli import progress_bar
+from ...runtime.console.cli import PATH, progress_bar
+from ...runtime.console.options import (
+    BUNDLE_OPTION,
+    DEVICE,
+    TEMPERATURE,
+    THREADS,
+    TOP_K,
+    TOP_P,
+    VARIANT,
+)
 from ...runtime.console.terminal import echo
 from ...runtime.errors import OptionError
 from ...runtime.machine.cores import usable_cpus
@@ -19,9 +26,6 @@ from .presets import Preset
 from .results import Record, Results
 
 MAX_TOKENS = 512
-
-Decorator = Callable[[Callable[..., None]], Callable[..., None]]
-_PATH = click.Path(path_type=Path)
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,14 @@ class Opening:
 
 
 OPENING = (
-    click.option("--bundle", type=_PATH, help="The bundle's folder; the demo's by default."),
-    click.option("--variant", help="int4, int8, fp32, fp16 or hybrid; the best for the device."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-    click.option("--threads", type=int, help="CPU threads; one a physical core by default."),
+    BUNDLE_OPTION,
+    VARIANT,
+    DEVICE,
+    THREADS,
     click.option(
         "--compare", nargs=2, metavar="A B", help="Run two variants and compare them in pairs."
     ),
-    click.option("--out", type=_PATH, help="Append results here; the same run goes on from it."),
+    click.option("--out", type=PATH, help="Append results here; the same run goes on from it."),
     click.option("--json", "as_json", is_flag=True, help="End with one JSON object."),
 )
 
@@ -90,19 +94,19 @@ class Sampled:
     without_model: str | None
 
     def __post_init__(self) -> None:
-        wrong = [
+        problems = [
             f"{name} {value}; expected 1 or more"
             for name, value in (("n", self.n), ("limit", self.limit), ("jobs", self.jobs))
             if value is not None and value < 1
         ]
-        if wrong:
-            raise OptionError("; ".join(wrong))
+        if problems:
+            raise OptionError("; ".join(problems), problems=problems)
 
     def preset(self, base: Preset) -> Preset:
-        """Return the preset with what was asked for in its place, and nothing published then."""
-        given = {"form": self.form, "samples": self.n, "temperature": self.temperature}
-        given |= {"top_p": self.top_p, "top_k": self.top_k}
-        changes = {name: value for name, value in given.items() if value is not None}
+        """Return the preset with these values in its place, and nothing published then."""
+        values = {"form": self.form, "samples": self.n, "temperature": self.temperature}
+        values |= {"top_p": self.top_p, "top_k": self.top_k}
+        changes = {name: value for name, value in values.items() if value is not None}
         changed = replace(base, **changes)  # type: ignore[arg-type]
         altered = changed != base or self.limit is not None or self.max_tokens != MAX_TOKENS
         return replace(changed, published={}) if altered else changed
@@ -111,9 +115,9 @@ class Sampled:
 SAMPLED = (
     click.option("--n", type=int, help="Samples a problem."),
     click.option("--form", help="How a problem is put; see above."),
-    click.option("--temperature", type=float, help="0 is greedy."),
-    click.option("--top-p", type=float, help="Keep the likeliest tokens up to this share."),
-    click.option("--top-k", type=int, help="Keep the k likeliest tokens; 0 keeps all."),
+    TEMPERATURE,
+    TOP_P,
+    TOP_K,
     click.option("--seed", default=0, show_default=True, help="The same seed, the same samples."),
     click.option("--max-tokens", default=MAX_TOKENS, show_default=True, help="New tokens at most."),
     click.option("--limit", type=int, help="Only the first problems."),
@@ -137,23 +141,6 @@ SAMPLED = (
 )
 
 
-def gathered(name: str, kind: type[Any], options: Sequence[Decorator]) -> Decorator:
-    """Add `options` to a command, and hand them to it as one argument."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def collected(**given: Any) -> None:
-            values = {field.name: given.pop(field.name) for field in fields(kind)}
-            command(**{name: kind(**values)}, **given)
-
-        decorated: Callable[..., None] = collected
-        for option in reversed(options):
-            decorated = option(decorated)
-        return decorated
-
-    return decorate
-
-
 def collect(results: Results, records: Iterable[Record], label: str, total: int) -> None:
     """Append what comes, and say at Ctrl-C how to go on."""
     before = len(results.records)
@@ -166,7 +153,7 @@ def collect(results: Results, records: Iterable[Record], label: str, total: int)
                 advance(1)
     except KeyboardInterrupt:
         done = len(results.records) - before
-        kept = f"kept in {results.path}; the same command goes on from there"
+        saved = f"saved in {results.path}; the same command goes on from there"
         lost = "are lost; --out FILE would keep them"
-        echo(f"\n{done} of {total} done, {kept if results.path else lost}", err=True)
+        echo(f"\n{done} of {total} done, {saved if results.path else lost}", err=True)
         raise

@@ -53,8 +53,8 @@ class Filler:
             OptionError: when the context or the order makes no sense.
 
         """
-        asked = DEFAULT_CONTEXT if context is None else context
-        self.context = min(asked, model.context_tokens)
+        most = DEFAULT_CONTEXT if context is None else context
+        self.context = min(most, model.context_tokens)
         self.order = order or model.layouts.fim_default
         if self.context < SMALLEST_CONTEXT:
             raise OptionError(f"context {self.context}; expected {SMALLEST_CONTEXT} or more")
@@ -63,17 +63,17 @@ class Filler:
         self._reader = Reader(model.session, model.layouts.end_id, model.layouts.special_ids)
 
     def measure(self, hole: Hole, other: Hole | None) -> Record:
-        """Return all that is known of a hole; `other` lends the wrong suffix."""
-        known = {"hole": hole.name, "kind": hole.kind, "bytes": len(hole.middle.encode())}
+        """Return all figures of a hole; `other` lends the wrong suffix."""
+        facts = {"hole": hole.name, "kind": hole.kind, "bytes": len(hole.middle.encode())}
         middle = self._tokens.encode(hole.middle)
         if len(middle) > self.context // 4:
-            return {**known, "outcome": TOO_LONG}
+            return {**facts, "outcome": TOO_LONG}
         parts = self._parts(hole, middle)
         if not parts.prefix:
-            return {**known, "outcome": TOO_LONG}
+            return {**facts, "outcome": TOO_LONG}
         wrong = self._parts(other, middle).suffix if other is not None else None
         return {
-            **known,
+            **facts,
             "outcome": MEASURED,
             "middle": hole.middle,
             **self._written(hole, parts),
@@ -90,7 +90,7 @@ class Filler:
         prompt = self._layouts.fim_ids(self.order, parts.prefix, parts.suffix)
         ids, stopped = self._reader.write(prompt, most)
         text = self._cut(ids, hole.kind)
-        found: Record = {
+        record: Record = {
             "completion": text,
             "exact": text == hole.middle,
             "similarity": similarity(text, hole.middle),
@@ -99,8 +99,8 @@ class Filler:
         }
         if hole.kind == LINE:
             alone = self._lines_alone(parts.prefix, most)
-            found |= {"completions_alone": alone, "exact_alone": hole.middle in alone}
-        return found
+            record |= {"completions_alone": alone, "exact_alone": hole.middle in alone}
+        return record
 
     def _lines_alone(self, prefix: Ids, most: int) -> list[str]:
         """Return the line that follows the prefix alone, with its indent shown and without."""

@@ -16,7 +16,9 @@ from ...runtime.engine.sampling import Sampling
 from ...runtime.errors import OptionError
 from ...runtime.model import Model
 from ...runtime.stream import Stream
+from ...runtime.text.cursor import Cursor
 from ...runtime.text.endings import NO_ENDINGS
+from ...runtime.text.limits import Limits
 from .cuts import CODE, CODE_STOPS, OWN, apply, infilling_cut, is_complete
 from .problems import Problem
 
@@ -38,14 +40,14 @@ def check_form(form: str, *, infilling: bool) -> None:
         OptionError: with those it has.
 
     """
-    known = INFILLING_FORMS if infilling else HUMANEVAL_FORMS
-    if form not in known:
-        raise OptionError(f"form {form!r}; expected one of: {', '.join(known)}")
+    forms = INFILLING_FORMS if infilling else HUMANEVAL_FORMS
+    if form not in forms:
+        raise OptionError(f"form {form!r}; expected one of: {', '.join(forms)}")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the model wrote, cut; the program that it makes; `finish` as the engine tells it."""
+class Solution:
+    """A completion, cut; the program that it makes; `finish` as `Stream.finish`."""
 
     completion: str
     program: str
@@ -62,8 +64,8 @@ class Writer:
     infilling: bool
     max_tokens: int
 
-    def write(self, problem: Problem, sampling: Sampling) -> Answer:
-        """Generate one answer.
+    def write(self, problem: Problem, sampling: Sampling) -> Solution:
+        """Generate one solution.
 
         Raises:
             PromptError: when the prompt does not fit the model's context.
@@ -79,7 +81,7 @@ class Writer:
         finish = "stop" if is_complete(text, cut) else stream.finish
         completion = apply(text, cut)
         program = build_program(problem, completion, self.form, self.infilling)
-        return Answer(completion, program, finish, stream.usage.new)
+        return Solution(completion, program, finish, stream.usage.new)
 
     def _cut(self, problem: Problem) -> str:
         if self.infilling:
@@ -96,15 +98,10 @@ class Writer:
         before = problem.prompt if self.infilling else problem.prompt.strip()
         if self.form == LTR:
             return model.generate(before, max_tokens=most, stop=stop, sampling=sampling)
-        return model.complete(
-            before,
-            problem.suffix,
-            order=self.form,
-            max_tokens=most,
-            stop=stop,
-            endings=NO_ENDINGS,  # where an answer ends is told by `is_complete`, as published
-            sampling=sampling,
-        )
+        # `is_complete` says where a solution ends, as published.
+        limits = Limits(most, stop=stop, endings=NO_ENDINGS)
+        cursor = Cursor(before, problem.suffix, order=self.form)
+        return model.complete_at(cursor, limits, sampling=sampling)
 
 
 def build_program(problem: Problem, completion: str, form: str, infilling: bool) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from ...runtime.engine.sampling import Sampling
 from ...runtime.errors import PromptError
 from .figures import KS, interval, pass_at_k
-from .forms import Answer, Writer
+from .forms import Solution, Writer
 from .judging.sandbox import FAILED, PASSED, TIMED_OUT, Sandbox, Verdict
 from .problems import Problem
 from .results import Record
@@ -19,24 +19,24 @@ from .results import Record
 TOO_LONG = "too long"  # the prompt does not fit the context: nothing was generated
 BACKLOG = 4  # programs a job that may wait to be judged
 
-Write = Callable[[Problem, int], Answer]
+Write = Callable[[Problem, int], Solution]
 Slot = tuple[Problem, int]
 
 
-def canonical(problem: Problem, _sample: int) -> Answer:
-    """Answer with the published solution."""
-    return Answer(problem.canonical_solution, problem.published)
+def canonical(problem: Problem, _sample: int) -> Solution:
+    """Return the published solution."""
+    return Solution(problem.canonical_solution, problem.published)
 
 
-def empty(problem: Problem, _sample: int) -> Answer:
-    """Answer with nothing."""
-    return Answer("", problem.prompt + problem.suffix)
+def empty(problem: Problem, _sample: int) -> Solution:
+    """Return a solution without a completion."""
+    return Solution("", problem.prompt + problem.suffix)
 
 
 def sampled(writer: Writer, sampling: Sampling, seed: int) -> Write:
     """Return what writes a sample with a seed of its own, so that a resumed run draws the same."""
 
-    def write(problem: Problem, sample: int) -> Answer:
+    def write(problem: Problem, sample: int) -> Solution:
         digest = hashlib.sha256(f"{seed}/{problem.task_id}/{sample}".encode()).digest()
         own = {**vars(sampling), "seed": int.from_bytes(digest[:6], "big")}
         return writer.write(problem, Sampling(**own))
@@ -46,12 +46,12 @@ def sampled(writer: Writer, sampling: Sampling, seed: int) -> Write:
 
 def slots(problems: Iterable[Problem], samples: int, done: Iterable[Record]) -> list[Slot]:
     """Return the samples that are still to be made."""
-    known = {(record["task_id"], record["sample"]) for record in done}
+    made = {(record["task_id"], record["sample"]) for record in done}
     return [
         (problem, sample)
         for problem in problems
         for sample in range(samples)
-        if (problem.task_id, sample) not in known
+        if (problem.task_id, sample) not in made
     ]
 
 
@@ -74,28 +74,30 @@ def _submit(
     pool: ThreadPoolExecutor, problem: Problem, sample: int, write: Write, sandbox: Sandbox
 ) -> Future[Record]:
     try:
-        answer = write(problem, sample)
+        solution = write(problem, sample)
     except PromptError as error:
         verdict = Verdict(TOO_LONG, str(error))
-        return pool.submit(_record, problem, sample, Answer("", ""), lambda: verdict)
-    task = problem.task(answer.program)
-    return pool.submit(_record, problem, sample, answer, lambda: sandbox.judge(task))
+        return pool.submit(_record, problem, sample, Solution("", ""), lambda: verdict)
+    task = problem.task(solution.program)
+    return pool.submit(_record, problem, sample, solution, lambda: sandbox.judge(task))
 
 
-def _record(problem: Problem, sample: int, answer: Answer, judge: Callable[[], Verdict]) -> Record:
+def _record(
+    problem: Problem, sample: int, solution: Solution, judge: Callable[[], Verdict]
+) -> Record:
     verdict = judge()
     return {
         "task_id": problem.task_id,
         "sample": sample,
         "outcome": verdict.outcome,
         "detail": verdict.detail,
-        "completion": answer.completion,
-        "finish": answer.finish,
-        "new_tokens": answer.new_tokens,
+        "completion": solution.completion,
+        "finish": solution.finish,
+        "new_tokens": solution.new_tokens,
     }
 
 
-def wanted(records: Iterable[Record], problems: Iterable[Problem], samples: int) -> list[Record]:
+def of_run(records: Iterable[Record], problems: Iterable[Problem], samples: int) -> list[Record]:
     """Return the records of these problems' first `samples`; a file may hold more."""
     ids = {problem.task_id for problem in problems}
     return [record for record in records if record["task_id"] in ids and record["sample"] < samples]
@@ -103,10 +105,10 @@ def wanted(records: Iterable[Record], problems: Iterable[Problem], samples: int)
 
 def passed_by_problem(records: Iterable[Record]) -> dict[str, list[bool]]:
     """Return for each problem whether its samples passed."""
-    found: dict[str, list[bool]] = {}
+    passed: dict[str, list[bool]] = {}
     for record in records:
-        found.setdefault(record["task_id"], []).append(record["outcome"] == PASSED)
-    return found
+        passed.setdefault(record["task_id"], []).append(record["outcome"] == PASSED)
+    return passed
 
 
 def summarize(records: Sequence[Record]) -> dict[str, Any]:

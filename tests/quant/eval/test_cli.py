@@ -165,7 +165,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(
         told, complaint = process.communicate(timeout=60)
     assert process.returncode == 130, complaint
     assert told == ""
-    assert f"of 2000 done, kept in {out}; the same command goes on from there" in complaint
+    assert f"of 2000 done, saved in {out}; the same command goes on from there" in complaint
     assert complaint.endswith("interrupted\n")
     assert "Traceback" not in complaint
     assert out.read_bytes().endswith(b"}\n")

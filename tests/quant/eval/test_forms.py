@@ -9,6 +9,8 @@ from refact_edge.quant.eval.problems import Problem
 from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.stream import Usage
+from refact_edge.runtime.text.cursor import Cursor
+from refact_edge.runtime.text.endings import NO_ENDINGS
 
 PROMPT = '\nimport math\n\n\ndef helper(x):\n    return x\n\n\ndef f(x):\n    """Doc."""\n'
 PROBLEM = Problem("HumanEval/0", PROMPT, "    return x\n", "def check(c): pass\n", "f")
@@ -16,14 +18,14 @@ HOLE = Problem("SingleLineInfilling/0/L0", PROMPT, "    y\n", "", "f", "    retu
 
 
 class Scripted:
-    """A model that says what it was told to, and remembers what it was asked."""
+    """A model that writes its pieces, and remembers the last call."""
 
     def __init__(self, *pieces: str) -> None:
-        self.pieces, self.asked = pieces, {}
+        self.pieces, self.call = pieces, {}
 
     def __getattr__(self, method: str) -> Any:
-        def ask(*given: Any, **named: Any) -> "Scripted":
-            self.asked = {"method": method, "given": given, **named}
+        def ask(*arguments: Any, **named: Any) -> "Scripted":
+            self.call = {"method": method, "arguments": arguments, **named}
             self.read = 0
             return self
 
@@ -48,9 +50,9 @@ def _write(problem: Problem, form: str, *pieces: str, infilling: bool = False) -
 
 def test_left_to_right_continues_the_stripped_prompt_and_stops_at_the_margin() -> None:
     answer, model = _write(PROBLEM, LTR, "\n    return x", "\ndef g():", " never read")
-    assert model.asked["method"] == "generate"
-    assert model.asked["given"] == (PROMPT.strip(),)
-    assert model.asked["stop"] == ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+    assert model.call["method"] == "generate"
+    assert model.call["arguments"] == (PROMPT.strip(),)
+    assert model.call["stop"] == ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
     assert answer.completion == "\n    return x"
     assert answer.program == PROMPT.strip() + "\n    return x"
     assert (answer.finish, model.read) == ("stop", 2)
@@ -59,16 +61,17 @@ def test_left_to_right_continues_the_stripped_prompt_and_stops_at_the_margin() -
 @pytest.mark.parametrize("order", [SPM, PSM])
 def test_infilling_shows_the_raw_text_and_no_blank_line_ends_it(order: str) -> None:
     answer, model = _write(HOLE, order, "\n", "    y = x", "\n    more", infilling=True)
-    assert model.asked["method"] == "complete"
-    assert model.asked["given"] == (PROMPT, HOLE.suffix)
-    assert (model.asked["order"], model.asked["stop"]) == (order, ())
+    assert model.call["method"] == "complete_at"
+    cursor, limits = model.call["arguments"]
+    assert cursor == Cursor(PROMPT, HOLE.suffix, order=order)
+    assert (limits.stop, limits.endings) == ((), NO_ENDINGS)
     assert answer.completion == "\n    y = x\n"
     assert answer.program == PROMPT + "\n    y = x\n" + HOLE.suffix
 
 
 def test_infilling_left_to_right_shows_no_suffix() -> None:
     _, model = _write(HOLE, LTR, "    y = x\n", infilling=True)
-    assert (model.asked["method"], model.asked["given"]) == ("generate", (PROMPT,))
+    assert (model.call["method"], model.call["arguments"]) == ("generate", (PROMPT,))
 
 
 def test_other_holes_end_where_the_model_ends_them() -> None:
@@ -79,7 +82,7 @@ def test_other_holes_end_where_the_model_ends_them() -> None:
 
 def test_a_chat_question_holds_the_prompt() -> None:
     _, model = _write(PROBLEM, CHAT, "text")
-    (turns,) = model.asked["given"]
+    (turns,) = model.call["arguments"]
     assert PROMPT.strip() in turns[0]["content"]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from refact_edge.quant.eval.forms import Answer
+from refact_edge.quant.eval.forms import Solution
 from refact_edge.quant.eval.judging.sandbox import FAILED, PASSED, Task, Verdict
 from refact_edge.quant.eval.problems import Problem
 from refact_edge.quant.eval.samples import (
@@ -14,10 +14,10 @@ from refact_edge.quant.eval.samples import (
     canonical,
     empty,
     judged,
+    of_run,
     sampled,
     slots,
     summarize,
-    wanted,
 )
 from refact_edge.runtime.engine.sampling import Sampling
 from refact_edge.runtime.errors import PromptError
@@ -58,11 +58,11 @@ def test_what_was_done_is_not_done_again_and_what_is_not_asked_for_not_counted()
     done = _judged(slots(PROBLEMS, 2, []), canonical)
     assert slots(PROBLEMS, 2, done) == []
     assert slots(PROBLEMS, 3, done) == [(p, 2) for p in PROBLEMS]
-    assert len(wanted(done, PROBLEMS[:2], 1)) == 2
+    assert len(of_run(done, PROBLEMS[:2], 1)) == 2
 
 
 def test_a_prompt_that_does_not_fit_is_a_sample_that_failed() -> None:
-    def refuse(_problem: Problem, _sample: int) -> Answer:
+    def refuse(_problem: Problem, _sample: int) -> Solution:
         raise PromptError("too many tokens")
 
     records = _judged(slots(PROBLEMS[:1], 1, []), refuse)
@@ -71,7 +71,7 @@ def test_a_prompt_that_does_not_fit_is_a_sample_that_failed() -> None:
 
 
 def test_a_bug_in_writing_is_not_swallowed() -> None:
-    def broken(_problem: Problem, _sample: int) -> Answer:
+    def broken(_problem: Problem, _sample: int) -> Solution:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
