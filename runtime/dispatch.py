@@ -1,4 +1,4 @@
-"""One session and all that is asked of it: requests with the model's own defaults, and streams."""
+"""Requests to one session, and the streams of their text."""
 
 from __future__ import annotations
 

@@ -115,10 +115,7 @@ class Model:
         sampling: Sampling | None = None,
         cancel: CancelToken | None = None,
     ) -> Stream:
-        """Fill the hole between `prefix` and `suffix`: `complete_at`, in one call.
-
-        The first six are `Cursor`'s fields; `max_tokens`, `stop`, `endings`, `prompt_ms` and
-        `total_ms` are those of `Limits`. The others are described at `complete_at`.
+        """Fill the hole between `prefix` and `suffix`; see `Cursor`, `Limits` and `complete_at`.
 
         Raises:
             OptionError: when an option has no such value.
@@ -233,7 +230,7 @@ class Model:
         Call it when a file was opened, and in pauses. While a suggestion is on screen, call
         `warm(prefix + suggestion, suffix)`: if it is accepted, one or two tokens are left to
         prefill. It returns when the prompt is evaluated, or a few tokens after another thread has
-        called the model; what was evaluated by then is cached. The answer tells how many tokens the
+        called the model; what was evaluated by then is cached. The usage says how many tokens the
         prompt has, and how many of them were cached before.
 
         Raises:

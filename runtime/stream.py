@@ -1,4 +1,4 @@
-"""A text being generated: iterate for its pieces, then ask what it was."""
+"""A text being generated: iterate for its pieces, then read its usage and scores."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Usage:
 class Stream:
     """Iterating yields pieces of text as they are generated, never a broken character.
 
-    Nothing is computed before the first piece is asked for. Leaving the loop early and calling
+    Nothing is computed before the first `next`. Leaving the loop early and calling
     `close` (or using the stream as a context manager) gives its cache back at once.
     """
 
@@ -144,7 +144,7 @@ class Stream:
         return piece
 
     def _flush(self) -> str:
-        """Return what all scanners held back; what one lets go, the next ones still look at."""
+        """Return what all scanners held back; text of one still passes through the next ones."""
         rest = ""
         for scanner in self._scanners:
             rest = scanner.push(rest) + ("" if scanner.stopped else scanner.flush())

@@ -118,28 +118,54 @@ cursor_options = gathered(
 )
 
 
+@dataclass(frozen=True)
+class CompletionOptions:
+    """How a completion starts and ends."""
+
+    no_empty: bool
+    heal: bool | None
+    block: bool
+    prompt_ms: float | None
+    total_ms: float | None
+
+    def limits(self, answer: AnswerOptions) -> Limits:
+        """Return where the completion ends."""
+        return Limits(
+            answer.max_tokens,
+            self.prompt_ms,
+            self.total_ms,
+            answer.stop or None,
+            Endings(block=self.block),
+        )
+
+
+completion_options = gathered(
+    "completion",
+    CompletionOptions,
+    (
+        click.option("--no-empty", is_flag=True, help="Do not let the completion be empty."),
+        click.option(
+            "--heal/--no-heal",
+            default=None,
+            help="Generate the token before the cursor again, as it may be a broken word. By "
+            "default where a letter, a digit or _ is before the cursor.",
+        ),
+        click.option("--block/--no-block", default=False, help="End with the indented block."),
+        click.option("--prompt-ms", type=float, help="Time limit for the prompt, in ms."),
+        click.option("--total-ms", type=float, help="Time limit for the whole request, in ms."),
+    ),
+)
+
+
 @click.command()
 @cursor_options
-@click.option("--no-empty", is_flag=True, help="Do not let the completion be empty.")
-@click.option(
-    "--heal/--no-heal",
-    default=None,
-    help="Generate the token before the cursor again, as it may be a broken word. By default where "
-    "a letter, a digit or _ is before the cursor.",
-)
-@click.option("--block/--no-block", default=False, help="End with the indented block.")
-@click.option("--prompt-ms", type=float, help="Time limit for evaluating the prompt, in ms.")
-@click.option("--total-ms", type=float, help="Time limit for the whole request, in ms.")
+@completion_options
 @model_options(BUNDLE_OPTION)
 @sampling_options
 @answer_options
 def complete(
     where: CursorOptions,
-    no_empty: bool,
-    heal: bool | None,
-    block: bool,
-    prompt_ms: float | None,
-    total_ms: float | None,
+    completion: CompletionOptions,
     model: ModelOptions,
     sampling: SamplingOptions,
     answer: AnswerOptions,
@@ -156,15 +182,12 @@ def complete(
       refact-edge complete --prefix 'def add(a, b):' --suffix '' --temperature 0
     """
     cursor = where.cursor()
-    limits = Limits(
-        answer.max_tokens, prompt_ms, total_ms, answer.stop or None, Endings(block=block)
-    )
     opened = _open(model)
     stream = opened.complete_at(
         cursor,
-        limits,
-        allow_empty=not no_empty,
-        heal=heal,
+        completion.limits(answer),
+        allow_empty=not completion.no_empty,
+        heal=completion.heal,
         sampling=sampling.sampling(opened),
     )
     try:
@@ -186,7 +209,7 @@ def chat(
     sampling: SamplingOptions,
     answer: AnswerOptions,
 ) -> None:
-    """Answer QUESTION; without one, hold a conversation at a terminal, or read it from a pipe.
+    """Answer QUESTION, or the text on standard input; at a terminal, hold a conversation.
 
     Ctrl-C ends an answer, Ctrl-D (on Windows Ctrl-Z, Enter) the conversation.
 

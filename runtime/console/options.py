@@ -19,7 +19,7 @@ from ..engine.sampling import Sampling
 from ..model import Model
 from ..opening.demo import demo_bundle
 from ..opening.load import load
-from ..opening.open import PREFILL
+from ..opening.plan import PREFILL
 from .cli import PATH, engine_option
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]

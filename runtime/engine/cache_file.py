@@ -1,7 +1,7 @@
 """One KV cache as a file, in numpy's own format without pickles: who made it, its ids, their rows.
 
-Only this user can have written it, and still nothing in it is believed: no memory is taken for more
-than the model could have written, nothing is decompressed, and what is read has its checksum.
+Only this user can have written it, and still nothing in it is trusted: no more memory is allocated
+than the model could have filled, nothing is decompressed, and every array has its checksum.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DAMAGE = (
 
 
 class UnusableFileError(Exception):
-    """A file is not what was saved, or may not be; says why."""
+    """A file is not as it was saved, or may not be used; says why."""
 
 
 def read_ids(file: Path, maker: str, sizes: Sizes) -> list[int]:
@@ -114,7 +114,7 @@ def _most_bytes(sizes: Sizes) -> int:
 
 
 def _check_directory(members: list[zipfile.ZipInfo], file_bytes: int) -> None:
-    """Refuse what was not stored as we store it, before any of it is read."""
+    """Refuse a file that was not stored as we store it, before any of it is read."""
     if sorted(member.filename for member in members) != _MEMBERS:
         raise UnusableFileError("it does not hold a maker, ids and rows")
     if any(m.compress_type != zipfile.ZIP_STORED or m.flag_bits for m in members):

@@ -11,7 +11,7 @@ MOST_TOKENS = 16  # of a step whose cost is learned; a longer one is prefill
 _TOKENS, _COSTS = (1, 2, 4, 8, 16), (1.0, 1.06, 1.38, 2.19, 3.74)
 _ASSUMED = tuple(np.interp(range(MOST_TOKENS + 1), _TOKENS, _COSTS).tolist())
 _NEWEST = 0.2  # weight of the newest step
-_LEAST, _MOST = 0.05, 8.0  # times what is assumed; beyond, something else was measured
+_LEAST, _MOST = 0.05, 8.0  # times what is assumed; beyond, it measures something else
 
 
 class StepCosts:

@@ -1,8 +1,8 @@
 """KV caches on disk, so that a program that starts again need not evaluate its prompts again.
 
 One file a cache. Who can read it can read the text, so files are for the user alone; who can write
-one decides what is written next to the text, so a folder that others may write to is refused. That
-others may list it shows them sizes and times. Files of another bundle or variant stay as they are;
+one decides what the model generates, so a folder that others may write to is refused. Who can list
+it sees sizes and times alone. Files of another bundle or variant stay as they are;
 unusable ones of this one are removed with a line in the log.
 """
 
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 def maker_of(bundle: Bundle, variants: Sequence[str], engine: str) -> str:
-    """Return what tells rows of one model, its variants and an engine from all others."""
+    """Return a hash that differs for rows of another model, variant or engine."""
     parts = [str(_FORMAT), engine, *variants, *running_hashes(bundle, variants)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
@@ -146,7 +146,7 @@ class Saved:
 
     @contextlib.contextmanager
     def _removing(self, file: Path) -> Iterator[None]:
-        """Remove a file that turns out to be unusable, so that it is told once."""
+        """Remove a file that turns out to be unusable, so that the log names it once."""
         try:
             yield
         except FileNotFoundError:  # another process has removed it

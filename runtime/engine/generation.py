@@ -41,7 +41,7 @@ class Request:
         forbidden_first: ids that the first token must not be, once `allowed` has returned None.
         cancelled: called before each chunk and each step; True ends the text.
         texts: where drafts of new ids come from, the text that goes on last; None for no drafts.
-        costs: what a step with a draft costs; None for what is assumed of any machine.
+        costs: what a step with a draft costs; None assumes those of a typical machine.
         allowed: returns which ids may follow some new ones; called until it returns None, which is
             any id.
         least_probability: the text ends before the first token less likely than that.
@@ -71,7 +71,7 @@ class Request:
 
 
 class Generation:
-    """Iterate for the new ids; `finish` and `cached` tell the rest once it has ended."""
+    """Iterate for the new ids; `finish`, `cached` and the counts are whole once it has ended."""
 
     def __init__(self, session: Session, caches: PrefixCache, request: Request) -> None:
         """Take no step yet.

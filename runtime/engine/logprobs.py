@@ -21,7 +21,7 @@ class Scored:
 
 
 def score(row: npt.NDArray[np.float32], token: int, count: int) -> Scored:
-    """Return what logits [V] say of `token`, beside their `count` likeliest.
+    """Return a token's log-probability by logits [V], beside their `count` likeliest.
 
     Raises:
         BundleError: when the best of them is no finite number.
@@ -39,5 +39,5 @@ def score(row: npt.NDArray[np.float32], token: int, count: int) -> Scored:
 
 
 def score_all(rows: npt.NDArray[np.float32], tokens: Sequence[int], count: int) -> list[Scored]:
-    """Return what each of the logits [T, V] says of its own token."""
+    """Return each token's log-probability by its own row of logits [T, V]."""
     return [score(row, token, count) for row, token in zip(rows, tokens, strict=True)]

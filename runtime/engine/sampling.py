@@ -24,7 +24,7 @@ class Sampling:
     """How the next token is drawn.
 
     Filters apply in this order: penalties, temperature, top_k, top_p, min_p. Below a
-    temperature of 0.05 the most likely token is taken and the other filters do not matter.
+    temperature of 0.05 the most likely token is chosen and the other filters do not matter.
 
     Args:
         temperature: divides the logits; 0 is greedy.
@@ -70,7 +70,7 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        """Whether the most likely token is always taken."""
+        """Whether the most likely token is always chosen."""
         return self.temperature < GREEDY_BELOW
 
 
@@ -115,7 +115,7 @@ class Sampler:
     ) -> int:
         """Return the next id for `logits` [V]; `history` is the prompt and the answer so far.
 
-        Ids that are forbidden, or not among those allowed, are never taken.
+        Ids that are forbidden, or not among those allowed, are never chosen.
 
         Raises:
             BundleError: when the best of the logits is no finite number.
@@ -145,7 +145,7 @@ class Sampler:
             often = np.fromiter(self._drawn.values(), np.float64)
             scores[before] -= self.sampling.presence_penalty
             scores[before] -= self.sampling.frequency_penalty * often
-        best = int(np.argmax(scores))  # which is what is no number, where there is one
+        best = int(np.argmax(scores))  # a NaN comes first, where there is one
         check_finite(scores[best])
         if self.sampling.greedy:
             return best

@@ -59,7 +59,7 @@ def create_app(
 
     Args:
         open_model: opens the model, at the start and whenever it was let go.
-        settings: how requests are taken.
+        settings: which requests are answered, and how.
         warm: open the model at the start, and not at the first request.
 
     """
@@ -94,9 +94,8 @@ def create_app(
         lifespan=_lifespan(service, warm=warm),
     )
     app.state.service, app.state.metrics = service, metrics
-    app.state.dialect = (
-        openai.DIALECT
-    )  # which most clients read: of errors before any path is known
+    # Of errors before a path is known: the one that most clients read.
+    app.state.dialect = openai.DIALECT
     app.state.bodies = Bodies(settings.max_body_bytes, settings.receive_seconds)
     return app
 

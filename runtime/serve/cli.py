@@ -65,7 +65,7 @@ def _serve(
     app = create_app(open_model, settings)
     with (
         listening(server.port, server.unix_socket) as (listener, address),
-        # Ctrl-C is how it is meant to end; uvicorn raises that anew when it has ended.
+        # Ctrl-C is how it is meant to end; uvicorn raises it again when it has ended.
         contextlib.suppress(KeyboardInterrupt),
         logging_to_stderr(quiet=server.quiet),
     ):

@@ -17,7 +17,7 @@ _TELLING = re.compile(r"\w.*\w.*\w", re.S)  # a line such as `})` says nothing b
 class Endings:
     """Rules that end a completion early.
 
-    The defaults are what held-out code speaks for (`python -m bench.endings`): beside the blank
+    The defaults did best on held-out code (`python -m bench.endings`): beside the blank
     line that ends most completions, ending with the block wins nothing and cuts some short.
 
     Args:
@@ -26,7 +26,7 @@ class Endings:
         least_indent: before a line that is indented by fewer characters; None for no such rule.
         line_ms: once a line has ended and so many milliseconds have passed since the first text;
             None for no such rule.
-        least_probability: before the first token that the model holds for less likely; 0 never.
+        least_probability: before the first token less likely than that; 0 never.
 
     Raises:
         OptionError: when the probability is none.
@@ -121,10 +121,10 @@ class LineScanner:
 
 
 class LineClock:
-    """Ends a text at the first line end after so many milliseconds of writing."""
+    """Ends a text at the first line end after so many milliseconds of text."""
 
     def __init__(self, limit_ms: float, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Start with the first piece; `clock` tells seconds."""
+        """Start with the first piece; `clock` returns seconds."""
         self._limit_s, self._clock = limit_ms / 1000, clock
         self._start: float | None = None
         self.stopped = False

@@ -87,7 +87,7 @@ def panics_as_errors() -> Iterator[None]:
 
 
 def pipeline_problems(tokenizer: Tokenizer) -> list[str]:
-    """Return what in a tokenizer is none of the known pipelines; nothing when all is."""
+    """Return how a tokenizer differs from all pipelines; empty when it is one of them."""
     if type(tokenizer.model).__name__ != "BPE":
         return [f"the model is {type(tokenizer.model).__name__}, expected BPE"]
     problems = [

@@ -95,8 +95,8 @@ class Tokens:
         """Make sure that no text can spell one of these special tokens.
 
         Raises:
-            BundleError: when one is not there, or text with its name encodes to it, or they are too
-                many to be looked at.
+            BundleError: when one is not there, or text with its name encodes to it, or they are
+                too many to check.
 
         """
         if len(ids) > SPECIAL_TOKENS:

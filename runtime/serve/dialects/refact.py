@@ -1,4 +1,4 @@
-"""What the Refact plugins' engine asks of a custom server, besides OpenAI's completions."""
+"""The paths that the Refact plugins' engine calls, besides OpenAI's completions."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def tokenizer(call: Call, _: None) -> Response:
 
 
 async def dropped(_: Call, __: None) -> Response:
-    """Take what clients tell of themselves, and drop it."""
+    """Accept clients' statistics, and drop them."""
     return JSONResponse({"retcode": "OK"})
 
 

@@ -54,7 +54,7 @@ def _initialize(ls: EdgeServer, params: lsp.InitializeParams) -> None:
 
 
 def _initialized(ls: EdgeServer, _: lsp.InitializedParams) -> None:
-    """Open the model; only now may the editor be told of anything."""
+    """Open the model; only from now on may the server send messages."""
     ls.prefer(ls.first_settings)
     ls.later(_load(ls))
 
@@ -129,7 +129,7 @@ async def _complete(ls: EdgeServer, params: lsp.InlineCompletionParams) -> lsp.I
         return none
     try:
         stream = await _completed(ls, uri, insertion)
-    except (ReplacedError, BusyError):  # the editor has asked again, or will
+    except (ReplacedError, BusyError):  # the editor has sent another one, or will
         return none
     except RefactEdgeError as error:
         ls.tell(str(error))

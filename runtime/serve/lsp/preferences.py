@@ -18,7 +18,7 @@ class Preferences:
     Args:
         enabled: False shows none.
         max_tokens: the most new tokens.
-        temperature: 0 takes the likeliest; above it, each request is drawn anew.
+        temperature: 0 takes the likeliest; above it, each request draws its own.
         lines: one, many (up to a blank line), or auto: one where text follows on the cursor's line.
         read_ahead: while a completion is on screen, evaluate the prompt of the next one.
         open_files: so many other open files are part of the prompt, the latest first.
@@ -41,8 +41,8 @@ class Preferences:
         Each is judged alone. One that is absent, or is wrong, has its default.
 
         Raises:
-            OptionError: when they are no object; an empty list is taken for an empty one, as
-                languages write it that know no other.
+            OptionError: when they are no object; an empty list counts as an empty one, as
+                some languages write it.
 
         """
         if settings is None or settings == []:

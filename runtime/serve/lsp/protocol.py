@@ -1,4 +1,4 @@
-"""What a message is, judged before anything is done for it: every request gets an answer."""
+"""Checks each message before acting on it: every request gets an answer."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class EdgeProtocol(LanguageServerProtocol):
     _server: EdgeServer
 
     def __init__(self, server: EdgeServer, converter: cattrs.Converter) -> None:
-        """Have numbers and texts taken as what they are alone."""
+        """Accept a number for a number and a text for a text, and no conversions."""
         super().__init__(server, converter)
         converter.register_structure_hook(int, _integer)
         converter.register_structure_hook(str, _text)
-        # Else the first would be taken, as bool is a kind of int.
+        # Else the first would be called, as bool is a kind of int.
         converter.register_structure_hook(bool, lambda value, _: bool(value))
 
     def receive(self, content: bytes) -> None:
@@ -90,7 +90,7 @@ class EdgeProtocol(LanguageServerProtocol):
             return  # as the protocol wants of what comes before initialize
         try:
             notification = self._read(message, self.get_message_type(method) or JsonRPCNotification)
-        except Exception as error:  # nobody waits for an answer, so the user is told
+        except Exception as error:  # nobody waits for an answer, so the user reads it
             self._server.tell(_in_words(method, error))
         else:
             self.handle_message(notification)

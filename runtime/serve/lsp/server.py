@@ -69,7 +69,7 @@ class EdgeServer(LanguageServer):
         count_as_the_protocol_does()
         self.preferences = Preferences()
         self.statistics = Statistics()
-        self._message = ""  # that was shown last
+        self._message = ""  # the last one that the user saw
         self.ended = False  # by an editor's shutdown
         self.first_settings: Any = None  # of the editor's first message
         self.opened: OrderedDict[str, None] = OrderedDict()  # documents, latest last
@@ -85,7 +85,7 @@ class EdgeServer(LanguageServer):
         return self._service
 
     def prefer(self, settings: Any) -> None:
-        """Take an editor's settings; those that are wrong are shown, and the others hold."""
+        """Take an editor's settings; show its user those that are wrong, and use the others."""
         try:
             self.preferences, problems = Preferences.from_json(settings)
         except OptionError as error:
@@ -99,7 +99,7 @@ class EdgeServer(LanguageServer):
         self.tell(message, lsp.MessageType.Warning)
 
     def tell(self, message: str, kind: lsp.MessageType = lsp.MessageType.Error) -> None:
-        """Show the editor's user what is wrong, unless that was the last thing shown."""
+        """Show the editor's user what is wrong, unless it was the last message."""
         if message == self._message:
             return
         self._message = message

@@ -37,7 +37,7 @@ def listening(
             listener.bind((LOOPBACK, port))
         except OSError as error:
             raise OptionError(
-                f"port {port} cannot be taken ({error.strerror}); name another with {option}"
+                f"port {port} cannot be bound ({error.strerror}); name another with {option}"
             ) from error
         listener.listen()  # who reads the address may connect, and waits for us
         yield listener, f"http://{LOOPBACK}:{listener.getsockname()[1]}"

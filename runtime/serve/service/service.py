@@ -58,7 +58,7 @@ class Service:
     """One model and the requests to it. All methods are for one event loop's thread."""
 
     def __init__(self, open_model: Callable[[], Model], settings: Settings) -> None:
-        """Open the model with `open_model` at the first request, and anew when it was let go."""
+        """Open the model with `open_model` at the first request, and again once it was released."""
         self.settings = settings
         self.keep_s = (
             settings.idle_seconds

@@ -21,7 +21,7 @@ LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 @dataclass(frozen=True)
 class Settings:
-    """How requests are taken, and from whom.
+    """Which requests are answered, and how.
 
     Args:
         name: of the model, as it is listed; requests may say any.

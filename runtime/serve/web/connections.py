@@ -1,4 +1,4 @@
-"""A connection: how long it may take over its part, and what it is told when there are too many.
+"""A connection: how long the client may take over its part, and the refusal of one too many.
 
 uvicorn has a time limit for connections that wait for their next request, and no other. A request's
 head must come within a time, and so must the rest of a body that nobody reads; bodies.py looks
@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from .descriptors import Refusals
 
 _PARTING_S = 1.0
-UNREAD_S = 300.0  # without a byte of an answer being taken
+UNREAD_S = 300.0  # in which the client reads no byte of an answer
 
 ErrorBody = Callable[[int, str], bytes]  # of a status and a message, in JSON
 _REASONS = {408: "Request Timeout", 503: "Service Unavailable"}

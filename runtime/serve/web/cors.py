@@ -1,4 +1,4 @@
-"""What a browser is told that asks ahead of a request, and what of an answer it may show a page.
+"""Which requests of a page a browser may send, and what of an answer the page may read.
 
 Pages whose origin was named may send any header and read any answer, errors too. What all others
 ask goes on to the guard, which refuses it.

@@ -17,7 +17,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-_PARTING = 8  # connections more, which are told that there are too many
+_PARTING = 8  # connections more, which get a refusal
 # For the files of a model that is opened again, for the event loop, and for those that part.
 _RESERVE = 24 + _PARTING
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)

@@ -1,4 +1,4 @@
-"""What a client is told when something is wrong: a status, one line, headers."""
+"""What a client reads when something is wrong: a status, one line, headers."""
 
 from __future__ import annotations
 

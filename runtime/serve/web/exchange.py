@@ -1,8 +1,8 @@
 """From an HTTP request to an answer in its dialect.
 
-An endpoint reads its request into a shape, hands it to a function that says what to ask of the
-model and how to put the answer, and sends that whole or piece by piece. A dialect differs from
-another in shapes, in framing and in how it says that something is wrong.
+An endpoint reads its request into a shape, hands it to a function that returns a job, and
+sends the job's answer whole or piece by piece. A dialect differs from another in shapes, in framing
+and in how it reports errors.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
     def as_json(self) -> Json:
-        """Return what was set, and nothing else."""
+        """Return the fields that were set, and no others."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 

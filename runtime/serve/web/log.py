@@ -1,4 +1,4 @@
-"""One line of JSON a request, without what users wrote unless that was asked for."""
+"""One line of JSON a request, without users' text unless the settings say so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a request's fields: what was found, and what was expected."""
+"""What is wrong with a request's fields: the value, and what was expected."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def unsupported(what: str) -> PydanticCustomError:
 
 
 def what_is_wrong(error: ValidationError, content: bytes | bytearray, name: str) -> str:
-    """Return one line on a request to the model of that name, which may have given it another."""
+    """Return one line on a request to the model of that name, which may call it by another."""
     details = error.errors(include_url=False)[:_LOOKED_AT]
     if details[0]["type"] == "json_invalid":
         return f"the body is no JSON: {details[0]['ctx']['error']}; expected an object"

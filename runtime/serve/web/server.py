@@ -49,7 +49,7 @@ class Server(uvicorn.Server):
         super().__init__(_config(app, limits, grace_s))
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until it is told to end."""
+        """Serve until a signal ends it."""
         super().run([*(sockets or ()), self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

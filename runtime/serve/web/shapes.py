@@ -11,7 +11,7 @@ from .framing import RequestShape, only
 
 Stop = str | Annotated[list[str], Field(max_length=32, fail_fast=True)] | None
 Id = Annotated[int, Field(ge=0)]
-# Of a long list the first mistake is told, and no more are looked for.
+# Of a long list the first mistake is reported, and validation ends there.
 Ids = Annotated[list[Id], Field(fail_fast=True)]
 
 # All else is a stop. Cancelled is what a stream tells when the server ends.

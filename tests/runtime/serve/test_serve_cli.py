@@ -156,7 +156,7 @@ def test_a_taken_port_is_told(tiny_bundle: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         told = _refusal(tiny_bundle, "--port", port)
-    assert told.startswith(f"error: port {port} cannot be taken")
+    assert told.startswith(f"error: port {port} cannot be bound")
     assert "--port" in told
 
 

@@ -177,7 +177,7 @@ async def apply_template(call: Call, body: shapes.TemplateRequest) -> Response:
 
 
 async def props(call: Call, _: None) -> Response:
-    """Return what clients ask of the server's properties."""
+    """Return the server's properties that clients read."""
     about = await call.service.about()
     return JSONResponse(
         {
@@ -214,46 +214,9 @@ async def health(call: Call, _: None) -> Response:
 
 def endpoints() -> Iterator[Endpoint]:
     """Return llama.cpp's paths."""
-
-    def post(
-        path: str, handle: Any, summary: str, request: Any = None, response: Any = None
-    ) -> Endpoint:
-        return Endpoint("POST", path, DIALECT, handle, summary, request, response)
-
-    yield post(
-        "/infill",
-        infill,
-        "Fill a hole, as editor plugins do",
-        shapes.InfillRequest,
-        shapes.CompletionResponse,
-    )
-    for path in ("/completion", "/completions"):
-        yield post(
-            path,
-            completion,
-            "Continue a prompt",
-            shapes.CompletionRequest,
-            shapes.CompletionResponse,
-        )
-    yield post(
-        "/tokenize", tokenize, "Text to ids", shapes.TokenizeRequest, shapes.TokenizeResponse
-    )
-    yield post(
-        "/detokenize",
-        detokenize,
-        "Ids to text",
-        shapes.DetokenizeRequest,
-        shapes.DetokenizeResponse,
-    )
-    yield post(
-        "/apply-template",
-        apply_template,
-        "The prompt of a conversation",
-        shapes.TemplateRequest,
-        shapes.TemplateResponse,
-    )
-    for path in ("/embeddings", "/embedding"):
-        yield post(path, no_embeddings, "Not supported")
+    for paths, handle, summary, request, response in _POSTS:
+        for path in paths:
+            yield Endpoint("POST", path, DIALECT, handle, summary, request, response)
     yield Endpoint("GET", "/props", DIALECT, props, "The server", None, shapes.PropsResponse)
     for path in ("/health", "/v1/health"):
         yield Endpoint(
@@ -266,3 +229,37 @@ def endpoints() -> Iterator[Endpoint]:
             shapes.HealthResponse,
             public=True,
         )
+
+
+_POSTS: tuple[tuple[tuple[str, ...], Any, str, Any, Any], ...] = (
+    (
+        ("/infill",),
+        infill,
+        "Fill a hole, as editor plugins do",
+        shapes.InfillRequest,
+        shapes.CompletionResponse,
+    ),
+    (
+        ("/completion", "/completions"),
+        completion,
+        "Continue a prompt",
+        shapes.CompletionRequest,
+        shapes.CompletionResponse,
+    ),
+    (("/tokenize",), tokenize, "Text to ids", shapes.TokenizeRequest, shapes.TokenizeResponse),
+    (
+        ("/detokenize",),
+        detokenize,
+        "Ids to text",
+        shapes.DetokenizeRequest,
+        shapes.DetokenizeResponse,
+    ),
+    (
+        ("/apply-template",),
+        apply_template,
+        "The prompt of a conversation",
+        shapes.TemplateRequest,
+        shapes.TemplateResponse,
+    ),
+    (("/embeddings", "/embedding"), no_embeddings, "Not supported", None, None),
+)

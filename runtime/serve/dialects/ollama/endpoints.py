@@ -143,7 +143,7 @@ async def generate(call: Call, body: shapes.GenerateRequest) -> Job | Response:
 
 
 def _is_hole(body: shapes.GenerateRequest) -> bool:
-    """Whether there is a suffix; an empty one is at the end of a file, where nothing else is said.
+    """Whether there is a suffix; an empty one is a hole unless there is `raw` or `system`.
 
     Older clients send an empty one with everything.
     """

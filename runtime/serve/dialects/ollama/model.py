@@ -1,4 +1,4 @@
-"""What Ollama's interface tells of the model: which, how large, until when in memory."""
+"""The model in Ollama's interface: its name, how large it is, until when in memory."""
 
 from __future__ import annotations
 
