@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import refact_edge
-from refact_edge import CancelToken, Model, Sampling, Stream
+from refact_edge import CancelToken, Cursor, Limits, Model, Sampling, Stream
 from refact_edge.runtime.backends import onnxruntime as session_module
 from refact_edge.runtime.engine.generation import CHUNK_TOKENS
 from refact_edge.runtime.engine.sampling import GREEDY
@@ -35,6 +35,16 @@ def _stops_of(stream: Stream) -> tuple[str, ...]:
     scanner = stream._scanners[0]
     assert isinstance(scanner, StopScanner)
     return scanner._stops
+
+
+def test_values_and_keywords_ask_for_the_same(model: Model) -> None:
+    options = {"extra": [("b.py", "b = 1\n")], "filename": "a.py", "order": "psm"}
+    stream = model.complete("x = ", "\n", **options, max_tokens=3, stop=["z"])  # type: ignore[arg-type]
+    cursor = Cursor("x = ", "\n", **options)  # type: ignore[arg-type]
+    again = model.complete_at(cursor, Limits(3, stop=["z"]))
+    assert again.prompt_ids == stream.prompt_ids
+    assert _stops_of(again) == _stops_of(stream) == ("z",)
+    assert model.warm_at(cursor, 3).prompt == len(stream.prompt_ids)
 
 
 def test_a_stream_yields_pieces_and_then_knows_itself(model: Model) -> None:

@@ -22,6 +22,8 @@ import pytest
 from served import events
 from systems import needs_shell, needs_signals, needs_unix_sockets
 
+from refact_edge.runtime.errors import RefactEdgeError
+from refact_edge.runtime.serve.cli import serve
 from refact_edge.runtime.serve.process.listening import listening
 
 
@@ -180,15 +182,23 @@ def test_pieces_are_sent_at_once() -> None:
     assert asyncio.run(nodelay()) == 1
 
 
+def _problem(*arguments: object) -> str:
+    """Run the command in this process, where it must fail; return what a process would print."""
+    with pytest.raises(RefactEdgeError) as caught:
+        serve.main(list(map(str, arguments)), standalone_mode=False)
+    (line,) = str(caught.value).splitlines()
+    return line
+
+
 def test_mistakes_are_one_line(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "nowhere" in _refusal(tmp_path / "nowhere")
-    assert "slots 0" in _refusal(tiny_bundle, "--slots", 0)
-    assert "--port 99999" in _refusal(tiny_bundle, "--port", 99999)
-    assert "int3" in _refusal(tiny_bundle, "--variant", "int3", "--port", 0)
+    assert "slots 0" in _problem(tiny_bundle, "--slots", 0)
+    assert "--port 99999" in _problem(tiny_bundle, "--port", 99999)
+    assert "int3" in _problem(tiny_bundle, "--variant", "int3", "--port", 0)
     empty = tmp_path / "key"
     empty.write_text("\n")
-    assert "expected one word" in _refusal(tiny_bundle, "--api-key", empty)
-    assert "cannot be read" in _refusal(tiny_bundle, "--api-key", tmp_path / "none")
+    assert "expected one word" in _problem(tiny_bundle, "--api-key", empty)
+    assert "cannot be read" in _problem(tiny_bundle, "--api-key", tmp_path / "none")
 
 
 @needs_signals

@@ -1,0 +1,48 @@
+"""Options of a group reach a command as one value."""
+
+from dataclasses import dataclass, fields
+
+import click
+from runner import runner_apart
+
+from refact_edge.runtime.console.options import (
+    BUNDLE_OPTION,
+    ModelOptions,
+    SamplingOptions,
+    gathered,
+    model_options,
+    sampling_options,
+)
+
+
+@dataclass(frozen=True)
+class Size:
+    width: int
+    height: int
+
+
+def test_a_group_is_one_argument_beside_others() -> None:
+    sizes: list[tuple[Size, str]] = []
+
+    @click.command()
+    @gathered(
+        "size", Size, (click.option("--width", default=1), click.option("--height", default=2))
+    )
+    @click.argument("name")
+    def draw(size: Size, name: str) -> None:
+        sizes.append((size, name))
+
+    assert runner_apart().invoke(draw, ["--height", "7", "door"]).exit_code == 0
+    assert sizes == [(Size(1, 7), "door")]
+
+
+def test_help_names_the_options_in_their_order() -> None:
+    @click.command()
+    @model_options(BUNDLE_OPTION)
+    @sampling_options
+    def command(model: ModelOptions, sampling: SamplingOptions) -> None: ...
+
+    names = [parameter.name for parameter in command.params]
+    assert names == [
+        field.name for kind in (ModelOptions, SamplingOptions) for field in fields(kind)
+    ]
