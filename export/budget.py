@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +14,14 @@ from ..quant.schemes import Scheme
 from ..quant.sensitivity import FORMS, Choices, as_kl, rank, rank_head
 from ..quant.texts.sources import Source
 from ..runtime.bundle import contract as layout
+from ..runtime.bundle.decoder import HEAD
 from ..runtime.errors import ExportError, OptionError
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise
 from .progress import Track
 from .quality import measure
-from .variants import specs_of, write_variants
+from .roles import rotation_spec
+from .variants import specs_in, write_variants
 from .weights import Stage, estimate_bytes
 
 _CLOSE = 1.01  # mixes whose sizes differ by less are as good as one
@@ -42,11 +45,11 @@ class Limit:
 
 @dataclass(frozen=True)
 class Ranking:
-    """A scheme of blocks, what each form would lose of each weight, and the bytes of its norms."""
+    """A scheme of blocks, what each form would lose of each weight, and the bytes of floats."""
 
     scheme: Scheme
     choices: Choices
-    norm_bytes: int
+    float_bytes: int
 
     def within(self, limit_bytes: int, file_bytes: Callable[[Scheme], int] | None = None) -> Scheme:
         """Return the scheme with a form for each weight, so that all fit `limit_bytes`.
@@ -59,7 +62,7 @@ class Ranking:
         """
         padding = 0
         while True:
-            mix = best_within(self.choices, limit_bytes, self.norm_bytes + padding)
+            mix = best_within(self.choices, limit_bytes, self.float_bytes + padding)
             scheme = self._with(mix)
             over = file_bytes(scheme) - limit_bytes if file_bytes else 0
             if over <= 0:
@@ -81,7 +84,7 @@ class Ranking:
         if not lost <= limit_kl:
             raise OptionError(
                 f"no mix loses at most {limit_kl:g}; the best loses {lost:.4g} "
-                f"in {size_of(found[-1]) + self.norm_bytes:,} bytes"
+                f"in {size_of(found[-1]) + self.float_bytes:,} bytes"
             )
         low, high = -1, len(found) - 1  # what is known to lose too much, and what is good enough
         price = max(lost, _NOTHING) / _loss_of(found[-1])
@@ -107,24 +110,23 @@ class Ranking:
         return replace(self.scheme, forms=forms, summary=summary)
 
 
-def ranking(found: Inspected, scheme: Scheme, texts: Sequence[Ids], track: Track) -> Ranking:
+def ranking(checked: Inspected, scheme: Scheme, texts: Sequence[Ids], track: Track) -> Ranking:
     """Return what each form would lose of each weight, on calibration texts."""
     choices: Choices = {}
     energies: dict[str, float] = {}
-    norm_bytes = 0
-    with track("ranking weights", found.sizes.layers + 2) as advance:
-        for stage in Layerwise(found, turned=scheme.turned).calibrate(texts):
-            norms = [stage.weights[spec.name] for spec in stage.specs if spec.role == "norm"]
-            norm_bytes += sum(norm.nbytes for norm in norms)
+    float_bytes = 4 * math.prod(rotation_spec(checked.decoder).shape)
+    with track("ranking weights", checked.sizes.layers + 2) as advance:
+        for stage in Layerwise(checked, rotated=scheme.rotated).calibrate(texts):
+            floats = [stage.weights[spec.name] for spec in stage.specs if not spec.rounds]
+            float_bytes += sum(weight.nbytes for weight in floats)
             if stage.readout is None:
                 final = stage.stream_energy
                 ranked = _rank(stage)
                 energies |= dict.fromkeys(ranked, final)
             else:
-                head = stage.specs[-1].name
                 gain = stage.readout.gain
-                moments = stage.moments[head]
-                ranked = {head: rank_head(stage.weights[head], moments, stage.readout)}
+                moments = stage.moments[HEAD]
+                ranked = {HEAD: rank_head(stage.weights[HEAD], moments, stage.readout)}
             choices |= ranked
             advance(1)
     for name, energy in energies.items():
@@ -132,7 +134,7 @@ def ranking(found: Inspected, scheme: Scheme, texts: Sequence[Ids], track: Track
             replace(choice, loss=as_kl(choice.loss, gain, energy, final))
             for choice in choices[name]
         ]
-    return Ranking(scheme, choices, norm_bytes)
+    return Ranking(scheme, choices, float_bytes)
 
 
 def _uniform(scheme: Scheme) -> Scheme:
@@ -142,8 +144,8 @@ def _uniform(scheme: Scheme) -> Scheme:
 
 
 def _rank(stage: Stage) -> Choices:
-    ranked = {spec.name: stage.weights[spec.name] for spec in stage.specs if spec.role != "norm"}
-    writers = {spec.name: spec.writer for spec in stage.specs if spec.writer is not None}
+    ranked = {spec.name: stage.weights[spec.name] for spec in stage.specs if spec.rounds}
+    writers = {spec.name: spec.writer for spec in stage.specs if spec.rounds and spec.writer}
     return rank(ranked, stage.moments, writers, stage.stream_energy)
 
 
@@ -153,7 +155,7 @@ def _loss_of(mix: Mix) -> float:
 
 def fitted(
     work: Path,
-    found: Inspected,
+    checked: Inspected,
     scheme: Scheme,
     texts: Sequence[Ids],
     data: Sequence[Source],
@@ -168,22 +170,23 @@ def fitted(
         OptionError: when no mix keeps it; says what the nearest has.
 
     """
-    smallest = estimate_bytes(specs_of(found), _uniform(scheme))
+    specs = specs_in(checked.decoder, scheme)
+    smallest = estimate_bytes(specs, _uniform(scheme))
     if limit.bytes is not None and limit.bytes < smallest:
         raise OptionError(
             f"no mix has at most {limit.bytes:,} bytes; the smallest has about {smallest:,}"
         )
-    ranked = ranking(found, scheme, texts, track)
+    ranked = ranking(checked, scheme, texts, track)
     if limit.bytes is not None:
-        return ranked.within(limit.bytes, functools.partial(estimate_bytes, specs_of(found)))
+        return ranked.within(limit.bytes, functools.partial(estimate_bytes, specs))
 
     def lost(mixed: Scheme) -> float:
         trial = work / "trial"
         trial.mkdir()
         try:
-            write_variants(trial, found, [mixed], texts, track)
+            write_variants(trial, checked, [mixed], texts, track)
             types = {mixed.name: mixed.activations}
-            figures = measure(found, trial, types, data=data, track=track)
+            figures = measure(checked, trial, types, data=data, track=track)
         finally:
             shutil.rmtree(trial)
         mean: float = figures["variants"][mixed.name]["mean_kl"]

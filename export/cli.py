@@ -279,6 +279,6 @@ def fabricate(
         )
     options: dict[str, Any] = {"seed": seed, "fused": layout == "fused", "shards": shards}
     size = fabricate_checkpoint(
-        target, tokenizer, config=replace(PUBLISHED, layers=layers), track=progress_bar, **options
+        target, tokenizer, decoder=replace(PUBLISHED, layers=layers), track=progress_bar, **options
     )
     echo(f"{target}: {size / 1e9:.2f} GB of random weights, seed {seed}, {layout} layout")

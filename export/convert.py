@@ -24,8 +24,7 @@ from .inspect import Inspected, inspect_checkpoint
 from .manifest import manifest_of, write_json, write_side_files
 from .progress import SILENT, Track
 from .quality import measure
-from .variants import specs_of, write_variants
-from .weights import estimate_bytes
+from .variants import data_bytes, write_variants
 
 
 @dataclass(frozen=True)
@@ -77,30 +76,30 @@ def export_bundle(
     _check_target(target, force)
     licence_file = _licence_file(checkpoint, licence)
     check_writable(target)
-    found = inspect_checkpoint(checkpoint, track, adapter)
-    rounded = any(scheme.turned for scheme in schemes)
-    texts = calibrated_texts(found, calibration) if calibration and rounded else []
-    check_space(target, sum(estimate_bytes(specs_of(found), scheme) for scheme in schemes))
+    checked = inspect_checkpoint(checkpoint, track, adapter)
+    rounded = any(scheme.rotated for scheme in schemes)
+    texts = calibrated_texts(checked, calibration) if calibration and rounded else []
+    check_space(target, data_bytes(checked.decoder, schemes))
     with beside(target) as work:
         if limit is not None:
             schemes = [
-                fitted(work, found, scheme, texts, data, limit, track)
+                fitted(work, checked, scheme, texts, data, limit, track)
                 if isinstance(scheme.matrix, Blocks)
                 else scheme
                 for scheme in schemes
             ]
-        check_space(target, sum(estimate_bytes(specs_of(found), scheme) for scheme in schemes))
-        written = write_variants(work, found, schemes, texts, track)
+        check_space(target, data_bytes(checked.decoder, schemes))
+        written = write_variants(work, checked, schemes, texts, track)
         if limit is not None:
             check_size(work, schemes, limit)
         names = [scheme.name for scheme in schemes]
-        write_side_files(work, found, names, licence_file)
-        manifest = manifest_of(work, found, schemes, written, calibration, texts)
+        write_side_files(work, checked, names, licence_file)
+        manifest = manifest_of(work, checked, schemes, written, calibration, texts)
         if data:
             types = {scheme.name: scheme.activations for scheme in schemes}
-            manifest["quality"] = measure(found, work, types, data=data, track=track)
+            manifest["quality"] = measure(checked, work, types, data=data, track=track)
         write_json(work / layout.MANIFEST, manifest)
-    return Exported(target, manifest, "LICENSE" if licence_file else None, found.notes)
+    return Exported(target, manifest, "LICENSE" if licence_file else None, checked.notes)
 
 
 def _check_limit(
@@ -121,27 +120,27 @@ def _check_target(target: Path, force: bool) -> None:
         raise ExportError(f"{target} exists and is not a bundle; choose another folder")
     if not force:
         raise ExportError(f"{target} exists; choose another folder or replace it with --force")
-    known = {layout.MANIFEST, *layout.read_bundle(target).files}
-    held = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
-    if foreign := sorted(held - known):
+    own = {layout.MANIFEST, *layout.read_bundle(target).files}
+    files = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+    if foreign := sorted(files - own):
         raise ExportError(
             f"{target} holds {len(foreign)} files that are not the bundle's: "
             f"{', '.join(foreign[:3])}; move them away before replacing it"
         )
 
 
-def _licence_file(checkpoint: Path, given: Path | None) -> Path | None:
-    if given is not None:
-        if not given.is_file():
-            raise ExportError(f"{given} is not a file; expected the licence of the weights")
-        return given
-    found = sorted(file for file in checkpoint.glob("LICENSE*") if file.is_file())
-    return found[0] if found else None
+def _licence_file(checkpoint: Path, licence: Path | None) -> Path | None:
+    if licence is not None:
+        if not licence.is_file():
+            raise ExportError(f"{licence} is not a file; expected the licence of the weights")
+        return licence
+    files = sorted(file for file in checkpoint.glob("LICENSE*") if file.is_file())
+    return files[0] if files else None
 
 
-def calibrated_texts(found: Inspected, calibration: Sequence[Source]) -> list[Ids]:
+def calibrated_texts(checked: Inspected, calibration: Sequence[Source]) -> list[Ids]:
     """Return the texts that a checkpoint is calibrated on, cut from source files."""
-    tokens = found.tokens()
-    layouts = Layouts.from_manifest(found.architecture.prompts())
-    length = min(TEXT_TOKENS, found.sizes.context)
+    tokens = checked.tokens()
+    layouts = Layouts.from_manifest(checked.architecture.prompts())
+    length = min(TEXT_TOKENS, checked.sizes.context)
     return calibration_texts(calibration, tokens, layouts, text_tokens=length)

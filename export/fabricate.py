@@ -12,19 +12,22 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import ExportError
 from ..runtime.text.tokens import BYTE_ALPHABET
 from .architectures.gpt_refact import (
     ARCHITECTURE,
+    FUSED,
     PUBLISHED,
     PUBLISHED_TOKENS,
-    Config,
-    checkpoint_shapes,
+    UNFUSED,
+    config_sizes,
 )
 from .beside import beside, check_space, check_writable
 from .manifest import write_json
 from .progress import SILENT, Track
 from .starcoder import SPECIAL_TOKENS
+from .tensors import Tensors
 
 Bfloat16 = npt.NDArray[np.generic]
 STANDARD_DEVIATION = 0.02  # initializer_range of the published model
@@ -34,7 +37,7 @@ def fabricate_checkpoint(
     target: Path,
     tokenizer: Path | None = None,
     *,
-    config: Config = PUBLISHED,
+    decoder: Decoder = PUBLISHED,
     tokens: int = PUBLISHED_TOKENS,
     seed: int = 0,
     fused: bool = True,
@@ -46,7 +49,7 @@ def fabricate_checkpoint(
     Args:
         target: a folder that does not exist yet.
         tokenizer: a tokenizer.json with the model's special tokens; None makes one up.
-        config: the shape; that of the published 1.6B model when not given.
+        decoder: the shape; that of the published 1.6B model when not given.
         tokens: size of a made-up tokenizer.
         seed: the same seed gives the same files.
         fused: False writes the earlier layout, with keys apart from values and gate from up.
@@ -61,7 +64,7 @@ def fabricate_checkpoint(
         raise ExportError(f"{target} exists; choose another folder")
     if tokenizer is not None and not tokenizer.is_file():
         raise ExportError(f"{tokenizer} is not a file; expected a tokenizer.json")
-    tensors = checkpoint_shapes(config, fused)
+    tensors = Tensors(decoder, FUSED if fused else UNFUSED).expected()
     needed = sum(2 * int(np.prod(size)) for size in tensors.values())
     check_writable(target)
     check_space(target, needed)
@@ -71,17 +74,17 @@ def fabricate_checkpoint(
             (work / "tokenizer.json").write_text(json.dumps(made_up), encoding="utf-8")
         else:
             shutil.copyfile(tokenizer, work / "tokenizer.json")
-        write_json(work / "config.json", config_json(config))
+        write_json(work / "config.json", config_json(decoder))
         _write_shards(work, tensors, seed, shards, track)
     return needed
 
 
-def config_json(config: Config) -> dict[str, object]:
+def config_json(decoder: Decoder) -> dict[str, object]:
     """Return the config.json of that shape, with the fields of the published one."""
     return {
         "architectures": [ARCHITECTURE],
         "model_type": "gpt_refact",
-        **config.as_json(),
+        **config_sizes(decoder),
         "n_inner": None,
         "multi_query": True,
         "eos_token_id": SPECIAL_TOKENS.index("<|endoftext|>"),

@@ -6,13 +6,15 @@ ask for a shape or a quantized activation wherever they need it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from ..runtime.bundle.places import Part
 
 OPSET = 21
 CONTRIB = "com.microsoft"
@@ -30,22 +32,21 @@ ONNX_TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class Located:
-    """An array in the external data file: numpy type, shape, and where its bytes lie."""
-
-    type: str
-    shape: tuple[int, ...]
-    offset: int
-    length: int
-
-
 class Graph:
-    """A graph under construction. Values are named by strings, as in ONNX itself."""
+    """A graph under construction. Values are named by strings, as in ONNX itself.
 
-    def __init__(self, name: str, data_file: str | None) -> None:
-        """Start a graph whose weights lie in `data_file` beside it, or, without one, are inputs."""
-        self._name, self._data_file = name, data_file
+    Names are paths: `layers.3/attention/q/MatMulNBits` is the product in three nested scopes.
+    """
+
+    def __init__(
+        self, name: str, data_file: str | None, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Start a graph whose weights lie in `data_file` beside it, or, without one, are inputs.
+
+        `metadata` travels with the model, for whoever looks at it.
+        """
+        self._name, self._data_file, self._metadata = name, data_file, metadata or {}
+        self._scope: tuple[str, ...] = ()
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -53,6 +54,16 @@ class Graph:
         self._made: dict[tuple[object, ...], list[str]] = {}
         self._counts: dict[str, int] = {}
         self._renamed: dict[str, str] = {}
+
+    @contextmanager
+    def scope(self, path: str) -> Iterator[None]:
+        """Begin the names of all nodes made inside with `path`."""
+        outside = self._scope
+        self._scope = (*outside, path)
+        try:
+            yield
+        finally:
+            self._scope = outside
 
     def input(self, name: str, type: str, shape: Sequence[int | str]) -> str:
         """Declare an input; a string in `shape` is a symbolic size."""
@@ -89,8 +100,9 @@ class Graph:
         inputs = tuple(self._renamed.get(name, name) for name in inputs)
         key = (operator, domain, inputs, repr(attributes), outputs)
         if key not in self._made:
-            count = self._counts[operator] = self._counts.get(operator, 0) + 1
-            name = f"{operator}_{count}"
+            path = "/".join((*self._scope, operator))
+            count = self._counts[path] = self._counts.get(path, 0) + 1
+            name = path if count == 1 else f"{path}_{count}"
             names = [name] if outputs == 1 else [f"{name}.{i}" for i in range(outputs)]
             node = helper.make_node(operator, list(inputs), names, name=name, domain=domain)
             for attribute, value in sorted((attributes or {}).items()):
@@ -115,22 +127,22 @@ class Graph:
         self._initializers[name] = tensor
         return name
 
-    def weight(self, name: str, located: Located, shape: tuple[int, ...] | None = None) -> str:
-        """Return the name of a tensor in the data file, seen in `shape`."""
+    def weight(self, name: str, part: Part) -> str:
+        """Return the name of an array in the data file."""
         if self._data_file is None:
-            if all(known.name != name for known in self._inputs):
-                self.input(name, located.type, shape or located.shape)
+            if all(value.name != name for value in self._inputs):
+                self.input(name, part.type, part.shape)
             return name
         tensor = TensorProto(
             name=name,
-            data_type=ONNX_TYPES[located.type],
-            dims=shape or located.shape,
+            data_type=ONNX_TYPES[part.type],
+            dims=part.shape,
             data_location=TensorProto.EXTERNAL,
         )
         for key, value in (
             ("location", self._data_file),
-            ("offset", located.offset),
-            ("length", located.length),
+            ("offset", part.offset),
+            ("length", part.length),
         ):
             tensor.external_data.add(key=key, value=str(value))
         self._initializers[name] = tensor
@@ -142,6 +154,8 @@ class Graph:
             self._nodes, self._name, self._inputs, self._outputs, list(self._initializers.values())
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
-        return helper.make_model(
+        model = helper.make_model(
             graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="refact-edge"
         )
+        helper.set_model_props(model, dict(self._metadata))
+        return model

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..runtime.bundle.contract import TOKENIZER, Sizes
+from ..runtime.bundle.contract import TOKENIZER, Sizes, sizes_of
+from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import CheckpointError, one_line
 from ..runtime.files.sha256 import file_sha256
 from ..runtime.text.tokens import Tokens
@@ -17,6 +19,7 @@ from .architectures import Architecture, find
 from .checkpoint import FLOAT_TYPES, Checkpoint, Floating, open_checkpoint
 from .lora import merged, open_adapter
 from .progress import Track
+from .tensors import Tensors
 from .tokenizer import check_tokenizer
 
 LARGEST_VALUE = 1e12  # sums of the squares of larger ones are beyond fp32
@@ -30,11 +33,24 @@ class Inspected:
     checkpoint: Checkpoint
     architecture: Architecture
     model_type: str
-    config: Any  # the architecture's own Config
+    decoder: Decoder
     sizes: Sizes
     source_files: list[dict[str, Any]]
     tokenizer: bytes  # the content of the bundle's tokenizer.json
     notes: tuple[str, ...]  # on what of the checkpoint the bundle does without
+
+    def weight(self, role: str) -> Floating:
+        """Return a weight as fp32 [N, K]; a norm or a bias is [1, N]."""
+        return self._tensors.weight(role, self.checkpoint.read)
+
+    def tensor_names(self, role: str) -> list[str]:
+        """Return the checkpoint's tensors that a weight is made of."""
+        return self._tensors.names(role)
+
+    @functools.cached_property
+    def _tensors(self) -> Tensors:
+        table = self.architecture.tensors(set(self.checkpoint.tensors))
+        return Tensors(self.decoder, table)
 
     def tokens(self) -> Tokens:
         """Return the tokenizer as the bundle gets it."""
@@ -56,22 +72,29 @@ def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) ->
     model_type = checkpoint.config.get("model_type")
     architecture = find(model_type)
     problems: list[str] = []
-    config = architecture.read_config(checkpoint.config, problems)
+    decoder = _decoder(architecture, checkpoint, problems)
     tokenizer = check_tokenizer(path / TOKENIZER, architecture.SPECIAL_TOKENS, problems)
     shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
-    if config is not None:
-        architecture.check_tensors(config, shapes, problems)
-        architecture.check_vocabulary(config, tokenizer.tokens, problems)
+    tensors = None
+    if decoder is not None:
+        tensors = Tensors(decoder, architecture.tensors(set(shapes)))
+        tensors.check(shapes, (*architecture.IGNORED, *architecture.ZERO), problems)
+        architecture.check_vocabulary(decoder, tokenizer.tokens, problems)
     problems += [
         f"{name} has type {info.type}, expected one of {', '.join(FLOAT_TYPES)}"
         for name, info in checkpoint.tensors.items()
         if info.type not in FLOAT_TYPES
     ]
-    _check_values(checkpoint, architecture, problems, track)
+    ends = tensors.ends if tensors is not None else ()
+    values = _Values(checkpoint, ends, problems)
+    values.check(architecture.ZERO, track)
+    if decoder is not None:
+        values.check_ends(decoder.tied)
     if problems:
         listed = "".join(f"\n  - {one_line(problem, _SHOWN)}" for problem in problems)
         raise CheckpointError(f"{path} cannot be exported:{listed}")
-    sizes = architecture.sizes(config, tokenizer.tokens)
+    assert decoder is not None
+    sizes = sizes_of(decoder, tokenizer.tokens)
     sources = [path / "config.json", path / TOKENIZER, *checkpoint.files]
     files = [
         {"file": file.name, "bytes": file.stat().st_size, "sha256": file_sha256(file)}
@@ -81,7 +104,7 @@ def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) ->
         checkpoint,
         architecture,
         str(model_type),
-        config,
+        decoder,
         sizes,
         files,
         tokenizer.content,
@@ -89,26 +112,50 @@ def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) ->
     )
 
 
-def _check_values(
-    checkpoint: Checkpoint, architecture: Architecture, problems: list[str], track: Track
-) -> None:
-    """Look at every value: a NaN or an infinity would only show much later, as nonsense."""
-    zero = architecture.must_be_zero(set(checkpoint.tensors))
-    hashes: dict[str, bytes] = {}
-    readable = {n: info for n, info in checkpoint.tensors.items() if info.type in FLOAT_TYPES}
-    total = sum(int(np.prod(info.shape)) for info in readable.values())
-    with track("checking weights", total) as advance:
-        for name, info in readable.items():
-            values = checkpoint.read(name)
-            if problem := _value_problem(values):
-                problems.append(f"{name} holds {problem}")
-            elif name in zero and values.any():
-                problems.append(f"{name} is not zero; this architecture has no bias")
-            if name in architecture.MUST_DIFFER:
-                hashes[name] = hashlib.sha256(values.data).digest()
-            advance(int(np.prod(info.shape)))
-    if len(hashes) > 1 and len(set(hashes.values())) == 1:
-        problems.append(f"{' and '.join(hashes)} are equal: tied weights, which this model has not")
+def _decoder(
+    architecture: Architecture, checkpoint: Checkpoint, problems: list[str]
+) -> Decoder | None:
+    try:
+        return architecture.decoder(checkpoint.config, problems)
+    except ValueError as error:
+        problems.append(f"config.json: {error}")
+        return None
+
+
+@dataclass
+class _Values:
+    """A look at every value: a NaN or an infinity would only show much later, as nonsense."""
+
+    checkpoint: Checkpoint
+    ends: tuple[str, ...]  # tensors of the embedding and the head
+    problems: list[str]
+    hashes: dict[str, bytes] = field(default_factory=dict)
+
+    def check(self, zero: tuple[str, ...], track: Track) -> None:
+        """Look at all tensors; those that `zero` names must be so."""
+        tensors = self.checkpoint.tensors
+        readable = {n: info for n, info in tensors.items() if info.type in FLOAT_TYPES}
+        total = sum(int(np.prod(info.shape)) for info in readable.values())
+        with track("checking weights", total) as advance:
+            for name, info in readable.items():
+                values = self.checkpoint.read(name)
+                if problem := _value_problem(values):
+                    self.problems.append(f"{name} holds {problem}")
+                elif name in zero and values.any():
+                    self.problems.append(f"{name} is not zero; this architecture has no bias")
+                if name in self.ends:
+                    self.hashes[name] = hashlib.sha256(values.data).digest()
+                advance(int(np.prod(info.shape)))
+
+    def check_ends(self, tied: bool) -> None:
+        """See that embedding and head are equal if they are tied, and only then."""
+        if len(self.hashes) < 2:
+            return
+        equal, names = len(set(self.hashes.values())) == 1, " and ".join(self.hashes)
+        if equal and not tied:
+            self.problems.append(f"{names} are equal: tied weights, which this model has not")
+        elif tied and not equal:
+            self.problems.append(f"{names} differ, and config.json says that they are tied")
 
 
 def _value_problem(values: Floating) -> str:

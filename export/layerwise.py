@@ -8,56 +8,69 @@ At the full size that is 2 GB instead of 7, and every input of every product can
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..quant.moments import Moments
-from ..quant.schemes import Floats
+from ..quant.rotation import rotation
 from ..quant.sensitivity import Readout
 from ..runtime.backends import denormals
 from ..runtime.backends.onnxruntime import import_onnxruntime
 from ..runtime.bundle.contract import INPUT_IDS, LOGITS
-from .architectures import STREAM, STREAM_OUT, WeightSpec
-from .blocks import Stored, Weights
-from .graph import Graph, Located
+from ..runtime.bundle.decoder import HEAD, Decoder
+from ..runtime.bundle.places import Part, Place
+from .decoder import STREAM, STREAM_OUT, build_embedding, build_head, build_layer
+from .graph import Graph
 from .inspect import Inspected
-from .rotated import turned
-from .weights import Stage, load_weight
+from .products import Weights
+from .roles import WeightSpec, by_stage, rotation_spec, weight_specs
+from .rotated import rotated, rotated_decoder
+from .weights import Stage
 
 Floating = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
-Build = Callable[[Graph, Any, Weights], None]
+Build = Callable[[Graph, Decoder, Weights], None]
 
-_EXACT = Floats("float32")
 _APART = 8  # positions between logits that are looked at
 
 
 class Layerwise:
-    """A checkpoint that is evaluated stage by stage, as it is or turned (see turned.py)."""
+    """A checkpoint that is evaluated stage by stage, as it is or rotated (see rotated.py)."""
 
-    def __init__(self, found: Inspected, *, turned: bool = False) -> None:
-        architecture, self._checkpoint, self._turned = found.architecture, found.checkpoint, turned
-        specs = architecture.weight_specs(found.config, set(found.checkpoint.tensors))
-        embedding, *self._layers, head = by_stage(specs)
-        self._embedding = _Part(architecture.build_embedding, found.config, embedding, turned)
-        self._layer = _Part(architecture.build_layer, found.config, self._layers[0], turned)
-        self._head = _Part(architecture.build_head, found.config, head, turned)
+    def __init__(self, checked: Inspected, *, rotated: bool = False) -> None:
+        self._checked, self._rotated = checked, rotated
+        # By stages, a tied head has its own copy of the embedding.
+        self._plain = replace(checked.decoder, tied=False)
+        self._decoder = rotated_decoder(self._plain) if rotated else self._plain
+        self._sources = by_stage(weight_specs(self._plain))
+        embedding, *self._layers, head = by_stage(weight_specs(self._decoder))
+        more = [rotation_spec(self._decoder)] if rotated else []
+        self._embedding = _Graph(build_embedding, self._decoder, embedding)
+        self._layer = _Graph(build_layer, self._decoder, self._layers[0], more)
+        self._head = _Graph(build_head, self._decoder, head)
 
     def calibrate(self, texts: Sequence[Ids]) -> Iterator[Stage]:
         """Yield every stage, in the order of `weight_specs`, after all texts went through it."""
-        weights = self._read(self._embedding.specs)
+        weights = self._read(0)
         stream = list(self._embedded(texts, weights))
         yield Stage(self._embedding.specs, weights, {}, _energy(stream))
-        for specs in self._layers:
-            weights = self._read(specs)
+        for number, specs in enumerate(self._layers, 1):
+            weights = self._read(number)
             moments = self._pass(self._layer, weights, texts, stream)
             yield Stage(tuple(specs), weights, moments, _energy(stream))
-        weights = self._read(self._head.specs)
-        readout = Readout(weights[self._head.specs[-1].name])
+        weights = self._read(-1)
+        readout = Readout(weights[HEAD] * np.float32(self._decoder.logit_scale))
         moments = self._pass(self._head, weights, texts, stream, readout=readout)
         yield Stage(self._head.specs, weights, moments, readout=readout)
+
+    def stages(self) -> Iterator[Stage]:
+        """Yield every stage without running it: nothing is seen of what weights multiply."""
+        parts = [self._embedding.specs, *map(tuple, self._layers), self._head.specs]
+        for number, specs in enumerate(parts):
+            yield Stage(specs, self._read(number), {})
 
     def evaluate(
         self,
@@ -71,16 +84,16 @@ class Layerwise:
         called once a layer. `weights` [N, K] stand in for the checkpoint's.
         """
 
-        def read(specs: Sequence[WeightSpec]) -> dict[str, Floating]:
+        def read(number: int, specs: Sequence[WeightSpec]) -> dict[str, Floating]:
             if weights is None:
-                return self._read(specs)
+                return self._read(number)
             return {spec.name: weights[spec.name] for spec in specs}
 
-        stream = list(self._embedded(texts, read(self._embedding.specs)))
-        for specs in self._layers:
-            self._pass(self._layer, read(specs), texts, stream, watched=False)
+        stream = list(self._embedded(texts, read(0, self._embedding.specs)))
+        for number, specs in enumerate(self._layers, 1):
+            self._pass(self._layer, read(number, specs), texts, stream, watched=False)
             advance(1)
-        fed = self._head.fed(read(self._head.specs))
+        fed = self._head.fed(read(-1, self._head.specs))
         return lambda: (self._head.run(fed, {STREAM: x})[LOGITS] for x in stream)
 
     def _embedded(
@@ -90,13 +103,18 @@ class Layerwise:
         for ids in texts:
             yield self._embedding.run(fed, {INPUT_IDS: ids[None]})[STREAM_OUT]
 
-    def _read(self, specs: Sequence[WeightSpec]) -> dict[str, Floating]:
-        weights = {spec.name: load_weight(self._checkpoint, spec) for spec in specs}
-        return turned(specs, weights) if self._turned else weights
+    def _read(self, number: int) -> dict[str, Floating]:
+        """Return the weights [N, K] of a stage."""
+        names = [spec.name for spec in self._sources[number]]
+        weights = {name: self._checked.weight(name) for name in names}
+        if not self._rotated:
+            return weights
+        specs = by_stage(weight_specs(self._decoder))[number]
+        return rotated(self._plain, specs, weights)
 
     @staticmethod
     def _pass(
-        part: _Part,
+        part: _Graph,
         weights: Mapping[str, Floating],
         texts: Sequence[Ids],
         stream: list[Floating],
@@ -111,41 +129,37 @@ class Layerwise:
         seen = {tap: Moments() for tap in part.taps.values()} if watched else {}
         fed = part.fed(weights)
         for i, ids in enumerate(texts):
-            found = part.run(fed, {INPUT_IDS: ids[None], STREAM: stream[i]})
+            outputs = part.run(fed, {INPUT_IDS: ids[None], STREAM: stream[i]})
             for tap, moments in seen.items():
-                moments.add(found[tap])
-            stream[i] = found.get(STREAM_OUT, stream[i])
+                moments.add(outputs[tap])
+            stream[i] = outputs.get(STREAM_OUT, stream[i])
             if readout is not None:
-                readout.add(found[LOGITS][::_APART])
+                readout.add(outputs[LOGITS][::_APART])
         names = dict(zip((spec.name for spec in part.specs), weights, strict=True))
         return {names[weight]: seen[tap] for weight, tap in part.taps.items() if tap in seen}
 
 
-class _Part:
-    """A graph whose inputs are weights and activations."""
+class _Graph:
+    """A part of the model as a graph whose inputs are weights and activations."""
 
     def __init__(
-        self, build: Build, config: object, specs: Sequence[WeightSpec], turned: bool
+        self,
+        build: Build,
+        decoder: Decoder,
+        specs: Sequence[WeightSpec],
+        more: Sequence[WeightSpec] = (),
     ) -> None:
         """Build and open it; `taps` names the output that shows what a weight is multiplied with.
 
-        It runs with the weights of any specs of the same shapes in the same order.
+        It runs with the weights of any specs of the same shapes in the same order. `more` are those
+        that are the same for all: rotations.
         """
         self.specs = tuple(specs)
+        self._same = {spec.name: _laid_out(spec, rotation(spec.shape[0])) for spec in more}
         graph = Graph("part", None)
-        stored = {spec.name: _stored(spec) for spec in specs}
-        build(graph, config, Weights(stored, "float32", turned))
-        self.taps: dict[str, str] = {}
-        shown: dict[str, str] = {}
-        for spec in specs:
-            if not spec.multiplies:
-                continue
-            value = graph.multiplied(spec.name)
-            if value not in shown:
-                shown[value] = f"{spec.name}.input"
-                graph.output(value, shown[value], "float32", ["rows", spec.shape[1]])
-                shown[shown[value]] = shown[value]  # it bears that name from here on
-            self.taps[spec.name] = shown[value]
+        places = {spec.name: _place(spec) for spec in (*specs, *more)}
+        build(graph, decoder, Weights(places, "float32"))
+        self.taps = _tapped(graph, specs)
         model = graph.model().SerializeToString()
         settings = import_onnxruntime().SessionOptions()
         settings.log_severity_level = 3
@@ -162,27 +176,32 @@ class _Part:
     def fed(self, weights: Mapping[str, Floating]) -> dict[str, Floating]:
         """Return the weights of one stage, in the order of the specs, as the graph takes them."""
         pairs = zip(self.specs, weights.values(), strict=True)
-        return {spec.name: _laid_out(spec, weight) for spec, weight in pairs}
+        return self._same | {spec.name: _laid_out(spec, weight) for spec, weight in pairs}
 
     def run(
         self, fed: Mapping[str, Floating], activations: Mapping[str, npt.NDArray[Any]]
     ) -> dict[str, Floating]:
         """Run it with weights from `fed`; activations that it has no use for are left out."""
-        given = {name: array for name, array in activations.items() if name in self._inputs}
+        feeds = {name: array for name, array in activations.items() if name in self._inputs}
         with denormals.as_zeros():
-            found = self._session.run(self._outputs, {**given, **fed})
-        return dict(zip(self._outputs, found, strict=True))
+            outputs = self._session.run(self._outputs, {**feeds, **fed})
+        return dict(zip(self._outputs, outputs, strict=True))
 
 
-def by_stage(specs: Sequence[WeightSpec]) -> list[list[WeightSpec]]:
-    """Return the specs of the embedding, of each layer, and of the head, in this order."""
-    layers = sorted({spec.layer for spec in specs if spec.layer is not None})
-    outside = [spec for spec in specs if spec.layer is None]
-    return [
-        [spec for spec in outside if spec.role == "embedding"],
-        *([spec for spec in specs if spec.layer == layer] for layer in layers),
-        [spec for spec in outside if spec.role != "embedding"],
-    ]
+def _tapped(graph: Graph, specs: Sequence[WeightSpec]) -> dict[str, str]:
+    """Let a graph show what each weight is multiplied with; return the outputs by weight."""
+    taps: dict[str, str] = {}
+    outputs: dict[str, str] = {}
+    for spec in specs:
+        if not spec.multiplies:
+            continue
+        value = graph.multiplied(spec.name)
+        if value not in outputs:
+            tap = outputs[value] = f"{spec.name}.input"
+            graph.output(value, tap, "float32", ["rows", spec.shape[1]])
+            outputs[tap] = tap  # it bears that name from here on
+        taps[spec.name] = outputs[value]
+    return taps
 
 
 def _energy(stream: Sequence[Floating]) -> float:
@@ -190,14 +209,17 @@ def _energy(stream: Sequence[Floating]) -> float:
     return sum(float(np.vdot(x, x)) for x in stream) / sum(map(len, stream))
 
 
-def _stored(spec: WeightSpec) -> Stored:
+def _place(spec: WeightSpec) -> Place:
     """Return a weight as the graph's builders expect it, though it lies nowhere yet."""
-    rows, columns = (1, *spec.shape)[-2:]
-    shape = {"embedding": (rows, columns), "norm": (columns,)}.get(spec.role, (columns, rows))
-    return Stored(_EXACT, (rows, columns), {"values": Located("float32", shape, 0, 0)})
+    shape = spec.shape[::-1] if _transposed(spec) else spec.shape
+    return Place("floats", spec.shape, {"values": Part("float32", shape, 0, 0)})
 
 
 def _laid_out(spec: WeightSpec, weight: Floating) -> Floating:
-    if spec.multiplies:
+    if _transposed(spec):
         return np.ascontiguousarray(weight.T)
-    return weight if spec.role == "embedding" else weight.reshape(-1)
+    return weight.reshape(spec.shape)
+
+
+def _transposed(spec: WeightSpec) -> bool:
+    return spec.multiplies or spec.role == "rotation"

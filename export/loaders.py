@@ -1,6 +1,6 @@
 """The files by which other loaders open a bundle: optimum, onnxruntime-genai, transformers.js.
 
-None of them knows gpt_refact, so config.json carries the label of a decoder they do know and
+None of them need know the model, so config.json carries the label of a decoder they do know and
 whose cache has the same shape. It says nothing about the weights; refact_edge.json does.
 """
 
@@ -18,6 +18,7 @@ from ..runtime.bundle.contract import (
     standard_graph,
     weights_file,
 )
+from ..runtime.bundle.decoder import Decoder
 
 # What transformers.js calls our variants.
 _DTYPES = {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "int4": "q4"}
@@ -31,19 +32,19 @@ def first_choice(variants: Sequence[str]) -> str:
     return next(name for name in _FIRST_CHOICE if name in variants)
 
 
-def hugging_face_config(sizes: Sizes, inner: int, variants: Sequence[str]) -> dict[str, Any]:
+def hugging_face_config(decoder: Decoder, variants: Sequence[str]) -> dict[str, Any]:
     """Return config.json. The decoder's label is llama: see the module's docstring."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        "hidden_size": sizes.width,
-        "intermediate_size": inner,
-        "num_hidden_layers": sizes.layers,
-        "num_attention_heads": sizes.heads,
-        "num_key_value_heads": sizes.kv_heads,
-        "head_dim": sizes.head_size,
-        "vocab_size": sizes.vocabulary,
-        "max_position_embeddings": sizes.context,
+        "hidden_size": decoder.width,
+        "intermediate_size": decoder.mlp.hidden,
+        "num_hidden_layers": decoder.layers,
+        "num_attention_heads": decoder.attention.heads,
+        "num_key_value_heads": decoder.attention.kv_heads,
+        "head_dim": decoder.attention.head_size,
+        "vocab_size": decoder.vocabulary,
+        "max_position_embeddings": decoder.context,
         "bos_token_id": 0,
         "eos_token_id": 0,
         "pad_token_id": 0,
@@ -130,8 +131,8 @@ prompt layouts, source files with their sha256, and a sha256 for every file here
 
     refact-edge complete --bundle . --prefix 'def add(a, b):' --suffix ''
 
-`config.json` says `llama`. That is a label for loaders that do not know {name}; the weights are
-not Llama's and there is no rotary embedding in the graphs. Other loaders open the standard graphs:
+`config.json` says `llama`. That is a label for loaders that do not know {name}; weights, norms and
+positions are those of {name}, and all in the graphs. Other loaders open the standard graphs:
 
 | variant | graph | weights |
 |---|---|---|

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,23 @@ from ..quant.texts.calibration import Ids, fingerprint
 from ..quant.texts.shipped import described
 from ..quant.texts.sources import Source
 from ..runtime.bundle import contract as layout
+from ..runtime.bundle.decoder import to_json
+from ..runtime.bundle.places import places_to_json
 from ..runtime.files.sha256 import file_sha256
 from . import loaders
 from .inspect import Inspected
+from .variants import decoder_in
 from .weights import VariantWriter
 
 
 def write_side_files(
-    work: Path, found: Inspected, variants: list[str], licence: Path | None
+    work: Path, checked: Inspected, variants: list[str], licence: Path | None
 ) -> None:
     """Write what other loaders read, the tokenizer, the licence if there is one, and a README."""
-    sizes = found.sizes
-    (work / layout.TOKENIZER).write_bytes(found.tokenizer)
+    sizes = checked.sizes
+    (work / layout.TOKENIZER).write_bytes(checked.tokenizer)
     for name, content in (
-        ("config.json", loaders.hugging_face_config(sizes, found.config.inner, variants)),
+        ("config.json", loaders.hugging_face_config(checked.decoder, variants)),
         ("generation_config.json", loaders.generation_config()),
         ("tokenizer_config.json", loaders.tokenizer_config(sizes.context)),
         ("special_tokens_map.json", loaders.special_tokens_map()),
@@ -38,7 +40,7 @@ def write_side_files(
         write_json(work / name, content)
     if licence is not None:
         shutil.copyfile(licence, work / "LICENSE")
-    text = loaders.readme(found.model_type, variants, "LICENSE" if licence else None)
+    text = loaders.readme(checked.model_type, variants, "LICENSE" if licence else None)
     (work / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -50,7 +52,7 @@ def write_json(file: Path, content: object) -> None:
 
 def manifest_of(
     work: Path,
-    found: Inspected,
+    checked: Inspected,
     schemes: list[Scheme],
     written: list[VariantWriter],
     calibration: Sequence[Source],
@@ -68,21 +70,24 @@ def manifest_of(
         files[name] = {"bytes": file.stat().st_size, "sha256": sha256}
     return {
         "format": layout.FORMAT,
-        "architecture": found.model_type,
-        "sizes": asdict(found.sizes),
-        "prompts": found.architecture.prompts(),
-        "sampling": found.architecture.sampling(),
+        "architecture": checked.model_type,
+        "decoder": to_json(checked.decoder),
+        "tokens": checked.sizes.tokens,
+        "prompts": checked.architecture.prompts(),
+        "sampling": checked.architecture.sampling(),
         "variants": {
             scheme.name: {
                 "scheme": scheme.summary,
                 "kv_type": scheme.activations,
                 "bytes": files[layout.weights_file(scheme.name)]["bytes"],
                 "report": writer.report(),
+                "decoder": to_json(decoder_in(checked.decoder, scheme)),
+                "weights": places_to_json(writer.places),
             }
             for scheme, writer in zip(schemes, written, strict=True)
         },
         "provenance": {
-            "source": found.source_files,
+            "source": checked.source_files,
             "calibration": {
                 **({"set": described(calibration)} if texts else {}),
                 "texts": len(texts),

@@ -35,7 +35,6 @@ from ..runtime.errors import BundleError, MissingExtraError, OptionError
 from ..runtime.text.tokens import Tokens
 from .inspect import Inspected, inspect_checkpoint
 from .progress import SILENT, Track
-from .weights import load_weight
 
 Logits = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -130,8 +129,8 @@ def compare(
         raise OptionError(
             f"tokens {prompt_tokens}; expected at most the context, {bundle.sizes.context}"
         )
-    found = inspect_checkpoint(checkpoint, track, adapter)
-    check_same_source(bundle, found)
+    checked = inspect_checkpoint(checkpoint, track, adapter)
+    check_same_source(bundle, checked)
     ids = sample_ids(bundle, prompt_tokens)
     greedy = {
         name: _greedy(bundle, name, ids[:GREEDY_PROMPT], greedy_tokens)
@@ -140,7 +139,7 @@ def compare(
     }
     with tempfile.TemporaryDirectory(prefix="refact-edge-verify-") as folder:
         sequences = [ids, *(np.concatenate([ids[:GREEDY_PROMPT], new]) for new in greedy.values())]
-        files = list(_reference_logits(found, sequences, Path(folder), track))
+        files = list(_reference_logits(checked, sequences, Path(folder), track))
         want = np.load(files[0], mmap_mode="r")
         results = {}
         with track("comparing variants", len(names) * 6 * len(ids)) as advance:
@@ -161,15 +160,15 @@ def _require_torch() -> None:
         raise MissingExtraError("torch", "verify") from error
 
 
-def check_same_source(bundle: Bundle, found: Inspected) -> None:
+def check_same_source(bundle: Bundle, checked: Inspected) -> None:
     """Raise BundleError when the bundle was made from another checkpoint."""
     mine = {entry["file"]: entry["sha256"] for entry in bundle.provenance.get("source", [])}
-    theirs = {entry["file"]: entry["sha256"] for entry in found.source_files}
+    theirs = {entry["file"]: entry["sha256"] for entry in checked.source_files}
     if mine != theirs:
         names = mine.keys() | theirs.keys()
         differing = sorted(name for name in names if mine.get(name) != theirs.get(name))
         raise BundleError(
-            f"{bundle.path} was made from other files than {found.checkpoint.path} holds "
+            f"{bundle.path} was made from other files than {checked.checkpoint.path} holds "
             f"({', '.join(differing[:5])} differ); name the checkpoint it came from"
         )
 
@@ -208,24 +207,14 @@ def _engine(bundle: Bundle, variant: str) -> OnnxruntimeSession:
 
 
 def _reference_logits(
-    found: Inspected, sequences: Iterable[Ids], folder: Path, track: Track
+    checked: Inspected, sequences: Iterable[Ids], folder: Path, track: Track
 ) -> Iterator[Path]:
     """Run the reference in fp32 over each sequence and yield the files of its logits [T, V]."""
     import torch
 
-    architecture, names = found.architecture, set(found.checkpoint.tensors)
-    specs = architecture.weight_specs(found.config, names)
-    with torch.device("meta"):
-        model = architecture.reference(found.config)
-    state = {}
-    with track("loading the reference", len(specs)) as advance:
-        for spec in specs:
-            state[spec.name] = torch.from_numpy(load_weight(found.checkpoint, spec)).view(
-                spec.shape
-            )
-            advance(1)
-    model.load_state_dict(state, assign=True)
-    state.clear()
+    with track("loading the reference", 1) as advance:
+        model = checked.architecture.reference(checked.checkpoint)
+        advance(1)
     with torch.inference_mode():
         for number, ids in enumerate(sequences):
             file = folder / f"{number}.npy"

@@ -66,19 +66,19 @@ def measure_bundle(
     for name in names:
         bundle.require_variant(name)
         verify(bundle, name)
-    found = inspect_checkpoint(checkpoint, track, adapter)
-    check_same_source(bundle, found)
+    checked = inspect_checkpoint(checkpoint, track, adapter)
+    check_same_source(bundle, checked)
     types = {name: bundle.variants[name].kv_type for name in names}
-    figures = measure(found, bundle_path, types, data=data, track=track)
-    for name, found_here in figures["variants"].items():
+    figures = measure(checked, bundle_path, types, data=data, track=track)
+    for name, entry in figures["variants"].items():
         report = bundle.variants[name].report
-        found_here["compute"] = SCHEMES[name].compute
-        found_here |= {key: report[key] for key in ("bits_per_weight", "worst") if key in report}
+        entry["compute"] = SCHEMES[name].compute
+        entry |= {key: report[key] for key in ("bits_per_weight", "worst") if key in report}
     return figures
 
 
 def measure(
-    found: Inspected,
+    checked: Inspected,
     folder: Path,
     kv_types: Mapping[str, str],
     *,
@@ -88,28 +88,28 @@ def measure(
     """Return what the variants in `folder` lost, by name, and what full precision is worth.
 
     Args:
-        found: the checkpoint.
+        checked: the checkpoint.
         folder: the bundle's, finished or not; only graphs and weights are read.
         kv_types: the variants to open, and the numpy types of their caches.
         data: source files; holes are cut into them.
         track: how progress is shown.
 
     """
-    tokens = found.tokens()
-    layouts = Layouts.from_manifest(found.architecture.prompts())
-    texts = report_texts(data, tokens, layouts, found.sizes.context)
+    tokens = checked.tokens()
+    layouts = Layouts.from_manifest(checked.architecture.prompts())
+    texts = report_texts(data, tokens, layouts, checked.sizes.context)
     ids = [text.ids for text in texts]
 
     def opener(name: str, kv_type: str) -> Callable[[], Run]:
-        return lambda: _runner(folder, name, found, kv_type)
+        return lambda: _runner(folder, name, checked, kv_type)
 
     variants = {name: opener(name, kv_type) for name, kv_type in kv_types.items()}
-    total = found.sizes.layers + len(variants) * len(texts)
+    total = checked.sizes.layers + len(variants) * len(texts)
     with track("measuring what was lost", total) as advance:
-        full = Layerwise(found).evaluate(ids, advance)
+        full = Layerwise(checked).evaluate(ids, advance)
         figures = Comparison(texts, tokens, layouts).run(full, variants, advance)
-    for name, found_here in figures["variants"].items():
-        found_here["bytes"] = (folder / layout.weights_file(name)).stat().st_size
+    for name, entry in figures["variants"].items():
+        entry["bytes"] = (folder / layout.weights_file(name)).stat().st_size
     return {"set": described(data), "texts": len(texts), "sha256": fingerprint(ids), **figures}
 
 
@@ -141,8 +141,8 @@ def write_page(file: Path, title: str, figures: Mapping[str, Any]) -> None:
         draft.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _runner(folder: Path, variant: str, found: Inspected, kv_type: str) -> Run:
-    draft = verify_draft(folder, variant, found.sizes, kv_type)
+def _runner(folder: Path, variant: str, checked: Inspected, kv_type: str) -> Run:
+    draft = verify_draft(folder, variant, checked.sizes, kv_type)
     session = OnnxruntimeSession(draft, SessionOptions())
 
     def run(ids: Ids) -> Logits:

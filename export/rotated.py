@@ -1,36 +1,94 @@
 """The weights of a model whose activations are rotated before rounding; see quant/rotation.py.
 
-The stream is turned as a whole, values within each head, and what the MLP's last product reads
-block by block, which is a step in the graph. Norms lie between the stream and its readers and
-weigh channels one by one, so their weights move into the readers first.
+The stream is rotated as a whole, values within each head, and what the MLP's last product reads
+block by block, which is a step in the graph. Queries and keys are left alone: positions may rotate
+them. Norms lie between the stream and its readers and weigh channels one by one, so their weights
+move into the readers first, and their biases into the readers' biases. A head that shared the
+embedding's weights does so no longer: the last norm's weights are in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from ..quant.rotation import turn_columns, turn_rows
-from .architectures import WeightSpec
+from ..quant.rotation import rotate_columns, rotate_rows, rotation_size
+from ..runtime.bundle.decoder import Decoder
 from .centre import centred
 from .checkpoint import Floating
+from .roles import WeightSpec
 
 
-def turned(specs: Sequence[WeightSpec], weights: Mapping[str, Floating]) -> dict[str, Floating]:
-    """Return the weights [N, K] of a stage, as they are in the turned model."""
-    return {spec.name: _turned(spec, weights) for spec in specs}
+def rotated_decoder(decoder: Decoder) -> Decoder:
+    """Return the facts of the rotated model: norms without bias, readers with, nothing tied."""
+    bias = decoder.norm.bias
+    attention, mlp = decoder.attention, decoder.mlp
+    return replace(
+        decoder,
+        tied=False,
+        norm=replace(decoder.norm, bias=False),
+        attention=replace(attention, bias_qkv=attention.bias_qkv or bias),
+        mlp=replace(mlp, bias=mlp.bias or bias),
+        head_bias=decoder.head_bias or bias,
+    )
 
 
-def _turned(spec: WeightSpec, weights: Mapping[str, Floating]) -> Floating:
-    weight = weights[spec.name]
+def rotated(
+    decoder: Decoder, specs: Sequence[WeightSpec], weights: Mapping[str, Floating]
+) -> dict[str, Floating]:
+    """Return the weights [N, K] of a stage, as they are in the rotated model.
+
+    Args:
+        decoder: the model as it is.
+        specs: the stage of the rotated model.
+        weights: the stage of the model as it is, with a head of its own.
+
+    """
+    return {spec.name: _rotated(decoder, spec, weights) for spec in specs}
+
+
+def _rotated(decoder: Decoder, spec: WeightSpec, weights: Mapping[str, Floating]) -> Floating:
     if spec.role == "norm":
-        return np.ones_like(weight)
-    weight = centred(spec, weight)
+        own_head = spec.name.endswith(("q_norm", "k_norm"))
+        return weights[spec.name] if own_head else np.ones_like(weights[spec.name])
+    if spec.role == "bias":
+        return _bias(decoder, spec, weights)
+    weight = weights[spec.name]
+    if decoder.norm.kind == "layer":
+        weight = centred(spec, weight)
     if spec.norm is not None:
-        weight = weight * weights[spec.norm]
-    if spec.reads:
-        weight = turn_columns(weight, spec.reads)
-    if spec.writes:
-        weight = turn_rows(weight, spec.writes, spec.writes_from)
+        weight = weight * weights[f"{spec.norm}.weight"]
+    weight = rotate_columns(weight, _read_size(decoder, spec))
+    return _written(decoder, spec, weight)
+
+
+def _bias(decoder: Decoder, spec: WeightSpec, weights: Mapping[str, Floating]) -> Floating:
+    """Return a bias [1, N], with what the norm's own bias makes in the product."""
+    bias = weights.get(spec.name, np.zeros((1, *spec.shape), np.float32))
+    if decoder.norm.kind == "layer":
+        bias = centred(spec, bias)
+    if spec.norm is not None and decoder.norm.bias:
+        matrix = weights[spec.name.removesuffix(".bias")]
+        bias = bias + weights[f"{spec.norm}.bias"] @ matrix.T
+    return _written(decoder, spec, bias.T).T
+
+
+def _read_size(decoder: Decoder, spec: WeightSpec) -> int:
+    """Return the size of the blocks in which what a matrix reads, or a table holds, is rotated."""
+    if spec.norm is not None or spec.role in ("embedding", "positions"):
+        return decoder.width
+    if spec.name.endswith("attention.out"):
+        return decoder.attention.head_size
+    return rotation_size(decoder.mlp.hidden)
+
+
+def _written(decoder: Decoder, spec: WeightSpec, weight: Floating) -> Floating:
+    """Rotate what a matrix, or a bias [N, 1], makes."""
+    if spec.writes_bias or spec.writer == spec.name:
+        return rotate_rows(weight, decoder.width)
+    if spec.name.endswith(("attention.kv", "attention.kv.bias")):
+        size = decoder.attention.head_size
+        return rotate_rows(weight, size, decoder.attention.kv_heads * size)
     return weight

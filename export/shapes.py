@@ -18,17 +18,19 @@ import numpy as np
 from ..quant.pack import NO_ERROR, Array, Packed, code_range, part_bytes
 from ..quant.schemes import Floats, Form, Rows, Scheme, require_schemes
 from ..runtime.bundle import contract as layout
+from ..runtime.bundle.contract import sizes_of
+from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import ExportError
 from .architectures import find
-from .architectures.gpt_refact import PUBLISHED, PUBLISHED_TOKENS, Config
+from .architectures.gpt_refact import PUBLISHED, PUBLISHED_TOKENS
 from .beside import beside, check_space, check_writable
 from .checkpoint import Checkpoint, Floating
 from .fabricate import STANDARD_DEVIATION, made_up_tokenizer
 from .inspect import Inspected
 from .manifest import manifest_of, write_json, write_side_files
 from .progress import SILENT, Advance, Track
-from .variants import specs_of, write_graphs
-from .weights import VariantWriter, estimate_bytes, form_of
+from .variants import data_bytes, specs_in, write_graphs
+from .weights import VariantWriter, form_of
 
 MODEL_TYPE = "gpt_refact"
 SHAPE = "refact-1.6b"
@@ -44,7 +46,7 @@ def fabricate_bundle(
     variants: list[str],
     *,
     shape: str = SHAPE,
-    config: Config = PUBLISHED,
+    decoder: Decoder = PUBLISHED,
     tokens: int = PUBLISHED_TOKENS,
     seed: int = 0,
     track: Track = SILENT,
@@ -63,14 +65,15 @@ def fabricate_bundle(
     with beside(target) as work, tempfile.TemporaryDirectory() as source:
         tokenizer = json.dumps(made_up_tokenizer(tokens))
         (Path(source) / layout.TOKENIZER).write_text(tokenizer, encoding="utf-8")
-        found = _nothing_found(Path(source), config, tokens, f"random weights, seed {seed}")
-        check_space(target, sum(estimate_bytes(specs_of(found), scheme) for scheme in schemes))
+        checked = _unread(Path(source), decoder, tokens, f"random weights, seed {seed}")
+        check_space(target, data_bytes(decoder, schemes))
         (work / layout.GRAPH_FOLDER).mkdir()
-        total = len(schemes) * sum(math.prod(spec.shape) for spec in specs_of(found))
+        specs = [spec for scheme in schemes for spec in specs_in(decoder, scheme)]
+        total = sum(math.prod(spec.shape) for spec in specs)
         with track(f"making {shape}", total) as advance:
-            written = [_write_variant(work, found, scheme, seed, advance) for scheme in schemes]
-        write_side_files(work, found, [scheme.name for scheme in schemes], None)
-        manifest = manifest_of(work, found, schemes, written, [], [])
+            written = [_write_variant(work, decoder, scheme, seed, advance) for scheme in schemes]
+        write_side_files(work, checked, [scheme.name for scheme in schemes], None)
+        manifest = manifest_of(work, checked, schemes, written, [], [])
         manifest["provenance"]["shape"] = shape
         for entry in manifest["variants"].values():  # nothing was rounded: no other figure counts
             entry["report"] = {"bits_per_weight": entry["report"]["bits_per_weight"]}
@@ -78,21 +81,24 @@ def fabricate_bundle(
 
 
 def _write_variant(
-    work: Path, found: Inspected, scheme: Scheme, seed: int, advance: Advance
+    work: Path, decoder: Decoder, scheme: Scheme, seed: int, advance: Advance
 ) -> VariantWriter:
     writer = VariantWriter(work / layout.weights_file(scheme.name), scheme)
     random = np.random.default_rng(seed)
     try:
-        for spec in specs_of(found):
+        for spec in specs_in(decoder, scheme):
             rows, columns = (1, *spec.shape)[-2:]
-            packed = random_packed((rows, columns), form_of(spec, scheme), random)
-            if spec.role == "norm":
-                packed.parts["values"] = np.ones_like(packed.parts["values"])
-            writer.add_packed(spec, packed)
+            if spec.role == "rotation":
+                writer.add_rotation(spec)
+            elif spec.role == "norm":
+                writer.add(spec, np.ones((rows, columns), np.float32))
+            else:
+                packed = random_packed((rows, columns), form_of(spec, scheme), random)
+                writer.add_packed(spec, packed)
             advance(math.prod(spec.shape))
     finally:
         writer.close()
-    write_graphs(work, found.architecture, found.config, scheme, writer)
+    write_graphs(work, decoder, writer)
     return writer
 
 
@@ -126,7 +132,7 @@ def _bytes(count: int, random: np.random.Generator) -> np.ndarray[Any, np.dtype[
     return words.view(np.uint8)[:count]
 
 
-def _nothing_found(source: Path, config: Config, tokens: int, origin: str) -> Inspected:
+def _unread(source: Path, decoder: Decoder, tokens: int, origin: str) -> Inspected:
     """Return a checkpoint without tensors, which is all that graphs and manifest ask for."""
 
     def read(name: str) -> Floating:
@@ -137,8 +143,8 @@ def _nothing_found(source: Path, config: Config, tokens: int, origin: str) -> In
         checkpoint=Checkpoint(source, {}, {}, (), read),
         architecture=architecture,
         model_type=MODEL_TYPE,
-        config=config,
-        sizes=architecture.sizes(config, tokens),
+        decoder=decoder,
+        sizes=sizes_of(decoder, tokens),
         source_files=[{"file": origin, "bytes": 0, "sha256": ""}],
         tokenizer=(source / layout.TOKENIZER).read_bytes(),
         notes=(),

@@ -2,77 +2,91 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..quant.schemes import Scheme
 from ..runtime.bundle import contract as layout
+from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import CheckpointError
-from .architectures import Architecture, WeightSpec
-from .blocks import Weights
+from .decoder import build_engine, build_standard
 from .graph import Graph
 from .inspect import Inspected
-from .layerwise import Ids, Layerwise, by_stage
+from .layerwise import Ids, Layerwise
+from .products import Weights
 from .progress import Track
-from .rotated import turned
-from .weights import Stage, VariantWriter, load_weight, with_relations
+from .roles import WeightSpec, rotation_spec, weight_specs
+from .rotated import rotated_decoder
+from .weights import Stage, VariantWriter, estimate_bytes, with_relations
 
 
-def specs_of(found: Inspected) -> list[WeightSpec]:
-    """List the weights of a checkpoint, in the order of the data file."""
-    return found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
+def decoder_in(decoder: Decoder, scheme: Scheme) -> Decoder:
+    """Return the facts of a model as a variant has it, which may be rotated."""
+    return rotated_decoder(decoder) if scheme.rotated else decoder
+
+
+def specs_in(decoder: Decoder, scheme: Scheme) -> list[WeightSpec]:
+    """List all that is in a variant's data file, in its order."""
+    specs = weight_specs(decoder_in(decoder, scheme))
+    return [*specs, rotation_spec(decoder)] if scheme.rotated else specs
+
+
+def data_bytes(decoder: Decoder, schemes: Iterable[Scheme]) -> int:
+    """Return about how many bytes the data files of some variants take together."""
+    return sum(estimate_bytes(specs_in(decoder, scheme), scheme) for scheme in schemes)
 
 
 def write_variants(
-    work: Path, found: Inspected, schemes: list[Scheme], texts: Sequence[Ids], track: Track
+    work: Path, checked: Inspected, schemes: list[Scheme], texts: Sequence[Ids], track: Track
 ) -> list[VariantWriter]:
     """Write the weights and the graphs of every variant into a folder."""
     (work / layout.GRAPH_FOLDER).mkdir()
-    written = _write_weights(work, schemes, found, texts, track)
-    for scheme, writer in zip(schemes, written, strict=True):
-        write_graphs(work, found.architecture, found.config, scheme, writer)
+    written = _write_weights(work, schemes, checked, texts, track)
+    for writer in written:
+        write_graphs(work, checked.decoder, writer)
     return written
 
 
 def _write_weights(
-    work: Path, schemes: list[Scheme], found: Inspected, texts: Sequence[Ids], track: Track
+    work: Path, schemes: list[Scheme], checked: Inspected, texts: Sequence[Ids], track: Track
 ) -> list[VariantWriter]:
     """Add each weight to the data file of every variant; rounded for `texts`, if there are any."""
-    specs = specs_of(found)
     writers: list[VariantWriter] = []
     try:
         for scheme in schemes:
             writers.append(VariantWriter(work / layout.weights_file(scheme.name), scheme))
-        whole = [writer for writer in writers if not writer.scheme.turned]
-        rounded = [writer for writer in writers if writer.scheme.turned]
-        total = sum(map(_elements, specs))
-        with track("packing weights", total * (bool(whole) + bool(rounded))) as advance:
+        whole = [writer for writer in writers if not writer.scheme.rotated]
+        rounded = [writer for writer in writers if writer.scheme.rotated]
+        together = [group for group in (whole, rounded) if group]
+        specs = [weight_specs(decoder_in(checked.decoder, group[0].scheme)) for group in together]
+        with track("packing weights", sum(map(_elements, itertools.chain(*specs)))) as advance:
             if whole:
-                _add(whole, _plain(found, specs), advance)
+                _add(whole, checked, _plain(checked), advance)
             if rounded:
-                calibrated = Layerwise(found, turned=True).calibrate(texts) if texts else None
-                _add(rounded, calibrated or _uncalibrated(found, specs), advance)
+                model = Layerwise(checked, rotated=True)
+                stages = model.calibrate(texts) if texts else model.stages()
+                _add(rounded, checked, stages, advance)
+        for writer in rounded:
+            writer.add_rotation(rotation_spec(checked.decoder))
     finally:
         for writer in writers:
             writer.close()
     return writers
 
 
-def _uncalibrated(found: Inspected, specs: Sequence[WeightSpec]) -> Iterator[Stage]:
-    """Yield the stages of the turned model, with nothing known of what weights multiply."""
-    for together in by_stage(specs):
-        weights = {spec.name: load_weight(found.checkpoint, spec) for spec in together}
-        yield Stage(tuple(together), turned(together, weights), {})
-
-
-def _plain(found: Inspected, specs: Sequence[WeightSpec]) -> Iterator[Stage]:
+def _plain(checked: Inspected) -> Iterator[Stage]:
     """Yield each weight by itself, as it is."""
-    for spec in specs:
-        yield Stage((spec,), {spec.name: load_weight(found.checkpoint, spec)}, {})
+    for spec in weight_specs(checked.decoder):
+        yield Stage((spec,), {spec.name: checked.weight(spec.name)}, {})
 
 
 def _add(
-    writers: Sequence[VariantWriter], stages: Iterable[Stage], advance: Callable[[int], None]
+    writers: Sequence[VariantWriter],
+    checked: Inspected,
+    stages: Iterable[Stage],
+    advance: Callable[[int], None],
 ) -> None:
     """Add the weights of each stage to every writer."""
     for stage in stages:
@@ -81,29 +95,27 @@ def _add(
                 try:
                     writer.add(spec, stage.weights[spec.name], known)
                 except OverflowError as error:
+                    names = " and ".join(checked.tensor_names(spec.name))
                     raise CheckpointError(
-                        f"{spec.name} {error}; leave out variant {writer.scheme.name}"
+                        f"{names} {error}; leave out variant {writer.scheme.name}"
                     ) from error
             advance(_elements(spec))
 
 
 def _elements(spec: WeightSpec) -> int:
-    count = 1
-    for size in spec.shape:
-        count *= size
-    return count
+    return math.prod(spec.shape)
 
 
-def write_graphs(
-    work: Path, architecture: Architecture, config: object, scheme: Scheme, writer: VariantWriter
-) -> None:
+def write_graphs(work: Path, decoder: Decoder, writer: VariantWriter) -> None:
     """Write both graphs of a variant, over the weights that a writer stored."""
+    scheme = writer.scheme
     data_file = Path(layout.weights_file(scheme.name)).name
-    weights = Weights(writer.stored, scheme.activations, scheme.turned)
-    for standard, file in (
-        (True, layout.standard_graph(scheme.name)),
-        (False, layout.engine_graph(scheme.name)),
+    weights = Weights(writer.places, scheme.activations)
+    metadata = {"variant": scheme.name, "scheme": scheme.summary}
+    for kind, build, file in (
+        ("standard", build_standard, layout.standard_graph(scheme.name)),
+        ("engine", build_engine, layout.engine_graph(scheme.name)),
     ):
-        graph = Graph("standard" if standard else "engine", data_file)
-        architecture.build(graph, config, weights, standard=standard)
+        graph = Graph(kind, data_file, metadata)
+        build(graph, decoder_in(decoder, scheme), weights)
         (work / file).write_bytes(graph.model().SerializeToString(deterministic=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,11 @@ from ..quant.gptq import Relations, pack_compensated, relations
 from ..quant.moments import Moments, output_error
 from ..quant.pack import NO_ERROR, Array, Error, Floating, Packed, pack, part_bytes, unpack
 from ..quant.report import rounded
-from ..quant.schemes import Blocks, Floats, Form, Scheme
+from ..quant.rotation import rotation
+from ..quant.schemes import Blocks, Floats, Form, Rows, Scheme
 from ..quant.sensitivity import Readout
-from .architectures import WeightSpec
-from .blocks import Stored
-from .checkpoint import Checkpoint
-from .graph import Located
+from ..runtime.bundle.places import Part, Place
+from .roles import WeightSpec
 
 ALIGNMENT = 4096  # a page, so that readers can map tensors from the file
 _WORST = 10
@@ -41,18 +40,11 @@ class Stage:
     readout: Readout | None = None
 
 
-def load_weight(checkpoint: Checkpoint, spec: WeightSpec) -> Floating:
-    """Return a weight as fp32 [N, K], stacked from its sources; a norm is [1, E]."""
-    parts = [checkpoint.read(source) for source in spec.sources]
-    weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return weight.reshape(1, -1) if weight.ndim == 1 else weight
-
-
 def form_of(spec: WeightSpec, scheme: Scheme) -> Form:
     """Return the form that a scheme gives to a weight."""
     if spec.name in scheme.forms:
         return scheme.forms[spec.name]
-    if spec.role == "norm":
+    if not spec.rounds:
         return Floats(scheme.activations)
     forms: dict[str, Form] = {
         "embedding": scheme.embedding,
@@ -63,7 +55,7 @@ def form_of(spec: WeightSpec, scheme: Scheme) -> Form:
     return forms[spec.role]
 
 
-def estimate_bytes(specs: list[WeightSpec], scheme: Scheme) -> int:
+def estimate_bytes(specs: Sequence[WeightSpec], scheme: Scheme) -> int:
     """Return how many bytes a variant's data file takes, unless weights need larger scales."""
     total = 0
     for spec in specs:
@@ -101,7 +93,7 @@ class VariantWriter:
 
     def __init__(self, file: Path, scheme: Scheme) -> None:
         self.scheme = scheme
-        self.stored: dict[str, Stored] = {}
+        self.places: dict[str, Place] = {}
         self._errors: dict[str, Error] = {}
         self._output_errors: dict[str, float] = {}
         self._bits = 0
@@ -130,15 +122,19 @@ class VariantWriter:
 
     def add_packed(self, spec: WeightSpec, packed: Packed) -> None:
         """Append the parts of a weight that is packed already."""
-        located = {}
+        parts = {}
         for part, array in packed.parts.items():
-            laid_out = self._lay_out(array, part, spec, packed)
-            located[part] = self._append(np.ascontiguousarray(laid_out))
-        self.stored[spec.name] = Stored(packed.form, packed.shape, located)
-        if spec.role != "norm":
+            laid_out = _laid_out(array, part, spec, packed)
+            parts[part] = self._append(np.ascontiguousarray(laid_out))
+        self.places[spec.name] = _place(packed.form, spec.shape, parts)
+        if spec.rounds:
             self._errors[spec.name] = packed.error
             self._elements += math.prod(packed.shape)
-            self._bits += 8 * sum(place.length for place in located.values())
+            self._bits += 8 * sum(place.length for place in parts.values())
+
+    def add_rotation(self, spec: WeightSpec) -> None:
+        """Append the matrix by which the graph rotates what the MLP's last product reads."""
+        self.add(spec, rotation(spec.shape[0]))
 
     def close(self) -> None:
         """Close the file."""
@@ -169,23 +165,34 @@ class VariantWriter:
             ],
         }
 
-    def _lay_out(self, array: Array, part: str, spec: WeightSpec, packed: Packed) -> Array:
-        """Turn a part as kernels read it: products want [K, N], scales the activations' type."""
-        if part == "scales":
-            return array
-        if isinstance(packed.form, Blocks):
-            return _unpadded(array, packed) if spec.role == "embedding" else array
-        return array.T if spec.multiplies else array
-
-    def _append(self, array: Array) -> Located:
+    def _append(self, array: Array) -> Part:
         padding = bytes(-self._at % ALIGNMENT)
         data = array.data.cast("B")
         for piece in (padding, data):
             self._stream.write(piece)
             self._hash.update(piece)
-        place = Located(array.dtype.name, array.shape, self._at + len(padding), len(data))
-        self._at = place.offset + place.length
-        return place
+        part = Part(array.dtype.name, array.shape, self._at + len(padding), len(data))
+        self._at = part.offset + part.length
+        return part
+
+
+def _place(form: Form, shape: tuple[int, ...], parts: dict[str, Part]) -> Place:
+    if isinstance(form, Rows):
+        return Place("rows", shape, parts, terms=form.terms)
+    if isinstance(form, Blocks):
+        return Place("blocks", shape, parts, bits=form.bits, block=form.size)
+    return Place("floats", shape, parts)
+
+
+def _laid_out(array: Array, part: str, spec: WeightSpec, packed: Packed) -> Array:
+    """Return a part as kernels read it: products want [K, N], scales the activations' type."""
+    if part == "scales":
+        return array
+    if isinstance(packed.form, Blocks):
+        return _unpadded(array, packed) if spec.role == "embedding" else array
+    if len(spec.shape) == 1:
+        return array.reshape(-1)
+    return array.T if spec.multiplies or spec.role == "rotation" else array
 
 
 def _unpadded(codes: Array, packed: Packed) -> Array:

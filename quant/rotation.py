@@ -1,4 +1,4 @@
-"""Turning activations before they are rounded: the same model in other coordinates.
+"""Rotating activations before they are rounded: the same model in other coordinates.
 
 A few channels are much louder than the rest, and where numbers share a scale the loud ones take
 all codes. An orthogonal matrix spreads every channel over all others; its inverse goes into the
@@ -9,6 +9,7 @@ Inference in Rotated LLMs"). Weights, made of such channels, round better for it
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,20 @@ import numpy.typing as npt
 from .pack import Floating
 
 _SEED = 0
+# What the MLP's last product reads is rotated in blocks of this size, where its width has whole
+# ones. It is the one rotation that costs anything at run time. Rounded to bytes, what it reads lost
+# a mean KL of 0.000160 unrotated on the demo checkpoint, 0.000065 in blocks of 16, 0.000038 of 32
+# and 0.000024 of 64, which take twice as long.
+_HIDDEN_BLOCK = 32
+
+
+def rotation_size(hidden: int) -> int:
+    """Return the size of the blocks in which `hidden` numbers of an MLP are rotated."""
+    return math.gcd(_HIDDEN_BLOCK, hidden)
 
 
 @functools.cache
-def turn(size: int) -> npt.NDArray[np.float32]:
+def rotation(size: int) -> npt.NDArray[np.float32]:
     """Return an orthogonal matrix [size, size] under which equal numbers stay equal numbers.
 
     A vector without mean has none afterwards, so LayerNorm, weights apart, does the same before
@@ -31,30 +42,30 @@ def turn(size: int) -> npt.NDArray[np.float32]:
     while odd % 2 == 0:
         odd //= 2
     reflection = np.full((odd, odd), 2 / odd) - np.eye(odd)
-    turned = np.kron(_scrambled(size // odd), reflection).astype(np.float32)
-    turned.setflags(write=False)
-    return turned
+    matrix = np.kron(_scrambled(size // odd), reflection).astype(np.float32)
+    matrix.setflags(write=False)
+    return matrix
 
 
-def turn_columns(weight: Floating, size: int) -> Floating:
-    """Return a weight [N, K] that reads activations turned in blocks of `size`."""
+def rotate_columns(weight: Floating, size: int) -> Floating:
+    """Return a weight [N, K] that reads activations rotated in blocks of `size`."""
     rows, columns = weight.shape
-    turned: Floating = weight.reshape(-1, size) @ turn(size).T
-    return turned.reshape(rows, columns)
+    rotated: Floating = weight.reshape(-1, size) @ rotation(size).T
+    return rotated.reshape(rows, columns)
 
 
-def turn_rows(weight: Floating, size: int, first: int = 0) -> Floating:
-    """Return a weight [N, K] that from row `first` on makes activations turned in blocks."""
-    turned = weight.copy()
+def rotate_rows(weight: Floating, size: int, first: int = 0) -> Floating:
+    """Return a weight [N, K] that from row `first` on makes activations rotated in blocks."""
+    rotated = weight.copy()
     for at in range(first, len(weight), size):
-        turned[at : at + size] = turn(size) @ weight[at : at + size]
-    return turned
+        rotated[at : at + size] = rotation(size) @ weight[at : at + size]
+    return rotated
 
 
 def _scrambled(size: int) -> npt.NDArray[np.float64]:
-    """Turn by a Walsh-Hadamard matrix, change signs and places, and turn back.
+    """Rotate by a Walsh-Hadamard matrix, change signs and places, and rotate back.
 
-    Its first row has all ones: what equal numbers turn into is left where it is.
+    Its first row has all ones: what equal numbers become is left where it is.
     """
     hadamard: npt.NDArray[Any] = np.ones((1, 1))
     while len(hadamard) < size:

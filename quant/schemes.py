@@ -60,8 +60,8 @@ class Scheme:
     forms: Mapping[str, Form] = field(default_factory=dict)  # of single weights, by name
 
     @property
-    def turned(self) -> bool:
-        """Whether activations are turned (see `turn.py`): wherever numbers share a scale."""
+    def rotated(self) -> bool:
+        """Whether activations are rotated (see rotation.py): wherever numbers share a scale."""
         return not isinstance(self.matrix, Floats)
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..checkpoint import Checkpoint
+
 
 def alibi_slopes(heads: int) -> list[float]:
     """Return one ALiBi slope a head (Press et al. 2022, with their rule for odd head counts)."""
@@ -119,3 +121,39 @@ class GPTRefact(nn.Module):
             x = block(x, bias)
         logits: Tensor = self.lm_head(self.ln_f(x))
         return logits
+
+
+def load(checkpoint: Checkpoint) -> GPTRefact:
+    """Return the model of a checkpoint, by its own config and tensors."""
+    config, names = checkpoint.config, checkpoint.tensors
+    inner = names[f"{_MLP.format(0)}.c_proj.weight"].shape[1]
+    with torch.device("meta"):
+        model = GPTRefact(
+            vocabulary=config["vocab_size"],
+            width=config["n_embd"],
+            heads=config["n_head"],
+            layers=config["n_layer"],
+            inner=inner,
+            epsilon=config["layer_norm_epsilon"],
+        )
+    state = {}
+    for name in model.state_dict():
+        parts = [name] if name in names else _parts(name)
+        arrays = [torch.from_numpy(checkpoint.read(part)) for part in parts]
+        state[name] = arrays[0] if len(arrays) == 1 else torch.cat(arrays)
+    model.load_state_dict(state, assign=True)
+    return model
+
+
+_MLP = "transformer.h.{}.mlp"
+# Of the earlier layout: what is one matrix today.
+_APART = {
+    ".attn.kv.": (".attn.k.", ".attn.v."),
+    ".mlp.gate_up_proj.": (".mlp.linear_1.", ".mlp.linear_3."),
+}
+
+
+def _parts(name: str) -> list[str]:
+    """Return the tensors of the earlier layout that a weight is stacked from."""
+    whole = next(part for part in _APART if part in name)
+    return [name.replace(whole, part) for part in _APART[whole]]

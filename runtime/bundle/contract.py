@@ -7,16 +7,18 @@ outputs. Nothing in a bundle is opened by an engine before it was verified: see 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import BundleError, OptionError, one_line
+from .decoder import Decoder, decoder_of, weight_shapes
 from .limits import SIZES, is_size
 from .manifest import MANIFEST as MANIFEST
 from .manifest import is_count, is_sha256, is_shown, read_manifest
+from .places import ROTATION, Place, places_of
 
-FORMAT = 1
+FORMAT = 2
 TOKENIZER = "tokenizer.json"
 GRAPH_FOLDER = "onnx"
 KV_TYPES = ("float32", "float16")
@@ -73,15 +75,36 @@ class Sizes:
     context: int
 
 
+def sizes_of(decoder: Decoder, tokens: int) -> Sizes:
+    """Return a decoder's numbers; `tokens` is the tokenizer's size."""
+    return Sizes(
+        layers=decoder.layers,
+        heads=decoder.attention.heads,
+        kv_heads=decoder.attention.kv_heads,
+        head_size=decoder.attention.head_size,
+        width=decoder.width,
+        vocabulary=decoder.vocabulary,
+        tokens=tokens,
+        context=decoder.context,
+    )
+
+
 @dataclass(frozen=True)
 class Variant:
-    """One precision of the model."""
+    """One precision of the model.
+
+    `decoder` is what its graphs compute: of a rotated model norms have no bias, which is in the
+    products behind them, and nothing is tied. `weights` tells where its weights lie, by name; a
+    rotated variant has a `ROTATION` beside those that its decoder lists.
+    """
 
     name: str
     scheme: str
     kv_type: str
     bytes: int
     report: dict[str, Any]
+    decoder: Decoder
+    weights: dict[str, Place]
 
 
 @dataclass(frozen=True)
@@ -90,6 +113,7 @@ class Bundle:
 
     path: Path
     architecture: str
+    decoder: Decoder
     sizes: Sizes
     prompts: dict[str, Any]
     sampling: dict[str, Any]
@@ -134,15 +158,15 @@ def read_bundle(path: Path) -> Bundle:
             "export the model again"
         )
     try:
+        decoder = decoder_of(manifest["decoder"])
         bundle = Bundle(
             path=path,
             architecture=manifest["architecture"],
-            sizes=Sizes(**manifest["sizes"]),
+            decoder=decoder,
+            sizes=sizes_of(decoder, manifest["tokens"]),
             prompts=dict(manifest["prompts"]),
             sampling=dict(manifest["sampling"]),
-            variants={
-                name: Variant(name=name, **entry) for name, entry in manifest["variants"].items()
-            },
+            variants={name: _variant(name, entry) for name, entry in manifest["variants"].items()},
             provenance=dict(manifest["provenance"]),
             files={name: dict(entry) for name, entry in manifest["files"].items()},
             quality=dict(manifest.get("quality", {})),
@@ -156,20 +180,26 @@ def read_bundle(path: Path) -> Bundle:
     return bundle
 
 
+def _variant(name: str, entry: dict[str, Any]) -> Variant:
+    content = dict(entry)
+    decoder, weights = (content.pop(key) for key in ("decoder", "weights"))
+    return Variant(name=name, decoder=decoder_of(decoder), weights=places_of(weights), **content)
+
+
 def _check_values(bundle: Bundle) -> None:
     """Raise ValueError for what is of a wrong type or beyond all reason, all of it at once."""
-    problems = [
-        f"{name} is {value!r:.40}, expected 1 to {SIZES[name]}"
-        for name, value in asdict(bundle.sizes).items()
-        if not is_size(name, value)
-    ]
-    if not problems and (
-        bundle.sizes.tokens > bundle.sizes.vocabulary or bundle.sizes.kv_heads != 1
-    ):
-        problems.append(f"{bundle.sizes.tokens} tokens, {bundle.sizes.kv_heads} key/value heads")
+    problems, sizes = [], bundle.sizes
+    if not is_size("tokens", sizes.tokens):
+        problems.append(f"tokens is {sizes.tokens!r:.40}, expected 1 to {SIZES['tokens']}")
+    elif sizes.tokens > sizes.vocabulary:
+        problems.append(f"{sizes.tokens} tokens for {sizes.vocabulary} rows of logits")
     if not is_shown(bundle.architecture):
         problems.append(f"architecture {bundle.architecture!r:.40}")
-    problems += filter(None, map(_variant_problem, bundle.variants.values()))
+    problems += [
+        problem
+        for variant in bundle.variants.values()
+        if (problem := _variant_problem(variant, sizes))
+    ]
     problems += [
         f"file {name!r:.40} without bytes and sha256"
         for name, entry in bundle.files.items()
@@ -188,12 +218,30 @@ def _check_values(bundle: Bundle) -> None:
         raise ValueError("; ".join(problems[:_PROBLEMS_TOLD]))
 
 
-def _variant_problem(variant: Variant) -> str:
+def _variant_problem(variant: Variant, sizes: Sizes) -> str:
     if variant.name not in VARIANT_SUFFIXES or variant.kv_type not in KV_TYPES:
         return f"variant {variant.name!r:.40} with a cache of {variant.kv_type!r:.40}"
     described = is_shown(variant.scheme) and isinstance(variant.report, dict)
     if not (described and is_count(variant.bytes)):
         return f"variant {variant.name!r:.40} without scheme, bytes and report"
+    if sizes_of(variant.decoder, sizes.tokens) != sizes:
+        return f"variant {variant.name} has a decoder of other sizes than the bundle"
+    return _weights_problem(variant)
+
+
+def _weights_problem(variant: Variant) -> str:
+    """Say where a variant's weights are not those that its decoder lists."""
+    shapes: dict[str, tuple[int, ...]] = weight_shapes(variant.decoder)
+    if ROTATION in variant.weights:
+        size = variant.weights[ROTATION].shape[0]
+        shapes[ROTATION] = (size, size)
+        if variant.decoder.mlp.hidden % size:
+            return f"variant {variant.name} rotates {variant.decoder.mlp.hidden} values by {size}"
+    wrong = shapes.keys() ^ variant.weights.keys()
+    wrong |= {name for name in shapes.keys() - wrong if variant.weights[name].shape != shapes[name]}
+    if wrong:
+        listed = one_line(", ".join(sorted(wrong)[:3]), _SHOWN)
+        return f"variant {variant.name} has other weights than its decoder: {listed}"
     return ""
 
 

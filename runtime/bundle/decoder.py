@@ -99,6 +99,7 @@ class Decoder:
         residual: whether the MLP reads the stream after attention was added to it, or both the
             stream before.
         one_norm: of parallel layers, whether one norm is before both.
+        head_bias: whether logits have a bias.
         embedding_scale: what embeddings are multiplied with.
         logit_scale: what logits are multiplied with.
 
@@ -115,6 +116,7 @@ class Decoder:
     mlp: Mlp
     residual: Literal["sequential", "parallel"] = "sequential"
     one_norm: bool = False
+    head_bias: bool = False
     embedding_scale: float = 1.0
     logit_scale: float = 1.0
 
@@ -215,6 +217,8 @@ def _problems(decoder: Decoder) -> Iterator[str]:
     scales = (attention.scale, decoder.embedding_scale, decoder.logit_scale)
     if not all(0 < scale < math.inf for scale in scales):
         yield f"scales {scales}, expected numbers above 0"
+    if attention.scale > 1:
+        yield f"attention.scale is {attention.scale}, expected 1 at most"
     if decoder.one_norm and decoder.residual != "parallel":
         yield "one_norm without parallel layers"
     if isinstance(positions, Alibi):
@@ -254,6 +258,8 @@ def weight_shapes(decoder: Decoder) -> dict[str, tuple[int, ...]]:
     shapes |= _norm_shapes(decoder, LAST_NORM)
     if not decoder.tied:
         shapes[HEAD] = (decoder.vocabulary, decoder.width)
+    if decoder.head_bias:
+        shapes[f"{HEAD}.bias"] = (decoder.vocabulary,)
     return shapes
 
 

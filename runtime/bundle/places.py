@@ -19,9 +19,8 @@ from typing import Any, Literal
 from .limits import SIZES
 
 ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1, "uint8": 1}
-ROTATION = (
-    "rotation"  # floats [size, size]: what the MLP's `down` reads is rotated by it, in blocks
-)
+# Floats [size, size]: what the MLP's `down` reads is multiplied with it, block by block.
+ROTATION = "rotation"
 _PARTS: dict[str, set[str]] = {
     "floats": {"values"},
     "rows": {"codes", "scales"},
@@ -54,6 +53,11 @@ class Place:
     bits: int = 0
     block: int = 0
     terms: int = 0
+
+
+def tensor_name(name: str, part: str) -> str:
+    """Return the name that a part of a weight has in graphs."""
+    return name if part == "values" else f"{name}.{part}"
 
 
 def places_to_json(places: Mapping[str, Place]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ A session takes what was verified and nothing else, and nobody but this file mak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,8 +23,9 @@ from .contract import (
     standard_graph,
     weights_file,
 )
-from .graphcheck import check_graph
+from .graphcheck import check_graph, check_places
 from .onnxfile import OnnxGraph
+from .places import Place
 
 SIDE_FILE_LIMIT_BYTES = 256 * 2**20  # tokenizer.json and the like
 
@@ -83,7 +84,7 @@ def verify(
 
     Raises:
         OptionError: when the bundle has no such variant.
-        BundleError: see `verify_files` and `graphcheck.check_graph`.
+        BundleError: see `verify_files`, `graphcheck.check_graph` and `check_places`.
 
     """
     described = bundle.require_variant(variant)
@@ -91,7 +92,7 @@ def verify(
     weights_path = bundle.path / weights_file(variant)
     verify_files(bundle, [TOKENIZER, engine_graph(variant)], hashes=hashes)
     verify_files(bundle, [weights_file(variant)], hashes=False)
-    graph = _verify_graph(graph_path, weights_path)
+    graph = _verify_graph(graph_path, weights_path, described.weights)
     check_shapes(graph.shapes, bundle.sizes)
     if hashes and not hashed_before():
         verify_files(bundle, [weights_file(variant)])
@@ -123,7 +124,7 @@ def verify_draft(folder: Path, variant: str, sizes: Sizes, kv_type: str) -> Veri
 
     """
     graph, weights = folder / engine_graph(variant), folder / weights_file(variant)
-    check_shapes(_verify_graph(graph, weights).shapes, sizes)
+    check_shapes(check_graph(graph, weights).shapes, sizes)
     return VerifiedGraph(sizes, kv_type, graph, weights)
 
 
@@ -131,11 +132,13 @@ def verify_standard(bundle: Bundle, variant: str) -> None:
     """Check the graph that other loaders open, in the same way.
 
     Raises:
-        BundleError: see `verify_files` and `graphcheck.check_graph`.
+        BundleError: see `verify_files`, `graphcheck.check_graph` and `check_places`.
 
     """
     verify_files(bundle, [standard_graph(variant)])
-    _verify_graph(bundle.path / standard_graph(variant), bundle.path / weights_file(variant))
+    weights = bundle.path / weights_file(variant)
+    places = bundle.require_variant(variant).weights
+    _verify_graph(bundle.path / standard_graph(variant), weights, places)
 
 
 def verify_files(bundle: Bundle, names: Iterable[str], *, hashes: bool = True) -> None:
@@ -152,9 +155,14 @@ def verify_files(bundle: Bundle, names: Iterable[str], *, hashes: bool = True) -
         raise BundleError(f"{bundle.path}: {'; '.join(wrong)}; copy or export the bundle again")
 
 
-def _verify_graph(graph: Path, weights: Path) -> OnnxGraph:
-    """Check what a graph asks for; either graph of a variant passes here."""
-    return check_graph(graph, weights)
+def _verify_graph(file: Path, weights: Path, places: Mapping[str, Place]) -> OnnxGraph:
+    """Check what a graph asks for, and that it reads weights where the manifest says they lie.
+
+    Either graph of a variant passes here.
+    """
+    graph = check_graph(file, weights)
+    check_places(graph, places, file)
+    return graph
 
 
 def _file_problem(bundle: Bundle, name: str, hashes: bool) -> str | None:
