@@ -135,13 +135,14 @@ class NativeSession:
         """Return the model as the library sees it: pointers into the mapped file."""
         sizes, turn = self.sizes, weights.turn(graph)
         weights.check_operators(graph, sizes, turned=turn is not None)
-        hidden = weights.rows_of(graph, f"{_layer_name(0)}.mlp.gate_up_proj.weight") // 2
+        hidden = weights.rows_of(graph, f"{_layer_name(0)}.mlp.gate_up") // 2
         turn_size = turn.dims[0] if turn else 0
         _check_gates(hidden, turn_size)
         layers = (CLayer * sizes.layers)(
             *(self._layer(graph, i, hidden) for i in range(sizes.layers))
         )
-        turned = np.frombuffer(turn.raw if turn else b"", np.float32)
+        start, length = weights.bytes_of(turn) if turn else (0, 0)
+        turned = np.frombuffer(self._data[start : start + length].tobytes(), np.float32)
         slopes = np.array(weights.alibi_slopes(sizes.heads), np.float32)
         self._held += [turned, slopes, layers]
         return CModel(
@@ -156,11 +157,11 @@ class NativeSession:
             epsilon=weights.epsilon(graph),
             slopes=slopes.ctypes.data,
             turn=turned.ctypes.data if turn else None,
-            norm=self._vector(graph, "ln_f.weight"),
+            norm=self._vector(graph, "norm.weight"),
             embedding=self._matrix(
-                graph, "transformer.wte.weight", sizes.vocabulary, sizes.width, whole_blocks=False
+                graph, "embedding", sizes.vocabulary, sizes.width, whole_blocks=False
             ),
-            head=self._matrix(graph, "lm_head.weight", sizes.vocabulary, sizes.width),
+            head=self._matrix(graph, "head", sizes.vocabulary, sizes.width),
             blocks=layers,
             data=self._data.ctypes.data,
             data_bytes=self._data.nbytes,
@@ -171,13 +172,13 @@ class NativeSession:
         sizes, at = self.sizes, _layer_name(index)
         inside = sizes.heads * sizes.head_size
         return CLayer(
-            norm1=self._vector(graph, f"{at}.ln_1.weight"),
-            norm2=self._vector(graph, f"{at}.ln_2.weight"),
-            q=self._matrix(graph, f"{at}.attn.q.weight", inside, sizes.width),
-            kv=self._matrix(graph, f"{at}.attn.kv.weight", 2 * sizes.head_size, sizes.width),
-            out=self._matrix(graph, f"{at}.attn.c_proj.weight", sizes.width, inside),
-            gate_up=self._matrix(graph, f"{at}.mlp.gate_up_proj.weight", 2 * hidden, sizes.width),
-            down=self._matrix(graph, f"{at}.mlp.c_proj.weight", sizes.width, hidden),
+            norm1=self._vector(graph, f"{at}.norm1.weight"),
+            norm2=self._vector(graph, f"{at}.norm2.weight"),
+            q=self._matrix(graph, f"{at}.attention.q", inside, sizes.width),
+            kv=self._matrix(graph, f"{at}.attention.kv", 2 * sizes.head_size, sizes.width),
+            out=self._matrix(graph, f"{at}.attention.out", sizes.width, inside),
+            gate_up=self._matrix(graph, f"{at}.mlp.gate_up", 2 * hidden, sizes.width),
+            down=self._matrix(graph, f"{at}.mlp.down", sizes.width, hidden),
         )
 
     def _matrix(
@@ -196,7 +197,7 @@ class NativeSession:
 
 
 def _layer_name(index: int) -> str:
-    return f"transformer.h.{index}"
+    return f"layers.{index}"
 
 
 def _check_gates(hidden: int, turn_size: int) -> None:

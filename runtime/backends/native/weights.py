@@ -14,6 +14,7 @@ from math import prod
 
 from ...bundle.contract import Sizes
 from ...bundle.onnxfile import FLOAT, HALF, ITEM_BYTES, UINT8, OnnxGraph, Tensor
+from ...bundle.places import ROTATION
 from ...errors import BundleError
 
 BLOCK, MOST_BLOCKS = 128, 512  # as in edge.h
@@ -144,11 +145,12 @@ def _offset(tensor: Tensor) -> int:
 
 
 def turn(graph: OnnxGraph) -> Tensor | None:
-    """Return the square matrix in the graph that values are turned by, if there is one."""
-    square = [
-        tensor
-        for tensor in graph.tensors.values()
-        if tensor.type == FLOAT and len(tensor.dims) == 2
-        and tensor.dims[0] == tensor.dims[1] > 1 and tensor.place is None
-    ]  # fmt: skip
-    return square[0] if len(square) == 1 else None
+    """Return the square matrix that values are turned by, if there is one."""
+    tensor = graph.tensors.get(ROTATION)
+    square = tensor and tensor.type == FLOAT and tensor.dims[:1] * 2 == tensor.dims
+    return tensor if square else None
+
+
+def bytes_of(tensor: Tensor) -> tuple[int, int]:
+    """Return where a tensor begins in the data file, and how many bytes it has."""
+    return _offset(tensor), prod(tensor.dims) * ITEM_BYTES[tensor.type]
