@@ -23,8 +23,8 @@ from refact_edge.export.convert import calibrated_texts
 from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.layerwise import Floating, Ids, Layerwise
 from refact_edge.export.progress import SILENT
-from refact_edge.export.variants import specs_of
-from refact_edge.export.weights import form_of, load_weight, quantized, with_relations
+from refact_edge.export.roles import weight_specs
+from refact_edge.export.weights import form_of, quantized, with_relations
 from refact_edge.quant.pack import pack, unpack
 from refact_edge.quant.report import Comparison, Logits, report_texts
 from refact_edge.quant.schemes import SCHEMES, Blocks, Scheme
@@ -40,11 +40,11 @@ TWO_BITS = Blocks(2, 32)
 
 @dataclass(frozen=True)
 class Candidate:
-    """Weights that a format stands for, the bytes of all tensors, and whether they are turned."""
+    """Weights that a format stands for, the bytes of all tensors, and whether they are rotated."""
 
     weights: Mapping[str, Floating]
     bytes: int
-    turned: bool = False
+    rotated: bool = False
 
 
 def llama_formats(source: Inspected, peer: Path) -> dict[str, Candidate]:
@@ -62,19 +62,19 @@ def llama_formats(source: Inspected, peer: Path) -> dict[str, Candidate]:
 def ours(source: Inspected, scheme: Scheme, texts: Sequence[Ids]) -> Candidate:
     """Return what a scheme makes of the checkpoint, calibrated on `texts`."""
     weights, size = {}, 0
-    for stage in Layerwise(source, turned=True).calibrate(texts):
+    for stage in Layerwise(source, rotated=True).calibrate(texts):
         for spec, known in with_relations(stage):
             packed = quantized(stage.weights[spec.name], form_of(spec, scheme), known)
             weights[spec.name] = unpack(packed)
             size += sum(part.nbytes for part in packed.parts.values())
-    return Candidate(weights, size, turned=True)
+    return Candidate(weights, size, rotated=True)
 
 
 def nearest(source: Inspected, scheme: Scheme) -> Candidate:
     """Return the checkpoint as it is, rounded to nearest, with nothing known of its use."""
     weights, size = {}, 0
-    for spec in specs_of(source):
-        packed = pack(load_weight(source.checkpoint, spec), form_of(spec, scheme))
+    for spec in weight_specs(source.decoder):
+        packed = pack(source.weight(spec.name), form_of(spec, scheme))
         weights[spec.name] = unpack(packed)
         size += sum(part.nbytes for part in packed.parts.values())
     return Candidate(weights, size)
@@ -82,7 +82,7 @@ def nearest(source: Inspected, scheme: Scheme) -> Candidate:
 
 def logits_of(source: Inspected, candidate: Candidate, texts: Sequence[Ids]) -> Iterator[Logits]:
     """Yield the logits of each text under a candidate's weights."""
-    model = Layerwise(source, turned=candidate.turned)
+    model = Layerwise(source, rotated=candidate.rotated)
     yield from model.evaluate(texts, lambda _done: None, candidate.weights)()
 
 
@@ -151,7 +151,7 @@ def draw(file: Path, sizes: Mapping[str, int], figures: Mapping[str, Mapping[str
 def main(checkpoint: Path, peer: Path, data: Path, plot: Path | None) -> None:
     """Print what each format loses on the demo's held-out modules, and its bytes."""
     source = inspect_checkpoint(checkpoint, SILENT)
-    if any(len(spec.sources) > 1 for spec in specs_of(source)):
+    if any(len(source.tensor_names(spec.name)) > 1 for spec in weight_specs(source.decoder)):
         raise click.ClickException("the checkpoint is in the unfused layout; expected the fused")
     held_out = [
         Source(source.name, source.text) for source in load_corpus(data / CORPUS).of("held-out")

@@ -15,28 +15,26 @@ from pathlib import Path
 
 import numpy as np
 
-from refact_edge.export.architectures import WeightSpec
 from refact_edge.export.centre import centred
 from refact_edge.export.checkpoint import Floating
 from refact_edge.export.inspect import Inspected
-from refact_edge.export.variants import specs_of
-from refact_edge.export.weights import load_weight
+from refact_edge.export.roles import WeightSpec, weight_specs
 from refact_edge.runtime.bundle.contract import TOKENIZER
 
 SCRIPT = Path(__file__).with_name("llama_formats.py")
 WHOLE = {
-    "transformer.wte.weight": "token_embd.weight",
-    "ln_f.weight": "output_norm.weight",
-    "lm_head.weight": "output.weight",
+    "embedding": "token_embd.weight",
+    "norm.weight": "output_norm.weight",
+    "head": "output.weight",
 }
 PARTS = {
-    "ln_1": ("attn_norm",),
-    "attn.q": ("attn_q",),
-    "attn.kv": ("attn_k", "attn_v"),
-    "attn.c_proj": ("attn_output",),
-    "ln_2": ("ffn_norm",),
-    "mlp.gate_up_proj": ("ffn_gate", "ffn_up"),
-    "mlp.c_proj": ("ffn_down",),
+    "norm1.weight": ("attn_norm",),
+    "attention.q": ("attn_q",),
+    "attention.kv": ("attn_k", "attn_v"),
+    "attention.out": ("attn_output",),
+    "norm2.weight": ("ffn_norm",),
+    "mlp.gate_up": ("ffn_gate", "ffn_up"),
+    "mlp.down": ("ffn_down",),
 }
 
 
@@ -44,7 +42,7 @@ def llama_names(name: str) -> tuple[str, ...]:
     """Return the names that a weight's parts have in llama.cpp, in the order of their rows."""
     if name in WHOLE:
         return (WHOLE[name],)
-    _, _, layer, part = name.removesuffix(".weight").split(".", 3)
+    _, layer, part = name.split(".", 2)
     return tuple(f"blk.{layer}.{own}.weight" for own in PARTS[part])
 
 
@@ -55,9 +53,9 @@ def write_full(source: Inspected, peer: Path, file: Path) -> None:
         CalledProcessError: when the peers' python at `peer` fails.
 
     """
-    specs = specs_of(source)
+    specs = weight_specs(source.decoder)
     head = {
-        "sizes": vars(source.sizes) | {"inner": source.config.inner},
+        "sizes": vars(source.sizes) | {"inner": source.decoder.mlp.hidden},
         "tokenizer": str(source.checkpoint.path.absolute() / TOKENIZER),
         "tensors": [entry for spec in specs for entry in _entries(spec)],
     }
@@ -66,7 +64,7 @@ def write_full(source: Inspected, peer: Path, file: Path) -> None:
         assert process.stdin is not None
         process.stdin.write(json.dumps(head).encode() + b"\n")
         for spec in specs:
-            weight = centred(spec, load_weight(source.checkpoint, spec))
+            weight = centred(spec, source.weight(spec.name))
             process.stdin.write(np.ascontiguousarray(weight, np.float32).data)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
@@ -82,7 +80,8 @@ def values(source: Inspected, peer: Path, file: Path) -> tuple[Mapping[str, Floa
     folder = file.with_suffix(".values")
     folder.mkdir()
     size = int(_run(peer, "values", file, folder))
-    weights = {spec.name: np.concatenate(list(_parts(spec, folder))) for spec in specs_of(source)}
+    specs = weight_specs(source.decoder)
+    weights = {spec.name: np.concatenate(list(_parts(spec, folder))) for spec in specs}
     return weights, size
 
 

@@ -44,7 +44,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
-    fabricate_checkpoint(folder, config=TINY, tokens=TINY_TOKENS, seed=1)
+    fabricate_checkpoint(folder, decoder=TINY, tokens=TINY_TOKENS, seed=1)
     return folder
 
 

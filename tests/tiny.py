@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from refact_edge.export.architectures.gpt_refact import Config
+from refact_edge.export.architectures.gpt_refact import of_shape
 
 # Heads that are no power of two, a width that no block of 128 divides, padding rows of wte.
-TINY = Config(layers=2, heads=6, width=96, vocabulary=448, context=640, epsilon=1e-5)
+TINY = of_shape(layers=2, heads=6, width=96, vocabulary=448, context=640)
 TINY_TOKENS = 420
 
 Change = Callable[..., Path]

@@ -68,7 +68,7 @@ def test_both_published_layouts_give_the_same_weights(
 def test_shards_with_an_index_open_like_one_file(fused: bool, tmp_path: Path) -> None:
     for shards in (1, 3):
         fabricate_checkpoint(
-            tmp_path / str(shards), config=TINY, tokens=TINY_TOKENS, fused=fused, shards=shards
+            tmp_path / str(shards), decoder=TINY, tokens=TINY_TOKENS, fused=fused, shards=shards
         )
     assert len(list((tmp_path / "3").glob("*.safetensors"))) == 3
     assert _same(_weights(tmp_path / "1"), _weights(tmp_path / "3"))
@@ -184,7 +184,7 @@ def test_half_a_download_is_told_from_a_whole_one(changed_checkpoint: Change) ->
 
 def test_missing_shards_are_listed(tmp_path: Path) -> None:
     folder = tmp_path / "sharded"
-    fabricate_checkpoint(folder, config=TINY, tokens=TINY_TOKENS, shards=3)
+    fabricate_checkpoint(folder, decoder=TINY, tokens=TINY_TOKENS, shards=3)
     (folder / "model-00002-of-00003.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"lacks 1 of 3 weight files: model-00002.*finish"):
         inspect_checkpoint(folder, SILENT)
@@ -192,7 +192,7 @@ def test_missing_shards_are_listed(tmp_path: Path) -> None:
 
 def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "sharded"
-    fabricate_checkpoint(folder, config=TINY, tokens=TINY_TOKENS, shards=2)
+    fabricate_checkpoint(folder, decoder=TINY, tokens=TINY_TOKENS, shards=2)
     first, second = sorted(folder.glob("*.safetensors"))
     save_file(load_file(first) | load_file(second), second)
     with pytest.raises(CheckpointError, match=r"holds \d+ tensors that .*00001.* holds too"):
@@ -201,7 +201,7 @@ def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
 
 def test_an_index_cannot_name_files_outside(tmp_path: Path) -> None:
     folder = tmp_path / "sharded"
-    fabricate_checkpoint(folder, config=TINY, tokens=TINY_TOKENS, shards=2)
+    fabricate_checkpoint(folder, decoder=TINY, tokens=TINY_TOKENS, shards=2)
     index = folder / "model.safetensors.index.json"
     content = json.loads(index.read_text())
     content["weight_map"]["lm_head.weight"] = "../../secret.safetensors"

@@ -306,7 +306,7 @@ def test_the_same_bytes_are_written_where_lines_end_otherwise(
         return write(path, text, *given, **{"newline": "\r\n", **options})
 
     monkeypatch.setattr(Path, "write_text", with_carriage_returns)
-    fabricate_checkpoint(tmp_path / "tiny", config=TINY, tokens=TINY_TOKENS, seed=1, shards=2)
+    fabricate_checkpoint(tmp_path / "tiny", decoder=TINY, tokens=TINY_TOKENS, seed=1, shards=2)
     export_bundle(tmp_path / "tiny", tmp_path / "bundle", ["int4"])
     texts = [path for path in tmp_path.rglob("*") if path.suffix in (".json", ".md")]
     assert len(texts) > 8

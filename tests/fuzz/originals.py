@@ -33,9 +33,9 @@ def make(folder: Path) -> None:
     draft = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     checkpoint = draft / "checkpoint"
-    fabricate_checkpoint(checkpoint, config=TINY, tokens=TINY_TOKENS, seed=1)
+    fabricate_checkpoint(checkpoint, decoder=TINY, tokens=TINY_TOKENS, seed=1)
     sharded = draft / "sharded"
-    fabricate_checkpoint(sharded, config=TINY, tokens=TINY_TOKENS, seed=1, shards=2)
+    fabricate_checkpoint(sharded, decoder=TINY, tokens=TINY_TOKENS, seed=1, shards=2)
     export_bundle(checkpoint, draft / "bundle", VARIANTS)
     _make_pickled(checkpoint, draft / "pickled")
     _make_adapter(draft / "adapter")

@@ -26,7 +26,7 @@ def _silent(_label: str, _total: int) -> Iterator[object]:
 
 
 def _fabricate(folder: Path, variants: list[str], track: object = _silent) -> None:
-    fabricate_bundle(folder, variants, config=TINY, tokens=TINY_TOKENS, track=track)  # type: ignore[arg-type]
+    fabricate_bundle(folder, variants, decoder=TINY, tokens=TINY_TOKENS, track=track)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
