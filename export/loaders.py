@@ -131,8 +131,8 @@ prompt layouts, source files with their sha256, and a sha256 for every file here
 
     refact-edge complete --bundle . --prefix 'def add(a, b):' --suffix ''
 
-`config.json` says `llama`. That is a label for loaders that do not know {name}; weights, norms and
-positions are those of {name}, and all in the graphs. Other loaders open the standard graphs:
+`config.json` says `llama`. That is a label for loaders that do not know {name}; the weights are
+{name}'s, and its norms and positions are in the graphs. Other loaders open the standard graphs:
 
 | variant | graph | weights |
 |---|---|---|

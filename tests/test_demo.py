@@ -31,9 +31,9 @@ def test_the_checkpoint_is_small_and_what_it_says_it_is(demo_checkpoint: Path) -
     assert sum(file.stat().st_size for file in demo_checkpoint.iterdir()) <= LIMIT_BYTES
     found = inspect_checkpoint(demo_checkpoint, SILENT)
     assert {info.type for info in found.checkpoint.tensors.values()} == {"BF16"}
-    assert len(found.checkpoint.tensors) == 3 + 7 * found.config.layers
-    assert found.config.context >= 1024
-    assert found.config.width % 256 == found.config.inner % 256 == 0
+    assert len(found.checkpoint.tensors) == 3 + 7 * found.decoder.layers
+    assert found.decoder.context >= 1024
+    assert found.decoder.width % 256 == found.decoder.mlp.hidden % 256 == 0
     assert (demo_checkpoint / "LICENSE").is_file()
 
 
@@ -312,11 +312,9 @@ def test_the_graph_and_the_torch_model_cost_the_same(
     import refact_edge
     from demo.loop import costs_of as torch_costs
     from demo.report import costs_of as graph_costs
-    from refact_edge.export.architectures.gpt_refact import reference
+    from refact_edge.export.reference.gpt_refact import load
 
-    torch_model = reference(inspect_checkpoint(demo_checkpoint, SILENT).config)
-    state = load_file(demo_checkpoint / "model.safetensors")
-    torch_model.load_state_dict({name: weight.float() for name, weight in state.items()})
+    torch_model = load(inspect_checkpoint(demo_checkpoint, SILENT).checkpoint)
     ids = tokenizer.encode(SOURCE).ids
     rows = [ids[:90], ids[5:40]]
     graph = graph_costs(refact_edge.load(demo_bundle, variant="fp32"))(rows)

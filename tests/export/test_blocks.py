@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refact_edge.export.architectures import Role, WeightSpec
-from refact_edge.export.blocks import Stored, Weights, embedding, linear, turned
+from refact_edge.export.blocks import rotated
 from refact_edge.export.graph import Graph
+from refact_edge.export.products import Weights, linear, lookup
+from refact_edge.export.roles import Role, WeightSpec
 from refact_edge.export.weights import VariantWriter, form_of
 from refact_edge.quant.pack import pack, unpack
-from refact_edge.quant.rotation import turn
+from refact_edge.quant.rotation import rotation
 from refact_edge.quant.schemes import SCHEMES, Blocks, Form, Rows
 from refact_edge.runtime.backends.onnxruntime import ask_for_exact_products, import_onnxruntime
+from refact_edge.runtime.bundle.places import ROTATION, Part, Place
 
 RANDOM = np.random.default_rng(0)
 WEIGHT = RANDOM.standard_normal((48, 200)).astype(np.float32)
@@ -22,12 +24,11 @@ WEIGHT = RANDOM.standard_normal((48, 200)).astype(np.float32)
 
 def _product(variant: str, folder: Path, role: Role = "matrix") -> Any:
     writer = VariantWriter(folder / "w.onnx_data", SCHEMES[variant])
-    writer.add(WeightSpec("w", WEIGHT.shape, role, ("w",)), WEIGHT)
+    writer.add(WeightSpec("w", WEIGHT.shape, role), WEIGHT)
     writer.close()
     graph = Graph("g", "w.onnx_data")
     x = graph.input("x", "float32", ["rows", 200])
-    stored: dict[str, Stored] = writer.stored
-    y = linear(graph, x, Weights(stored, "float32"), "w")
+    y = linear(graph, x, Weights(writer.places, "float32"), "w")
     graph.output(y, "y", "float32", ["rows", 48])
     (folder / "g.onnx").write_bytes(graph.model().SerializeToString())
     onnxruntime = import_onnxruntime()
@@ -69,7 +70,7 @@ def test_the_product_is_that_of_the_unpacked_weight(
 ) -> None:
     session = _product(variant, tmp_path, role)
     x = RANDOM.standard_normal((9, 200)).astype(np.float32)
-    form = form_of(WeightSpec("w", WEIGHT.shape, role, ("w",)), SCHEMES[variant])
+    form = form_of(WeightSpec("w", WEIGHT.shape, role), SCHEMES[variant])
     want = x @ unpack(pack(WEIGHT, form)).T
     got = session.run(None, {"x": x})[0]
     # What is left is the rounding of activations to eight bits.
@@ -96,28 +97,31 @@ def test_an_all_zero_row_gives_zero(role: Role, tmp_path: Path) -> None:
 def test_a_lookup_yields_the_rows_of_the_unpacked_table(form: Form, tmp_path: Path) -> None:
     scheme = replace(SCHEMES["int4"], embedding=form)
     writer = VariantWriter(tmp_path / "w.onnx_data", scheme)
-    writer.add(WeightSpec("w", WEIGHT.shape, "embedding", ("w",)), WEIGHT)
+    writer.add(WeightSpec("w", WEIGHT.shape, "embedding"), WEIGHT)
     writer.close()
     graph = Graph("g", "w.onnx_data")
     ids = graph.input("ids", "int64", ["rows"])
-    rows = embedding(graph, ids, Weights(writer.stored, "float32"), "w")
+    rows = lookup(graph, ids, Weights(writer.places, "float32"), "w")
     graph.output(rows, "y", "float32", ["rows", 200])
     (tmp_path / "g.onnx").write_bytes(graph.model().SerializeToString())
     session = import_onnxruntime().InferenceSession(
         str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"]
     )
-    asked = np.array([3, 0, 47, 3])
-    got = session.run(None, {"ids": asked})[0]
-    np.testing.assert_allclose(got, unpack(pack(WEIGHT, form))[asked], rtol=1e-6)
+    numbers = np.array([3, 0, 47, 3])
+    got = session.run(None, {"ids": numbers})[0]
+    np.testing.assert_allclose(got, unpack(pack(WEIGHT, form))[numbers], rtol=1e-6)
 
 
-def test_activations_are_turned_in_blocks() -> None:
+def test_activations_are_rotated_in_blocks() -> None:
     graph = Graph("g", None)
     x = graph.input("x", "float32", ["rows", 64])
-    graph.output(turned(graph, x, 64, 16), "y", "float32", ["rows", 64])
+    place = Place("floats", (16, 16), {"values": Part("float32", (16, 16), 0, 0)})
+    y = rotated(graph, x, Weights({ROTATION: place}, "float32"), 64)
+    graph.output(y, "y", "float32", ["rows", 64])
     session = import_onnxruntime().InferenceSession(
         graph.model().SerializeToString(), providers=["CPUExecutionProvider"]
     )
     row = RANDOM.standard_normal((3, 64)).astype(np.float32)
-    want = (row.reshape(3, 4, 16) @ turn(16).T).reshape(3, 64)
-    np.testing.assert_allclose(session.run(None, {"x": row})[0], want, atol=1e-5)
+    want = (row.reshape(3, 4, 16) @ rotation(16).T).reshape(3, 64)
+    got = session.run(None, {"x": row, ROTATION: np.ascontiguousarray(rotation(16).T)})[0]
+    np.testing.assert_allclose(got, want, atol=1e-5)

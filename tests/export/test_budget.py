@@ -16,7 +16,7 @@ COARSE, FINE = Blocks(4, 128), Blocks(8, 128)
 CHOICES = {
     f"w{i}": [Choice(COARSE, 1000, 1.0 * i), Choice(FINE, 2000, 0.01 * i)] for i in range(1, 41)
 }
-RANKED = Ranking(SCHEMES["int4"], CHOICES, norm_bytes=100)
+RANKED = Ranking(SCHEMES["int4"], CHOICES, float_bytes=100)
 
 
 def _size(scheme: Scheme) -> int:

@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from refact_edge.export.architectures.gpt_refact import reference
 from refact_edge.export.centre import centred
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
-from refact_edge.export.weights import load_weight
+from refact_edge.export.roles import weight_specs
 
 
 class RMSNorm(nn.Module):
@@ -27,7 +26,6 @@ class RMSNorm(nn.Module):
 
 def test_centred_weights_under_rms_norm_give_the_logits_of_the_model(tiny_checkpoint: Path) -> None:
     found = inspect_checkpoint(tiny_checkpoint, SILENT)
-    specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
     logits = {}
     ids = torch.arange(3, 60)[None]
     for name, rewrite, swap in (
@@ -36,14 +34,15 @@ def test_centred_weights_under_rms_norm_give_the_logits_of_the_model(tiny_checkp
         ("centred, RMSNorm", True, True),
         ("RMSNorm alone", False, True),
     ):
-        model = reference(found.config)
+        model = found.architecture.reference(found.checkpoint)
         state = {}
-        for spec in specs:
-            weight = load_weight(found.checkpoint, spec)
+        for spec in weight_specs(found.decoder):
+            weight = found.weight(spec.name)
             # The tiny checkpoint's embedding has next to no mean by itself.
             weight = weight + 0.02 if spec.role == "embedding" else weight
             weight = centred(spec, weight) if rewrite else weight
-            state[spec.name] = torch.from_numpy(np.ascontiguousarray(weight.reshape(spec.shape)))
+            (tensor,) = found.tensor_names(spec.name)
+            state[tensor] = torch.from_numpy(np.ascontiguousarray(weight.reshape(spec.shape)))
         model.load_state_dict(state)
         if swap:
             for module in list(model.modules()):

@@ -24,15 +24,14 @@ from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import config_json, fabricate_checkpoint
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
-from refact_edge.export.weights import load_weight
 from refact_edge.runtime.bundle.contract import MANIFEST
+from refact_edge.runtime.bundle.decoder import weight_shapes
 from refact_edge.runtime.errors import CheckpointError, MissingExtraError
 
 
 def _weights(folder: Path) -> dict[str, np.ndarray]:
-    found = inspect_checkpoint(folder, SILENT)
-    specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
-    return {spec.name: load_weight(found.checkpoint, spec) for spec in specs}
+    checked = inspect_checkpoint(folder, SILENT)
+    return {name: checked.weight(name) for name in weight_shapes(checked.decoder)}
 
 
 def _same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> bool:
@@ -80,7 +79,7 @@ def test_fp32_and_fp16_files_are_read(kind: str, changed_checkpoint: Change) -> 
     weights = load_file(folder / "model.safetensors")
     save_file({n: v.astype(kind) for n, v in weights.items()}, folder / "model.safetensors")
     expected = weights["lm_head.weight"].astype(kind).astype(np.float32)
-    np.testing.assert_array_equal(_weights(folder)["lm_head.weight"], expected)
+    np.testing.assert_array_equal(_weights(folder)["head"], expected)
 
 
 def _as_bin(folder: Path) -> None:
@@ -315,7 +314,7 @@ def test_the_published_model_may_have_other_padding_rows() -> None:
     for rows, right in ((49152, True), (49153, True), (49216, True), (49151, False)):
         problems: list[str] = []
         config = {**config_json(gpt_refact.PUBLISHED), "vocab_size": rows}
-        gpt_refact.read_config(config, problems)
+        gpt_refact.decoder(config, problems)
         assert (problems == []) == right
 
 

@@ -20,7 +20,7 @@ from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.errors import BundleError, CheckpointError
 
 RANK, ALPHA = 4, 8
-E, F, D = TINY.width, TINY.inner, TINY.head_size
+E, F, D = TINY.width, TINY.mlp.hidden, TINY.attention.head_size
 TARGETS = {
     "attn.q": (E, E),
     "attn.kv": (2 * D, E),

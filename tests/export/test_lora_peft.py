@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import TINY
 
 from refact_edge.export.checkpoint import Checkpoint
 from refact_edge.export.inspect import inspect_checkpoint
@@ -30,15 +29,9 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _model(checkpoint: Path) -> Any:
-    from refact_edge.export.reference.gpt_refact import GPTRefact
+    from refact_edge.export.reference.gpt_refact import load
 
-    plain = inspect_checkpoint(checkpoint, SILENT).checkpoint
-    model = GPTRefact(
-        vocabulary=TINY.vocabulary, width=TINY.width, heads=TINY.heads, layers=TINY.layers,
-        inner=TINY.inner, epsilon=TINY.epsilon,
-    )  # fmt: skip
-    model.load_state_dict({name: torch.from_numpy(plain.read(name)) for name in plain.tensors})
-    return model
+    return load(inspect_checkpoint(checkpoint, SILENT).checkpoint)
 
 
 def _adapted(checkpoint: Path, **settings: Any) -> Any:

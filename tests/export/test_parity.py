@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +9,13 @@ import torch
 from linked import linked
 from systems import needs_links
 
-from refact_edge.export import blocks
-from refact_edge.export.architectures.gpt_refact import Config
+from refact_edge.export.architectures import gpt_refact
+from refact_edge.export.architectures.gpt_refact import of_shape
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import fabricate_checkpoint
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.parity import compare, sample_ids
 from refact_edge.export.progress import SILENT
-from refact_edge.export.weights import load_weight
 from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession, SessionOptions
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.bundle.verified import verify
@@ -26,13 +24,10 @@ from refact_edge.runtime.errors import BundleError
 TOLERANCE = 1e-3
 
 
-def _reference(checkpoint: Path) -> tuple[torch.nn.Module, dict[str, np.ndarray], Any]:
+def _reference(checkpoint: Path) -> tuple[torch.nn.Module, dict[str, np.ndarray]]:
     found = inspect_checkpoint(checkpoint, SILENT)
-    specs = found.architecture.weight_specs(found.config, set(found.checkpoint.tensors))
-    weights = {s.name: load_weight(found.checkpoint, s).reshape(s.shape) for s in specs}
-    model = found.architecture.reference(found.config)
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    return model, weights, found.config
+    weights = {name: found.checkpoint.read(name) for name in found.checkpoint.tensors}
+    return found.architecture.reference(found.checkpoint), weights
 
 
 def _session(bundle: Path, variant: str = "fp32") -> OnnxruntimeSession:
@@ -46,7 +41,7 @@ def ids() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def wanted(tiny_checkpoint: Path, ids: np.ndarray) -> np.ndarray:
-    model, _, _ = _reference(tiny_checkpoint)
+    model, _ = _reference(tiny_checkpoint)
     with torch.inference_mode():
         return model(torch.from_numpy(ids)[None])[0].numpy()
 
@@ -91,11 +86,9 @@ def test_the_reference_agrees_with_independent_arithmetic(
     shape: tuple[int, int, int], tmp_path: Path
 ) -> None:
     layers, heads, width = shape
-    size = Config(
-        layers=layers, heads=heads, width=width, vocabulary=300, context=256, epsilon=1e-5
-    )
-    fabricate_checkpoint(tmp_path / "c", config=size, tokens=280, seed=9)
-    model, weights, _ = _reference(tmp_path / "c")
+    size = of_shape(layers=layers, heads=heads, width=width, vocabulary=300, context=256)
+    fabricate_checkpoint(tmp_path / "c", decoder=size, tokens=280, seed=9)
+    model, weights = _reference(tmp_path / "c")
     ids = np.random.default_rng(0).integers(0, 280, 150)
     # Larger weights than at the start of training make attention and ALiBi matter.
     scaled = {n: (v * 8 if "attn" in n else v) for n, v in weights.items()}
@@ -159,7 +152,7 @@ def test_going_back_and_on_along_another_way_agrees(
     cache.rewind(50)
     other = ids[::-1][:100].copy()
     got = session.step(other, cache, 100)
-    model, _, _ = _reference(tiny_checkpoint)
+    model, _ = _reference(tiny_checkpoint)
     with torch.inference_mode():
         whole = torch.from_numpy(np.concatenate([ids[:50], other]))
         want = model(whole[None])[0, 50:].numpy()
@@ -191,8 +184,8 @@ def test_compare_opens_links(tiny_bundle: Path, tiny_checkpoint: Path, tmp_path:
 def test_compare_notices_a_wrong_graph(
     tiny_bundle: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slopes = blocks.alibi_slopes
-    monkeypatch.setattr(blocks, "alibi_slopes", lambda heads: slopes(heads)[::-1])
+    slopes = gpt_refact.alibi_slopes
+    monkeypatch.setattr(gpt_refact, "alibi_slopes", lambda heads: slopes(heads)[::-1])
     export_bundle(tiny_checkpoint, tmp_path / "wrong", ["fp32"])
     monkeypatch.undo()
     result = compare(tiny_checkpoint, tmp_path / "wrong", prompt_tokens=100, greedy_tokens=20)

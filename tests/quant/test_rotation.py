@@ -1,22 +1,22 @@
-"""Orthogonal turns of activations and weights."""
+"""Orthogonal rotations of activations and weights."""
 
 import numpy as np
 import pytest
 
 from refact_edge.quant.pack import Floating, largest_scales, nearest, pack, unpack, values
-from refact_edge.quant.rotation import turn, turn_columns, turn_rows
+from refact_edge.quant.rotation import rotate_columns, rotate_rows, rotation
 from refact_edge.quant.schemes import Blocks, Quantized, Rows
 
 
 @pytest.mark.parametrize("size", [1, 2, 32, 48, 64, 80, 256])
-def test_a_turn_is_orthogonal_and_keeps_equal_numbers(size: int) -> None:
-    matrix = turn(size).astype(np.float64)
+def test_a_rotation_is_orthogonal_and_keeps_equal_numbers(size: int) -> None:
+    matrix = rotation(size).astype(np.float64)
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(size), atol=1e-6)
     np.testing.assert_allclose(matrix @ np.ones(size), np.ones(size), atol=1e-6)
 
 
-def test_a_turn_of_a_power_of_two_is_exact() -> None:
-    matrix = turn(256)
+def test_a_rotation_of_a_power_of_two_is_exact() -> None:
+    matrix = rotation(256)
     np.testing.assert_array_equal(matrix * 256, np.rint(matrix * 256))
     exact = matrix.astype(np.float64) * 256
     np.testing.assert_array_equal(exact @ exact.T, 256**2 * np.eye(256))
@@ -30,17 +30,17 @@ def test_layer_norm_does_the_same_before_and_after() -> None:
         result: np.ndarray = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True))
         return result
 
-    np.testing.assert_allclose(norm(x @ turn(64).T), norm(x) @ turn(64).T, atol=1e-6)
+    np.testing.assert_allclose(norm(x @ rotation(64).T), norm(x) @ rotation(64).T, atol=1e-6)
 
 
-def test_maker_and_reader_turned_alike_give_the_same_product() -> None:
+def test_maker_and_reader_rotated_alike_give_the_same_product() -> None:
     random = np.random.default_rng(1)
     x = random.standard_normal((7, 16)).astype(np.float32)
     maker = random.standard_normal((80, 16)).astype(np.float32)
     reader = random.standard_normal((10, 64)).astype(np.float32)
-    turned = turn_rows(maker, 32, first=16)
-    np.testing.assert_array_equal(turned[:16], maker[:16])
-    product = (x @ turned[16:].T) @ turn_columns(reader, 32).T
+    rotated = rotate_rows(maker, 32, first=16)
+    np.testing.assert_array_equal(rotated[:16], maker[:16])
+    product = (x @ rotated[16:].T) @ rotate_columns(reader, 32).T
     np.testing.assert_allclose(product, (x @ maker[16:].T) @ reader.T, rtol=1e-4, atol=1e-3)
 
 
@@ -56,8 +56,8 @@ def test_one_loud_channel_no_longer_takes_all_codes() -> None:
     weight = random.standard_normal((30, 64)).astype(np.float32)
     exact = x @ weight.T
     plain = _rounded(x, Rows()) @ weight.T
-    turned = _rounded(x @ turn(64).T, Rows()) @ turn_columns(weight, 64).T
-    assert np.square(turned - exact).mean() < 0.2 * np.square(plain - exact).mean()
+    rotated = _rounded(x @ rotation(64).T, Rows()) @ rotate_columns(weight, 64).T
+    assert np.square(rotated - exact).mean() < 0.2 * np.square(plain - exact).mean()
 
 
 @pytest.mark.parametrize("form", [Blocks(4, 32), Blocks(4, 64), Rows()])
@@ -65,6 +65,6 @@ def test_weights_of_loud_channels_round_better(form: Quantized) -> None:
     random = np.random.default_rng(3)
     loudness = np.exp(random.standard_normal(64))
     weight = (random.standard_normal((100, 64)) * loudness).astype(np.float32)
-    turned = turn_columns(weight, 64)
+    rotated = rotate_columns(weight, 64)
     plain = np.square(unpack(pack(weight, form)) - weight).mean()
-    assert np.square(unpack(pack(turned, form)) - turned).mean() < 0.9 * plain
+    assert np.square(unpack(pack(rotated, form)) - rotated).mean() < 0.9 * plain

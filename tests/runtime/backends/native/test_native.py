@@ -255,10 +255,10 @@ def test_another_graph_is_refused(tiny_bundle: Path, library: Native) -> None:
         weights.check_operators(found, read_bundle(tiny_bundle).sizes, turned=False)
     found = read_graph(tiny_bundle / "onnx" / "engine_q4.onnx")
     with pytest.raises(weights.OtherGraphError, match="is not 97 x 96 in blocks of 128"):
-        weights.matrix(found, "transformer.h.0.attn.q.weight", 97, 96)
+        weights.matrix(found, "layers.0.attention.q", 97, 96)
 
 
-Q = "transformer.h.0.attn.q.weight"
+Q = "layers.0.attention.q"
 
 
 def _changed(graph: OnnxGraph, name: str, **changes: Any) -> None:
@@ -295,7 +295,7 @@ ODD = {
     "raw codes": lambda g: _changed(g, f"{Q}.codes", raw=bytes(6144), place=None),
     "codes of another size": lambda g: _changed(g, f"{Q}.codes", dims=(96, 1, 63)),
     "scales at an odd place": lambda g: _moved(g, f"{Q}.scales", 7),
-    "a norm at an odd place": lambda g: _moved(g, "ln_f.weight", 6),
+    "a norm at an odd place": lambda g: _moved(g, "norm.weight", 6),
     "no scales": lambda g: g.tensors.pop(f"{Q}.scales"),
     "an epsilon below 0": lambda g: _norms(g, *[-1.0] * 5),
     "two epsilons": lambda g: _norms(g, 1e-3),
@@ -328,13 +328,13 @@ def test_sizes_beyond_the_kernels_are_refused() -> None:
 def test_a_layer_wider_than_the_others_is_refused(bundle_copy: Path, library: Native) -> None:
     """All buffers are made by the sizes of one layer."""
     graph = read_graph(bundle_copy / "onnx" / "engine_q4.onnx")
-    codes = graph.tensors["transformer.h.1.mlp.gate_up_proj.weight.codes"]
-    scales = graph.tensors["transformer.h.1.mlp.gate_up_proj.weight.scales"]
+    codes = graph.tensors["layers.1.mlp.gate_up.codes"]
+    scales = graph.tensors["layers.1.mlp.gate_up.scales"]
     rows = codes.dims[0] + 256
     _changed(graph, codes.name, dims=(rows, *codes.dims[1:]))
     _changed(graph, scales.name, dims=(rows, *scales.dims[1:]))
     verified = replace(verify(read_bundle(bundle_copy), "int4"), graph=graph)
-    with pytest.raises(weights.OtherGraphError, match=r"h\.1\.mlp\.gate_up_proj.* is not"):
+    with pytest.raises(weights.OtherGraphError, match=r"layers\.1\.mlp\.gate_up.* is not"):
         NativeSession(verified, native=library)
 
 
