@@ -67,6 +67,15 @@ def demo_bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
+@pytest.fixture(scope="session")
+def decoder_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return bundles of other families' decoders; see decoders.py."""
+    from decoders import DECODERS, make_bundle
+
+    folder = tmp_path_factory.mktemp("decoders")
+    return {name: make_bundle(name, folder / name) for name in DECODERS}
+
+
 @pytest.fixture
 def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
     """Return a bundle that a test may damage."""

@@ -300,6 +300,7 @@ def logits(name: str, ids: np.ndarray) -> np.ndarray:
 
 def make_checkpoint(name: str, folder: Path) -> Path:
     """Write a decoder's checkpoint into a new folder."""
+    folder.mkdir(parents=True)
     model(name).save_pretrained(folder)
     config = {"model_type": name, **_FAMILIES[name].config}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")

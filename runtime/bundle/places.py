@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from .decoder import EMBEDDING, POSITIONS
 from .limits import SIZES
 
 ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1, "uint8": 1}
@@ -26,7 +27,9 @@ _PARTS: dict[str, set[str]] = {
     "rows": {"codes", "scales"},
     "blocks": {"codes", "scales"},
 }
-_AXES = 3  # at most
+_ALLOWED = {"terms": (1, 2), "bits": (4, 8), "block": (16, 32, 64, 128, 256)}
+_AXES, _MATRIX = 3, 2  # of a part at most, and of a matrix
+_PROBLEMS = 5  # that are told
 
 
 @dataclass(frozen=True)
@@ -72,53 +75,92 @@ def places_of(value: object) -> dict[str, Place]:
     """Return the places that `places_to_json` wrote.
 
     Raises:
-        ValueError: when one is none: a field that is missing, unknown, or of a wrong type or size.
+        ValueError: listing those that are none: a field that is missing, unknown, or of a wrong
+            type or size, or a part that its form has not so.
 
     """
     if not isinstance(value, Mapping):
         raise ValueError(f"weights are {value!r:.40}, expected an object")
-    return {str(name): _place(entry, str(name)[:80]) for name, entry in value.items()}
+    places, problems = {}, []
+    for name, entry in value.items():
+        try:
+            places[str(name)] = _place(entry, str(name))
+        except ValueError as error:
+            problems.append(f"{str(name)[:80]} {error}")
+    if problems:
+        raise ValueError("; ".join(problems[:_PROBLEMS]))
+    return places
 
 
 def _place(value: object, name: str) -> Place:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{name} is {value!r:.40}, expected an object")
+        raise ValueError(f"is {value!r:.40}, expected an object")
     content = dict(value)
     form, shape, parts = (content.pop(key, None) for key in ("form", "shape", "parts"))
-    if form not in _PARTS:
-        raise ValueError(f"{name} has form {form!r:.40}, expected one of {', '.join(_PARTS)}")
+    if not isinstance(form, str) or form not in _PARTS:
+        raise ValueError(f"has form {form!r:.40}, expected one of {', '.join(_PARTS)}")
     allowed = {"floats": set[str](), "rows": {"terms"}, "blocks": {"bits", "block"}}[form]
     if content.keys() != allowed or not all(
-        type(one) is int and one > 0 for one in content.values()
+        type(one) is int and one in _ALLOWED[key] for key, one in content.items()
     ):
-        raise ValueError(f"{name} has {content!r:.80}, expected {sorted(allowed)} above 0")
+        expected = ", ".join(f"{key} of {_ALLOWED[key]}" for key in sorted(allowed))
+        raise ValueError(f"has {content!r:.80}, expected {expected or 'no more'}")
     if not isinstance(parts, Mapping) or parts.keys() != _PARTS[form]:
-        raise ValueError(f"{name} has other parts than {sorted(_PARTS[form])}")
-    read = {key: _part(one, f"{name}.{key}") for key, one in parts.items()}
-    return Place(form, _shape(shape, name), read, **content)
+        raise ValueError(f"has other parts than {sorted(_PARTS[form])}")
+    read = {key: _part(one, key) for key, one in parts.items()}
+    place = Place(cast(Any, form), _shape(shape), read, **content)
+    expected_parts = _expected(place, table=name in (EMBEDDING, POSITIONS))
+    for key, (types, dims) in expected_parts.items():
+        if read[key].type not in types or read[key].shape != dims:
+            raise ValueError(
+                f"has {key} {read[key].type} {list(read[key].shape)}, expected "
+                f"{' or '.join(types)} {list(dims)}"
+            )
+    return place
+
+
+def _expected(place: Place, *, table: bool) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Return the types and the shape that each part of a weight must have."""
+    laid_out = place.shape if table else place.shape[::-1]
+    if place.form == "floats":
+        return {"values": (("float32", "float16"), laid_out)}
+    if len(place.shape) != _MATRIX:
+        raise ValueError(f"of shape {list(place.shape)} is no matrix")
+    rows, columns = place.shape
+    if place.form == "rows":
+        return {"codes": (("int8",), laid_out), "scales": (("float32",), (rows,))}
+    blocks, block_bytes = -(-columns // place.block), place.block * place.bits // 8
+    codes = (rows, columns * place.bits // 8) if table else (rows, blocks, block_bytes)
+    return {
+        "codes": (("uint8",), codes),
+        "scales": (("float32", "float16"), (rows, blocks)),
+    }
 
 
 def _part(value: object, name: str) -> Part:
     if not isinstance(value, Mapping) or value.keys() != {"type", "shape", "offset", "length"}:
-        raise ValueError(f"{name} is {value!r:.40}, expected type, shape, offset and length")
-    kind, shape = value["type"], _shape(value["shape"], name)
-    if kind not in ITEM_BYTES:
-        raise ValueError(f"{name} has type {kind!r:.40}, expected one of {', '.join(ITEM_BYTES)}")
+        raise ValueError(f"has {name} {value!r:.40}, expected type, shape, offset and length")
+    kind, shape = value["type"], _shape(value["shape"])
+    if not isinstance(kind, str) or kind not in ITEM_BYTES:
+        expected = ", ".join(ITEM_BYTES)
+        raise ValueError(f"has {name} of type {kind!r:.40}, expected one of {expected}")
     for key in ("offset", "length"):
         if type(value[key]) is not int or not 0 <= value[key] < 2**63:
-            raise ValueError(f"{name}.{key} is {value[key]!r:.40}, expected a number of bytes")
+            raise ValueError(
+                f"has {name} with {key} {value[key]!r:.40}, expected a number of bytes"
+            )
     if value["length"] != math.prod(shape) * ITEM_BYTES[kind]:
-        raise ValueError(f"{name} has {value['length']} bytes for {list(shape)} of {kind}")
+        raise ValueError(f"has {name} of {value['length']} bytes for {list(shape)} of {kind}")
     if value["offset"] % ITEM_BYTES[kind]:
-        raise ValueError(f"{name} begins at {value['offset']}, which is no place for {kind}")
+        raise ValueError(f"has {name} at {value['offset']}, which is no place for {kind}")
     return Part(kind, shape, value["offset"], value["length"])
 
 
-def _shape(value: object, name: str) -> tuple[int, ...]:
+def _shape(value: object) -> tuple[int, ...]:
     if (
         not isinstance(value, list)
         or not 1 <= len(value) <= _AXES
         or not all(type(size) is int and 0 < size <= SIZES["vocabulary"] for size in value)
     ):
-        raise ValueError(f"{name} has shape {value!r:.40}, expected 1 to {_AXES} sizes")
+        raise ValueError(f"has shape {value!r:.40}, expected 1 to {_AXES} sizes")
     return tuple(value)

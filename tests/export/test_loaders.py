@@ -113,4 +113,6 @@ def test_config_is_labelled_for_loaders_and_announces_external_data(tiny_bundle:
     assert genai["model"]["decoder"]["session_options"]["provider_options"] == []
     tokenizer = json.loads((tiny_bundle / "tokenizer_config.json").read_text())
     assert tokenizer["clean_up_tokenization_spaces"] is False
-    assert "the weights are gpt_refact's" in " ".join((tiny_bundle / "README.md").read_text().split())
+    assert "the weights are gpt_refact's" in " ".join(
+        (tiny_bundle / "README.md").read_text().split()
+    )

@@ -13,14 +13,27 @@ from refact_edge.runtime.bundle.contract import engine_graph, standard_graph, we
 from .damage import damage
 from .graphs import change_graph
 from .layers import change_layer
-from .manifest import make_fit
-from .wire import Message, encode, inside, parse
+from .manifest import OnnxTensor, make_fit, tell_places
+from .wire import Message, encode, inside, parse, text, values
 from .wires import change_wire
 
 
 def _graph(folder: Path, variant: str) -> tuple[Path, Message]:
     file = folder / engine_graph(variant)
     return file, parse(file.read_bytes())
+
+
+def _agree(folder: Path, variant: str, model: Message) -> str:
+    """Have the manifest tell of places what a graph does, where that can be told."""
+    tensors = {}
+    for tensor in inside(model, 7, 5):
+        entries = {text(entry, 1): text(entry, 2) for entry in inside(tensor, 13)}
+        offset, length = (entries.get(key, "") for key in ("offset", "length"))
+        if offset.isdecimal() and length.isdecimal():
+            dims = [one for one in values(tensor, 1) if isinstance(one, int)]
+            tensors[text(tensor, 8)] = OnnxTensor(dims, int(offset), int(length))
+    tell_places(folder, variant, tensors)
+    return "the manifest says so too"
 
 
 def mutate_bytes(random: Random, folder: Path, variant: str) -> str:
@@ -51,6 +64,8 @@ def mutate_graph(random: Random, folder: Path, variant: str) -> str:
     if random.random() < 0.25 and inside(model, 7, 1):  # all nodes may have been dropped
         changes.append(change_graph(random, model))
     file.write_bytes(encode(model))
+    if random.random() < 0.5:
+        changes.append(_agree(folder, variant, model))
     make_fit(folder)
     return "; ".join(changes)
 
@@ -64,6 +79,8 @@ def mutate_layer(random: Random, folder: Path, variant: str) -> str:
     if needed > available:
         data.write_bytes(data.read_bytes() + random.randbytes(needed - available))
     file.write_bytes(encode(model))
+    if random.random() < 0.8:
+        change = f"{change}; {_agree(folder, variant, model)}"
     make_fit(folder)
     return change
 

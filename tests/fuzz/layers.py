@@ -16,20 +16,20 @@ def change_layer(random: Random, model: Message, available: int) -> tuple[str, i
 
     Tensors whose bytes grow are moved to the start of the file, which has `available` bytes.
     """
-    layer = f"transformer.h.{random.randrange(2)}"
+    layer = f"layers.{random.randrange(2)}"
     width = random.choice((96, 96, 96, 64, 256))
     if random.random() < 0.5:
         hidden = random.choice(_HIDDEN)
-        needed = _resize(model, f"{layer}.mlp.gate_up_proj.weight", 2 * hidden, width, available)
-        needed = max(needed, _resize(model, f"{layer}.mlp.c_proj.weight", 96, hidden, available))
+        needed = _resize(model, f"{layer}.mlp.gate_up", 2 * hidden, width, available)
+        needed = max(needed, _resize(model, f"{layer}.mlp.down", 96, hidden, available))
         return f"{layer}: an MLP of {hidden} over {width}", needed
     if random.random() < 0.3:
-        name = random.choice((f"{layer}.ln_1.weight", f"{layer}.ln_2.weight", "ln_f.weight"))
+        name = random.choice((f"{layer}.norm1.weight", f"{layer}.norm2.weight", "norm.weight"))
         length = random.choice((0, 1, 95, 97, 1024))
         return f"{name}: {length} values", _place(model, name, [length], 4 * length, available)
-    parts = ("attn.q", "attn.kv", "attn.c_proj", "mlp.gate_up_proj", "mlp.c_proj")
-    names = [f"{layer}.{part}.weight" for part in parts]
-    name = random.choice([*names, "lm_head.weight", "transformer.wte.weight"])
+    parts = ("attention.q", "attention.kv", "attention.out", "mlp.gate_up", "mlp.down")
+    names = [f"{layer}.{part}" for part in parts]
+    name = random.choice([*names, "head", "embedding"])
     rows, cols = random.choice(_ROWS), random.choice((width, 128, 129, 512))
     bits = random.choice((4, 4, 8, 2))
     return f"{name}: {rows} x {cols} of {bits} bits", _resize(

@@ -90,10 +90,8 @@ _PARTS: dict[str, tuple[Any, ...]] = {
 def mutate(random: Random, folder: Path) -> str:
     """Change a bundle's tokenizer; half the time the manifest counts its tokens anew."""
     change = change_file(random, folder / TOKENIZER)
-    sizes = {}
-    if random.random() < 0.5 and (count := _count(folder / TOKENIZER)):
-        sizes = {"tokens": count}
-    make_fit(folder, **sizes)
+    count = _count(folder / TOKENIZER) if random.random() < 0.5 else 0
+    make_fit(folder, tokens=count)
     return change
 
 

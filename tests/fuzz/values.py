@@ -123,7 +123,7 @@ def written(random: Random, value: Any) -> tuple[bytes, str]:
         (b'{"x":' * 100_000, "100,000 open braces"),
         (b"[" + data + b"]", "within a list"),
         (data.replace(b": ", b": 1" + b"0" * 5000 + b", \"y\": ", 1), "a number of 5,000 digits"),
-        (data[:-1] + b', "format": 1, "sizes": {}}', "fields twice"),
+        (data[:-1] + b', "format": 2, "decoder": {}}', "fields twice"),
         (data + b"\0" * 100, "zeros behind it"),
         (b"", "empty"),
     ))  # fmt: skip

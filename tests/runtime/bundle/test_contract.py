@@ -103,12 +103,15 @@ def test_what_the_runtime_never_opens_may_be_edited(bundle_copy: Path) -> None:
 
 def test_another_format_and_broken_manifests_are_refused(bundle_copy: Path) -> None:
     _edit_manifest(bundle_copy, lambda manifest: manifest.update(format=99))
-    with pytest.raises(BundleError, match="format 99, this runtime reads 1"):
+    with pytest.raises(
+        BundleError, match="format 99, this runtime reads 2; export the model again"
+    ):
         read_bundle(bundle_copy)
     for content, complaint in (
         ("{", "not valid JSON"),
         ("[]", "not a JSON object"),
-        ('{"format": 1}', "not a manifest of format 1"),
+        ('{"format": 1, "sizes": {}}', "format 1, this runtime reads 2; export the model again"),
+        ('{"format": 2}', "not a manifest of format 2"),
         ("[" * 100_000, "not valid JSON"),
     ):
         (bundle_copy / layout.MANIFEST).write_text(content)
@@ -139,16 +142,32 @@ def test_a_tokenizer_left_out_of_the_manifest_is_not_opened(bundle_copy: Path) -
         refact_edge.load(bundle_copy)
 
 
+def _everywhere(**changes: object) -> Callable[[dict[str, Any]], object]:
+    """Have the bundle's decoder and its variants' lie alike."""
+
+    def edit(manifest: dict[str, Any]) -> None:
+        for one in (manifest, *manifest["variants"].values()):
+            one["decoder"].update(changes)
+
+    return edit
+
+
 MANIFEST_FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
-    (lambda m: m["sizes"].update(layers="2"), "layers is '2'"),
-    (lambda m: m["sizes"].update(context=10**13), "context is 10000000000000"),
-    (lambda m: m["sizes"].update(kv_heads=2), "2 key/value heads"),
-    (lambda m: m["sizes"].update(tokens=449), "449 tokens"),
-    (lambda m: m["sizes"].update(tokens=448), "has 420 tokens, the manifest says 448"),
-    (lambda m: m["sizes"].update(layers=1), r"differ in past\.1\.key"),
-    (lambda m: m["sizes"].update(layers=3), r"differ in past\.2\.key"),
-    (lambda m: m["sizes"].update(head_size=17), r"differ in past\.0\.key"),
-    (lambda m: m["sizes"].update(vocabulary=500), "differ in logits"),
+    (lambda m: m["decoder"].update(layers="2"), r"decoder\.layers is '2', expected int"),
+    (lambda m: m["decoder"].update(context=10**13), "context is 10000000000000, expected 1 to"),
+    (lambda m: m["decoder"]["attention"].update(kv_heads=4), "6 heads in 4 groups"),
+    (lambda m: m["decoder"]["attention"].update(kv_heads=2), "a decoder of other sizes"),
+    (lambda m: m["decoder"].pop("tied"), "decoder lacks or should not have tied"),
+    (lambda m: m["decoder"]["positions"].update(kind="sine"), r"positions\.kind is 'sine'"),
+    (lambda m: m["decoder"]["positions"]["slopes"].pop(), "5 slopes for 6 heads"),
+    (lambda m: m["decoder"]["norm"].update(epsilon=-1.0), r"norm\.epsilon is -1\.0"),
+    (lambda m: m.update(tokens="420"), "tokens is '420', expected 1 to"),
+    (lambda m: m.update(tokens=449), "449 tokens for 448 rows"),
+    (lambda m: m.update(tokens=448), "has 420 tokens, the manifest says 448"),
+    (_everywhere(layers=1), r"other weights than its decoder: layers\.1\.attention\.kv"),
+    (_everywhere(layers=3), r"other weights than its decoder: layers\.2\.attention\.kv"),
+    (_everywhere(vocabulary=500), "other weights than its decoder: embedding, head"),
+    (_everywhere(tied=True), "other weights than its decoder: head"),
     (lambda m: m["variants"]["int4"].update(kv_type="junk"), "a cache of 'junk'"),
     (lambda m: m["variants"].update(int3=m["variants"]["int4"]), "variant 'int3'"),
     (lambda m: m.update(variants={}), "no variants"),
@@ -169,15 +188,18 @@ MANIFEST_FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda m: m["prompts"].update(file=["{}" * 3000]), "or too long a text"),
     (lambda m: m["prompts"].update(end_id=30), "end 30, which is no special id"),
     (lambda m: m["prompts"]["chat"].update(default_system=5), "5 is no text"),
-    (lambda m: m["sizes"].update(layers=2**24), "layers is 16777216, expected 1 to 1024"),
-    (lambda m: m["sizes"].update(heads=2**24), "heads is 16777216, expected 1 to 1024"),
-    (lambda m: m["sizes"].update(heads=True), "heads is True"),
-    (lambda m: m["sizes"].update(context=math.nan), "context is nan"),
+    (lambda m: m["decoder"].update(layers=2**24), "layers is 16777216, expected 1 to 1024"),
+    (
+        lambda m: m["decoder"]["attention"].update(heads=2**24),
+        "heads is 16777216, expected 1 to 1024",
+    ),
+    (lambda m: m["decoder"]["attention"].update(heads=True), "heads is True"),
+    (lambda m: m["decoder"].update(context=math.nan), "context is nan"),
     (lambda m: m["files"]["tokenizer.json"].pop("sha256"), r"'tokenizer\.json' without bytes and"),
     (lambda m: m["files"]["README.md"].update(bytes="1"), r"'README\.md' without bytes and sha256"),
     (lambda m: m["provenance"].update(source=[{"file": 1, "bytes": 0, "sha256": ""}]), "source "),
-    (lambda m: m["provenance"].update(source=[{}]), "not a manifest of format 1"),
-    (lambda m: m["provenance"].update(source=5), "not a manifest of format 1"),
+    (lambda m: m["provenance"].update(source=[{}]), "not a manifest of format 2"),
+    (lambda m: m["provenance"].update(source=5), "not a manifest of format 2"),
     (lambda m: m.update(architecture=["gpt_refact"]), r"architecture \['gpt_refact'\]"),
     (lambda m: m.update(architecture="\x1b[2J"), "architecture '.x1b"),
     (lambda m: m["variants"]["int4"].update(scheme=None), "variant 'int4'"),
@@ -215,8 +237,9 @@ def test_a_manifest_cannot_name_files_outside(bundle_copy: Path, name: str) -> N
         verify_files(bundle, bundle.side_files())
 
 
-def _write_graph(bundle: Path, model: onnx.ModelProto) -> None:
-    name = layout.engine_graph("int4")
+def _write_graph(
+    bundle: Path, model: onnx.ModelProto, name: str = layout.engine_graph("int4")
+) -> None:
     (bundle / name).write_bytes(model.SerializeToString())
     _accept(bundle, name)
 
@@ -260,3 +283,65 @@ def test_prepacked_external_data_is_refused(bundle_copy: Path) -> None:
     _write_graph(bundle_copy, model)
     with pytest.raises(BundleError, match="external data with prepacked_0"):
         refact_edge.load(bundle_copy, variant="int4")
+
+
+Q = "layers.0.attention.q"
+# What the manifest says of a weight: each field alone is another one than the graphs'.
+DRIFTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "offset": (lambda w: _part(w, "codes", offset=4096), r"offset \d+ and 4096"),
+    "type": (lambda w: _part(w, "scales", type="float32", length=384), r"type 10 and 1;"),
+    "an axis": (lambda w: _part(w, "codes", shape=[96, 64]), r"codes uint8 \[96, 64\], expected"),
+    "length": (lambda w: _part(w, "codes", length=6145), r"has codes of 6145 bytes for"),
+    "shape": (lambda w: w[Q].update(shape=[96, 97]), "other weights than its decoder: layers"),
+    "bits": (lambda w: w[Q].update(bits=8), r"codes uint8 .* expected uint8 \[96, 1, 128\]"),
+    "block": (lambda w: w[Q].update(block=48), "block of"),
+    "form": (lambda w: w[Q].update(form="floats"), "expected no more"),
+    "one too many": (lambda w: w.update(more=w[Q]), "other weights than its decoder: more"),
+    "one too few": (lambda w: w.pop(Q), "other weights than its decoder: layers"),
+}
+
+
+def _part(weights: dict[str, Any], part: str, **changes: object) -> dict[str, Any]:
+    content: dict[str, Any] = weights[Q]["parts"][part]
+    content.update(changes)
+    return content
+
+
+@pytest.mark.parametrize("field", DRIFTS)
+def test_a_manifest_that_tells_otherwise_of_a_weight_is_refused(
+    field: str, bundle_copy: Path
+) -> None:
+    edit, complaint = DRIFTS[field]
+    _edit_manifest(bundle_copy, lambda manifest: edit(manifest["variants"]["int4"]["weights"]))
+    for verify in (verify_variant, verify_standard):
+        with pytest.raises(BundleError, match=complaint) as caught:
+            verify(read_bundle(bundle_copy), "int4")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("graph", [layout.engine_graph("int4"), layout.standard_graph("int4")])
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda t: _entry(t, "offset", "0"), "rotation: offset 0 and"),
+        (lambda t: t.dims.append(1), r"dims \(32, 32, 1\) and \(32, 32\)"),
+        (lambda t: (t.dims.__setitem__(0, 16), _entry(t, "length", "2048")), r"dims \(16, 32\)"),
+        (lambda t: setattr(t, "data_type", onnx.TensorProto.INT32), "type 6 and 1"),
+        (lambda t: setattr(t, "name", "another"), "another: it is in the graph only"),
+    ],
+)
+def test_a_graph_that_tells_otherwise_of_a_weight_is_refused(
+    graph: str, change: Callable[[Any], object], complaint: str, bundle_copy: Path
+) -> None:
+    """A rotation, whose node no attribute describes."""
+    model = onnx.load(bundle_copy / graph, load_external_data=False)
+    tensor = next(t for t in model.graph.initializer if t.name == "rotation")
+    change(tensor)
+    _write_graph(bundle_copy, model, graph)
+    verify = verify_variant if graph == layout.engine_graph("int4") else verify_standard
+    with pytest.raises(BundleError, match=complaint):
+        verify(read_bundle(bundle_copy), "int4")
+
+
+def _entry(tensor: Any, key: str, value: str) -> None:
+    next(entry for entry in tensor.external_data if entry.key == key).value = value
