@@ -6,7 +6,7 @@ manifest, without which the runtime accepts nothing, is written last.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ..quant.schemes import Blocks, Scheme, require_schemes
 from ..quant.texts.calibration import TEXT_TOKENS, Ids, calibration_texts
 from ..quant.texts.sources import Source
 from ..runtime.bundle import contract as layout
+from ..runtime.bundle.decoder import HEAD
 from ..runtime.errors import ExportError, OptionError
 from ..runtime.files.atomic_write import recover
 from ..runtime.text.prompts import Layouts
@@ -25,6 +26,7 @@ from .manifest import manifest_of, write_json, write_side_files
 from .progress import SILENT, Track
 from .quality import measure
 from .variants import data_bytes, write_variants
+from .weights import VariantWriter
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Exported:
     path: Path
     manifest: dict[str, Any]
     licence: str | None
-    notes: tuple[str, ...]  # on what of the checkpoint it does without
+    notes: tuple[str, ...]  # on what it does without, and what costs bytes
 
 
 def export_bundle(
@@ -99,7 +101,19 @@ def export_bundle(
             types = {scheme.name: scheme.activations for scheme in schemes}
             manifest["quality"] = measure(checked, work, types, data=data, track=track)
         write_json(work / layout.MANIFEST, manifest)
-    return Exported(target, manifest, "LICENSE" if licence_file else None, checked.notes)
+    notes = (*checked.notes, *_untied(checked, written))
+    return Exported(target, manifest, "LICENSE" if licence_file else None, notes)
+
+
+def _untied(checked: Inspected, written: Sequence[VariantWriter]) -> Iterator[str]:
+    """Tell what a head costs that shared the embedding's weights in the checkpoint."""
+    for writer in written:
+        if checked.decoder.tied and (head := writer.places.get(HEAD)):
+            size = sum(part.length for part in head.parts.values())
+            yield (
+                f"{writer.scheme.name}: the head no longer shares the embedding's weights, and "
+                f"takes {size:,} bytes"
+            )
 
 
 def _check_limit(

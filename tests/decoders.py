@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from refact_edge.export import starcoder
-from refact_edge.export.architectures import register
+from refact_edge.export.architectures import gpt_refact, register
 from refact_edge.export.checkpoint import Checkpoint
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import made_up_tokenizer
@@ -39,20 +39,22 @@ DECODERS = ("llama", "gpt_neox", "gpt_bigcode")
 VARIANTS = ("fp32", "int8", "int4")
 TOKENS = 420
 
-_WIDTH, _HEADS, _LAYERS, _VOCABULARY, _CONTEXT = 96, 6, 2, 448, 256
-_SIZE = _WIDTH // _HEADS
+WIDTH, HEADS, LAYERS, VOCABULARY, CONTEXT = 96, 6, 2, 448, 256
+SIZE = WIDTH // HEADS
 
 
-def _llama(config: Mapping[str, Any]) -> Decoder:
-    heads, size = config["num_attention_heads"], config["head_dim"]
+def llama_facts(config: Mapping[str, Any]) -> Decoder:
+    heads, width = config["num_attention_heads"], config["hidden_size"]
+    size = config.get("head_dim", width // heads)
+    scaling = config.get("rope_scaling", {"factor": 1.0})
     return Decoder(
         layers=config["num_hidden_layers"],
-        width=config["hidden_size"],
+        width=width,
         vocabulary=config["vocab_size"],
         context=config["max_position_embeddings"],
         tied=config["tie_word_embeddings"],
         norm=Norm("rms", config["rms_norm_eps"]),
-        positions=Rotary(config["rope_theta"], size, config["rope_scaling"]["factor"]),
+        positions=Rotary(config["rope_theta"], size, scaling["factor"]),
         attention=Attention(heads, config["num_key_value_heads"], size, size**-0.5),
         mlp=Mlp(config["intermediate_size"], "silu", gated=True),
     )
@@ -92,14 +94,14 @@ def _gpt_bigcode(config: Mapping[str, Any]) -> Decoder:
     )
 
 
-def _whole(role: str, tensor: str) -> Table:
-    """Return the rows of a matrix or norm with a bias."""
-    weight = "" if role.split(".")[-1] in ("out", "up", "down") else ".weight"
+def with_bias(role: str, tensor: str) -> Table:
+    """Return the rows of the table for a matrix or a norm with a bias."""
+    weight = "" if role.split(".")[-1] in ("q", "out", "up", "down", "head") else ".weight"
     return {f"{role}{weight}": f"{tensor}.weight", f"{role}.bias": f"{tensor}.bias"}
 
 
 _L = "model.layers.{}."
-_LLAMA: Table = {
+LLAMA: Table = {
     "embedding": "model.embed_tokens.weight",
     "layers.{}.norm1.weight": f"{_L}input_layernorm.weight",
     "layers.{}.attention.q": f"{_L}self_attn.q_proj.weight",
@@ -118,16 +120,16 @@ _N = "gpt_neox.layers.{}."
 _QKV = f"{_N}attention.query_key_value"
 _GPT_NEOX: Table = {
     "embedding": "gpt_neox.embed_in.weight",
-    **_whole("layers.{}.norm1", f"{_N}input_layernorm"),
+    **with_bias("layers.{}.norm1", f"{_N}input_layernorm"),
     "layers.{}.attention.q": Heads(f"{_QKV}.weight", (0,)),
     "layers.{}.attention.q.bias": Heads(f"{_QKV}.bias", (0,)),
     "layers.{}.attention.kv": Heads(f"{_QKV}.weight", (1, 2)),
     "layers.{}.attention.kv.bias": Heads(f"{_QKV}.bias", (1, 2)),
-    **_whole("layers.{}.attention.out", f"{_N}attention.dense"),
-    **_whole("layers.{}.norm2", f"{_N}post_attention_layernorm"),
-    **_whole("layers.{}.mlp.up", f"{_N}mlp.dense_h_to_4h"),
-    **_whole("layers.{}.mlp.down", f"{_N}mlp.dense_4h_to_h"),
-    **_whole("norm", "gpt_neox.final_layer_norm"),
+    **with_bias("layers.{}.attention.out", f"{_N}attention.dense"),
+    **with_bias("layers.{}.norm2", f"{_N}post_attention_layernorm"),
+    **with_bias("layers.{}.mlp.up", f"{_N}mlp.dense_h_to_4h"),
+    **with_bias("layers.{}.mlp.down", f"{_N}mlp.dense_4h_to_h"),
+    **with_bias("norm", "gpt_neox.final_layer_norm"),
     "head": "embed_out.weight",
 }
 
@@ -137,14 +139,14 @@ _BIASES = tuple(f"{role}.bias" for role in _MATRICES)
 _GPT_BIGCODE: Table = {
     "embedding": "transformer.wte.weight",
     "positions": "transformer.wpe.weight",
-    **_whole("layers.{}.norm1", f"{_B}ln_1"),
+    **with_bias("layers.{}.norm1", f"{_B}ln_1"),
     **{role: Shared(f"{_B}attn.c_attn.weight", _MATRICES) for role in _MATRICES},
     **{role: Shared(f"{_B}attn.c_attn.bias", _BIASES) for role in _BIASES},
-    **_whole("layers.{}.attention.out", f"{_B}attn.c_proj"),
-    **_whole("layers.{}.norm2", f"{_B}ln_2"),
-    **_whole("layers.{}.mlp.up", f"{_B}mlp.c_fc"),
-    **_whole("layers.{}.mlp.down", f"{_B}mlp.c_proj"),
-    **_whole("norm", "transformer.ln_f"),
+    **with_bias("layers.{}.attention.out", f"{_B}attn.c_proj"),
+    **with_bias("layers.{}.norm2", f"{_B}ln_2"),
+    **with_bias("layers.{}.mlp.up", f"{_B}mlp.c_fc"),
+    **with_bias("layers.{}.mlp.down", f"{_B}mlp.c_proj"),
+    **with_bias("norm", "transformer.ln_f"),
     "head": "lm_head.weight",
 }
 
@@ -173,10 +175,10 @@ class Family:
             problems.append(f"{tokens} tokens, more than {decoder.vocabulary} rows")
 
     def prompts(self) -> dict[str, Any]:
-        return starcoder.fim_prompts(default="psm")
+        return gpt_refact.prompts()
 
     def sampling(self) -> dict[str, Any]:
-        return {"temperature": 0.2, "top_k": 50, "top_p": 1.0, "max_tokens": 50}
+        return gpt_refact.sampling()
 
     def reference(self, checkpoint: Checkpoint) -> torch.nn.Module:
         model = _built(checkpoint.config)
@@ -198,19 +200,19 @@ class _Logits(torch.nn.Module):
         return logits
 
 
-_FAMILIES = {
+FAMILIES = {
     "llama": Family(
-        _llama,
-        _LLAMA,
+        llama_facts,
+        LLAMA,
         {
-            "num_attention_heads": _HEADS,
+            "num_attention_heads": HEADS,
             "num_key_value_heads": 2,
-            "head_dim": _SIZE,
-            "num_hidden_layers": _LAYERS,
-            "hidden_size": _WIDTH,
+            "head_dim": SIZE,
+            "num_hidden_layers": LAYERS,
+            "hidden_size": WIDTH,
             "intermediate_size": 224,
-            "vocab_size": _VOCABULARY,
-            "max_position_embeddings": _CONTEXT,
+            "vocab_size": VOCABULARY,
+            "max_position_embeddings": CONTEXT,
             "rms_norm_eps": 1e-6,
             "rope_theta": 10000.0,
             "rope_scaling": {"rope_type": "linear", "factor": 2.0},
@@ -221,13 +223,13 @@ _FAMILIES = {
         _gpt_neox,
         _GPT_NEOX,
         {
-            "num_attention_heads": _HEADS,
-            "num_hidden_layers": _LAYERS,
-            "hidden_size": _WIDTH,
+            "num_attention_heads": HEADS,
+            "num_hidden_layers": LAYERS,
+            "hidden_size": WIDTH,
             "intermediate_size": 256,
             "hidden_act": "gelu",
-            "vocab_size": _VOCABULARY,
-            "max_position_embeddings": _CONTEXT,
+            "vocab_size": VOCABULARY,
+            "max_position_embeddings": CONTEXT,
             "layer_norm_eps": 1e-5,
             "rotary_pct": 0.25,
             "rotary_emb_base": 10000,
@@ -238,11 +240,11 @@ _FAMILIES = {
         _gpt_bigcode,
         _GPT_BIGCODE,
         {
-            "n_head": _HEADS,
-            "n_layer": _LAYERS,
-            "n_embd": _WIDTH,
-            "vocab_size": _VOCABULARY,
-            "n_positions": _CONTEXT,
+            "n_head": HEADS,
+            "n_layer": LAYERS,
+            "n_embd": WIDTH,
+            "vocab_size": VOCABULARY,
+            "n_positions": CONTEXT,
             "layer_norm_epsilon": 1e-5,
             "activation_function": "gelu_pytorch_tanh",
             "multi_query": True,
@@ -251,13 +253,13 @@ _FAMILIES = {
     ),
 }
 
-for _name, _family in _FAMILIES.items():
+for _name, _family in FAMILIES.items():
     register(_name, _family)
 
 
 def decoder(name: str) -> Decoder:
     """Return the facts of a decoder."""
-    family = _FAMILIES[name]
+    family = FAMILIES[name]
     return family.facts(family.config)
 
 
@@ -267,7 +269,7 @@ def model(name: str) -> PreTrainedModel:
 
     They are larger than at the start of training, so that attention and positions matter.
     """
-    built = _built({"model_type": name, **_FAMILIES[name].config})
+    built = _built({"model_type": name, **FAMILIES[name].config})
     random = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in built.parameters():
@@ -302,7 +304,7 @@ def make_checkpoint(name: str, folder: Path) -> Path:
     """Write a decoder's checkpoint into a new folder."""
     folder.mkdir(parents=True)
     model(name).save_pretrained(folder)
-    config = {"model_type": name, **_FAMILIES[name].config}
+    config = {"model_type": name, **FAMILIES[name].config}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     tokenizer = json.dumps(made_up_tokenizer(TOKENS))
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
