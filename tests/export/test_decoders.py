@@ -27,6 +27,7 @@ from refact_edge.runtime.bundle import contract as layout
 from refact_edge.runtime.bundle.contract import Bundle, read_bundle
 from refact_edge.runtime.bundle.decoder import EMBEDDING, POSITIONS, Rotary
 from refact_edge.runtime.bundle.places import ROTATION, Place
+from refact_edge.runtime.bundle.verified import verify, verify_standard
 from refact_edge.runtime.errors import CheckpointError
 
 Logits = npt.NDArray[np.float32]
@@ -214,8 +215,8 @@ def test_the_manifest_tells_the_facts_of_the_model_and_of_each_variant(
     assert (rotated.norm.bias, rotated.tied) == (False, False)
     assert rotated.head_bias == decoder(name).norm.bias
     for variant in VARIANTS:
-        layout.verify_variant(bundle, variant)
-        layout.verify_standard(bundle, variant)
+        verify(bundle, variant)
+        verify_standard(bundle, variant)
 
 
 def test_a_tied_head_is_stored_once_in_floats_and_its_copy_is_told(

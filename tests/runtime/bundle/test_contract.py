@@ -313,9 +313,9 @@ def test_a_manifest_that_tells_otherwise_of_a_weight_is_refused(
 ) -> None:
     edit, complaint = DRIFTS[field]
     _edit_manifest(bundle_copy, lambda manifest: edit(manifest["variants"]["int4"]["weights"]))
-    for verify in (verify_variant, verify_standard):
+    for check in (verify, verify_standard):
         with pytest.raises(BundleError, match=complaint) as caught:
-            verify(read_bundle(bundle_copy), "int4")
+            check(read_bundle(bundle_copy), "int4")
         assert "\n" not in str(caught.value)
 
 
@@ -338,9 +338,9 @@ def test_a_graph_that_tells_otherwise_of_a_weight_is_refused(
     tensor = next(t for t in model.graph.initializer if t.name == "rotation")
     change(tensor)
     _write_graph(bundle_copy, model, graph)
-    verify = verify_variant if graph == layout.engine_graph("int4") else verify_standard
+    check = verify if graph == layout.engine_graph("int4") else verify_standard
     with pytest.raises(BundleError, match=complaint):
-        verify(read_bundle(bundle_copy), "int4")
+        check(read_bundle(bundle_copy), "int4")
 
 
 def _entry(tensor: Any, key: str, value: str) -> None:
