@@ -63,8 +63,8 @@ def ours(source: Inspected, scheme: Scheme, texts: Sequence[Ids]) -> Candidate:
     """Return what a scheme makes of the checkpoint, calibrated on `texts`."""
     weights, size = {}, 0
     for stage in Layerwise(source, rotated=True).calibrate(texts):
-        for spec, known in with_relations(stage):
-            packed = quantized(stage.weights[spec.name], form_of(spec, scheme), known)
+        for spec, relations in with_relations(stage):
+            packed = quantized(stage.weights[spec.name], form_of(spec, scheme), relations)
             weights[spec.name] = unpack(packed)
             size += sum(part.nbytes for part in packed.parts.values())
     return Candidate(weights, size, rotated=True)

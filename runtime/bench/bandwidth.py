@@ -40,7 +40,7 @@ def read_bandwidth(
     return size / min(times)
 
 
-def threads_taken() -> int:
+def thread_count() -> int:
     """Return how many threads a session takes by itself."""
     return fast_cores()
 

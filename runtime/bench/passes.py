@@ -85,12 +85,12 @@ def run_pass(
         return 1e3 * (clock() - start)
 
     _warm_up(session, ids)
-    prefill_ms, taken_ms = {}, 0.0
+    prefill_ms, prefill_so_far_ms = {}, 0.0
     for at in range(0, workload.longest, CHUNK_TOKENS):
         chunk = ids[at : at + CHUNK_TOKENS]
-        taken_ms += timed_ms(chunk)
+        prefill_so_far_ms += timed_ms(chunk)
         if len(cache.ids) in workload.lengths:
-            prefill_ms[len(cache.ids)] = taken_ms
+            prefill_ms[len(cache.ids)] = prefill_so_far_ms
         advance(len(chunk))
     decode_ms = {}
     for depth in reversed(workload.depths):  # the deepest first: what lies above the others stays

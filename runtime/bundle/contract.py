@@ -15,14 +15,14 @@ from ..errors import BundleError, OptionError, one_line
 from .decoder import Decoder, decoder_of, weight_shapes
 from .limits import SIZES, is_size
 from .manifest import MANIFEST as MANIFEST
-from .manifest import is_count, is_sha256, is_shown, read_manifest
+from .manifest import is_count, is_sha256, is_printable, read_manifest
 from .places import ROTATION, Place, places_of
 
 FORMAT = 2
 TOKENIZER = "tokenizer.json"
 GRAPH_FOLDER = "onnx"
 KV_TYPES = ("float32", "float16")
-_PROBLEMS_TOLD, _SHOWN = 5, 400  # and characters of them
+_MOST_PROBLEMS, _MOST_CHARACTERS = 5, 400  # and characters of them
 
 # Suffixes that transformers.js and others look for.
 VARIANT_SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_int8", "int4": "_q4"}
@@ -175,7 +175,7 @@ def read_bundle(path: Path) -> Bundle:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
             f"{path / MANIFEST} is not a manifest of format {FORMAT} "
-            f"({type(error).__name__}: {one_line(error, _SHOWN)}); export the model again"
+            f"({type(error).__name__}: {one_line(error, _MOST_CHARACTERS)}); export the model again"
         ) from error
     return bundle
 
@@ -193,7 +193,7 @@ def _check_values(bundle: Bundle) -> None:
         problems.append(f"tokens is {sizes.tokens!r:.40}, expected 1 to {SIZES['tokens']}")
     elif sizes.tokens > sizes.vocabulary:
         problems.append(f"{sizes.tokens} tokens for {sizes.vocabulary} rows of logits")
-    if not is_shown(bundle.architecture):
+    if not is_printable(bundle.architecture):
         problems.append(f"architecture {bundle.architecture!r:.40}")
     problems += [
         problem
@@ -209,19 +209,21 @@ def _check_values(bundle: Bundle) -> None:
         f"source {source!r:.40}"
         for source in bundle.provenance.get("source", [])
         if not (
-            is_shown(source["file"]) and is_count(source["bytes"]) and is_shown(source["sha256"])
+            is_printable(source["file"])
+            and is_count(source["bytes"])
+            and is_printable(source["sha256"])
         )
     ]
     if not bundle.variants:
         problems.append("no variants")
     if problems:
-        raise ValueError("; ".join(problems[:_PROBLEMS_TOLD]))
+        raise ValueError("; ".join(problems[:_MOST_PROBLEMS]))
 
 
 def _variant_problem(variant: Variant, sizes: Sizes) -> str:
     if variant.name not in VARIANT_SUFFIXES or variant.kv_type not in KV_TYPES:
         return f"variant {variant.name!r:.40} with a cache of {variant.kv_type!r:.40}"
-    described = is_shown(variant.scheme) and isinstance(variant.report, dict)
+    described = is_printable(variant.scheme) and isinstance(variant.report, dict)
     if not (described and is_count(variant.bytes)):
         return f"variant {variant.name!r:.40} without scheme, bytes and report"
     if sizes_of(variant.decoder, sizes.tokens) != sizes:
@@ -240,7 +242,7 @@ def _weights_problem(variant: Variant) -> str:
     wrong = shapes.keys() ^ variant.weights.keys()
     wrong |= {name for name in shapes.keys() - wrong if variant.weights[name].shape != shapes[name]}
     if wrong:
-        listed = one_line(", ".join(sorted(wrong)[:3]), _SHOWN)
+        listed = one_line(", ".join(sorted(wrong)[:3]), _MOST_CHARACTERS)
         return f"variant {variant.name} has other weights than its decoder: {listed}"
     return ""
 

@@ -36,8 +36,8 @@ def _load(path: Path, file: Path) -> dict[str, Any]:
         recover(Path(os.path.realpath(path)))
     if not path.exists():
         reason = why_not_plain(path)
-        found = "does not exist" if reason == MISSING else reason
-        raise BundleError(f"{path} {found}; expected the folder of a bundle")
+        state = "does not exist" if reason == MISSING else reason
+        raise BundleError(f"{path} {state}; expected the folder of a bundle")
     if path.is_file():
         raise BundleError(f"{path} is a file; expected the folder of a bundle")
     reason = why_not_plain(file)
@@ -59,7 +59,7 @@ def _load(path: Path, file: Path) -> dict[str, Any]:
     return manifest
 
 
-def is_shown(value: object) -> bool:
+def is_printable(value: object) -> bool:
     """Whether it is a text that a terminal shows as it is."""
     return isinstance(value, str) and value.isprintable()
 

@@ -169,24 +169,24 @@ def _file_problem(bundle: Bundle, name: str, hashes: bool) -> str | None:
     parts = PurePosixPath(name).parts
     if not parts or PurePosixPath(name).is_absolute() or ".." in parts or set(name) & set("\\:"):
         return f"{name!r:.80} is not a path inside the bundle"
-    shown = one_line(name)
+    label = one_line(name)
     if name not in bundle.files:
-        return f"{shown} is not in the manifest"
+        return f"{label} is not in the manifest"
     file, expected = bundle.path.joinpath(*parts), bundle.files[name]
     if reason := why_not_plain(file):
-        return f"{shown} {reason}"
+        return f"{label} {reason}"
     try:
         return _content_problem(file, name, expected, hashes)
     except OSError as error:
-        return f"{shown} cannot be read: {error.strerror}"
+        return f"{label} cannot be read: {error.strerror}"
 
 
 def _content_problem(file: Path, name: str, expected: dict[str, Any], hashes: bool) -> str | None:
-    size, shown = file.stat().st_size, one_line(name)
+    size, label = file.stat().st_size, one_line(name)
     if size != expected.get("bytes"):
-        return f"{shown} has {size} bytes, the manifest says {expected.get('bytes')}"
+        return f"{label} has {size} bytes, the manifest says {expected.get('bytes')}"
     if "/" not in name and size > SIDE_FILE_LIMIT_BYTES:
-        return f"{shown} is over {SIDE_FILE_LIMIT_BYTES} bytes"
+        return f"{label} is over {SIDE_FILE_LIMIT_BYTES} bytes"
     if hashes and file_sha256(file) != expected.get("sha256"):
-        return f"{shown} was altered: its sha256 is not the manifest's"
+        return f"{label} was altered: its sha256 is not the manifest's"
     return None

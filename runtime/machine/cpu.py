@@ -33,8 +33,8 @@ def cpu_name_and_features(info: Path = _INFO) -> tuple[str, tuple[str, ...]]:
 def cpu_summary() -> str:
     """Return the CPU's name, cores and features in one line."""
     name, features = cpu_name_and_features()
-    shown = ", ".join(features) or "features unknown on this system"
-    return f"{name}, {os.cpu_count()} logical cores, {shown}"
+    listed = ", ".join(features) or "features unknown on this system"
+    return f"{name}, {os.cpu_count()} logical cores, {listed}"
 
 
 def _of_linux(info: Path) -> tuple[str, Set[str]]:

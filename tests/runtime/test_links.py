@@ -30,8 +30,7 @@ from refact_edge.runtime.files import state as filestate
 from refact_edge.runtime.files.plain import why_not_plain
 from refact_edge.runtime.opening.machine import why_not_native
 from refact_edge.runtime.store import folder as cachefolder
-from refact_edge.runtime.store import hash_notes as checked
-from refact_edge.runtime.store import prepack
+from refact_edge.runtime.store import hash_notes, prepack
 
 pytestmark = needs_links
 WEIGHTS = weights_file("int4")
@@ -183,9 +182,9 @@ def test_what_is_no_link_is_told_as_it_is(tmp_path: Path) -> None:
 
 def test_a_link_stays_noted_until_it_changes(links: Path, hashed: list[str]) -> None:
     bundle = read_bundle(links)
-    checked.note(bundle, "int4")
+    hash_notes.note(bundle, "int4")
     hashed.clear()
-    assert checked.is_noted(bundle, "int4")
+    assert hash_notes.is_noted(bundle, "int4")
     assert hashed == []
     if not why_not_native():
         refact_edge.load(links, variant="int4")
@@ -223,12 +222,12 @@ def test_a_link_that_changed_in_any_way_is_hashed_once_more(
     links: Path, change: str, hashed: list[str]
 ) -> None:
     bundle = read_bundle(links)
-    checked.note(bundle, "int4")
+    hash_notes.note(bundle, "int4")
     CHANGES[change](links / WEIGHTS)
     hashed.clear()
-    assert checked.is_noted(bundle, "int4")
+    assert hash_notes.is_noted(bundle, "int4")
     assert hashed == [Path(WEIGHTS).name]
-    assert checked.is_noted(bundle, "int4")
+    assert hash_notes.is_noted(bundle, "int4")
     assert hashed == [Path(WEIGHTS).name]
 
 
@@ -251,9 +250,9 @@ def test_a_noted_link_to_other_content_is_refused(
     links: Path, change: Callable[[Path], None]
 ) -> None:
     bundle = read_bundle(links)
-    checked.note(bundle, "int4")
+    hash_notes.note(bundle, "int4")
     change(links / WEIGHTS)
-    assert not checked.is_noted(bundle, "int4")
+    assert not hash_notes.is_noted(bundle, "int4")
     with pytest.raises(BundleError, match="was altered"):
         refact_edge.load(links, variant="int4")
 
@@ -267,9 +266,9 @@ def test_links_of_two_bundles_to_one_file_have_a_note_each(
         bundles.append(read_bundle(tmp_path / name / "main"))
         shutil.rmtree(tmp_path / "snapshots")
     assert len({(bundle.path / WEIGHTS).resolve() for bundle in bundles}) == 1
-    entries = {checked.note(bundle, "int4") for bundle in bundles}
+    entries = {hash_notes.note(bundle, "int4") for bundle in bundles}
     hashed.clear()
-    assert all(checked.is_noted(bundle, "int4") for bundle in bundles)
+    assert all(hash_notes.is_noted(bundle, "int4") for bundle in bundles)
     assert (len(entries), hashed) == (2, [])
 
 

@@ -18,7 +18,7 @@ from refact_edge.runtime.errors import BundleError
 from refact_edge.runtime.files import state as filestate
 from refact_edge.runtime.opening.machine import why_not_native
 from refact_edge.runtime.store import folder as cachefolder
-from refact_edge.runtime.store import hash_notes as checked
+from refact_edge.runtime.store import hash_notes
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_a_noted_file_is_not_hashed_again_and_all_others_are(
     weights = Path(weights_file("int4")).name
     refact_edge.load(bundle.path, variant="int4")
     assert hashed.count(weights) == 1
-    checked.note(bundle, "int4")
+    hash_notes.note(bundle, "int4")
     assert hashed.count(weights) == 2
     hashed.clear()
     refact_edge.load(bundle.path, variant="int4")
@@ -53,7 +53,7 @@ def test_a_noted_file_is_not_hashed_again_and_all_others_are(
 def test_what_changed_since_is_hashed_once_more_and_noted_again(
     bundle: Bundle, change: str, tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checked.note(bundle, "int4")
+    hash_notes.note(bundle, "int4")
     weights = bundle.path / weights_file("int4")
     if change == "touched":
         weights.touch()
@@ -64,16 +64,16 @@ def test_what_changed_since_is_hashed_once_more_and_noted_again(
         real = filestate.state_of
         monkeypatch.setattr(filestate, "state_of", lambda file: (99, *real(file)[1:]))
     hashed.clear()
-    assert checked.is_noted(bundle, "int4")
+    assert hash_notes.is_noted(bundle, "int4")
     assert hashed == [weights.name]
-    assert checked.is_noted(bundle, "int4")
+    assert hash_notes.is_noted(bundle, "int4")
     assert hashed == [weights.name]
 
 
 @needs_modes
 @pytest.mark.parametrize("change", ["writable", "record", "no object", "no note", "no record"])
 def test_a_note_that_cannot_be_relied_on_is_none(bundle: Bundle, change: str) -> None:
-    record = checked.note(bundle, "int4")
+    record = hash_notes.note(bundle, "int4")
     if change == "writable":
         if os.name != "posix":
             pytest.skip("folders have no such permissions on this system")
@@ -82,18 +82,18 @@ def test_a_note_that_cannot_be_relied_on_is_none(bundle: Bundle, change: str) ->
         record.unlink()
     else:
         record.write_text({"record": "{", "no object": "[]", "no note": '{"note": [1]}'}[change])
-    assert not checked.is_noted(bundle, "int4")
-    checked.note(bundle, "int4")
-    assert checked.is_noted(bundle, "int4")
+    assert not hash_notes.is_noted(bundle, "int4")
+    hash_notes.note(bundle, "int4")
+    assert hash_notes.is_noted(bundle, "int4")
 
 
 def test_other_content_is_refused_although_its_mtime_was_put_back(bundle: Bundle) -> None:
-    checked.note(bundle, "int4")
+    hash_notes.note(bundle, "int4")
     weights = bundle.path / weights_file("int4")
     state = weights.stat()
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))  # only its ctime tells
-    assert not checked.is_noted(bundle, "int4")
+    assert not hash_notes.is_noted(bundle, "int4")
     with pytest.raises(BundleError, match="was altered"):
         refact_edge.load(bundle.path, variant="int4")
 
@@ -111,8 +111,8 @@ def test_a_file_that_is_written_while_it_is_hashed_is_not_noted(
         return digest
 
     monkeypatch.setattr(verified, "file_sha256", writing)
-    checked.note(bundle, "int4")
-    assert not checked.is_noted(bundle, "int4")
+    hash_notes.note(bundle, "int4")
+    assert not hash_notes.is_noted(bundle, "int4")
 
 
 def test_a_write_right_after_the_hashing_changes_the_state(tmp_path: Path) -> None:
@@ -125,13 +125,13 @@ def test_a_write_right_after_the_hashing_changes_the_state(tmp_path: Path) -> No
 
 
 def test_a_damaged_bundle_is_not_noted_and_clearing_forgets(bundle: Bundle, cache: Path) -> None:
-    checked.note(bundle, "int4")
+    hash_notes.note(bundle, "int4")
     assert cachefolder.clear() > 0
-    assert not checked.is_noted(bundle, "int4")
+    assert not hash_notes.is_noted(bundle, "int4")
     weights = bundle.path / weights_file("int4")
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     with pytest.raises(BundleError, match="was altered"):
-        checked.note(bundle, "int4")
+        hash_notes.note(bundle, "int4")
     assert list(cache.iterdir()) == []
 
 
@@ -141,7 +141,7 @@ def test_where_nothing_can_be_written_is_told(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(cachefolder.ENVIRONMENT, str(tmp_path / "file" / "in"))
     with pytest.raises(BundleError, match=r"cannot be written: .*name another folder in REFACT"):
-        checked.note(bundle, "int4")
+        hash_notes.note(bundle, "int4")
 
 
 def test_the_command_notes_for_the_native_kernels_and_refuses_what_cannot_be(
@@ -161,4 +161,4 @@ def test_the_command_notes_for_the_native_kernels_and_refuses_what_cannot_be(
         pytest.skip(reason)
     code, said = warm()
     assert (code, said.startswith(f"int4: hashed, as is noted in {cache}")) == (0, True)
-    assert checked.is_noted(bundle, "int4")
+    assert hash_notes.is_noted(bundle, "int4")

@@ -26,8 +26,7 @@ from refact_edge.runtime.engine.disk_cache import maker_of
 from refact_edge.runtime.errors import BundleError, RefactEdgeWarning
 from refact_edge.runtime.files import state as filestate
 from refact_edge.runtime.store import folder as cachefolder
-from refact_edge.runtime.store import hash_notes as checked
-from refact_edge.runtime.store import prepack
+from refact_edge.runtime.store import hash_notes, prepack
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +185,7 @@ def test_a_manifest_without_hashes_is_no_traceback(bundle: Bundle) -> None:
             lambda one: prepack.find(one, "int8"),
             lambda one: prepack.make(one, "int8"),
             lambda one: maker_of(one, ["int8"], "native"),
-            lambda one: checked.note(one, "int8"),
+            lambda one: hash_notes.note(one, "int8"),
         ):
             with pytest.raises(BundleError, match=r"manifest|altered"):
                 ask(lacking)
