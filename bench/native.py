@@ -16,7 +16,7 @@ import numpy as np
 
 from refact_edge.runtime.backends.native.session import NativeSession
 from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession, SessionOptions
-from refact_edge.runtime.bench.bandwidth import read_bandwidth, threads_taken, weights_read_bytes
+from refact_edge.runtime.bench.bandwidth import read_bandwidth, thread_count, weights_read_bytes
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.bundle.verified import verify
 from refact_edge.runtime.engine.generation import CHUNK_TOKENS
@@ -89,7 +89,7 @@ def main(bundle: Path, prompt: int) -> None:
         f"from opening to the first token, the file read before: native ({native.cpu}) "
         f"{first - start:.2f} s, onnxruntime {time.perf_counter() - first:.2f} s"
     )
-    threads = threads_taken()
+    threads = thread_count()
     bytes_read, most = weights_read_bytes(opened, "int4"), most_products(native.cpu, threads)
     click.echo("| work | onnxruntime, ms | native, ms | ratio | of the limit |")
     click.echo("|---|---|---|---|---|")

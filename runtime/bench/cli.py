@@ -19,7 +19,7 @@ from ..machine.cpu import cpu_summary
 from ..opening.demo import demo_bundle
 from ..opening.int4 import ENGINES
 from ..opening.load import load
-from .bandwidth import threads_taken
+from .bandwidth import thread_count
 from .figures import Keystrokes, Replays, Throughput, typing_of
 from .keystroke import LINES, ROUNDS, keystroke
 from .passes import Workload, workload_for
@@ -172,7 +172,7 @@ def typing(
         variant=model.variant,
         engine=model.engine,
         device=model.device,
-        threads=threads or threads_taken(),
+        threads=threads or thread_count(),
         cpu=cpu_summary(),
         max_tokens=max_tokens,
         traces=tuple(typing_of(one.name, [its]) for one, its in zip(traces, served, strict=True)),
@@ -220,7 +220,7 @@ def keystroke_command(
         variant=model.variant,
         engine=model.engine,
         device=model.device,
-        threads=threads or threads_taken(),
+        threads=threads or thread_count(),
         cpu=cpu_summary(),
         files=tuple(files),
     )

@@ -21,7 +21,7 @@ from ..errors import DeviceError, RefactEdgeError
 from ..opening.machine import this_machine
 from ..opening.open import OpenOptions
 from ..opening.plan import Wishes, plan
-from .bandwidth import threads_taken, weights_read_bytes
+from .bandwidth import thread_count, weights_read_bytes
 from .figures import Decode, MemoryUse, Prefill, Spread, Throughput
 from .memory import Memory
 from .passes import Advance, Workload
@@ -73,7 +73,7 @@ def subject_of(
         bundle=bundle.path,
         variant=chosen.variant,
         engine=engine,
-        threads=options.threads or threads_taken(),
+        threads=options.threads or thread_count(),
         cpu=cpu,
         weights_read_bytes=weights_read_bytes(bundle, chosen.parts[-1]),
     )

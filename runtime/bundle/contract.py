@@ -15,7 +15,7 @@ from ..errors import BundleError, OptionError, one_line
 from .decoder import Decoder, decoder_of, weight_shapes
 from .limits import SIZES, is_size
 from .manifest import MANIFEST as MANIFEST
-from .manifest import is_count, is_sha256, is_printable, read_manifest
+from .manifest import is_count, is_printable, is_sha256, read_manifest
 from .places import ROTATION, Place, places_of
 
 FORMAT = 2

@@ -16,7 +16,7 @@ import pytest
 from fakes import SIZES, CountingSession
 
 from refact_edge.runtime.bench import rounds
-from refact_edge.runtime.bench.bandwidth import read_bandwidth, threads_taken, weights_read_bytes
+from refact_edge.runtime.bench.bandwidth import read_bandwidth, thread_count, weights_read_bytes
 from refact_edge.runtime.bench.figures import Spread, Throughput
 from refact_edge.runtime.bench.memory import Memory, memory_now
 from refact_edge.runtime.bench.passes import DECODED, Workload, run_pass, workload_for
@@ -64,7 +64,7 @@ def test_a_short_plan_decodes_behind_its_only_prompt() -> None:
 def test_bandwidth_is_bytes_over_the_shortest_pass() -> None:
     times = iter([0.0, 4.0, 10.0, 11.0, 20.0, 22.0, 30.0, 33.0])
     assert read_bandwidth(2, 800, clock=lambda: next(times)) == 800
-    assert threads_taken() >= 1
+    assert thread_count() >= 1
 
 
 @pytest.mark.parametrize("variant", ["fp32", "fp16", "int8", "int4"])
@@ -167,7 +167,7 @@ def test_a_plot_that_cannot_be_written_is_refused_before_anything_is_measured(
 def test_a_subject_is_what_load_would_choose(tiny_bundle: Path) -> None:
     bundle = read_bundle(tiny_bundle)
     chosen = subject_of(bundle, None, None, "a CPU", "auto")
-    assert (chosen.variant, chosen.threads) == ("int4", threads_taken())
+    assert (chosen.variant, chosen.threads) == ("int4", thread_count())
     both = subject_of(bundle, "hybrid", 3, "a CPU", "auto")
     assert both.weights_read_bytes == chosen.weights_read_bytes  # int4 writes
     with pytest.raises(OptionError, match="no variant 'int9'"):
