@@ -42,7 +42,7 @@ $(READY): $(LIGHT)
 	@$(INSTALL) -e '.[dev]'
 	@touch $@
 
-$(DEMO)/refact_edge.json: $(LIGHT) $(wildcard demo/checkpoint/* export/*.py export/*/*.py quant/*.py quant/texts/*.py quant/texts/*-set/* runtime/bundle/*.py)
+$(DEMO)/refact_edge.json: $(LIGHT) $(wildcard demo/checkpoint/* export/*.py export/*/*.py quant/*.py quant/texts/*.py quant/texts/*-set/* runtime/bundle/*.py runtime/text/*.py)
 	@$(BIN)/refact-edge export demo/checkpoint $(DEMO) --force
 
 demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one completion and one chat answer

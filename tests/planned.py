@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from refact_edge.runtime.bundle.contract import Bundle, Sizes, Variant
+from refact_edge.runtime.bundle.contract import Bundle, Variant, sizes_of
+from refact_edge.runtime.bundle.decoder import Alibi, Attention, Decoder, Mlp, Norm
 
 INSTALL = "install it with: pip install 'refact-edge[cpu]'"
 VARIANTS = ("fp32", "fp16", "int8", "int4")
@@ -28,8 +29,17 @@ class Facts:
 
 def bundle_of(*variants: str, width: int = 256) -> Bundle:
     """Return a bundle's manifest; a plan needs no files."""
-    sizes = Sizes(
-        layers=1, heads=1, kv_heads=1, head_size=4, width=width, vocabulary=9, tokens=9, context=9
+    decoder = Decoder(
+        layers=1,
+        width=width,
+        vocabulary=9,
+        context=9,
+        tied=False,
+        norm=Norm("layer", 1e-5),
+        positions=Alibi((0.5,)),
+        attention=Attention(heads=1, kv_heads=1, head_size=4, scale=0.5),
+        mlp=Mlp(hidden=4, activation="silu", gated=True),
     )
-    entries = {name: Variant(name, "a scheme", "float32", 1, {}) for name in variants}
-    return Bundle(Path("bundle"), "gpt_refact", sizes, {}, {}, entries, {}, {}, {})
+    entries = {name: Variant(name, "a scheme", "float32", 1, {}, decoder, {}) for name in variants}
+    sizes = sizes_of(decoder, tokens=9)
+    return Bundle(Path("bundle"), "gpt_refact", decoder, sizes, {}, {}, entries, {}, {}, {})

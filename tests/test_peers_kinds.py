@@ -103,7 +103,7 @@ def test_the_report_of_one_kind_holds_ratios_of_what_was_measured_alone() -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_one_of_the_native_kernels(kind: str, root: Path) -> None:
-    assert (root / "runtime" / "native" / f"cpu_{kind}.c").is_file()
+    assert (root / "runtime" / "backends" / "native" / "kernels" / f"cpu_{kind}.c").is_file()
 
 
 def test_llama_cpps_libraries_are_linked_and_never_copied(tmp_path: Path) -> None:

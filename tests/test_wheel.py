@@ -54,8 +54,8 @@ def test_the_demos_bundle_is_made_anew_after_a_change_to_what_makes_it(root: Pat
     rules = (root / "Makefile").read_text(encoding="utf-8")
     (needs,) = re.findall(r"^\$\(DEMO\)/refact_edge\.json:.*\$\(wildcard (.*)\)$", rules, re.M)
     files = {path for pattern in needs.split() for path in root.glob(pattern)}
-    code = [*root.glob("export/**/*.py"), *root.glob("quant/*.py"), *root.glob("quant/eval/*.py")]
-    assert {*code, *root.glob("quant/*-set/*")} <= files
+    code = [*root.glob("export/**/*.py"), *root.glob("quant/*.py"), *root.glob("quant/texts/*.py")]
+    assert {*code, *root.glob("quant/texts/*-set/*")} <= files
 
 
 HIDDEN = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "*.so")
