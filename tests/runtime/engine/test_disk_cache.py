@@ -58,11 +58,11 @@ def test_what_one_model_read_another_finds_and_writes_the_same(
     assert cached == 0
     first.save_caches()
     second = refact_edge.load(tiny_bundle, variant="fp32", caches=tmp_path / "caches")
-    again, found = _complete(second, LONG)
+    again, cached = _complete(second, LONG)
     assert again == text
-    assert found > LEAST_TOKENS
-    edited, kept = _complete(second, LONG[: len(LONG) // 2] + "y = 1\n")
-    assert kept > LEAST_TOKENS
+    assert cached > LEAST_TOKENS
+    edited, saved = _complete(second, LONG[: len(LONG) // 2] + "y = 1\n")
+    assert saved > LEAST_TOKENS
     alone = refact_edge.load(tiny_bundle, variant="fp32")
     assert edited == _complete(alone, LONG[: len(LONG) // 2] + "y = 1\n")[0]
 
@@ -361,10 +361,10 @@ def test_a_file_in_place_of_the_folder_is_named(tiny_bundle: Path, tmp_path: Pat
 
 def test_the_command_finds_what_it_read_the_last_time(tiny_bundle: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "refact_edge.runtime", "complete", "--json"]
-    asked = ["--bundle", tiny_bundle, "--prefix", LONG, "--caches", tmp_path, "--max-tokens", "4"]
-    told = [
-        json.loads(subprocess.run([*command, *asked], capture_output=True, check=True).stdout)
+    parts = ["--bundle", tiny_bundle, "--prefix", LONG, "--caches", tmp_path, "--max-tokens", "4"]
+    answers = [
+        json.loads(subprocess.run([*command, *parts], capture_output=True, check=True).stdout)
         for _ in range(2)
     ]
-    assert told[0]["usage"]["cached"] == 0
-    assert told[1]["usage"]["cached"] == told[1]["usage"]["prompt"] - 1
+    assert answers[0]["usage"]["cached"] == 0
+    assert answers[1]["usage"]["cached"] == answers[1]["usage"]["prompt"] - 1

@@ -45,8 +45,8 @@ def test_a_cache_in_use_is_not_handed_out_again() -> None:
 def test_beyond_the_limit_the_least_recently_used_are_dropped() -> None:
     bytes_each = 2 * PAGE_BYTES  # a page of keys and one of values
     caches = PrefixCache(CountingSession().new_cache, limit_bytes=2 * bytes_each)
-    taken = [caches.take([i, i, i]) for i in (1, 2, 3)]
-    for i, cache in zip((1, 2, 3), taken, strict=True):
+    used = [caches.take([i, i, i]) for i in (1, 2, 3)]
+    for i, cache in zip((1, 2, 3), used, strict=True):
         cache.ids = [i, i, i]
         caches.put(cache)
     assert caches.take([1, 1, 1]).ids == []

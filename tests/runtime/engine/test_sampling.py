@@ -10,7 +10,7 @@ LOGITS = np.log(np.array([0.1, 0.4, 0.2, 0.3])).astype(np.float32)
 ALL = {"temperature": 1.0, "top_k": 0}
 
 
-def _kept(**settings: float) -> list[int]:
+def _remaining(**settings: float) -> list[int]:
     ids, probabilities = candidates(LOGITS.astype(np.float64), Sampling(**(ALL | settings)))
     assert probabilities.sum() == pytest.approx(1)
     assert np.all(np.diff(probabilities) <= 0)
@@ -31,19 +31,19 @@ def test_temperature_sharpens() -> None:
 
 
 def test_top_k_keeps_exactly_k_even_among_ties() -> None:
-    assert _kept(top_k=2) == [1, 3]
+    assert _remaining(top_k=2) == [1, 3]
     ids, _ = candidates(np.zeros(10), Sampling(temperature=1, top_k=3))
     assert len(set(ids.tolist())) == 3
 
 
 def test_top_p_keeps_the_smallest_set_that_reaches_it() -> None:
-    assert _kept(top_p=0.39) == [1]
-    assert _kept(top_p=0.6) == [1, 3]
-    assert _kept(top_p=0.95) == [0, 1, 2, 3]
+    assert _remaining(top_p=0.39) == [1]
+    assert _remaining(top_p=0.6) == [1, 3]
+    assert _remaining(top_p=0.95) == [0, 1, 2, 3]
 
 
 def test_min_p_is_a_share_of_the_likeliest() -> None:
-    assert _kept(min_p=0.6) == [1, 3]
+    assert _remaining(min_p=0.6) == [1, 3]
 
 
 def test_below_the_threshold_it_is_greedy() -> None:

@@ -35,13 +35,13 @@ def test_a_prompt_shrinks_to_what_can_be_read_in_time(
     whole = model.complete(LONG, "\n", max_tokens=4).usage.prompt
     monkeypatch.setattr(model._paced, "tokens_within", lambda ms: int(ms))  # a token each ms
     assert _prompt_tokens(model, 200) <= 200 < whole
-    kept = _prompt_tokens(model, 200)
-    assert kept > 100
+    saved = _prompt_tokens(model, 200)
+    assert saved > 100
     # The tail of the file stays, not its head.
     ids = model.complete(LONG + "tail = ", "\n", prompt_ms=150)._generation.request.ids
     assert model.tokens.decode(ids).count("tail") == 1
     # What is read already costs nothing: the next keystroke keeps the same context.
-    assert kept <= _prompt_tokens(model, 200, LONG + "x = 1") <= kept + 20
+    assert saved <= _prompt_tokens(model, 200, LONG + "x = 1") <= saved + 20
     list(model.complete(LONG, "\n", max_tokens=4, sampling=GREEDY))
     assert _prompt_tokens(model, 200) == whole
 

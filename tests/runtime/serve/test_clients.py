@@ -20,42 +20,44 @@ PREFIX, SUFFIX = "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"
 
 @pytest.fixture
 def client(server: Served) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as found:
-        yield found
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as result:
+        yield result
 
 
 @pytest.fixture
 def ollama_client(server: Served) -> Iterator[ollama.Client]:
-    with ollama.Client(host=server.url) as found:
-        yield found
+    with ollama.Client(host=server.url) as result:
+        yield result
 
 
 def test_openai_completes_and_fills(server: Served, client: openai.OpenAI) -> None:
-    asked = {"model": "tiny", "max_tokens": 8, "temperature": 0}
-    found = client.completions.create(prompt=PREFIX, suffix=SUFFIX, **asked)  # type: ignore[call-overload]
+    request = {"model": "tiny", "max_tokens": 8, "temperature": 0}
+    reply = client.completions.create(prompt=PREFIX, suffix=SUFFIX, **request)  # type: ignore[call-overload]
     text = "".join(server.model.complete(PREFIX, SUFFIX, max_tokens=8, stop=[], sampling=GREEDY))
-    assert found.choices[0].text == text
-    assert found.usage.prompt_tokens_details.cached_tokens >= 0
-    parts = client.completions.create(prompt=PREFIX, suffix=SUFFIX, stream=True, **asked)  # type: ignore[call-overload]
+    assert reply.choices[0].text == text
+    assert reply.usage.prompt_tokens_details.cached_tokens >= 0
+    parts = client.completions.create(prompt=PREFIX, suffix=SUFFIX, stream=True, **request)  # type: ignore[call-overload]
     assert "".join(part.choices[0].text for part in parts) == text
 
 
 def test_openai_chats(server: Served, client: openai.OpenAI) -> None:
     messages = [{"role": "user", "content": "hi"}]
-    asked = {"model": "tiny", "messages": messages, "max_tokens": 8, "temperature": 0}
-    found = client.chat.completions.create(**asked)
+    request = {"model": "tiny", "messages": messages, "max_tokens": 8, "temperature": 0}
+    reply = client.chat.completions.create(**request)
     text = "".join(server.model.chat(messages, max_tokens=8, sampling=GREEDY))
-    assert found.choices[0].message.content == text
+    assert reply.choices[0].message.content == text
     parts = list(
-        client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+        client.chat.completions.create(
+            **request, stream=True, stream_options={"include_usage": True}
+        )
     )
     assert parts[0].choices[0].delta.role == "assistant"
-    shown = [part.choices[0].delta.content or "" for part in parts if part.choices]
-    assert "".join(shown) == text
-    assert parts[-1].usage.completion_tokens == found.usage.completion_tokens
-    scored = client.chat.completions.create(**asked, logprobs=True, top_logprobs=2)
+    texts = [part.choices[0].delta.content or "" for part in parts if part.choices]
+    assert "".join(texts) == text
+    assert parts[-1].usage.completion_tokens == reply.usage.completion_tokens
+    scored = client.chat.completions.create(**request, logprobs=True, top_logprobs=2)
     content = scored.choices[0].logprobs.content
-    assert len(content) == found.usage.completion_tokens
+    assert len(content) == reply.usage.completion_tokens
     assert len(content[0].top_logprobs) == 2
 
 
@@ -81,15 +83,15 @@ def test_ollama_generates_chats_and_looks_around(
 ) -> None:
     client = ollama_client
     options = {"temperature": 0, "num_predict": 8}
-    found = client.generate("tiny", PREFIX, suffix=SUFFIX, options=options)
+    result = client.generate("tiny", PREFIX, suffix=SUFFIX, options=options)
     text = "".join(server.model.complete(PREFIX, SUFFIX, max_tokens=8, stop=[], sampling=GREEDY))
-    assert found.response == text
+    assert result.response == text
     parts = list(client.generate("tiny", PREFIX, suffix=SUFFIX, options=options, stream=True))
     assert "".join(part.response for part in parts) == text
     end = "a <fim_middle> b ="
-    found = client.generate("tiny", end, suffix="", options=options)
+    result = client.generate("tiny", end, suffix="", options=options)
     text = "".join(server.model.complete(end, max_tokens=8, stop=[], sampling=GREEDY))
-    assert found.response == text
+    assert result.response == text
     messages = [{"role": "user", "content": "hi"}]
     answer = client.chat("tiny", messages, options=options)
     assert answer.message.content == "".join(
@@ -109,9 +111,9 @@ def test_curl_reads_a_stream_as_it_comes(server: Served) -> None:
     # As in the README, without a content type: curl then says that it is a form.
     command = ["curl", "-sN", f"{server.url}/v1/completions", "-d", json.dumps(body)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    *told, last = events(done.stdout)
+    *parts, last = events(done.stdout)
     assert last == "[DONE]"
-    assert len(told) >= 2
+    assert len(parts) >= 2
 
 
 def test_twinny_and_continue_are_answered_at_what_they_send(server: Served) -> None:
@@ -133,8 +135,8 @@ def test_twinny_and_continue_are_answered_at_what_they_send(server: Served) -> N
         "max_tokens": 16,
         "temperature": 0.2,
     }
-    *told, _ = events(server.post("/v1/completions", **openai_like).text)
-    assert all("text" in json.loads(event)["choices"][0] for event in told)
+    *parts, _ = events(server.post("/v1/completions", **openai_like).text)
+    assert all("text" in json.loads(event)["choices"][0] for event in parts)
     continues = {
         "model": "refact",
         "prompt": PREFIX,
@@ -164,8 +166,8 @@ def test_twinny_and_continue_are_answered_at_what_they_send(server: Served) -> N
         "stop": ["\n\n"],
         "stream": True,
     }
-    *told, _ = events(server.post("/v1/fim/completions", **mistral).text)
-    deltas = [json.loads(event)["choices"][0]["delta"] for event in told]
+    *parts, _ = events(server.post("/v1/fim/completions", **mistral).text)
+    deltas = [json.loads(event)["choices"][0]["delta"] for event in parts]
     assert any(delta.get("content") for delta in deltas)
 
 

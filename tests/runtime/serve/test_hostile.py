@@ -29,8 +29,8 @@ PATHS = (
 @pytest.fixture(autouse=True)
 def _goes_on(server: Served) -> Iterator[None]:
     yield
-    found = server.post("/v1/completions", prompt="def", max_tokens=2, temperature=0)
-    assert found.status_code == 200
+    reply = server.post("/v1/completions", prompt="def", max_tokens=2, temperature=0)
+    assert reply.status_code == 200
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -93,12 +93,12 @@ def test_what_is_no_temperature_is_refused(server: Served, value: str) -> None:
 
 def test_a_large_body_is_refused_before_it_is_read(server: Served) -> None:
     start = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
-    told = raw(server.url, start + b"Content-Length: 104857600\r\n\r\n")
-    assert told.startswith(b"HTTP/1.1 413")
-    assert b"larger than 8388608 bytes" in told
+    message = raw(server.url, start + b"Content-Length: 104857600\r\n\r\n")
+    assert message.startswith(b"HTTP/1.1 413")
+    assert b"larger than 8388608 bytes" in message
     chunk = b"100000\r\n" + b"a" * 2**20 + b"\r\n"
-    told = raw(server.url, start + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 100)
-    assert told.startswith(b"HTTP/1.1 413")
+    message = raw(server.url, start + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 100)
+    assert message.startswith(b"HTTP/1.1 413")
 
 
 def test_strange_text_goes_through(server: Served) -> None:

@@ -43,9 +43,9 @@ def _text(reply: httpx.Response, stream: bool) -> str:
     assert reply.status_code == 200, reply.text
     if not stream:
         return str(reply.json()["choices"][0]["text"])
-    *told, last = events(reply.text)
+    *parts, last = events(reply.text)
     assert last == "[DONE]"
-    return "".join(json.loads(event)["choices"][0]["text"] for event in told)
+    return "".join(json.loads(event)["choices"][0]["text"] for event in parts)
 
 
 def _leave(http: httpx.Client, body: dict[str, object]) -> None:
@@ -124,11 +124,11 @@ def test_a_thousand_requests_of_eight_clients_are_answered_as_alone(tiny_bundle:
         _expect_idle(http)
         alone: dict[str, str] = {}
         for body, text in answers:
-            asked = json.dumps({**body, "stream": False}, sort_keys=True)
-            if asked not in alone:
-                reply = http.post("/v1/completions", json=json.loads(asked))
-                alone[asked] = _text(reply, stream=False)
-            assert text == alone[asked]
+            request = json.dumps({**body, "stream": False}, sort_keys=True)
+            if request not in alone:
+                reply = http.post("/v1/completions", json=json.loads(request))
+                alone[request] = _text(reply, stream=False)
+            assert text == alone[request]
     assert len(answers) > REQUESTS * (1 - LEAVE) * 0.9
     assert grown < 0.02, f"memory grew by {grown:.1%}"
 

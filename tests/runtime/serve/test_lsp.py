@@ -58,15 +58,15 @@ class _Editor(LanguageClient):
         self, position: lsp.Position = CURSOR, uri: str = URI, **more: Any
     ) -> list[lsp.InlineCompletionItem]:
         kind = lsp.InlineCompletionTriggerKind.Automatic
-        found = await self.text_document_inline_completion_async(
+        result = await self.text_document_inline_completion_async(
             lsp.InlineCompletionParams(
                 text_document=lsp.TextDocumentIdentifier(uri=uri),
                 position=position,
                 context=lsp.InlineCompletionContext(trigger_kind=kind, **more),
             )
         )
-        assert isinstance(found, lsp.InlineCompletionList)
-        return list(found.items)
+        assert isinstance(result, lsp.InlineCompletionList)
+        return list(result.items)
 
     def open(self, text: str = TEXT, uri: str = URI) -> None:
         item = lsp.TextDocumentItem(uri=uri, language_id="python", version=1, text=text)
@@ -88,7 +88,7 @@ async def _begin(
     general = lsp.GeneralClientCapabilities(position_encodings=encodings)  # type: ignore[arg-type]
     window = lsp.WindowClientCapabilities(work_done_progress=True)
     workspace = lsp.WorkspaceClientCapabilities(configuration=True)
-    found = await editor.initialize_async(
+    result = await editor.initialize_async(
         lsp.InitializeParams(
             capabilities=lsp.ClientCapabilities(
                 general=general, window=window, workspace=workspace
@@ -97,7 +97,7 @@ async def _begin(
         )
     )
     editor.initialized(lsp.InitializedParams())
-    return found
+    return result
 
 
 async def _end(editor: _Editor) -> None:
@@ -153,9 +153,9 @@ def _run(work: Callable[[], Awaitable[None]]) -> None:
 
 def test_a_completion_is_the_librarys_and_announced(demo_bundle: Path) -> None:
     async def work() -> None:
-        async with _editing_apart(demo_bundle) as (editor, found):
-            assert found.capabilities.inline_completion_provider
-            sync = found.capabilities.text_document_sync
+        async with _editing_apart(demo_bundle) as (editor, result):
+            assert result.capabilities.inline_completion_provider
+            sync = result.capabilities.text_document_sync
             assert isinstance(sync, lsp.TextDocumentSyncOptions)
             assert sync.change == lsp.TextDocumentSyncKind.Incremental
             editor.open()
@@ -194,8 +194,8 @@ def test_positions_count_in_the_units_agreed_on(
     at = text.index("\n")
 
     async def work() -> None:
-        async with _editing(demo_bundle, encodings=[encoding]) as (editor, found):
-            assert found.capabilities.position_encoding == encoding
+        async with _editing(demo_bundle, encodings=[encoding]) as (editor, result):
+            assert result.capabilities.position_encoding == encoding
             editor.open(text)
             position = lsp.Position(line=0, character=at - 2 + 2 * unit)
             (item,) = await editor.complete(position)
@@ -299,11 +299,11 @@ def test_what_becomes_of_completions_is_counted(demo_bundle: Path) -> None:
             )
             editor.protocol.notify("refactEdge/acceptance", {"accepted": True})
             editor.protocol.notify("refactEdge/acceptance", {"accepted": False})
-            found = await editor.protocol.send_request_async("refactEdge/statistics", {})
-            told = found if isinstance(found, dict) else found._asdict()
-            assert (told["asked"], told["shown"]) == (1, 1)
-            assert (told["accepted"], told["rejected"]) == (2, 1)
-            assert told["new_tokens"] > 0
+            result = await editor.protocol.send_request_async("refactEdge/statistics", {})
+            counts = result if isinstance(result, dict) else result._asdict()
+            assert (counts["asked"], counts["shown"]) == (1, 1)
+            assert (counts["accepted"], counts["rejected"]) == (2, 1)
+            assert counts["new_tokens"] > 0
 
     _run(work)
 
@@ -331,7 +331,7 @@ def test_settings_change_while_it_runs_and_wrong_ones_are_told(demo_bundle: Path
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("value", "message"),
     [
         ({"maxtokens": 3}, "no 'maxtokens', there are enabled, maxTokens"),
         ({"temperature": "hot"}, "temperature 'hot', expected a number from 0 to 2"),
@@ -344,21 +344,21 @@ def test_settings_change_while_it_runs_and_wrong_ones_are_told(demo_bundle: Path
     ],
 )
 def test_what_is_wrong_with_settings_is_named_and_the_others_hold(
-    given: dict[str, object], told: str
+    value: dict[str, object], message: str
 ) -> None:
-    preferences, wrong = Preferences.from_json({"readAhead": False, **given, "totalMs ": 1})
+    preferences, wrong = Preferences.from_json({"readAhead": False, **value, "totalMs ": 1})
     assert preferences == Preferences(read_ahead=False)
-    assert [told in wrong[0], "no 'totalMs '" in wrong[1], len(wrong)] == [True, True, 2]
+    assert [message in wrong[0], "no 'totalMs '" in wrong[1], len(wrong)] == [True, True, 2]
 
 
 def test_an_empty_list_is_taken_for_an_empty_object() -> None:
     assert Preferences.from_json([]) == Preferences.from_json({}) == (Preferences(), [])
 
 
-@pytest.mark.parametrize("given", [3, [3], "maxTokens"])
-def test_settings_that_are_no_object_are_refused(given: object) -> None:
+@pytest.mark.parametrize("value", [3, [3], "maxTokens"])
+def test_settings_that_are_no_object_are_refused(value: object) -> None:
     with pytest.raises(OptionError, match="expected an object"):
-        Preferences.from_json(given)
+        Preferences.from_json(value)
 
 
 def test_it_is_reached_over_tcp_too(demo_bundle: Path) -> None:

@@ -114,9 +114,9 @@ def test_over_tcp_there_is_one_editor_and_it_may_just_leave(tiny_bundle: Path) -
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith(f"waiting for one editor at 127.0.0.1:{port}")
-        taken = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert taken.returncode == 1
-        assert "name another with --tcp" in taken.stderr
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        assert "name another with --tcp" in second.stderr
         with socket.create_connection(("127.0.0.1", port)) as editor:
             editor.sendall(BEGIN)
             assert editor.recv(16).startswith(b"Content-Length")

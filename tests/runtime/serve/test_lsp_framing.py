@@ -43,8 +43,8 @@ NO_MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize(("content", "told"), NO_MESSAGES, ids=range(len(NO_MESSAGES)))
-def test_what_is_no_message_is_told_in_one_line(content: bytes, told: str) -> None:
+@pytest.mark.parametrize(("content", "message"), NO_MESSAGES, ids=range(len(NO_MESSAGES)))
+def test_what_is_no_message_is_told_in_one_line(content: bytes, message: str) -> None:
     async def read() -> bytes | None:
         reader = asyncio.StreamReader()
         reader.feed_data(content)
@@ -52,7 +52,7 @@ def test_what_is_no_message_is_told_in_one_line(content: bytes, told: str) -> No
 
     with pytest.raises(ProtocolError) as caught:
         asyncio.run(read())
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).isprintable()
 
 

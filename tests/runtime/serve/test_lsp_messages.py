@@ -81,11 +81,11 @@ def _opened(editor: RawEditor, text: object = "x = ") -> None:
 def test_every_request_whose_params_do_not_parse_is_answered(tiny_bundle: Path) -> None:
     with editing_apart(tiny_bundle) as (editor, process):
         _opened(editor)
-        for number, (method, params, told) in enumerate(BAD_PARAMS, 1):
-            found = editor.ask(method, number, params=params)
-            assert (found["id"], found["error"]["code"]) == (number, INVALID_PARAMS), params
-            assert told in found["error"]["message"], found
-            assert found["error"]["message"].isprintable()
+        for number, (method, params, text) in enumerate(BAD_PARAMS, 1):
+            result = editor.ask(method, number, params=params)
+            assert (result["id"], result["error"]["code"]) == (number, INVALID_PARAMS), params
+            assert text in result["error"]["message"], result
+            assert result["error"]["message"].isprintable()
         assert editor.ask(INLINE, 99, params=GOOD)["id"] == 99
         editor.ask("shutdown", 100)
         editor.send(message("exit"))
@@ -95,10 +95,10 @@ def test_every_request_whose_params_do_not_parse_is_answered(tiny_bundle: Path) 
 
 def test_an_editor_that_begins_wrong_may_try_again_but_not_begin_twice(tiny_bundle: Path) -> None:
     with editing(tiny_bundle, begins=False) as editor:
-        for number, (params, told) in enumerate(BAD_BEGINNINGS, 1):
-            found = editor.ask("initialize", number, params=params)
-            assert (found["id"], found["error"]["code"]) == (number, INVALID_PARAMS), params
-            assert told in found["error"]["message"], found
+        for number, (params, message) in enumerate(BAD_BEGINNINGS, 1):
+            result = editor.ask("initialize", number, params=params)
+            assert (result["id"], result["error"]["code"]) == (number, INVALID_PARAMS), params
+            assert message in result["error"]["message"], result
         assert "result" in editor.ask("initialize", 8, params={"capabilities": {}})
         again = editor.ask("initialize", 9, params={"capabilities": {}})
         assert again["error"]["code"] == INVALID_REQUEST
@@ -108,8 +108,8 @@ def test_whatever_is_no_request_is_answered_too(tiny_bundle: Path) -> None:
     with editing(tiny_bundle) as editor:
         for content, number, code in NO_REQUESTS:
             editor.send(content)
-            found = editor.answer()
-            assert (found["id"], found["error"]["code"]) == (number, code), content[:80]
+            result = editor.answer()
+            assert (result["id"], result["error"]["code"]) == (number, code), content[:80]
         assert editor.ask("refactEdge/statistics", 1.0)["result"]["asked"] == 0
 
 
@@ -140,8 +140,8 @@ def test_before_initialize_requests_are_refused_and_notifications_dropped(
 
 def test_empty_lists_are_taken_for_empty_objects(tiny_bundle: Path) -> None:
     with editing(tiny_bundle, begins=False) as editor:
-        found = editor.ask("initialize", params={"capabilities": [], "initializationOptions": []})
-        assert "capabilities" in found["result"]
+        result = editor.ask("initialize", params={"capabilities": [], "initializationOptions": []})
+        assert "capabilities" in result["result"]
         editor.send(message("initialized", params=[]))
         editor.send(message("refactEdge/statistics", 2, params=[]))
         assert editor.next()["result"]["asked"] == 0  # and no message to the user before it
@@ -153,8 +153,8 @@ def test_a_notification_that_is_wrong_is_told_to_the_user_and_changes_nothing(
 ) -> None:
     with editing(tiny_bundle) as editor:
         _opened(editor, None)
-        told = editor.said("window/showMessage")["params"]["message"]
-        assert told.startswith(
+        text = editor.said("window/showMessage")["params"]["message"]
+        assert text.startswith(
             "textDocument/didOpen: None; expected a text @ $.params.textDocument"
         )
         editor.send(message("$/cancelRequest", params={"id": []}))
@@ -179,11 +179,11 @@ def test_an_answer_of_another_kind_is_told_and_changes_no_settings(
         editor.send(message("initialized", params={}))
         _opened(editor)
         editor.send(message("workspace/didChangeConfiguration", params={"settings": []}))
-        asked = editor.said("workspace/configuration")
-        editor.send(reply(asked["id"], **answer))
-        told = editor.said("window/showMessage")["params"]
-        assert told["message"].endswith("nothing was changed")
-        assert told["type"] == WARNING
+        request = editor.said("workspace/configuration")
+        editor.send(reply(request["id"], **answer))
+        text = editor.said("window/showMessage")["params"]
+        assert text["message"].endswith("nothing was changed")
+        assert text["type"] == WARNING
         assert editor.ask(INLINE, params=GOOD)["result"] == {"items": []}
         assert editor.ask("refactEdge/statistics")["result"]["asked"] == 0  # it is not enabled
 
@@ -191,13 +191,13 @@ def test_an_answer_of_another_kind_is_told_and_changes_no_settings(
 def test_one_bad_setting_drops_no_other(tiny_bundle: Path) -> None:
     with editing(tiny_bundle) as editor:
         _opened(editor)
-        given = {"refactEdge": {"enabled": False, "maxTokens": "many", "tokens": 3}}
-        editor.send(message("workspace/didChangeConfiguration", params={"settings": given}))
-        told = editor.said("window/showMessage")["params"]
-        assert told["type"] == WARNING
-        assert "maxTokens 'many', expected a whole number from 1 to 2048" in told["message"]
-        assert "no 'tokens', there are enabled" in told["message"]
-        assert told["message"].endswith("left out, all others hold")
+        value = {"refactEdge": {"enabled": False, "maxTokens": "many", "tokens": 3}}
+        editor.send(message("workspace/didChangeConfiguration", params={"settings": value}))
+        text = editor.said("window/showMessage")["params"]
+        assert text["type"] == WARNING
+        assert "maxTokens 'many', expected a whole number from 1 to 2048" in text["message"]
+        assert "no 'tokens', there are enabled" in text["message"]
+        assert text["message"].endswith("left out, all others hold")
         editor.ask(INLINE, params=GOOD)
         assert editor.ask("refactEdge/statistics")["result"]["asked"] == 0
 

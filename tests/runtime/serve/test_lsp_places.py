@@ -138,14 +138,14 @@ def _ask(editor: RawEditor, number: int, line: int, character: int) -> list[Mess
 
 def test_whatever_ends_the_lines_an_editor_is_told_the_same(demo_bundle: Path) -> None:
     """Clients split at \\n and join as the document has it; some leave a \\r in front of it."""
-    told = []
+    messages = []
     with editing(demo_bundle) as editor:
         more = {"refactEdge": {"maxTokens": 40, "lines": "many"}}
         editor.send(message("workspace/didChangeConfiguration", params={"settings": more}))
         for number, (first, second) in enumerate(map(_two, LINE_ENDS.values()), 1):
             _open(editor, CODE[0] + first + CODE[1] + second + CODE[2])
-            told += _ask(editor, number, 2, 8)
-    texts = [item["insertText"] for item in told]
+            messages += _ask(editor, number, 2, 8)
+    texts = [item["insertText"] for item in messages]
     assert len(texts) == len(LINE_ENDS)
     assert "\n" in texts[0]
     assert "\r" not in texts[0]

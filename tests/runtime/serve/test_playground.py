@@ -27,11 +27,11 @@ def demo_server(demo_bundle: Path) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="make test-clients installs it")
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
+    browser_file = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if browser_file is None:
         pytest.skip("no browser: make test-clients installs one")
     with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        opened = playwright.chromium.launch(executable_path=browser_file, args=["--no-sandbox"])
         yield opened
         opened.close()
 
@@ -92,11 +92,11 @@ def test_typing_what_is_shown_keeps_the_rest_and_escape_drops_it(page: Any) -> N
     page.keyboard.type(ghost[0])
     assert page.text_content(".ghost") == ghost[1:]
     page.keyboard.press("Control+ArrowRight")
-    taken = page.input_value("#text")
-    assert taken.endswith(ghost[: len(ghost) - len(page.text_content(".ghost") or "")])
+    typed = page.input_value("#text")
+    assert typed.endswith(ghost[: len(ghost) - len(page.text_content(".ghost") or "")])
     page.keyboard.press("Escape")
     assert page.text_content(".ghost") == ""
-    assert page.input_value("#text") == taken
+    assert page.input_value("#text") == typed
 
 
 def test_grey_text_in_the_middle_pushes_what_follows_aside(page: Any) -> None:
@@ -106,9 +106,9 @@ def test_grey_text_in_the_middle_pushes_what_follows_aside(page: Any) -> None:
     page.keyboard.press("End")
     page.keyboard.type("r")
     ghost = _ghost(page)
-    shown = page.text_content("#mirror")
-    assert shown.startswith(f"def add(a, b):\n    r{ghost}\n")
-    assert "print(add(1, 2))" in shown
+    text = page.text_content("#mirror")
+    assert text.startswith(f"def add(a, b):\n    r{ghost}\n")
+    assert "print(add(1, 2))" in text
     _shot(page, "middle")
 
 

@@ -108,9 +108,11 @@ def test_a_request_that_is_cut_off_gets_to_know_it(demo_bundle: Path) -> None:
     with _serve(demo_bundle, "--port", 0, "--variant", "fp32", "--slots", 1) as process:
         url = _url(_greeting(process))
         body = {"prompt": ["import os\n"] * 60, "max_tokens": 200, "temperature": 1.5}
-        found: list[httpx.Response] = []
+        results: list[httpx.Response] = []
         thread = threading.Thread(
-            target=lambda: found.append(httpx.post(f"{url}/v1/completions", json=body, timeout=60))
+            target=lambda: results.append(
+                httpx.post(f"{url}/v1/completions", json=body, timeout=60)
+            )
         )
         thread.start()
         while not httpx.get(f"{url}/health").json()["running"]:
@@ -118,8 +120,8 @@ def test_a_request_that_is_cut_off_gets_to_know_it(demo_bundle: Path) -> None:
         process.send_signal(signal.SIGTERM)
         thread.join()
         _, err = process.communicate(timeout=20)
-    assert (found[0].status_code, process.returncode) == (503, 0)
-    assert "the server ends" in found[0].json()["error"]["message"]
+    assert (results[0].status_code, process.returncode) == (503, 0)
+    assert "the server ends" in results[0].json()["error"]["message"]
     assert "Traceback" not in err
 
 
@@ -153,13 +155,13 @@ def test_a_socket_is_served_and_removed(tiny_bundle: Path, tmp_path: Path) -> No
 
 
 def test_a_taken_port_is_told(tiny_bundle: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        told = _refusal(tiny_bundle, "--port", port)
-    assert told.startswith(f"error: port {port} cannot be bound")
-    assert "--port" in told
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        used.listen()
+        port = used.getsockname()[1]
+        message = _refusal(tiny_bundle, "--port", port)
+    assert message.startswith(f"error: port {port} cannot be bound")
+    assert "--port" in message
 
 
 def test_pieces_are_sent_at_once() -> None:
@@ -174,10 +176,10 @@ def test_pieces_are_sent_at_once() -> None:
             port = int(address.rpartition(":")[2])
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             peer = (await accepted).get_extra_info("socket")
-            found = int(peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            result = int(peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             for one in (writer, await accepted, server):
                 one.close()
-            return found
+            return result
 
     assert asyncio.run(nodelay()) == 1
 
@@ -211,8 +213,8 @@ def test_a_key_is_taken_and_never_shown(tiny_bundle: Path, tmp_path: Path, place
     with _serve(tiny_bundle, "--port", 0, *more, **environment) as process:
         lines = _greeting(process)
         url = _url(lines)
-        shown = f"$(cat {file})" if place == "file" else "$REFACT_EDGE_API_KEY"
-        assert f"Bearer {shown}" in "\n".join(lines)
+        text = f"$(cat {file})" if place == "file" else "$REFACT_EDGE_API_KEY"
+        assert f"Bearer {text}" in "\n".join(lines)
         assert httpx.get(f"{url}/v1/models").status_code == 401
         right = {"authorization": "Bearer open-sesame"}
         assert httpx.get(f"{url}/v1/models", headers=right).status_code == 200
@@ -234,13 +236,13 @@ def test_the_log_is_json_without_text_unless_asked_for(tiny_bundle: Path) -> Non
             process.send_signal(signal.SIGINT)
             _, logs[" ".join(more)] = process.communicate(timeout=20)
     (line,) = logs[""].splitlines()[:-1]
-    told = json.loads(line)
-    assert (told["path"], told["status"], told["new"]) == (
+    message = json.loads(line)
+    assert (message["path"], message["status"], message["new"]) == (
         "/v1/completions",
         200,
         new["completion_tokens"],
     )
-    assert told["ms"] >= told["first_ms"] > 0
+    assert message["ms"] >= message["first_ms"] > 0
     assert secret not in logs[""]
     assert secret in logs["--log-text"]
     assert logs["--quiet"] == "ended\n"
@@ -253,8 +255,8 @@ def test_without_the_extra_it_says_what_to_install(tiny_bundle: Path, tmp_path: 
         "util.find_spec = lambda name, *more: None if name in ('uvicorn', 'pygls') "
         "else find(name, *more)\n"
     )
-    told = _refusal(tiny_bundle, PYTHONPATH=str(tmp_path))
-    assert told == (
+    message = _refusal(tiny_bundle, PYTHONPATH=str(tmp_path))
+    assert message == (
         "error: uvicorn is not installed; install it with: pip install 'refact-edge[serve]'"
     )
 
@@ -283,5 +285,5 @@ def _connections(pid: int) -> set[str]:
         except FileNotFoundError:
             continue
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    found = {row[2].split(":")[0] for row in rows if row[9] in inodes}
-    return found - {"00000000"}
+    result = {row[2].split(":")[0] for row in rows if row[9] in inodes}
+    return result - {"00000000"}

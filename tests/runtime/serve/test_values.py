@@ -35,8 +35,8 @@ def test_no_limit_is_written_in_several_ways(
     def text(value: float) -> object:
         reply = server.post(path, **body, **{name: value}, temperature=0, stop=["!", "a", "e"])
         assert reply.status_code == 200, reply.text
-        found = reply.json()
-        return found["choices"] if "choices" in found else found["content"]
+        content = reply.json()
+        return content["choices"] if "choices" in content else content["content"]
 
     assert text(most) == text(10**9)
 
@@ -72,8 +72,10 @@ def test_no_limit_is_written_in_several_ways(
     ids=str,
 )
 def test_values_that_clients_send_are_taken(server: Served, path: str, more: dict) -> None:
-    asked = {"messages": [{"role": "user", "content": "hi"}]} if "chat" in path else {"prompt": "a"}
-    reply = server.post(path, **{**asked, "max_tokens": 2, **more})
+    request = (
+        {"messages": [{"role": "user", "content": "hi"}]} if "chat" in path else {"prompt": "a"}
+    )
+    reply = server.post(path, **{**request, "max_tokens": 2, **more})
     assert reply.status_code == 200, reply.text
     assert reply.json()["choices"][0]["logprobs"] is None
 
@@ -96,20 +98,20 @@ def test_an_answer_that_has_begun_goes_on(server: Served) -> None:
     begun = "def add(a, b):\n    return"
     for message in ({"content": begun}, {"content": [{"type": "text", "text": begun}]}):
         talk = [question, {"role": "assistant", **message}]
-        found = server.post("/v1/chat/completions", messages=talk, **body).json()
+        content = server.post("/v1/chat/completions", messages=talk, **body).json()
         prompt = server.post("/apply-template", messages=talk).json()["prompt"]
         assert prompt.endswith(f"ASSISTANT {begun}")
         stream = server.model.generate(prompt, special=True, max_tokens=8, sampling=GREEDY)
         text = "".join(stream)
         assert text
-        assert found["choices"][0]["message"]["content"] == text.rstrip("\n")
+        assert content["choices"][0]["message"]["content"] == text.rstrip("\n")
     options = {"temperature": 0, "num_predict": 8}
     talk = [question, {"role": "assistant", "content": begun}]
     lines = server.post("/api/chat", messages=talk, stream=False, options=options).json()
     assert lines["message"]["content"] == text.rstrip("\n")
     empty = [question, {"role": "assistant", "content": None}]
-    asked = [server.post("/v1/chat/completions", messages=m, **body) for m in ([question], empty)]
-    assert asked[0].json()["choices"] == asked[1].json()["choices"]
+    replies = [server.post("/v1/chat/completions", messages=m, **body) for m in ([question], empty)]
+    assert replies[0].json()["choices"] == replies[1].json()["choices"]
 
 
 def test_a_system_message_alone_is_answered(server: Served) -> None:

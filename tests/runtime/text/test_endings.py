@@ -17,26 +17,26 @@ from refact_edge.runtime.text.endings import NO_ENDINGS, Endings, LineClock
 BODY = "def f(x):\n    "
 
 
-def _shown(text: str, prefix: str, suffix: str = "", size: int = 1, **rules: object) -> str:
+def _passed(text: str, prefix: str, suffix: str = "", size: int = 1, **rules: object) -> str:
     """Send a text through the rules in pieces of `size` characters."""
     scanner = Endings(**rules).scanner(prefix, suffix)  # type: ignore[arg-type]
-    shown = ""
+    output = ""
     for at in range(0, len(text), size):
-        shown += scanner.push(text[at : at + size])
+        output += scanner.push(text[at : at + size])
         if scanner.stopped:
-            return shown
-    return shown + scanner.flush()
+            return output
+    return output + scanner.flush()
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_a_block_ends_before_a_line_indented_less(size: int) -> None:
     text = "y = x\n    return y\n\n\ndef g():\n    pass"
-    assert _shown(text, BODY, size=size, block=True) == "y = x\n    return y\n\n"
-    assert _shown(text, BODY, size=size) == text
+    assert _passed(text, BODY, size=size, block=True) == "y = x\n    return y\n\n"
+    assert _passed(text, BODY, size=size) == text
     deeper = "if x:\n        return 1\n    return 0"
-    assert _shown(deeper, BODY, size=size, block=True) == deeper
+    assert _passed(deeper, BODY, size=size, block=True) == deeper
     assert (
-        _shown("a\nb", "", size=size, block=True) == "a\nb"
+        _passed("a\nb", "", size=size, block=True) == "a\nb"
     )  # nothing is indented less than nothing
 
 
@@ -44,29 +44,29 @@ def test_a_block_ends_before_a_line_indented_less(size: int) -> None:
 def test_a_text_ends_before_it_repeats_the_line_after_the_cursor(size: int) -> None:
     suffix = "\n\n    return total\n"
     text = "total = x\n    return total\n    more"
-    assert _shown(text, BODY, suffix, size) == "total = x"
-    assert _shown("total = x\n    return total", BODY, suffix, size) == "total = x"
-    assert _shown(text, BODY, suffix, size, repeat=False) == text
+    assert _passed(text, BODY, suffix, size) == "total = x"
+    assert _passed("total = x\n    return total", BODY, suffix, size) == "total = x"
+    assert _passed(text, BODY, suffix, size, repeat=False) == text
     longer = "total = x\n    return total + 1"
-    assert _shown(longer, BODY, suffix, size) == longer
-    assert _shown("return total", BODY, suffix, size) == ""
-    assert _shown("turn total\n", BODY + "re", suffix, size) == ""
+    assert _passed(longer, BODY, suffix, size) == longer
+    assert _passed("return total", BODY, suffix, size) == ""
+    assert _passed("turn total\n", BODY + "re", suffix, size) == ""
 
 
 def test_a_line_that_says_nothing_may_be_repeated() -> None:
     text = "    x\n    }\n  }"
-    assert _shown(text, "    {\n", "\n    }\n", block=True) == text
+    assert _passed(text, "    {\n", "\n    }\n", block=True) == text
 
 
 def test_what_is_shown_is_the_start_of_the_text_and_what_is_held_comes_out_in_the_end() -> None:
     for text in ("", "\n", "\n  ", "a\n    \n", "\n\n", "a\n    re"):
         for block in (False, True):
-            assert _shown(text, BODY, "\n    return total", block=block) == text
+            assert _passed(text, BODY, "\n    return total", block=block) == text
 
 
 def test_the_rest_of_the_cursors_own_line_is_not_what_follows() -> None:
-    assert _shown("value)", "f(", "value)\nvalue)\n") == "value)"
-    assert _shown("first)", "f(", "first)\nother(x)\n") == "first)"
+    assert _passed("value)", "f(", "value)\nvalue)\n") == "value)"
+    assert _passed("first)", "f(", "first)\nother(x)\n") == "first)"
 
 
 def test_an_unsure_token_ends_the_text() -> None:
@@ -101,21 +101,21 @@ def test_a_completion_follows_the_rules(demo_bundle: Path) -> None:
 @pytest.mark.parametrize("size", [1, 100])
 def test_a_least_indent_counts_in_place_of_the_cursors(size: int) -> None:
     text = "y = x\n  z = 1\nw = 2"
-    shown = "y = x\n  z = 1"
-    assert _shown(text, BODY, size=size, least_indent=1) == shown
-    assert _shown(text, BODY, size=size, least_indent=0) == text
-    assert _shown(text, BODY, size=size, least_indent=4) == "y = x"
+    output = "y = x\n  z = 1"
+    assert _passed(text, BODY, size=size, least_indent=1) == output
+    assert _passed(text, BODY, size=size, least_indent=0) == text
+    assert _passed(text, BODY, size=size, least_indent=4) == "y = x"
 
 
 def test_late_lines_are_left_out_and_the_first_is_always_whole() -> None:
     now = [0.0]
     clock = LineClock(100, lambda: now[0])
-    shown = clock.push("a = ")
+    text = clock.push("a = ")
     now[0] = 0.2
-    shown += clock.push("b")
+    text += clock.push("b")
     assert not clock.stopped
-    shown += clock.push(" + c\nd = 1")
-    assert (shown + clock.flush(), clock.stopped) == ("a = b + c", True)
+    text += clock.push(" + c\nd = 1")
+    assert (text + clock.flush(), clock.stopped) == ("a = b + c", True)
     early = LineClock(100, lambda: 5.0)
     assert early.push("a\nb\n") == "a\nb\n"
     assert not early.stopped

@@ -40,9 +40,9 @@ def test_what_may_come_next_spells_what_was_typed(tokens: Tokens, spellings: Spe
     healing = Healing(b"ret", tokens, spellings)
     first = healing.allowed([])
     assert first is not None
-    shown = {tokens.to_bytes(i) for i in first}
-    assert {b"r", b"return"} <= shown
-    assert all(b"ret".startswith(s) or s.startswith(b"ret") for s in shown)
+    starts = {tokens.to_bytes(i) for i in first}
+    assert {b"r", b"return"} <= starts
+    assert all(b"ret".startswith(s) or s.startswith(b"ret") for s in starts)
     (letter,) = spellings.of(b"r")
     then = healing.allowed([letter])
     assert then is not None
@@ -52,9 +52,9 @@ def test_what_may_come_next_spells_what_was_typed(tokens: Tokens, spellings: Spe
 
 
 def test_bytes_that_were_typed_are_not_shown_again(tokens: Tokens) -> None:
-    shown = Utf8Stream(tokens, skip=3)
+    stream = Utf8Stream(tokens, skip=3)
     (word,), (sign,) = Spellings(tokens, []).of(b"return"), Spellings(tokens, []).of(b"(")
-    assert shown.push(word) + shown.push(sign) == "urn("
+    assert stream.push(word) + stream.push(sign) == "urn("
 
 
 def test_until_it_is_free_only_what_is_allowed_comes_and_the_end_is_not_the_first() -> None:

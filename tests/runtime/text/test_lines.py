@@ -62,30 +62,30 @@ def test_a_text_is_cut_before_line_ends_behind_printable_signs_only() -> None:
 
 
 def test_only_the_line_that_changed_is_encoded_again() -> None:
-    asked = []
+    calls = []
 
     def encode(text: str) -> list[int]:
-        asked.append(text)
+        calls.append(text)
         return [len(text)]
 
     lines = Lines(encode)
     lines.encode("one\ntwo\nthree")
-    asked.clear()
+    calls.clear()
     assert lines.encode("one\ntwo!\nthree") == [3, 5, 6]
-    assert asked == ["\ntwo!"]
+    assert calls == ["\ntwo!"]
 
 
 def test_very_long_lines_are_not_kept() -> None:
-    asked = []
+    calls = []
 
     def encode(text: str) -> list[int]:
-        asked.append(text)
+        calls.append(text)
         return [1]
 
     lines = Lines(encode)
     lines.encode("x" * (LONGEST + 1))
     lines.encode("x" * (LONGEST + 1))
-    assert len(asked) == 2
+    assert len(calls) == 2
 
 
 def _without_words(tokenizer: Tokenizer) -> None:

@@ -13,7 +13,7 @@ def _encode(text: str) -> list[int]:
     return [100 + ord(character) for character in text]
 
 
-def _shown(ids: list[int]) -> str:
+def _written(ids: list[int]) -> str:
     return "".join(f"<{i}>" if i < 100 else chr(i - 100) for i in ids)
 
 
@@ -28,7 +28,9 @@ def test_spm_puts_the_suffix_first_and_psm_the_prefix() -> None:
 
 def test_a_single_question_gets_the_default_system_line() -> None:
     ids = LAYOUTS.chat_ids([{"role": "user", "content": " hi \n"}], _encode)
-    assert _shown(ids) == ("<14>SYSTEM You are a programming assistant\n<14>USER hi\n<14>ASSISTANT")
+    assert _written(ids) == (
+        "<14>SYSTEM You are a programming assistant\n<14>USER hi\n<14>ASSISTANT"
+    )
 
 
 def test_a_longer_talk_has_no_system_line_unless_one_is_given() -> None:
@@ -39,9 +41,9 @@ def test_a_longer_talk_has_no_system_line_unless_one_is_given() -> None:
         {"role": "user", "content": "c"},
     ]
     expected = "<14>USER a\n<14>ASSISTANT b\n<14>USER c\n<14>ASSISTANT"
-    assert _shown(LAYOUTS.chat_ids(talk, _encode)) == expected
-    given = [{"role": "system", "content": "s"}, *talk]
-    assert _shown(LAYOUTS.chat_ids(given, _encode)) == "<14>SYSTEM s\n" + expected
+    assert _written(LAYOUTS.chat_ids(talk, _encode)) == expected
+    value = [{"role": "system", "content": "s"}, *talk]
+    assert _written(LAYOUTS.chat_ids(value, _encode)) == "<14>SYSTEM s\n" + expected
 
 
 @pytest.mark.parametrize(
@@ -65,22 +67,22 @@ def test_an_answer_that_has_begun_goes_on() -> None:
     talk = [{"role": "user", "content": " a "}, {"role": "assistant", "content": "\nb {}: \n "}]
     begun = "<14>USER a\n<14>ASSISTANT b {}: \n "
     default = "<14>SYSTEM You are a programming assistant\n"
-    assert _shown(LAYOUTS.chat_ids(talk, _encode)) == default + begun
-    assert _shown(LAYOUTS.chat_ids(talk[1:], _encode)) == default + "<14>ASSISTANT b {}: \n "
+    assert _written(LAYOUTS.chat_ids(talk, _encode)) == default + begun
+    assert _written(LAYOUTS.chat_ids(talk[1:], _encode)) == default + "<14>ASSISTANT b {}: \n "
     longer = [{"role": "system", "content": "s"}, *talk]
-    assert _shown(LAYOUTS.chat_ids(longer, _encode)) == "<14>SYSTEM s\n" + begun
+    assert _written(LAYOUTS.chat_ids(longer, _encode)) == "<14>SYSTEM s\n" + begun
     empty = [talk[0], {"role": "assistant", "content": " "}]
     assert LAYOUTS.chat_ids(empty, _encode) == LAYOUTS.chat_ids(talk[:1], _encode)
 
 
 def test_a_system_line_alone_is_answered() -> None:
     ids = LAYOUTS.chat_ids([{"role": "system", "content": "s"}], _encode)
-    assert _shown(ids) == "<14>SYSTEM s\n<14>ASSISTANT"
+    assert _written(ids) == "<14>SYSTEM s\n<14>ASSISTANT"
 
 
 def test_braces_in_user_text_are_only_text() -> None:
     ids = LAYOUTS.chat_ids([{"role": "user", "content": "{} {0}"}], _encode)
-    assert "USER {} {0}\n" in _shown(ids)
+    assert "USER {} {0}\n" in _written(ids)
 
 
 def test_a_damaged_manifest_is_named() -> None:

@@ -12,12 +12,12 @@ from refact_edge.runtime.text.stops import AnswerTrimmer, StopScanner
 
 def _run(pieces: list[str], stops: list[str]) -> tuple[str, bool]:
     scanner = StopScanner(stops)
-    shown = ""
+    text = ""
     for piece in pieces:
-        shown += scanner.push(piece)
+        text += scanner.push(piece)
         if scanner.stopped:
-            return shown, True
-    return shown + scanner.flush(), False
+            return text, True
+    return text + scanner.flush(), False
 
 
 def test_a_stop_string_is_found_across_pieces() -> None:
@@ -40,13 +40,13 @@ def test_the_earliest_of_several_wins() -> None:
 def test_how_the_text_is_cut_changes_nothing(text: str, cuts: list[int], stops: list[str]) -> None:
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     pieces = [text[a:b] for a, b in pairwise(edges)]
-    found = [text.find(stop) for stop in stops if stop in text]
+    results = [text.find(stop) for stop in stops if stop in text]
     # A stop that ends earlier is seen first, even when another one begins before it.
-    shown, stopped = _run(list(text), stops)
-    assert stopped == bool(found)
-    assert text.startswith(shown)
+    output, stopped = _run(list(text), stops)
+    assert stopped == bool(results)
+    assert text.startswith(output)
     if len(stops) <= 1:
-        assert _run(pieces, stops) == (text[: min(found)] if found else text, bool(found))
+        assert _run(pieces, stops) == (text[: min(results)] if results else text, bool(results))
 
 
 def test_an_empty_stop_string_is_refused() -> None:

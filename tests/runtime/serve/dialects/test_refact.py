@@ -33,9 +33,9 @@ def test_the_engines_completion_is_answered_as_it_reads_it(server: Served) -> No
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    *told, last = events(server.post("/v1/completions", **body).text)
+    *parts, last = events(server.post("/v1/completions", **body).text)
     assert last == "[DONE]"
-    texts = [json.loads(event)["choices"] for event in told]
+    texts = [json.loads(event)["choices"] for event in parts]
     assert texts[-1] == []
     for (choice,) in texts[:-1]:
         assert choice["text"] or choice["finish_reason"] in ("stop", "length")

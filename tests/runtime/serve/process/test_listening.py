@@ -19,8 +19,8 @@ def test_windows_port_is_this_process_alone(
     options: list[tuple[int, int, int]] = []
 
     class Recorded(socket.socket):
-        def setsockopt(self, *given: int) -> None:  # type: ignore[override]
-            options.append(given)  # type: ignore[arg-type]
+        def setsockopt(self, *value: int) -> None:  # type: ignore[override]
+            options.append(value)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)

@@ -9,7 +9,7 @@ from refact_edge.runtime.serve.service.origins import pattern_of
 
 
 @pytest.mark.parametrize(
-    ("given", "taken", "left"),
+    ("named", "matching", "others"),
     [
         ("http://localhost:3000", ["http://localhost:3000"], ["http://localhost:30001"]),
         ("HTTP://LocalHost:3000", ["http://localhost:3000"], ["https://localhost:3000"]),
@@ -52,9 +52,11 @@ from refact_edge.runtime.serve.service.origins import pattern_of
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_named_origin_takes_in_no_other(given: str, taken: list[str], left: list[str]) -> None:
-    named = pattern_of([given])
-    assert [origin for origin in (*taken, *left) if named.fullmatch(origin)] == taken
+def test_a_named_origin_takes_in_no_other(
+    named: str, matching: list[str], others: list[str]
+) -> None:
+    pattern = pattern_of([named])
+    assert [origin for origin in (*matching, *others) if pattern.fullmatch(origin)] == matching
 
 
 def test_several_are_taken_in_and_none_takes_in_nothing() -> None:
@@ -66,7 +68,7 @@ def test_several_are_taken_in_and_none_takes_in_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("named", "problem"),
     [
         ("*", r"origin '\*': that is every web page there is; expected yours"),
         ("file://", "expected 'null', which browsers send for files and sandboxed"),
@@ -87,7 +89,7 @@ def test_several_are_taken_in_and_none_takes_in_nothing() -> None:
         ("Null", "expected scheme://host"),
     ],
 )
-def test_what_is_no_origin_is_told_what_was_expected(given: str, said: str) -> None:
-    with pytest.raises(OptionError, match=said) as told:
-        pattern_of([given])
-    assert "\n" not in str(told.value)
+def test_what_is_no_origin_is_told_what_was_expected(named: str, problem: str) -> None:
+    with pytest.raises(OptionError, match=problem) as caught:
+        pattern_of([named])
+    assert "\n" not in str(caught.value)

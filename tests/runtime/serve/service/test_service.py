@@ -145,8 +145,8 @@ def test_a_closed_connection_ends_the_computing(
         time.sleep(0.2)
         assert len(steps) == done < 400
         # What was read is kept.
-        found = served.post("/v1/completions", **{**LONG, "max_tokens": 1}).json()
-        assert found["usage"]["prompt_tokens_details"]["cached_tokens"] > 0
+        content = served.post("/v1/completions", **{**LONG, "max_tokens": 1}).json()
+        assert content["usage"]["prompt_tokens_details"]["cached_tokens"] > 0
 
 
 def test_a_client_that_leaves_the_queue_leaves_its_place(
@@ -181,23 +181,23 @@ def test_a_request_ends_when_its_time_is_over(
             return step(*arguments)
 
         monkeypatch.setattr(model._paced, "step", slowly)
-        found = served.post("/v1/completions", **LONG).json()
-    assert found["choices"][0]["finish_reason"] == "length"
-    assert 0 < found["usage"]["completion_tokens"] < 200
+        content = served.post("/v1/completions", **LONG).json()
+    assert content["choices"][0]["finish_reason"] == "length"
+    assert 0 < content["usage"]["completion_tokens"] < 200
 
 
 def test_no_request_gets_more_tokens_than_the_server_gives(serve: Serve) -> None:
     with serve(max_tokens=3) as served:
-        found = served.post("/v1/completions", **LONG).json()
-    assert found["usage"]["completion_tokens"] == 3
+        content = served.post("/v1/completions", **LONG).json()
+    assert content["usage"]["completion_tokens"] == 3
 
 
 def test_an_idle_model_leaves_memory_and_comes_back(serve: Serve) -> None:
     with serve(idle_seconds=0.2) as served:
         _wait(lambda: not served.service.loaded)
         assert served.http.get("/health").json()["loaded"] is False
-        found = served.post("/v1/completions", **{**LONG, "max_tokens": 2})
-        assert found.status_code == 200
+        reply = served.post("/v1/completions", **{**LONG, "max_tokens": 2})
+        assert reply.status_code == 200
 
 
 def test_what_was_read_is_kept_on_disk_across_a_release(tiny_bundle: Path, tmp_path: Path) -> None:

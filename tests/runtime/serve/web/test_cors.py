@@ -25,23 +25,23 @@ def named(tiny_bundle: Path) -> Iterator[Served]:
 
 
 def _preflight(
-    served: Served, path: str = "/v1/chat/completions", origin: str = PAGE, **asked: str
+    served: Served, path: str = "/v1/chat/completions", origin: str = PAGE, **query: str
 ) -> httpx.Response:
     """Ask as a browser does ahead of a POST; `asked` are more headers, in words with `_`."""
     headers = {"origin": origin, "access-control-request-method": "POST"}
-    headers |= {f"access-control-request-{name.replace('_', '-')}": asked[name] for name in asked}
+    headers |= {f"access-control-request-{name.replace('_', '-')}": query[name] for name in query}
     return served.http.options(path, headers=headers)
 
 
 @pytest.mark.parametrize("origin", [PAGE, "vscode-webview://0c3dk2", "null"])
 @pytest.mark.parametrize(
-    "asked", [HEADERS, "content-type,openai-beta", "dangerously-allow-browser", "x-client-id"]
+    "query", [HEADERS, "content-type,openai-beta", "dangerously-allow-browser", "x-client-id"]
 )
-def test_a_named_page_may_send_any_header(named: Served, origin: str, asked: str) -> None:
-    reply = _preflight(named, origin=origin, headers=asked)
+def test_a_named_page_may_send_any_header(named: Served, origin: str, query: str) -> None:
+    reply = _preflight(named, origin=origin, headers=query)
     assert reply.status_code == 200
     assert reply.headers["access-control-allow-origin"] == origin
-    assert reply.headers["access-control-allow-headers"] == asked
+    assert reply.headers["access-control-allow-headers"] == query
     assert reply.headers["access-control-allow-methods"] == "DELETE, GET, HEAD, POST"
     assert int(reply.headers["access-control-max-age"]) > 0
     assert "origin" in reply.headers["vary"].lower().split(", ")

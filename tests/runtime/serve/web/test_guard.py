@@ -55,8 +55,8 @@ def test_named_hosts_and_origins_are_answered(serve: Serve) -> None:
         reply = served.http.get("/v1/models", headers=headers)
         assert reply.status_code == 200
         assert reply.headers["access-control-allow-origin"] == origin
-        asked = {"origin": origin, "access-control-request-method": "POST"}
-        preflight = served.http.options("/v1/completions", headers=asked)
+        request = {"origin": origin, "access-control-request-method": "POST"}
+        preflight = served.http.options("/v1/completions", headers=request)
         assert preflight.headers["access-control-allow-origin"] == origin
         foreign = served.http.get("/v1/models", headers={"origin": "https://evil.example"})
         assert foreign.status_code == 403
@@ -65,8 +65,8 @@ def test_named_hosts_and_origins_are_answered(serve: Serve) -> None:
 def test_a_key_is_asked_for_in_each_dialects_form(serve: Serve) -> None:
     with serve(api_key="sesame") as served:
         for path, field in (("/v1/completions", "error"), ("/api/generate", "error")):
-            for given in ({}, {"authorization": "Bearer wrong"}, {"authorization": "sesame"}):
-                reply = served.http.post(path, json={"prompt": "a"}, headers=given)
+            for value in ({}, {"authorization": "Bearer wrong"}, {"authorization": "sesame"}):
+                reply = served.http.post(path, json={"prompt": "a"}, headers=value)
                 assert reply.status_code == 401
                 assert reply.headers["www-authenticate"] == "Bearer"
                 assert field in reply.json()

@@ -20,15 +20,15 @@ WITHOUT_BODY = 3
 
 def test_every_endpoint_is_in_it_with_its_shapes() -> None:
     rows = all_endpoints(Settings())
-    found = document(rows, Settings())
-    assert {(path, method.upper()) for path, item in found["paths"].items() for method in item} == {
-        (written(row.path), row.method) for row in rows
-    }
+    result = document(rows, Settings())
+    assert {
+        (path, method.upper()) for path, item in result["paths"].items() for method in item
+    } == {(written(row.path), row.method) for row in rows}
     for row in rows:
-        operation = found["paths"][written(row.path)][row.method.lower()]
+        operation = result["paths"][written(row.path)][row.method.lower()]
         assert ("requestBody" in operation) == (row.request is not None)
         assert operation["summary"]
-    assert "components" in found
+    assert "components" in result
 
 
 def test_a_key_is_announced_where_one_is_asked_for() -> None:

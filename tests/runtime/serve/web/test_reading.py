@@ -18,7 +18,7 @@ CUT = r'"\ude00\nprint("'  # an editor cut an emoji in two
 
 
 @pytest.mark.parametrize(
-    ("given", "read"),
+    ("value", "read"),
     [
         (r'"\ud83d\ude00"', "😀"),
         (r'"a\ude00b"', "a\ufffdb"),
@@ -30,8 +30,8 @@ CUT = r'"\ude00\nprint("'  # an editor cut an emoji in two
         (r'"\ud83d\n\ude00\u00e9"', "\ufffd\n\ufffdé"),
     ],
 )
-def test_half_a_character_is_read_as_the_sign_for_one(given: str, read: str) -> None:
-    assert json.loads(whole_characters(given.encode())) == read
+def test_half_a_character_is_read_as_the_sign_for_one(value: str, read: str) -> None:
+    assert json.loads(whole_characters(value.encode())) == read
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_half_a_character_is_echoed_as_text(server: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "told"),
+    ("path", "body", "message"),
     [
         (
             "/v1/completions",
@@ -98,16 +98,16 @@ def test_half_a_character_is_echoed_as_text(server: Served) -> None:
     ],
     ids=str,
 )
-def test_a_mistake_is_one_plain_line(server: Served, path: str, body: object, told: str) -> None:
+def test_a_mistake_is_one_plain_line(server: Served, path: str, body: object, message: str) -> None:
     reply = server.http.post(path, json=body)
     assert reply.status_code == 400
-    assert reply.json()["error"]["message"] == told
+    assert reply.json()["error"]["message"] == message
 
 
 def test_what_is_no_json_is_told(server: Served) -> None:
-    told = server.http.post("/api/generate", content='{"prompt": ').json()["error"]
-    assert told.startswith("the body is no JSON: ")
-    assert told.endswith("; expected an object")
+    message = server.http.post("/api/generate", content='{"prompt": ').json()["error"]
+    assert message.startswith("the body is no JSON: ")
+    assert message.endswith("; expected an object")
 
 
 @pytest.mark.parametrize(
@@ -134,13 +134,13 @@ ROWS = [row for row in all_endpoints(Settings()) if row.request is not None]
 def test_no_mistake_is_told_in_the_validators_words(row: Endpoint) -> None:
     """Nor at any length, whatever is in any field."""
     assert row.request is not None
-    told = 0
+    mistakes = 0
     for name, value in itertools.product(row.request.model_fields, WRONG):
         try:
             shaped(row.request, json.dumps({name: value}).encode(), "tiny")
         except HttpError as error:
             line = str(error)
-            told += 1
+            mistakes += 1
         else:
             continue
         assert len(line) < 400, line
@@ -155,4 +155,4 @@ def test_no_mistake_is_told_in_the_validators_words(row: Endpoint) -> None:
             "\n",
         ):
             assert word not in line, line
-    assert told
+    assert mistakes

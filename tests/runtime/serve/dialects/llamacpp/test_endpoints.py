@@ -74,23 +74,23 @@ LLAMA_VSCODE = {
 
 
 def test_llama_vim_gets_the_flat_fields_it_reads(server: Served) -> None:
-    found = server.post("/infill", **LLAMA_VIM).json()
-    assert set(found) == set(LLAMA_VIM["response_fields"])
-    assert isinstance(found["content"], str)
-    assert found["timings/predicted_n"] <= 24
-    assert found["timings/prompt_n"] > 0
-    assert found["truncated"] is False
-    assert found["tokens_cached"] >= found["timings/prompt_n"]
+    content = server.post("/infill", **LLAMA_VIM).json()
+    assert set(content) == set(LLAMA_VIM["response_fields"])
+    assert isinstance(content["content"], str)
+    assert content["timings/predicted_n"] <= 24
+    assert content["timings/prompt_n"] > 0
+    assert content["truncated"] is False
+    assert content["tokens_cached"] >= content["timings/prompt_n"]
 
 
 def test_the_hole_is_what_the_fields_say(server: Served) -> None:
     """The prompt follows the prefix, files stand before it, n_indent ends lines."""
-    found = server.post("/infill", **{**LLAMA_VSCODE, "n_cmpl": 1, "temperature": 0}).json()
+    content = server.post("/infill", **{**LLAMA_VSCODE, "n_cmpl": 1, "temperature": 0}).json()
     tokens = server.model.tokens
-    assert "x = 1\n" in found["prompt"]
-    assert (PREFIX + PROMPT).rstrip() in found["prompt"]
-    assert found["generation_settings"]["n_ctx"] == server.model.context_tokens
-    assert found["tokens_evaluated"] == len(tokens.encode_special(found["prompt"]))
+    assert "x = 1\n" in content["prompt"]
+    assert (PREFIX + PROMPT).rstrip() in content["prompt"]
+    assert content["generation_settings"]["n_ctx"] == server.model.context_tokens
+    assert content["tokens_evaluated"] == len(tokens.encode_special(content["prompt"]))
 
 
 def test_a_warm_up_answers_with_nothing_and_is_found_read(server: Served) -> None:
@@ -99,17 +99,17 @@ def test_a_warm_up_answers_with_nothing_and_is_found_read(server: Served) -> Non
     reply = server.post("/infill", **warm)
     assert (reply.status_code, reply.json()) == (200, {})
     body = LLAMA_VIM | {"input_prefix": prefix, "response_fields": ["timings/cache_n"]}
-    found = server.post("/infill", **body).json()
-    assert found["timings/cache_n"] > 100
+    content = server.post("/infill", **body).json()
+    assert content["timings/cache_n"] > 100
 
 
 def test_llama_vscode_gets_alternatives_that_differ(server: Served) -> None:
     drawn = LLAMA_VSCODE | {"samplers": ["top_k", "temperature"], "temperature": 1.5, "seed": 3}
-    found = server.post("/infill", **drawn).json()
-    texts = [one["content"] for one in found]
+    content = server.post("/infill", **drawn).json()
+    texts = [one["content"] for one in content]
     assert len(texts) == len(set(texts)) == 3
-    assert {"predicted_n", "prompt_ms", "cache_n"} <= set(found[0]["timings"])
-    assert found[1]["timings"]["cache_n"] == found[1]["tokens_evaluated"] - 1
+    assert {"predicted_n", "prompt_ms", "cache_n"} <= set(content[0]["timings"])
+    assert content[1]["timings"]["cache_n"] == content[1]["tokens_evaluated"] - 1
     greedy = LLAMA_VSCODE | {"samplers": ["temperature"], "temperature": 0}
     same = server.post("/infill", **greedy).json()
     assert isinstance(same, list)
@@ -151,17 +151,17 @@ def test_a_stream_ends_with_all_that_is_known(server: Served) -> None:
     assert "timings" in last
     whole = server.post("/infill", **body).json()
     assert "".join(part["content"] for part in parts) == whole["content"]
-    told = [token for part in parts for token in part["tokens"]]
-    assert told == whole["tokens"][: len(told)]
+    messages = [token for part in parts for token in part["tokens"]]
+    assert messages == whole["tokens"][: len(messages)]
 
 
 def test_a_completion_goes_on_from_text_or_ids(server: Served) -> None:
     body = {"n_predict": 6, "temperature": 0, "n_probs": 2}
-    found = server.post("/completion", prompt=PREFIX, **body).json()
+    content = server.post("/completion", prompt=PREFIX, **body).json()
     text = "".join(server.model.generate(PREFIX, special=True, max_tokens=6, sampling=GREEDY))
-    assert found["content"] == text
-    assert len(found["completion_probabilities"]) == found["tokens_predicted"]
-    assert len(found["completion_probabilities"][0]["top_logprobs"]) == 2
+    assert content["content"] == text
+    assert len(content["completion_probabilities"]) == content["tokens_predicted"]
+    assert len(content["completion_probabilities"][0]["top_logprobs"]) == 2
     ids = server.model.tokens.encode(PREFIX)
     assert server.post("/completion", prompt=ids, **body).json()["content"] == text
     mixed = [*ids[:2], server.model.tokens.decode(ids[2:])]
@@ -176,13 +176,13 @@ def test_a_completion_goes_on_from_text_or_ids(server: Served) -> None:
     ],
 )
 def test_an_answer_says_why_it_ended(server: Served, why: str, body: dict, kind: str) -> None:
-    asked = {"prompt": PREFIX, "temperature": 0, "n_predict": 40}
-    text = server.post("/completion", **asked).json()["content"]
+    request = {"prompt": PREFIX, "temperature": 0, "n_predict": 40}
+    text = server.post("/completion", **request).json()["content"]
     if (after := body.pop("stop_after", None)) is not None:
-        asked["stop"] = [text[after : after + 2]]
-    found = server.post("/completion", **{**asked, **body}).json()
-    assert found["stop_type"] == kind, why
-    assert found["stopping_word"] == (asked.get("stop", [""])[0])
+        request["stop"] = [text[after : after + 2]]
+    content = server.post("/completion", **{**request, **body}).json()
+    assert content["stop_type"] == kind, why
+    assert content["stopping_word"] == (request.get("stop", [""])[0])
 
 
 def test_tokens_go_there_and_back(server: Served) -> None:
@@ -223,20 +223,20 @@ def test_what_a_warm_up_read_is_what_the_next_request_asks(server: Served, new: 
     server.post("/infill", **LLAMA_VIM_WARM | {"input_prefix": prefix})
     fields = ["timings/cache_n", "timings/prompt_n"]
     body = LLAMA_VIM | {"input_prefix": prefix, "n_predict": new, "response_fields": fields}
-    found = server.post("/infill", **body).json()
-    assert found["timings/prompt_n"] <= 2 < found["timings/cache_n"]
+    content = server.post("/infill", **body).json()
+    assert content["timings/prompt_n"] <= 2 < content["timings/cache_n"]
 
 
 def test_files_alone_are_not_read_ahead(server: Served) -> None:
     """They stand behind the suffix, which is not known yet."""
     body = LLAMA_VIM_WARM | {"input_prefix": "", "input_suffix": "", "prompt": ""}
-    found = server.post("/infill", **body | {"response_fields": ["tokens_evaluated"]}).json()
-    assert found == {"tokens_evaluated": 0}
+    content = server.post("/infill", **body | {"response_fields": ["tokens_evaluated"]}).json()
+    assert content == {"tokens_evaluated": 0}
 
 
 def test_filters_may_be_named_by_letters(server: Served) -> None:
-    found = server.post("/completion", prompt="a", n_predict=1, samplers="kt", top_p=0.5).json()
-    assert found["generation_settings"]["top_p"] == 1
+    content = server.post("/completion", prompt="a", n_predict=1, samplers="kt", top_p=0.5).json()
+    assert content["generation_settings"]["top_p"] == 1
 
 
 def test_what_changes_nothing_may_be_anything(server: Served) -> None:

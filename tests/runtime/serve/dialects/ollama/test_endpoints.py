@@ -24,12 +24,12 @@ def _lines(text: str) -> list[dict]:
 
 def test_a_suffix_makes_a_hole(server: Served) -> None:
     body = {"prompt": PREFIX, "suffix": SUFFIX, "options": OPTIONS}
-    found = server.post("/api/generate", **body, stream=False).json()
+    content = server.post("/api/generate", **body, stream=False).json()
     text = "".join(server.model.complete(PREFIX, SUFFIX, max_tokens=8, stop=[], sampling=GREEDY))
-    assert found["response"] == text
-    assert found["done"] is True
-    assert found["done_reason"] in ("stop", "length")
-    assert found["total_duration"] >= found["eval_duration"] > 0
+    assert content["response"] == text
+    assert content["done"] is True
+    assert content["done_reason"] in ("stop", "length")
+    assert content["total_duration"] >= content["eval_duration"] > 0
 
 
 def test_answers_come_in_lines_unless_one_is_asked_for(server: Served) -> None:
@@ -48,10 +48,10 @@ def test_a_ready_made_prompt_is_read_with_its_special_tokens(server: Served) -> 
     """As twinny sends it, raw or not."""
     raw = "<fim_prefix>a<fim_suffix>b<fim_middle>"
     for more in ({}, {"raw": True}):
-        found = server.post(
+        content = server.post(
             "/api/generate", prompt=raw, stream=False, options=OPTIONS, **more
         ).json()
-        assert found["prompt_eval_count"] == 5
+        assert content["prompt_eval_count"] == 5
 
 
 def test_a_chat_is_answered(server: Served) -> None:
@@ -63,10 +63,10 @@ def test_a_chat_is_answered(server: Served) -> None:
 
 
 def test_continue_finds_out_that_it_fills_holes(server: Served) -> None:
-    found = server.post("/api/show", name="whatever").json()
-    assert ".Suffix" in found["template"]
-    assert f"num_ctx {server.model.context_tokens}" in found["parameters"]
-    assert "insert" in found["capabilities"]
+    content = server.post("/api/show", name="whatever").json()
+    assert ".Suffix" in content["template"]
+    assert f"num_ctx {server.model.context_tokens}" in content["parameters"]
+    assert "insert" in content["capabilities"]
 
 
 def test_the_model_is_listed(server: Served) -> None:
@@ -105,7 +105,7 @@ def test_a_model_is_kept_as_long_as_a_client_says(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("value", "expected"),
     [
         (1800, 1800),
         ("5m", 300),
@@ -118,8 +118,8 @@ def test_a_model_is_kept_as_long_as_a_client_says(serve: Serve) -> None:
         (1e30, None),
     ],
 )
-def test_times_are_read_as_ollama_writes_them(given: str | float, expected: float | None) -> None:
-    assert seconds(given) == expected
+def test_times_are_read_as_ollama_writes_them(value: str | float, expected: float | None) -> None:
+    assert seconds(value) == expected
 
 
 def test_what_is_no_time_is_told() -> None:
@@ -145,8 +145,8 @@ def test_how_long_one_client_keeps_it_binds_no_other(serve: Serve) -> None:
 
 def test_any_time_that_is_said_can_be_listed(serve: Serve) -> None:
     with serve() as served:
-        for kept in (1e15, "9" * 15 + "h", "1h30m", -1, 60):
-            served.post("/api/generate", keep_alive=kept)
+        for value in (1e15, "9" * 15 + "h", "1h30m", -1, 60):
+            served.post("/api/generate", keep_alive=value)
             assert served.http.get("/api/ps").status_code == 200
 
 
@@ -159,10 +159,10 @@ def test_nulls_are_not_given(server: Served) -> None:
 def test_an_empty_suffix_is_a_hole_at_the_end_of_a_file(server: Served) -> None:
     """User text stays text there, long files are cut, and the end comes at a blank line."""
     text = "a <fim_middle> b <fim_prefix> c ="
-    found = _generated(server, prompt=text, suffix="")
+    result = _generated(server, prompt=text, suffix="")
     stream = server.model.complete(text, "", max_tokens=8, stop=[], sampling=GREEDY)
-    assert found["response"] == "".join(stream)
-    assert found["prompt_eval_count"] == stream.usage.prompt
+    assert result["response"] == "".join(stream)
+    assert result["prompt_eval_count"] == stream.usage.prompt
     assert _generated(server, prompt="word = 1\n" * 3000, suffix="")["done"]
 
 
@@ -178,16 +178,16 @@ def test_an_empty_suffix_beside_raw_or_a_system_says_nothing(server: Served) -> 
 def _generated(server: Served, **body: object) -> dict:
     reply = server.post("/api/generate", **body, stream=False, options=OPTIONS)
     assert reply.status_code == 200, reply.text
-    found: dict = reply.json()
-    told = ("response", "done", "prompt_eval_count", "eval_count")
-    return {name: found[name] for name in told}
+    result: dict = reply.json()
+    names = ("response", "done", "prompt_eval_count", "eval_count")
+    return {name: result[name] for name in names}
 
 
 def test_the_version_is_one_of_the_dialect_that_clients_accept(server: Served) -> None:
     """VS Code and Raycast want 0.6.4 at least."""
-    found = server.http.get("/api/version").json()
-    assert tuple(map(int, found["version"].split("."))) >= (0, 6, 4)
-    assert found["refact_edge"] == __version__
+    content = server.http.get("/api/version").json()
+    assert tuple(map(int, content["version"].split("."))) >= (0, 6, 4)
+    assert content["refact_edge"] == __version__
 
 
 def test_the_model_has_a_name_in_what_is_shown_of_it(server: Served) -> None:
@@ -198,8 +198,8 @@ def test_the_model_has_a_name_in_what_is_shown_of_it(server: Served) -> None:
 def test_the_time_that_the_model_goes_at_moves_with_its_use_alone(serve: Serve) -> None:
     def goes() -> str:
         (model,) = served.http.get("/api/ps").json()["models"]
-        found: str = model["expires_at"]
-        return found
+        result: str = model["expires_at"]
+        return result
 
     with serve() as served:
         served.post("/api/generate", keep_alive=600)

@@ -16,18 +16,18 @@ PREFIX, SUFFIX = "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"
 
 
 def test_a_suffix_makes_a_hole_which_is_filled_as_the_library_does(server: Served) -> None:
-    found = server.post(
+    content = server.post(
         "/v1/completions", prompt=PREFIX, suffix=SUFFIX, max_tokens=12, temperature=0
     ).json()
     stream = server.model.complete(PREFIX, SUFFIX, max_tokens=12, stop=[], sampling=GREEDY)
     text = "".join(stream)
-    choice = found["choices"][0]
+    choice = content["choices"][0]
     assert (choice["text"], choice["index"]) == (text, 0)
     assert choice["finish_reason"] == ("length" if stream.finish == "length" else "stop")
-    assert found["usage"]["prompt_tokens"] == stream.usage.prompt
-    assert found["usage"]["completion_tokens"] == stream.usage.new
-    assert found["usage"]["total_tokens"] == stream.usage.prompt + stream.usage.new
-    assert found["object"] == "text_completion"
+    assert content["usage"]["prompt_tokens"] == stream.usage.prompt
+    assert content["usage"]["completion_tokens"] == stream.usage.new
+    assert content["usage"]["total_tokens"] == stream.usage.prompt + stream.usage.new
+    assert content["object"] == "text_completion"
 
 
 def test_a_second_request_tells_how_much_was_reused(server: Served) -> None:
@@ -81,9 +81,9 @@ def test_stop_strings_end_a_text_and_are_not_part_of_it(server: Served) -> None:
     body = {"prompt": PREFIX, "max_tokens": 40, "temperature": 0}
     text = server.post("/v1/completions", **body).json()["choices"][0]["text"]
     stop = text[8:10]
-    found = server.post("/v1/completions", **body, stop=stop).json()["choices"][0]
-    assert found["text"] == text[: text.index(stop)]
-    assert found["finish_reason"] == "stop"
+    content = server.post("/v1/completions", **body, stop=stop).json()["choices"][0]
+    assert content["text"] == text[: text.index(stop)]
+    assert content["finish_reason"] == "stop"
 
 
 def test_a_stream_says_what_the_whole_answer_says(server: Served) -> None:
@@ -93,9 +93,9 @@ def test_a_stream_says_what_the_whole_answer_says(server: Served) -> None:
         "/v1/completions", **body, stream=True, stream_options={"include_usage": True}
     )
     assert reply.headers["content-type"] == "text/event-stream"
-    *told, last = events(reply.text)
+    *parts, last = events(reply.text)
     assert last == "[DONE]"
-    *chunks, usage = map(json.loads, told)
+    *chunks, usage = map(json.loads, parts)
     assert usage["choices"] == []
     assert usage["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == whole["choices"][0]["text"]
@@ -112,23 +112,23 @@ def test_no_chunk_is_empty_without_a_reason(server: Served) -> None:
     ]
     for path, body in bodies:
         reply = server.post(path, **body, stream=True, max_tokens=20)
-        *told, _ = events(reply.text)
-        for choice in (json.loads(event)["choices"][0] for event in told):
+        *parts, _ = events(reply.text)
+        for choice in (json.loads(event)["choices"][0] for event in parts):
             text = choice["text"] if "text" in choice else choice["delta"].get("content")
             assert text or choice["finish_reason"], (path, choice)
 
 
 def test_logprobs_are_those_of_the_model(server: Served) -> None:
     body = {"prompt": PREFIX, "max_tokens": 6, "temperature": 0, "logprobs": 3}
-    found = server.post("/v1/completions", **body).json()["choices"][0]
-    known = found["logprobs"]
+    content = server.post("/v1/completions", **body).json()["choices"][0]
+    entries = content["logprobs"]
     stream = server.model.generate(PREFIX, special=True, max_tokens=6, sampling=GREEDY)
-    assert "".join(stream) == found["text"]
-    assert known["tokens"] == [spelled(server.model.tokens, token) for token in stream.ids]
-    assert known["text_offset"] == sorted(known["text_offset"])
-    assert known["text_offset"][0] == 0
+    assert "".join(stream) == content["text"]
+    assert entries["tokens"] == [spelled(server.model.tokens, token) for token in stream.ids]
+    assert entries["text_offset"] == sorted(entries["text_offset"])
+    assert entries["text_offset"][0] == 0
     for token, logprob, top in zip(
-        known["tokens"], known["token_logprobs"], known["top_logprobs"], strict=True
+        entries["tokens"], entries["token_logprobs"], entries["top_logprobs"], strict=True
     ):
         assert len(top) == 3
         assert top[token] == logprob == max(top.values())  # greedy
@@ -137,7 +137,7 @@ def test_logprobs_are_those_of_the_model(server: Served) -> None:
     row = session.step(np.array(ids), session.new_cache())[0][: server.model.tokens.size]
     row = row.astype(np.float64)
     expected = row.max() - np.log(np.exp(row - row.max()).sum()) - row.max()
-    assert math.isclose(known["token_logprobs"][0], expected, abs_tol=1e-4)
+    assert math.isclose(entries["token_logprobs"][0], expected, abs_tol=1e-4)
 
 
 def test_a_piece_of_a_character_is_spelled_in_bytes(server: Served) -> None:
@@ -149,16 +149,16 @@ def test_a_piece_of_a_character_is_spelled_in_bytes(server: Served) -> None:
 
 def test_echo_repeats_the_prompt_and_scores_it(server: Served) -> None:
     body = {"prompt": PREFIX, "echo": True, "logprobs": 0, "max_tokens": 0}
-    found = server.post("/v1/completions", **body).json()["choices"][0]
-    assert found["text"] == PREFIX
-    known = found["logprobs"]
-    assert "".join(known["tokens"]) == PREFIX
-    assert known["token_logprobs"][0] is None
-    assert all(logprob < 0 for logprob in known["token_logprobs"][1:])
+    content = server.post("/v1/completions", **body).json()["choices"][0]
+    assert content["text"] == PREFIX
+    entries = content["logprobs"]
+    assert "".join(entries["tokens"]) == PREFIX
+    assert entries["token_logprobs"][0] is None
+    assert all(logprob < 0 for logprob in entries["token_logprobs"][1:])
     longer = server.post("/v1/completions", **{**body, "max_tokens": 3, "temperature": 0}).json()
     assert longer["choices"][0]["text"].startswith(PREFIX)
-    prompt = longer["choices"][0]["logprobs"]["token_logprobs"][1 : len(known["tokens"])]
-    assert np.allclose(prompt, known["token_logprobs"][1:], atol=1e-4)
+    prompt = longer["choices"][0]["logprobs"]["token_logprobs"][1 : len(entries["tokens"])]
+    assert np.allclose(prompt, entries["token_logprobs"][1:], atol=1e-4)
     streamed = server.post("/v1/completions", prompt=PREFIX, echo=True, max_tokens=2, stream=True)
     first = json.loads(events(streamed.text)[0])["choices"][0]["text"]
     assert first.startswith(PREFIX)
@@ -167,11 +167,11 @@ def test_echo_repeats_the_prompt_and_scores_it(server: Served) -> None:
 def test_a_chat_answers_as_the_library_does(server: Served) -> None:
     messages = [{"role": "user", "content": "What is a heap?"}]
     body = {"messages": messages, "max_completion_tokens": 9, "temperature": 0}
-    found = server.post("/v1/chat/completions", **body).json()
+    content = server.post("/v1/chat/completions", **body).json()
     text = "".join(server.model.chat(messages, max_tokens=9, sampling=GREEDY))
-    assert found["choices"][0]["message"] == {"role": "assistant", "content": text}
-    *told, _ = events(server.post("/v1/chat/completions", **body, stream=True).text)
-    deltas = [json.loads(event)["choices"][0]["delta"] for event in told]
+    assert content["choices"][0]["message"] == {"role": "assistant", "content": text}
+    *pieces, _ = events(server.post("/v1/chat/completions", **body, stream=True).text)
+    deltas = [json.loads(event)["choices"][0]["delta"] for event in pieces]
     assert deltas[0]["role"] == "assistant"
     assert "".join(delta.get("content") or "" for delta in deltas) == text
     parts = [{"role": "user", "content": [{"type": "text", "text": "What is a heap?"}]}]
@@ -181,23 +181,23 @@ def test_a_chat_answers_as_the_library_does(server: Served) -> None:
 
 def test_mistrals_form_of_a_hole_is_answered_like_a_chat(server: Served) -> None:
     body = {"prompt": PREFIX, "suffix": SUFFIX, "max_tokens": 8, "temperature": 0}
-    found = server.post("/v1/fim/completions", **body).json()
+    content = server.post("/v1/fim/completions", **body).json()
     text = server.post("/v1/completions", **body).json()["choices"][0]["text"]
-    assert found["choices"][0]["message"]["content"] == text
-    *told, _ = events(server.post("/v1/fim/completions", **body, stream=True).text)
-    deltas = [json.loads(event)["choices"][0]["delta"].get("content") or "" for event in told]
+    assert content["choices"][0]["message"]["content"] == text
+    *parts, _ = events(server.post("/v1/fim/completions", **body, stream=True).text)
+    deltas = [json.loads(event)["choices"][0]["delta"].get("content") or "" for event in parts]
     assert "".join(deltas) == text
 
 
 def test_any_model_is_accepted_and_echoed(server: Served) -> None:
-    found = server.post("/v1/completions", model="gpt-9", prompt="a", max_tokens=1).json()
-    assert found["model"] == "gpt-9"
+    content = server.post("/v1/completions", model="gpt-9", prompt="a", max_tokens=1).json()
+    assert content["model"] == "gpt-9"
     listed = server.http.get("/v1/models").json()["data"]
     assert [card["id"] for card in listed] == ["tiny"]
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ({}, "prompt: missing; give one"),
         ({"prompt": "a", "max_tokens": -5}, "max_tokens"),
@@ -208,11 +208,11 @@ def test_any_model_is_accepted_and_echoed(server: Served) -> None:
         ({"prompt": "a", "logprobs": "many"}, "logprobs"),
     ],
 )
-def test_a_mistake_is_told_in_openais_form(server: Served, body: dict, told: str) -> None:
+def test_a_mistake_is_told_in_openais_form(server: Served, body: dict, message: str) -> None:
     reply = server.post("/v1/completions", **body)
     assert reply.status_code == 400
     error = reply.json()["error"]
-    assert told in error["message"]
+    assert message in error["message"]
     assert error["type"] == "invalid_request_error"
 
 
@@ -235,8 +235,10 @@ def test_more_tokens_than_there_is_room_for_are_cut_to_what_fits(server: Served)
 def test_an_empty_suffix_makes_a_hole_too(server: Served) -> None:
     """At the end of a file; user text must stay text there."""
     text = "a <fim_middle> b <fim_prefix>"
-    asked = [server.post("/v1/completions", prompt=text, suffix=s, max_tokens=1) for s in ("", "b")]
-    without, with_one = (reply.json()["usage"]["prompt_tokens"] for reply in asked)
+    replies = [
+        server.post("/v1/completions", prompt=text, suffix=s, max_tokens=1) for s in ("", "b")
+    ]
+    without, with_one = (reply.json()["usage"]["prompt_tokens"] for reply in replies)
     assert without == with_one - 1
     ids = server.post("/v1/completions", prompt=[1, 2], suffix="")
     assert ids.status_code == 400
@@ -246,16 +248,16 @@ def test_lists_of_logprobs_are_as_long_as_each_other(server: Served) -> None:
     for more in ({"suffix": SUFFIX}, {"suffix": SUFFIX, "echo": True}, {"echo": True}, {}):
         body = {"prompt": PREFIX, "logprobs": 1, "max_tokens": 3, "temperature": 0}
         choice = server.post("/v1/completions", **body, **more).json()["choices"][0]
-        known = choice["logprobs"]
-        assert len({len(values) for values in known.values()}) == 1, more
-        assert known["text_offset"] == sorted(known["text_offset"])
-        assert known["text_offset"][-1] <= len(choice["text"])
+        entries = choice["logprobs"]
+        assert len({len(values) for values in entries.values()}) == 1, more
+        assert entries["text_offset"] == sorted(entries["text_offset"])
+        assert entries["text_offset"][-1] <= len(choice["text"])
 
 
 def test_nothing_to_write_only_reads_the_prompt(server: Served) -> None:
     prompt = "value = 1\n" * 20
-    found = server.post("/v1/completions", prompt=prompt, max_tokens=0).json()
-    assert found["choices"][0]["text"] == ""
+    content = server.post("/v1/completions", prompt=prompt, max_tokens=0).json()
+    assert content["choices"][0]["text"] == ""
     again = server.post("/completion", prompt=prompt, n_predict=1).json()
     assert again["timings"]["cache_n"] > 50
 
@@ -272,12 +274,12 @@ def test_what_the_model_cannot_do_is_refused_and_not_left_aside(server: Served) 
     assert reply.status_code == 400
     assert "tools" in reply.json()["error"]["message"]
     for more in ({"tools": []}, {"tools": None}, {"tool_choice": "none"}):
-        asked = {"messages": messages, "max_tokens": 1, **more}
-        assert server.post("/v1/chat/completions", **asked).status_code == 200
+        request = {"messages": messages, "max_tokens": 1, **more}
+        assert server.post("/v1/chat/completions", **request).status_code == 200
     image = {"type": "image_url", "image_url": {"url": "x"}}
     reply = server.post("/v1/chat/completions", messages=[{"role": "user", "content": [image]}])
-    told = "tiny does not support image_url; leave messages.0.content.0 out"
-    assert reply.json()["error"]["message"] == told
+    message = "tiny does not support image_url; leave messages.0.content.0 out"
+    assert reply.json()["error"]["message"] == message
     reply = server.post("/v1/completions", prompt="a", logit_bias={"5": 1})
     assert "logit_bias" in reply.json()["error"]["message"]
 

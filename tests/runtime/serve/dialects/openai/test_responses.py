@@ -18,7 +18,7 @@ from refact_edge.runtime.serve.dialects.openai.responses_replies import Response
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 PARTS = [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]
-ASKED: dict[str, Any] = {"model": "tiny", "temperature": 0, "max_output_tokens": 8}
+OPTIONS: dict[str, Any] = {"model": "tiny", "temperature": 0, "max_output_tokens": 8}
 BEGIN = (
     "response.created",
     "response.in_progress",
@@ -34,22 +34,22 @@ END = (
 
 @pytest.fixture
 def client(server: Served) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as found:
-        yield found
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as result:
+        yield result
 
 
 def _text(server: Served, messages: list[dict[str, str]]) -> str:
     return "".join(server.model.chat(messages, max_tokens=8, sampling=GREEDY))
 
 
-@pytest.mark.parametrize("asked", ["hi", MESSAGES, PARTS], ids=["text", "messages", "parts"])
-def test_an_answer_is_a_chats(server: Served, client: openai.OpenAI, asked: Any) -> None:
-    found = client.responses.create(input=asked, **ASKED)
-    Response.model_validate(found.to_dict())
-    assert found.output_text == _text(server, MESSAGES)
-    assert (found.object, found.model, found.error) == ("response", "tiny", None)
-    assert found.id.startswith("resp_")
-    usage = found.usage
+@pytest.mark.parametrize("query", ["hi", MESSAGES, PARTS], ids=["text", "messages", "parts"])
+def test_an_answer_is_a_chats(server: Served, client: openai.OpenAI, query: Any) -> None:
+    reply = client.responses.create(input=query, **OPTIONS)
+    Response.model_validate(reply.to_dict())
+    assert reply.output_text == _text(server, MESSAGES)
+    assert (reply.object, reply.model, reply.error) == ("response", "tiny", None)
+    assert reply.id.startswith("resp_")
+    usage = reply.usage
     assert usage is not None
     assert 0 < usage.output_tokens <= 8
     assert usage.total_tokens == usage.input_tokens + usage.output_tokens
@@ -64,7 +64,7 @@ def test_instructions_and_what_was_said_before_count(server: Served, client: ope
         {"role": "assistant", "content": [{"type": "output_text", "text": "b"}], "id": "msg_1"},
         {"type": "message", "role": "user", "content": "c"},
     ]
-    found = client.responses.create(input=talk, instructions="Be short.", **ASKED)  # type: ignore[arg-type]
+    reply = client.responses.create(input=talk, instructions="Be short.", **OPTIONS)  # type: ignore[arg-type]
     said = [
         {"role": "system", "content": "Be short."},
         {"role": "system", "content": "Be exact."},
@@ -72,27 +72,27 @@ def test_instructions_and_what_was_said_before_count(server: Served, client: ope
         {"role": "assistant", "content": "b"},
         {"role": "user", "content": "c"},
     ]
-    assert found.output_text == _text(server, said)
-    assert found.instructions == "Be short."
+    assert reply.output_text == _text(server, said)
+    assert reply.instructions == "Be short."
 
 
 def test_a_limit_that_was_reached_makes_it_incomplete(client: openai.OpenAI) -> None:
-    found = client.responses.create(input="hi", model="tiny", temperature=0, max_output_tokens=2)
-    assert found.status == "incomplete"
-    assert found.incomplete_details is not None
-    assert found.incomplete_details.reason == "max_output_tokens"
-    assert found.output[0].status == "incomplete"
+    reply = client.responses.create(input="hi", model="tiny", temperature=0, max_output_tokens=2)
+    assert reply.status == "incomplete"
+    assert reply.incomplete_details is not None
+    assert reply.incomplete_details.reason == "max_output_tokens"
+    assert reply.output[0].status == "incomplete"
     events = client.responses.create(
         input="hi", model="tiny", temperature=0, max_output_tokens=2, stream=True
     )
     *_, last = events
     assert last.type == "response.incomplete"
-    assert last.response.incomplete_details == found.incomplete_details
+    assert last.response.incomplete_details == reply.incomplete_details
 
 
 def test_a_stream_says_what_the_whole_answer_says(server: Served, client: openai.OpenAI) -> None:
-    whole = client.responses.create(input="hi", **ASKED)
-    events = list(client.responses.create(input="hi", stream=True, **ASKED))
+    whole = client.responses.create(input="hi", **OPTIONS)
+    events = list(client.responses.create(input="hi", stream=True, **OPTIONS))
     kinds = tuple(event.type for event in events)
     deltas = len(kinds) - len(BEGIN) - len(END) - 1
     assert deltas > 0
@@ -110,7 +110,7 @@ def test_a_stream_says_what_the_whole_answer_says(server: Served, client: openai
     assert done.output_text == whole.output_text
     assert done.usage.output_tokens == whole.usage.output_tokens  # type: ignore[union-attr]
     assert done.id == events[0].response.id  # type: ignore[union-attr]
-    with client.responses.stream(input="hi", **ASKED) as stream:
+    with client.responses.stream(input="hi", **OPTIONS) as stream:
         assert stream.get_final_response().output_text == whole.output_text
 
 
@@ -129,15 +129,15 @@ def test_an_answer_that_ends_by_itself_is_complete(
         "refact_edge.runtime.serve.dialects.openai.responses_replies.finish_reason",
         lambda *_: "stop",
     )
-    found = client.responses.create(input="hi", **ASKED)
-    assert (found.status, found.incomplete_details) == ("completed", None)
-    *_, last = client.responses.create(input="hi", stream=True, **ASKED)
+    reply = client.responses.create(input="hi", **OPTIONS)
+    assert (reply.status, reply.incomplete_details) == ("completed", None)
+    *_, last = client.responses.create(input="hi", stream=True, **OPTIONS)
     assert last.type == "response.completed"
 
 
 def test_what_is_told_of_a_request_is_told_again(client: openai.OpenAI) -> None:
     """But for `store`: none is ever kept."""
-    found = client.responses.create(
+    reply = client.responses.create(
         input="hi",
         metadata={"a": "b"},
         user="me",
@@ -149,16 +149,16 @@ def test_what_is_told_of_a_request_is_told_again(client: openai.OpenAI) -> None:
         include=["reasoning.encrypted_content"],
         tools=[],
         service_tier="auto",
-        **ASKED,
+        **OPTIONS,
     )
-    assert (found.metadata, found.user, found.top_p) == ({"a": "b"}, "me", 0.5)
-    assert (found.temperature, found.max_output_tokens) == (0, 8)
-    assert found.truncation == "auto"
-    assert found.to_dict()["store"] is False
+    assert (reply.metadata, reply.user, reply.top_p) == ({"a": "b"}, "me", 0.5)
+    assert (reply.temperature, reply.max_output_tokens) == (0, 8)
+    assert reply.truncation == "auto"
+    assert reply.to_dict()["store"] is False
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ({"previous_response_id": "resp_1"}, "does not support previous_response_id"),
         ({"tools": [{"type": "web_search"}]}, "does not support tools"),
@@ -186,16 +186,16 @@ def test_what_is_told_of_a_request_is_told_again(client: openai.OpenAI) -> None:
     ids=str,
 )
 def test_what_is_not_there_is_refused_in_one_line(
-    client: openai.OpenAI, more: dict, told: str
+    client: openai.OpenAI, more: dict, message: str
 ) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         client.responses.create(**{"input": "hi", "model": "tiny", **more})
-    assert told in str(refused.value.body["message"])  # type: ignore[index]
+    assert message in str(refused.value.body["message"])  # type: ignore[index]
     assert refused.value.type == "invalid_request_error"
 
 
 def test_no_response_can_be_looked_up(server: Served, client: openai.OpenAI) -> None:
-    found = client.responses.create(input="hi", **ASKED)
+    reply = client.responses.create(input="hi", **OPTIONS)
     for ask in (
         client.responses.retrieve,
         client.responses.delete,
@@ -203,7 +203,7 @@ def test_no_response_can_be_looked_up(server: Served, client: openai.OpenAI) -> 
         client.responses.input_items.list,
     ):
         with pytest.raises(openai.NotFoundError, match="none is stored"):
-            ask(found.id)
+            ask(reply.id)
 
 
 def test_a_conversation_is_cut_unless_that_is_disabled(client: openai.OpenAI) -> None:
@@ -211,15 +211,15 @@ def test_a_conversation_is_cut_unless_that_is_disabled(client: openai.OpenAI) ->
         {"role": role, "content": "word " * 40} for _ in range(20) for role in ("user", "assistant")
     ]
     talk.append({"role": "user", "content": "hi"})
-    assert client.responses.create(input=talk, **ASKED).truncation == "auto"
+    assert client.responses.create(input=talk, **OPTIONS).truncation == "auto"
     with pytest.raises(openai.BadRequestError) as refused:
-        client.responses.create(input=talk, truncation="disabled", **ASKED)
+        client.responses.create(input=talk, truncation="disabled", **OPTIONS)
     assert refused.value.code == "context_length_exceeded"
-    short = client.responses.create(input="hi", truncation="disabled", **ASKED)
+    short = client.responses.create(input="hi", truncation="disabled", **OPTIONS)
     assert short.truncation == "disabled"
     for stream in (False, True):
         with pytest.raises(openai.BadRequestError) as refused:
-            client.responses.create(input="word " * 2000, stream=stream, **ASKED)  # type: ignore[call-overload]
+            client.responses.create(input="word " * 2000, stream=stream, **OPTIONS)  # type: ignore[call-overload]
         assert refused.value.code == "context_length_exceeded"
 
 
@@ -231,11 +231,14 @@ def test_a_stream_that_is_cut_short_ends_with_an_error(
 
     monkeypatch.setattr(ResponsesReply, "end", end)
     with pytest.raises(openai.APIError, match="the server ends"):
-        list(client.responses.create(input="hi", stream=True, **ASKED))
+        list(client.responses.create(input="hi", stream=True, **OPTIONS))
     reply = server.post("/v1/responses", input="hi", stream=True, max_output_tokens=2)
     *_, last = reply.text.removesuffix("\n\n").split("\n\n")
     name, data = last.split("\n")
     assert name == "event: error"
-    told = json.loads(data.removeprefix("data: "))
-    assert (told["message"], told["error"]["type"]) == ("the server ends", "unavailable_error")
-    TypeAdapter(ResponseErrorEvent).validate_python(told)
+    message = json.loads(data.removeprefix("data: "))
+    assert (message["message"], message["error"]["type"]) == (
+        "the server ends",
+        "unavailable_error",
+    )
+    TypeAdapter(ResponseErrorEvent).validate_python(message)
