@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from math import prod
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from refact_edge.runtime.backends.native.session import NativeSession
 from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession, SessionOptions
 from refact_edge.runtime.bench.bandwidth import read_bandwidth, thread_count, weights_read_bytes
 from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.bundle.decoder import weight_shapes
 from refact_edge.runtime.bundle.verified import verify
 from refact_edge.runtime.engine.generation import CHUNK_TOKENS
 from refact_edge.runtime.engine.session import Session
@@ -29,14 +31,14 @@ def step_ms(session: Session, tokens: int, rng: np.random.Generator) -> float:
     """Return how long so many tokens take behind a short prompt."""
     cache = session.new_cache()
     session.step(rng.integers(100, session.sizes.tokens, CONTEXT), cache)
-    taken = []
+    times = []
     for _ in range(5):
         ids = rng.integers(100, session.sizes.tokens, tokens)
         start = time.perf_counter()
         session.step(ids, cache, tokens)
-        taken.append(1000 * (time.perf_counter() - start))
+        times.append(1000 * (time.perf_counter() - start))
         cache.rewind(CONTEXT)
-    return float(np.median(taken))
+    return float(np.median(times))
 
 
 def read_ms(session: Session, tokens: int, rng: np.random.Generator) -> float:
@@ -50,9 +52,9 @@ def read_ms(session: Session, tokens: int, rng: np.random.Generator) -> float:
 
 def products_a_token(native: NativeSession) -> float:
     """Return how many numbers are multiplied for a token of a prompt: the head is not."""
-    sizes, layers = native.sizes, native.model.blocks[: native.sizes.layers]
-    one = sum(w.rows * w.cols for w in (layers[0].q, layers[0].kv, layers[0].out))
-    return float(sizes.layers * (one + 3 * layers[0].down.rows * layers[0].down.cols))
+    shapes = weight_shapes(native.decoder)
+    of_layers = (shape for name, shape in shapes.items() if name.startswith("layers."))
+    return float(sum(prod(shape) for shape in of_layers if len(shape) == 2))
 
 
 def most_products(cpu: str, threads: int) -> float | None:
@@ -96,14 +98,14 @@ def main(bundle: Path, prompt: int) -> None:
     works = [(f"{n} tokens at once", n, step_ms, ROUNDS) for n in TOKENS]
     works.append((f"a prompt of {prompt}", prompt, read_ms, 3))
     for name, tokens, work, rounds in works:
-        taken, limits = [], []
+        times, limits = [], []
         for turn in range(rounds):
-            taken.append(
+            times.append(
                 [work(each, tokens, np.random.default_rng(turn)) for each in (session, native)]
             )
             limits.append(1000 * bytes_read / read_bandwidth(threads))
-        theirs, mine = np.median(taken, axis=0)
-        ratio = np.median([one / other for one, other in taken])
+        theirs, mine = np.median(times, axis=0)
+        ratio = np.median([one / other for one, other in times])
         if work is step_ms:
             share = f"{np.median(limits) / mine:.0%} of reading"
         elif most is not None:

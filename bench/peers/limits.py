@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.native import most_products
+from refact_edge.runtime.backends.native.library import opened
 from refact_edge.runtime.bench.bandwidth import read_bandwidth, weights_read_bytes
 from refact_edge.runtime.bench.products import products_per_s
 from refact_edge.runtime.bundle.contract import read_bundle
-from refact_edge.runtime.machine.library import opened
 
 from .engines import Files
 

@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Callable
 
 from ..errors import OptionError
-from .library import opened
+from .library import machine_library
 
 _TEXT_BYTES = 256
 
@@ -14,7 +14,7 @@ _TEXT_BYTES = 256
 def library_cores() -> int:
     """Return how many physical cores of the fastest class this process may use; 0 if unknown."""
     try:
-        cores: int = opened().functions.edge_fast_cores()
+        cores: int = machine_library().edge_fast_cores()
     except OptionError:  # there is no library for this system
         return 0
     return cores
@@ -23,7 +23,7 @@ def library_cores() -> int:
 def library_cpu() -> tuple[str, frozenset[str]]:
     """Return the CPU's name and its features by Linux's names; empty where unknown."""
     try:
-        functions = opened().functions
+        functions = machine_library()
     except OptionError:  # there is no library for this system
         return "", frozenset()
     return _text(functions.edge_cpu_name), frozenset(_text(functions.edge_cpu_features).split())

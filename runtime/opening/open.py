@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from ..backends.cuda import CudaStartError
 from ..backends.hybrid import HybridSession
+from ..backends.native.program import OtherGraphError
 from ..backends.native.session import NativeSession
-from ..backends.native.weights import OtherGraphError
 from ..backends.onnxruntime import OnnxruntimeSession, SessionOptions
 from ..backends.openvino import OpenVinoSession
 from ..bundle.contract import Bundle

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..backends.native.program import OtherGraphError
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..backends.native.session import NativeSession
-from ..backends.native.weights import OtherGraphError
 from ..bundle.contract import Bundle
 from ..bundle.verified import Verified, verify
 from ..store import hash_notes, prepack

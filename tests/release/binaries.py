@@ -13,8 +13,9 @@ from .signature import why_not_signed
 from .targets import MACOS, Target
 
 EXPORTS = {
-    "edge_close", "edge_cpu", "edge_cpu_features", "edge_cpu_name", "edge_fast_cores",
-    "edge_flush_denormals", "edge_layout", "edge_open", "edge_product", "edge_step",
+    "edge_close", "edge_constant", "edge_cpu", "edge_cpu_features", "edge_cpu_name",
+    "edge_fast_cores", "edge_field", "edge_flush_denormals", "edge_open", "edge_product",
+    "edge_step",
 }  # fmt: skip
 UNSIGNED = "it is not signed"
 # Zig's linker offers these two of its own in every library for macOS.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from refact_edge.runtime.backends.native.library import Native, opened
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.machine.library import Native, opened
 from release.targets import TARGETS
 from release.zig import CompileError, compile_library
 
@@ -33,6 +33,6 @@ def test_zigs_library_names_the_same_kinds_as_the_one_of_this_systems_compiler(
 def test_kernels_that_do_not_compile_are_an_error(tmp_path: Path) -> None:
     sources = tmp_path / "runtime" / "native"
     sources.mkdir(parents=True)
-    (sources / "edge.c").write_text("int edge_layout(void) { return missing; }\n")
+    (sources / "edge.c").write_text("int edge_cpu(void) { return missing; }\n")
     with pytest.raises(CompileError, match=r"_edge\.so does not compile for x86_64-linux-gnu"):
         compile_library(TARGETS[0], tmp_path / "out", tmp_path)

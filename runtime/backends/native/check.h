@@ -1,11 +1,13 @@
 /* Whether what a step is given is what it takes; see check.c. */
-#ifndef CHECK_H
-#define CHECK_H
+#ifndef EDGE_CHECK_H
+#define EDGE_CHECK_H
 
-#include "edge.h"
+#include "program.h"
 
 int matrix_is_sound(const Matrix *w); /* in its sizes, wherever it lies */
-int model_is_sound(const Model *m);   /* all weights are of the model's sizes, and lie in its data */
-int step_is_sound(const Model *m, const int64_t *ids, int tokens, int past, float *const *buffers, int keep);
+/* Every operation has the sizes of its buffers, and reads only what was written; all weights lie in the program's data
+   or tables. */
+int program_is_sound(const Program *p);
+int step_is_sound(const Program *p, const int64_t *ids, int tokens, int past, float *const *caches, int keep);
 
 #endif

@@ -3,7 +3,9 @@
 #ifndef MACHINE_H
 #define MACHINE_H
 
-#include "edge.h"
+#include <stdint.h>
+
+#include "export.h"
 
 /* How many physical cores of the fastest class this process may use; 0 where that is unknown, as on Linux, whose files
    Python reads itself. */

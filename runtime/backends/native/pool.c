@@ -4,9 +4,10 @@
    busy with other work is not fought over.
    A forked process has none of its parent's threads: a pool makes its own when it is first used there. */
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 
-#include "edge.h"
+#include "pool.h"
 #include "system.h"
 
 enum { SPINS = 2000 };
@@ -72,9 +73,9 @@ static void wait_for_round(Pool *pool, unsigned seen) {
   lock_give(&pool->lock);
 }
 
-static THREAD_RESULT live(void *given) {
-  Worker worker = *(Worker *)given;
-  free(given);
+static THREAD_RESULT pool_thread(void *what) {
+  Worker worker = *(Worker *)what;
+  free(what);
   Pool *pool = worker.pool;
   for (unsigned seen = worker.seen;;) {
     wait_for_round(pool, seen);
@@ -96,7 +97,7 @@ static void begin_threads(Pool *pool, int threads) {
     Worker *worker = malloc(sizeof *worker);
     if (!worker) break;
     *worker = (Worker){pool, i, atomic_load(&pool->round)};
-    if (!thread_start(&pool->others[i], live, worker)) {
+    if (!thread_start(&pool->others[i], pool_thread, worker)) {
       free(worker);
       break;
     }

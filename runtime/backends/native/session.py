@@ -11,16 +11,15 @@ import ctypes
 import numpy as np
 import numpy.typing as npt
 
-from ...bundle.onnxfile import OnnxGraph
 from ...bundle.verified import Verified
 from ...engine.cache import KvCache
 from ...errors import OptionError
 from ...machine.cores import fast_cores
 from ...machine.forks import ForkableLock
-from ...machine.library import DONE, NO_MEMORY, CLayer, CMatrix, CModel, Native, opened
-from . import weights
+from .library import Native, opened
+from .program import OtherGraphError, Program, build_program
 
-VARIANT, ARCHITECTURE = "int4", "gpt_refact"
+VARIANT = "int4"
 
 
 class NativeSession:
@@ -49,30 +48,35 @@ class NativeSession:
         """
         self.sizes = verified.sizes
         self._edge = ctypes.c_void_p()  # as `close` may come before there is more
-        self._held: list[object] = []  # what the library points at
         self._lock = ForkableLock()
-        self._library = (native or opened()).functions
-        self.cpu = cpu or (native or opened()).best
-        graph_path, data_path = verified.graph_file, verified.weights_file
-        self._data: npt.NDArray[np.uint8] = (
-            np.fromfile(data_path, np.uint8) if copied else np.memmap(data_path, np.uint8, mode="r")
-        )
-        known = verified.bundle.architecture, verified.kv_type
-        if known != (ARCHITECTURE, "float32"):
-            raise weights.OtherGraphError(f"{' with a cache of '.join(known)} is not known here")
-        self.model = self._describe(verified.graph)
-        if self.cpu not in (native or opened()).able:
+        self._native = native or opened()
+        self.cpu = cpu or self._native.best
+        self.decoder = verified.variant.decoder
+        self.program: Program | None = self._read_program(verified, copied)
+        if self.cpu not in self._native.able:
             raise OptionError(f"this CPU cannot compute as {self.cpu!r}")
-        count = threads or fast_cores()
-        done = self._library.edge_open(
-            ctypes.byref(self.model), count, self.cpu.encode(), ctypes.byref(self._edge)
+        self._open(self.program, threads or fast_cores())
+
+    def _read_program(self, verified: Verified, copied: bool) -> Program:
+        if verified.kv_type != "float32":
+            raise OtherGraphError(f"a cache of {verified.kv_type}; it runs on onnxruntime only")
+        path = verified.weights_file
+        data: npt.NDArray[np.uint8] = (
+            np.fromfile(path, np.uint8) if copied else np.memmap(path, np.uint8, mode="r")
         )
-        if done == NO_MEMORY:
-            raise MemoryError(f"no memory for {count} threads of the native kernels")
-        if done != DONE:
-            raise weights.OtherGraphError(
-                f"{graph_path} has sizes that the native kernels do not take; it runs on "
-                "onnxruntime only"
+        places = verified.variant.weights
+        return build_program(self.decoder, places, data, self._native.constants)
+
+    def _open(self, program: Program, threads: int) -> None:
+        done = self._native.functions.edge_open(
+            ctypes.byref(program.c), threads, self.cpu.encode(), ctypes.byref(self._edge)
+        )
+        if done == self._native.constants["EDGE_NO_MEMORY"]:
+            raise MemoryError(f"no memory for {threads} threads of the native kernels")
+        if done != self._native.constants["EDGE_DONE"]:
+            raise OtherGraphError(
+                "the bundle has sizes that the native kernels do not take; it runs on onnxruntime "
+                "only"
             )
 
     @property
@@ -91,14 +95,12 @@ class NativeSession:
         with self._lock:
             edge, self._edge = self._edge, ctypes.c_void_p()
             if edge:
-                self._library.edge_close(edge)
-            self.model = CModel()  # which pointed to the data
-            self._data = np.empty(0, np.uint8)
-            self._held.clear()
+                self._native.functions.edge_close(edge)
+            self.program = None  # which held the file
 
     def new_cache(self) -> KvCache:
         """Return an empty cache."""
-        return KvCache.in_memory(self.sizes, np.dtype(np.float32))
+        return KvCache.in_memory(self.sizes, np.dtype(np.float32), token_major=True)
 
     def step(
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
@@ -115,7 +117,7 @@ class NativeSession:
         with self._lock:
             if not self._edge:
                 raise ValueError("the session is closed")
-            done = self._library.edge_step(
+            done = self._native.functions.edge_step(
                 self._edge,
                 ids.ctypes.data,
                 len(ids),
@@ -124,90 +126,9 @@ class NativeSession:
                 keep,
                 logits.ctypes.data,
             )
-        if done == NO_MEMORY:
+        if done == self._native.constants["EDGE_NO_MEMORY"]:
             raise MemoryError(f"no memory for a step of {len(ids)} tokens")
-        if done != DONE:
+        if done != self._native.constants["EDGE_DONE"]:
             raise ValueError(f"a step of {len(ids)} tokens behind {len(cache.ids)} is refused")
         cache.ids.extend(ids.tolist())
         return logits
-
-    def _describe(self, graph: OnnxGraph) -> CModel:
-        """Return the model as the library sees it: pointers into the mapped file."""
-        sizes, turn = self.sizes, weights.turn(graph)
-        weights.check_operators(graph, sizes, turned=turn is not None)
-        hidden = weights.rows_of(graph, f"{_layer_name(0)}.mlp.gate_up") // 2
-        turn_size = turn.dims[0] if turn else 0
-        _check_gates(hidden, turn_size)
-        layers = (CLayer * sizes.layers)(
-            *(self._layer(graph, i, hidden) for i in range(sizes.layers))
-        )
-        start, length = weights.bytes_of(turn) if turn else (0, 0)
-        turned = np.frombuffer(self._data[start : start + length].tobytes(), np.float32)
-        slopes = np.array(weights.alibi_slopes(sizes.heads), np.float32)
-        self._held += [turned, slopes, layers]
-        return CModel(
-            layers=sizes.layers,
-            heads=sizes.heads,
-            head_size=sizes.head_size,
-            width=sizes.width,
-            hidden=hidden,
-            vocabulary=sizes.vocabulary,
-            context=sizes.context,
-            turn_size=turn_size,
-            epsilon=weights.epsilon(graph),
-            slopes=slopes.ctypes.data,
-            turn=turned.ctypes.data if turn else None,
-            norm=self._vector(graph, "norm.weight"),
-            embedding=self._matrix(
-                graph, "embedding", sizes.vocabulary, sizes.width, whole_blocks=False
-            ),
-            head=self._matrix(graph, "head", sizes.vocabulary, sizes.width),
-            blocks=layers,
-            data=self._data.ctypes.data,
-            data_bytes=self._data.nbytes,
-        )
-
-    def _layer(self, graph: OnnxGraph, index: int, hidden: int) -> CLayer:
-        """Return one layer, whose sizes must be those of all others."""
-        sizes, at = self.sizes, _layer_name(index)
-        inside = sizes.heads * sizes.head_size
-        return CLayer(
-            norm1=self._vector(graph, f"{at}.norm1.weight"),
-            norm2=self._vector(graph, f"{at}.norm2.weight"),
-            q=self._matrix(graph, f"{at}.attention.q", inside, sizes.width),
-            kv=self._matrix(graph, f"{at}.attention.kv", 2 * sizes.head_size, sizes.width),
-            out=self._matrix(graph, f"{at}.attention.out", sizes.width, inside),
-            gate_up=self._matrix(graph, f"{at}.mlp.gate_up", 2 * hidden, sizes.width),
-            down=self._matrix(graph, f"{at}.mlp.down", sizes.width, hidden),
-        )
-
-    def _matrix(
-        self, graph: OnnxGraph, name: str, rows: int, cols: int, *, whole_blocks: bool = True
-    ) -> CMatrix:
-        place = weights.matrix(graph, name, rows, cols, whole_blocks=whole_blocks)
-        codes, scales = (self._address(offset) for offset in (place.codes, place.scales))
-        return CMatrix(codes, scales, rows, cols, place.bits)
-
-    def _vector(self, graph: OnnxGraph, name: str) -> int:
-        return self._address(weights.vector(graph, name, self.sizes.width))
-
-    def _address(self, offset: int) -> int:
-        start: int = self._data.ctypes.data
-        return start + offset
-
-
-def _layer_name(index: int) -> str:
-    return f"layers.{index}"
-
-
-def _check_gates(hidden: int, turn_size: int) -> None:
-    """Make sure that gates are made in whole pieces: of a block, or of a turn that is larger."""
-    piece = max(turn_size, weights.BLOCK)
-    even = not turn_size or piece % turn_size == piece % weights.BLOCK == hidden % piece == 0
-    if hidden % 16 or turn_size > BIGGEST_TURN or not even:
-        raise weights.OtherGraphError(
-            f"{hidden} values turned by {turn_size}; runs on onnxruntime only"
-        )
-
-
-BIGGEST_TURN = 1024  # of which rows.h has room for one

@@ -16,8 +16,8 @@ typedef SRWLOCK Lock;
 typedef CONDITION_VARIABLE Wake;
 #define THREAD_RESULT unsigned __stdcall
 
-static inline int thread_start(Thread *thread, unsigned(__stdcall *run)(void *), void *given) {
-  *thread = (HANDLE)_beginthreadex(NULL, 0, run, given, 0, NULL);
+static inline int thread_start(Thread *thread, unsigned(__stdcall *run)(void *), void *what) {
+  *thread = (HANDLE)_beginthreadex(NULL, 0, run, what, 0, NULL);
   return *thread != NULL;
 }
 static inline void thread_join(Thread thread) { WaitForSingleObject(thread, INFINITE), CloseHandle(thread); }
@@ -46,16 +46,16 @@ typedef pthread_mutex_t Lock;
 typedef pthread_cond_t Wake;
 #define THREAD_RESULT void *
 
-static inline int thread_start(Thread *thread, void *(*run)(void *), void *given) {
+static inline int thread_start(Thread *thread, void *(*run)(void *), void *what) {
 #if defined(__APPLE__) /* performance cores first: whoever asks waits for the answer */
-  pthread_attr_t how;
-  pthread_attr_init(&how);
-  pthread_attr_set_qos_class_np(&how, QOS_CLASS_USER_INITIATED, 0);
-  const int failed = pthread_create(thread, &how, run, given);
-  pthread_attr_destroy(&how);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_set_qos_class_np(&attributes, QOS_CLASS_USER_INITIATED, 0);
+  const int failed = pthread_create(thread, &attributes, run, what);
+  pthread_attr_destroy(&attributes);
   return !failed;
 #else
-  return !pthread_create(thread, NULL, run, given);
+  return !pthread_create(thread, NULL, run, what);
 #endif
 }
 static inline void thread_join(Thread thread) { pthread_join(thread, NULL); }

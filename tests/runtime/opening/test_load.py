@@ -12,13 +12,13 @@ import pytest
 
 import refact_edge
 from refact_edge.runtime.backends.hybrid import HybridSession
+from refact_edge.runtime.backends.native import library, session
+from refact_edge.runtime.backends.native.program import OtherGraphError
 from refact_edge.runtime.backends.native.session import NativeSession
-from refact_edge.runtime.backends.native.weights import OtherGraphError
 from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession
 from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.engine.sampling import Sampling
 from refact_edge.runtime.errors import OptionError, RefactEdgeWarning
-from refact_edge.runtime.machine import library
 from refact_edge.runtime.opening import machine as lookups
 from refact_edge.runtime.opening.int4 import int4_engine
 from refact_edge.runtime.opening.machine import this_machine
@@ -161,9 +161,10 @@ def test_load_takes_the_engine_that_won_the_trial(
 def test_a_graph_of_another_make_runs_on_onnxruntime(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from refact_edge.runtime.backends.native import weights
+    def refuse(*_: object) -> None:
+        raise OtherGraphError("another model; it runs on onnxruntime only")
 
-    monkeypatch.setattr(weights, "turn", lambda _graph: None)
+    monkeypatch.setattr(session, "build_program", refuse)
     assert isinstance(refact_edge.load(tiny_bundle).session, OnnxruntimeSession)
     with pytest.raises(OtherGraphError, match="it runs on onnxruntime only"):
         refact_edge.load(tiny_bundle, engine="native")

@@ -71,20 +71,20 @@ INLINE void add_scaled(Tile *tile, int32_t (*whole)[TOKENS][LANES], const float 
 /* One block times all tokens. What a tile wrote can be read only some time later: meanwhile the next
    one is multiplied. */
 INLINE void block(Tile *tile, const int8_t *values, const float *scales, int tokens) {
-  int t = 0, turn = 0;
+  int t = 0, now = 0;
   multiply_tiles(values, tile->whole[0]);
-  for (; t + TOKENS < tokens; t += TOKENS, turn = !turn) {
-    multiply_tiles(values + (t + TOKENS) * BLOCK, tile->whole[!turn]);
-    add_scaled(tile, tile->whole[turn], scales + t, t, TOKENS);
+  for (; t + TOKENS < tokens; t += TOKENS, now = !now) {
+    multiply_tiles(values + (t + TOKENS) * BLOCK, tile->whole[!now]);
+    add_scaled(tile, tile->whole[now], scales + t, t, TOKENS);
   }
-  add_scaled(tile, tile->whole[turn], scales + t, t, tokens - t);
+  add_scaled(tile, tile->whole[now], scales + t, t, tokens - t);
 }
 
 INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, int tokens, int n, int n1,
                    float *out, ptrdiff_t stride, int add) {
   const int blocks = blocks_of(w->cols), offset = bits == 8 ? 128 : 8;
   const int some = n1 - n > LANES ? 2 : 1;
-  const int8_t *values = bits == 8 ? x->plain : x->halves;
+  const int8_t *values = bits == 8 ? x->plain : x->nibble_order;
   const ptrdiff_t bytes = PANELS * LANES * BLOCK * bits / 8;
   const uint8_t *next = w->codes + (ptrdiff_t)(n / LANES + PANELS) * LANES * blocks * BLOCK * bits / 8;
   const uint8_t *end = w->codes + (ptrdiff_t)w->rows * blocks * BLOCK * bits / 8;
@@ -103,7 +103,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
     _tile_loadd(1, tile.codes[0][VECTORS / 2], 64);
     _tile_loadd(2, tile.codes[1], 64);
     _tile_loadd(3, tile.codes[1][VECTORS / 2], 64);
-    const ptrdiff_t at = (ptrdiff_t)b * x->apart + t0;
+    const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens + t0;
     block(&tile, values + at * BLOCK, x->scales + at, tokens);
   }
   for (int t = 0; t < tokens; t++) give_panels(tile.sums[t], some, n1 - n, out + (t0 + t) * stride + n, add);
@@ -133,18 +133,21 @@ static void amx_product(const Matrix *w, const Rounded *x, int tokens, int n0, i
 
 const Cpu cpu_amx = {
     .name = "amx",
-    .heads_at_once = LANES,
+    .lanes = LANES,
     .here = amx_here,
     .product = amx_product,
-    .norm = amx_norm,
+    .layer_norm = amx_layer_norm,
+    .rms_norm = amx_rms_norm,
     .round = amx_round,
-    .attend = amx_attend,
+    .attend_heads = amx_attend_heads,
+    .attend_keys = amx_attend_keys,
     .gate = amx_gate,
+    .rotate = amx_rotate,
     .arrange = amx_arrange,
     .arranged_tokens = MOST_TOKENS,
 };
 TARGET_END
 #else
-#include "../edge.h"
+#include "../cpu.h"
 const Cpu cpu_amx = {.name = "amx"};
 #endif

@@ -44,7 +44,7 @@ INLINE void deep(const int count, const __m256i *codes, const int8_t *values, co
 /* Of 8 bits, codes less 128 are (low half - 8) + 16 * (high half - 8) + 8. */
 INLINE void dots(const int bits, const int count, const Tile *tile, const Rounded *x, ptrdiff_t at,
                  __m256i (*whole)[PANELS]) {
-  const int8_t *values = (bits == 8 ? x->plain : x->halves) + at * BLOCK;
+  const int8_t *values = (bits == 8 ? x->plain : x->nibble_order) + at * BLOCK;
   for (int t = 0; t < count; t++)
     for (int p = 0; p < PANELS; p++) whole[t][p] = _mm256_set1_epi32(bits == 8 ? 8 * x->sums[at + t] : 0);
   for (int plane = 0; plane < (bits == 8 ? PLANES : 1); plane++)
@@ -102,18 +102,21 @@ static int avx2_here(void) {
 
 const Cpu cpu_avx2 = {
     .name = "avx2",
-    .heads_at_once = LANES,
+    .lanes = LANES,
     .here = avx2_here,
     .product = avx2_product,
-    .norm = avx2_norm,
+    .layer_norm = avx2_layer_norm,
+    .rms_norm = avx2_rms_norm,
     .round = avx2_round,
-    .attend = avx2_attend,
+    .attend_heads = avx2_attend_heads,
+    .attend_keys = avx2_attend_keys,
     .gate = avx2_gate,
+    .rotate = avx2_rotate,
     .arrange = avx2_arrange,
     .arranged_tokens = FEW,
 };
 TARGET_END
 #else
-#include "../edge.h"
+#include "../cpu.h"
 const Cpu cpu_avx2 = {.name = "avx2"};
 #endif

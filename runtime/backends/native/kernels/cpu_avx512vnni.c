@@ -105,7 +105,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
                    float *out, ptrdiff_t stride, int add) {
   const int blocks = blocks_of(w->cols), offset = bits == 8 ? 128 : 8;
   const int some = (n1 - n + LANES - 1) / LANES < PANELS ? (n1 - n + LANES - 1) / LANES : PANELS;
-  const int8_t *values = bits == 8 ? x->plain : x->halves;
+  const int8_t *values = bits == 8 ? x->plain : x->nibble_order;
   const ptrdiff_t bytes = PANELS * LANES * BLOCK * bits / 8;
   const uint8_t *next = w->codes + (ptrdiff_t)(n / LANES + PANELS) * LANES * blocks * BLOCK * bits / 8;
   const uint8_t *end = w->codes + (ptrdiff_t)w->rows * blocks * BLOCK * bits / 8;
@@ -123,7 +123,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
     }
     for (int t = 0; t < tokens;) {
       const int count = tokens - t < TOKENS ? tokens - t : TOKENS;
-      const ptrdiff_t at = (ptrdiff_t)b * x->apart + t0 + t;
+      const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens + t0 + t;
       BLOCKS[count](&tile, values + at * BLOCK, x->scales + at, x->sums + at, offset, t);
       t += count;
     }
@@ -158,16 +158,19 @@ static void avx512vnni_product(const Matrix *w, const Rounded *x, int tokens, in
 
 const Cpu cpu_avx512vnni = {
     .name = "avx512vnni",
-    .heads_at_once = LANES,
+    .lanes = LANES,
     .here = avx512vnni_here,
     .product = avx512vnni_product,
-    .norm = avx512vnni_norm,
+    .layer_norm = avx512vnni_layer_norm,
+    .rms_norm = avx512vnni_rms_norm,
     .round = avx512vnni_round,
-    .attend = avx512vnni_attend,
+    .attend_heads = avx512vnni_attend_heads,
+    .attend_keys = avx512vnni_attend_keys,
     .gate = avx512vnni_gate,
+    .rotate = avx512vnni_rotate,
 };
 TARGET_END
 #else
-#include "../edge.h"
+#include "../cpu.h"
 const Cpu cpu_avx512vnni = {.name = "avx512vnni"};
 #endif

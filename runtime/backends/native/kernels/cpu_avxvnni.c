@@ -24,7 +24,7 @@ INLINE __m256i dot(__m256i sum, __m256i codes, __m256i values) {
 INLINE void dots(const int bits, const int count, const Tile *tile, const Rounded *x, ptrdiff_t at,
                  __m256i (*whole)[PANELS]) {
   const int offset = bits == 8 ? 128 : 8;
-  const int8_t *values = (bits == 8 ? x->plain : x->halves) + at * BLOCK;
+  const int8_t *values = (bits == 8 ? x->plain : x->nibble_order) + at * BLOCK;
   const __m256i *codes = (const __m256i *)tile->codes;
   __m256i a[TOKENS], b[TOKENS];
   for (int t = 0; t < count; t++) a[t] = b[t] = _mm256_set1_epi32(-offset * x->sums[at + t]);
@@ -75,18 +75,21 @@ static int avxvnni_here(void) {
 
 const Cpu cpu_avxvnni = {
     .name = "avxvnni",
-    .heads_at_once = LANES,
+    .lanes = LANES,
     .here = avxvnni_here,
     .product = avxvnni_product,
-    .norm = avxvnni_norm,
+    .layer_norm = avxvnni_layer_norm,
+    .rms_norm = avxvnni_rms_norm,
     .round = avxvnni_round,
-    .attend = avxvnni_attend,
+    .attend_heads = avxvnni_attend_heads,
+    .attend_keys = avxvnni_attend_keys,
     .gate = avxvnni_gate,
+    .rotate = avxvnni_rotate,
     .arrange = avxvnni_arrange,
     .arranged_tokens = FEW,
 };
 TARGET_END
 #else
-#include "../edge.h"
+#include "../cpu.h"
 const Cpu cpu_avxvnni = {.name = "avxvnni"};
 #endif

@@ -5,7 +5,7 @@
    rounded into that order. Half a tile is 4 pairs of rows; with 4 pairs of tokens 16 sums, 4 vectors of codes
    and 4 of values are in registers. The 4 lanes of a sum are the first row with both tokens, then the second. A token
    that has no partner meets what lies there, and nobody looks at the result. */
-#include "../edge.h"
+#include "../cpu.h"
 #if defined(__aarch64__)
 #include "able_arm.h"
 #include "target.h"
@@ -24,7 +24,7 @@ INLINE void i8mm_pair(const int bits, const Tile *tile, int r, ptrdiff_t at, int
   split(bits, high_words(a, b), to[1]);
 }
 
-/* Vectors [CHUNKS][PAIRS], of 8 values in the order of `halves` or `plain`. */
+/* Vectors [CHUNKS][PAIRS], of 8 values in the order of `nibble_order` or `plain`. */
 INLINE void i8mm_unpack(const int bits, Tile *tile, int b, int half) {
   const int bytes = BLOCK * bits / 8, parts = 8 / bits;
   for (int p = 0; p < PAIRS; p++)
@@ -134,13 +134,16 @@ static int i8mm_here(void) { return has_i8mm(); }
 
 const Cpu cpu_i8mm = {
     .name = "i8mm",
-    .heads_at_once = LANES,
+    .lanes = LANES,
     .here = i8mm_here,
     .product = i8mm_product,
-    .norm = i8mm_norm,
+    .layer_norm = i8mm_layer_norm,
+    .rms_norm = i8mm_rms_norm,
     .round = i8mm_round,
-    .attend = i8mm_attend,
+    .attend_heads = i8mm_attend_heads,
+    .attend_keys = i8mm_attend_keys,
     .gate = i8mm_gate,
+    .rotate = i8mm_rotate,
 };
 TARGET_END
 #else

@@ -4,7 +4,7 @@
    A panel is 4 rows, one a lane: a vector has 4 values of each, and meets 4 values of a token, which sdot takes out of
    a vector of 16 by itself. Half a tile is 2 panels; with 8 tokens 16 sums, 8 vectors of values and 2 of codes
    are in registers. */
-#include "../edge.h"
+#include "../cpu.h"
 #if defined(__aarch64__)
 #include "able_arm.h"
 #include "target.h"
@@ -16,14 +16,14 @@ TARGET("arch=armv8.2-a+dotprod")
 
 enum { PANELS = HALF / LANES, TOKENS = 8 };
 
-/* Vectors [BLOCK / 4][PANELS], of the values in the order of `halves` or `plain`. */
+/* Vectors [BLOCK / 4][PANELS], of the values in the order of `nibble_order` or `plain`. */
 INLINE void neon_unpack(const int bits, Tile *tile, int b, int half) {
   const int bytes = BLOCK * bits / 8, parts = 8 / bits; /* of 16 values each in 16 bytes */
   for (int p = 0; p < PANELS; p++)
     for (int at = 0; at < bytes; at += 16) {
       int8x16_t v[4];
       for (int r = 0; r < 4; r++) v[r] = code_bytes(tile, half * HALF + p * 4 + r, (ptrdiff_t)b * bytes + at);
-      turn_four(v);
+      transpose_four(v);
       for (int i = 0; i < 4; i++) {
         int8x16_t codes[2];
         split(bits, v[i], codes);
@@ -122,13 +122,16 @@ static int neon_here(void) { return has_dotprod(); }
 
 const Cpu cpu_neon = {
     .name = "neon",
-    .heads_at_once = LANES,
+    .lanes = LANES,
     .here = neon_here,
     .product = neon_product,
-    .norm = neon_norm,
+    .layer_norm = neon_layer_norm,
+    .rms_norm = neon_rms_norm,
     .round = neon_round,
-    .attend = neon_attend,
+    .attend_heads = neon_attend_heads,
+    .attend_keys = neon_attend_keys,
     .gate = neon_gate,
+    .rotate = neon_rotate,
 };
 TARGET_END
 #else

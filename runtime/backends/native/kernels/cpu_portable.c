@@ -14,7 +14,7 @@ static void portable_product(const Matrix *w, const Rounded *x, int tokens, int 
     for (int t = 0; t < tokens; t++) {
       float sum = 0;
       for (int b = 0; b < blocks; b++) {
-        const ptrdiff_t at = (ptrdiff_t)b * x->apart + t, row = (ptrdiff_t)n * blocks + b;
+        const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens + t, row = (ptrdiff_t)n * blocks + b;
         const uint8_t *codes = w->codes + row * bytes;
         const int8_t *values = x->plain + at * BLOCK;
         int32_t whole = 0;
@@ -32,11 +32,14 @@ static void portable_product(const Matrix *w, const Rounded *x, int tokens, int 
 
 const Cpu cpu_portable = {
     .name = "portable",
-    .heads_at_once = LANES,
+    .lanes = LANES,
     .here = portable_here,
     .product = portable_product,
-    .norm = portable_norm,
+    .layer_norm = portable_layer_norm,
+    .rms_norm = portable_rms_norm,
     .round = portable_round,
-    .attend = portable_attend,
+    .attend_heads = portable_attend_heads,
+    .attend_keys = portable_attend_keys,
     .gate = portable_gate,
+    .rotate = portable_rotate,
 };

@@ -1,5 +1,5 @@
 /* Few tokens times 8 rows as they lie, when memory is what is waited for: to add up lanes is less work then than to
-   turn rows. A CPU's file includes this after tile256.h, and after it has said
+   transpose rows. A CPU's file includes this after tile256.h, and after it has said
 
      FEW      how many tokens these are, up to 4
      AHEAD    how many of a row's values further on it asks for, 0 where it fetches soon enough by itself
@@ -27,7 +27,7 @@ INLINE int8_t *values_of(const int bits, const Rounded *x, int b, int t) {
 /* For 4 bits the even ones of 64 and then the odd ones; for 8 bits plain ones. */
 static void OF_KIND(arrange)(const Rounded *x, int tokens, int b) {
   for (int t = 0; t < tokens; t++) {
-    const int8_t *from = x->plain + ((ptrdiff_t)b * x->apart + t) * BLOCK;
+    const int8_t *from = x->plain + ((ptrdiff_t)b * x->padded_tokens + t) * BLOCK;
     int8_t *to = values_of(4, x, b, t);
     for (int at = 0; at < BLOCK; at += 64)
       for (int i = 0; i < 32; i++) to[at + i] = from[at + 2 * i], to[at + 32 + i] = from[at + 2 * i + 1];
@@ -50,7 +50,7 @@ INLINE void by_rows(const int bits, const int tokens, const Matrix *w, const Rou
   begin_tile(&tile, w, n, n1, step);
   for (int t = 0; t < tokens; t++) sums[t] = _mm256_setzero_ps();
   for (int b = 0; b < tile.blocks; b++) {
-    if (b % LANES == 0) turn_scales(&tile, b, 1);
+    if (b % LANES == 0) transpose_scales(&tile, b, 1);
     __m256i pairs[FEW][LANES / 2];
     for (int r = 0; r < LANES; r += 2) {
       __m256i pair[FEW];
@@ -60,7 +60,7 @@ INLINE void by_rows(const int bits, const int tokens, const Matrix *w, const Rou
       for (int t = 0; t < tokens; t++) pairs[t][r / 2] = pair[t];
     }
     for (int t = 0; t < tokens; t++) {
-      const ptrdiff_t at = (ptrdiff_t)b * x->apart + t;
+      const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens + t;
       const __m256i whole = _mm256_sub_epi32(eight_rows(pairs[t]), _mm256_set1_epi32(offset * x->sums[at]));
       const __m256 both =
           _mm256_mul_ps(_mm256_load_ps(tile.scales[b % LANES][0]), _mm256_set1_ps(x->scales[at]));

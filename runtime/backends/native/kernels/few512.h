@@ -41,7 +41,7 @@ INLINE __m512i dot_one(const uint8_t *codes, const int8_t *values) {
 /* The sums of 16 rows with token t, and block b, whose codes stand `offset` too high. */
 INLINE __m512 add_block(__m512 sum, __m512i whole, __m512 scales, const Rounded *x, int b, int t,
                         int offset) {
-  const ptrdiff_t at = (ptrdiff_t)b * x->apart + t;
+  const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens + t;
   const __m512i less = _mm512_sub_epi32(whole, _mm512_set1_epi32(offset * x->sums[at]));
   const __m512 both = _mm512_mul_ps(scales, _mm512_set1_ps(x->scales[at]));
   return _mm512_fmadd_ps(_mm512_cvtepi32_ps(less), both, sum);
@@ -49,11 +49,11 @@ INLINE __m512 add_block(__m512 sum, __m512i whole, __m512 scales, const Rounded 
 
 INLINE void give(const Panel *p, const __m512 *sums, int tokens, float *out, ptrdiff_t stride, int add) {
   for (int t = 0; t < tokens; t++) {
-    float found[LANES];
-    _mm512_storeu_ps(found, sums[t]);
+    float row[LANES];
+    _mm512_storeu_ps(row, sums[t]);
     for (int r = 0; r < p->rows; r++) {
       float *to = out + t * stride + p->n + r * p->step;
-      *to = add ? *to + found[r] : found[r];
+      *to = add ? *to + row[r] : row[r];
     }
   }
 }
@@ -62,7 +62,7 @@ INLINE void give(const Panel *p, const __m512 *sums, int tokens, float *out, ptr
 INLINE void few(const int bits, const Matrix *w, const Rounded *x, int tokens, int n, int step, float *out,
                 ptrdiff_t stride, int add) {
   const int offset = bits == 8 ? 128 : 8;
-  const int8_t *values = bits == 8 ? x->plain : x->halves;
+  const int8_t *values = bits == 8 ? x->plain : x->nibble_order;
   _Alignas(64) uint8_t codes[VECTORS][64];
   __m512 sums[FEW];
   Panel panel;
@@ -71,7 +71,7 @@ INLINE void few(const int bits, const Matrix *w, const Rounded *x, int tokens, i
   for (int b = 0; b < panel.blocks; b++) {
     panel_codes(&panel, b, bits, 0, codes[0], 1);
     const __m512 scales = panel_scales(&panel, b);
-    const ptrdiff_t at = (ptrdiff_t)b * x->apart;
+    const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens;
     const int8_t *value = values + at * BLOCK;
     __m512i whole[FEW];
     for (int t = 0; t + 1 < tokens; t += 2)

@@ -1,5 +1,5 @@
 /* Up to 16 tokens on AMX's tiles, when memory is what is waited for: 16 rows of weights times 4, 8 or 16 columns of
-   tokens, of which some may mean nothing. Rows stay as they lie, so that nothing is turned but the tokens, once
+   tokens, of which some may mean nothing. Rows stay as they lie, so that nothing is transposed but the tokens, once
    for all rows (`arrange`). The rows are `step` apart, see few512.h; sums are the same to the last bit. */
 
 enum { MOST_TOKENS = TOKENS_OF_ROOM, HALVES = 2, TILE_BYTES = 16 * 64 };
@@ -16,8 +16,8 @@ INLINE int8_t *token_tiles(const Rounded *x, int b, int bits) {
   return x->tiles + (ptrdiff_t)b * TILES_OF_BLOCK + (bits == 8 ? 0 : HALVES * TILE_BYTES);
 }
 
-/* Turn 16 rows of 16 numbers into columns. */
-INLINE void turn_over(__m512i r[16]) {
+/* Transpose 16 rows of 16 numbers. */
+INLINE void transpose_rows(__m512i r[16]) {
   __m512i a[16];
   for (int i = 0; i < 16; i += 2) {
     a[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
@@ -47,16 +47,16 @@ static void amx_arrange(const Rounded *x, int tokens, int b) {
     for (int half = 0; half < HALVES; half++) {
       __m512i rows[MOST_TOKENS];
       for (int t = 0; t < MOST_TOKENS; t++) {
-        const ptrdiff_t at = ((ptrdiff_t)b * x->apart + (t < tokens ? t : 0)) * BLOCK;
+        const ptrdiff_t at = ((ptrdiff_t)b * x->padded_tokens + (t < tokens ? t : 0)) * BLOCK;
         if (bits == 8) {
           rows[t] = _mm512_loadu_si512(x->plain + at + half * 64);
           continue;
         }
-        const __m512i first = _mm512_loadu_si512(x->halves + at),
-                      second = _mm512_loadu_si512(x->halves + at + 64);
+        const __m512i first = _mm512_loadu_si512(x->nibble_order + at),
+                      second = _mm512_loadu_si512(x->nibble_order + at + 64);
         rows[t] = _mm512_permutex2var_epi32(first, half ? odds : evens, second);
       }
-      turn_over(rows);
+      transpose_rows(rows);
       int8_t *to = token_tiles(x, b, bits) + half * TILE_BYTES;
       for (int i = 0; i < 16; i++) _mm512_store_si512(to + i * 64, rows[i]);
     }
@@ -108,7 +108,7 @@ INLINE __m512 repeated(const int columns, const float *from) {
 /* Add a block's sums; vector v has 16 / columns rows from v * 16 / columns on. */
 INLINE void add_few(const int columns, __m512 *sums, const int32_t *whole, __m512 rows, const Rounded *x,
                     int b, int offset) {
-  const ptrdiff_t at = (ptrdiff_t)b * x->apart;
+  const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens;
   const __m512 steps = repeated(columns, x->scales + at);
   const __m512i high = _mm512_mullo_epi32((__m512i)repeated(columns, (const float *)(x->sums + at)),
                                           _mm512_set1_epi32(offset));
@@ -125,12 +125,12 @@ INLINE void add_few(const int columns, __m512 *sums, const int32_t *whole, __m51
 
 INLINE void give_few(const int columns, const Panel *p, const __m512 *sums, int tokens, float *out,
                      ptrdiff_t stride, int add) {
-  float found[LANES * MOST_TOKENS];
-  for (int v = 0; v < columns; v++) _mm512_storeu_ps(found + v * LANES, sums[v]);
+  float rows[LANES * MOST_TOKENS];
+  for (int v = 0; v < columns; v++) _mm512_storeu_ps(rows + v * LANES, sums[v]);
   for (int r = 0; r < LANES; r++)
     for (int t = 0; t < tokens; t++) {
       float *to = out + t * stride + p->n + r * p->step;
-      *to = add ? *to + found[r * columns + t] : found[r * columns + t];
+      *to = add ? *to + rows[r * columns + t] : rows[r * columns + t];
     }
 }
 

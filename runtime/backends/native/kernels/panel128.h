@@ -57,7 +57,7 @@ INLINE int8x16_t high_words(int8x16_t a, int8x16_t b) {
 }
 
 /* 4 vectors become 4 others: number i has the 4 bytes number i of each. */
-INLINE void turn_four(int8x16_t *v) {
+INLINE void transpose_four(int8x16_t *v) {
   int32x4_t n[4];
   for (int i = 0; i < 4; i++) n[i] = vreinterpretq_s32_s8(v[i]);
   const int8x16_t a = vreinterpretq_s8_s32(vzip1q_s32(n[0], n[1])),
@@ -67,8 +67,8 @@ INLINE void turn_four(int8x16_t *v) {
   v[0] = low_words(a, b), v[1] = high_words(a, b), v[2] = low_words(c, d), v[3] = high_words(c, d);
 }
 
-/* Scales of 4 blocks from b on, turned so that those of a block lie together. */
-INLINE void turn_scales(Tile *tile, const int most, int b) {
+/* Scales of 4 blocks from b on, transposed, so that those of a block lie together. */
+INLINE void transpose_scales(Tile *tile, const int most, int b) {
   const int left = tile->blocks - b;
   for (int r = 0; r < most; r += 4) {
     int8x16_t v[4];
@@ -77,7 +77,7 @@ INLINE void turn_scales(Tile *tile, const int most, int b) {
       memcpy(halves, tile->row_scales[r + i] + b, left < 4 ? sizeof *halves * (size_t)left : sizeof halves);
       v[i] = vreinterpretq_s8_f32(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves))));
     }
-    turn_four(v);
+    transpose_four(v);
     for (int i = 0; i < 4; i++) vst1q_f32(tile->scales[i] + r, vreinterpretq_f32_s8(v[i]));
   }
 }
@@ -114,7 +114,7 @@ INLINE void give(const Tile *tile, const float *sums, int count, float *out, int
 /* A tile times `tokens` tokens from t0 on, which is whole groups from the first. */
 INLINE void times_tile(const Kind *kind, const int bits, const Matrix *w, const Rounded *x, int t0,
                        int tokens, int n, int n1, int step, float *out, ptrdiff_t stride, int add) {
-  const int8_t *values = bits == 8 ? x->plain : x->halves;
+  const int8_t *values = bits == 8 ? x->plain : x->nibble_order;
   const int groups = (tokens + kind->group - 1) / kind->group;
   Tile tile;
   begin_tile(&tile, w, ROWS, n, n1, step);
@@ -122,14 +122,14 @@ INLINE void times_tile(const Kind *kind, const int bits, const Matrix *w, const 
   for (int h = 0; h < halves; h++)
     memset(tile.sums[h], 0, sizeof *tile.sums[h] * (size_t)(groups * kind->group));
   for (int b = 0; b < tile.blocks; b++) {
-    if (b % LANES == 0) turn_scales(&tile, ROWS, b);
+    if (b % LANES == 0) transpose_scales(&tile, ROWS, b);
     for (int h = 0; h < halves; h++) kind->unpack(bits, &tile, b, h);
     for (int s = 0, count; s < groups; s += count) {
       const int left =
           groups - s; /* nothing small alone behind a whole one, as few sums wait for one another */
       count = left <= kind->most ? left : left < 2 * kind->most ? (left + 1) / 2 : kind->most;
       const int t = s * kind->group;
-      const ptrdiff_t at = (ptrdiff_t)b * x->apart + t0 + t;
+      const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens + t0 + t;
       for (int h = 0; h < halves; h++)
         kind->times[count - 1](tile.codes[h], values + at * BLOCK, tile.scales[b % LANES] + h * HALF,
                                x->scales + at, tile.sums[h][t]);
@@ -146,15 +146,15 @@ INLINE void times_tile(const Kind *kind, const int bits, const Matrix *w, const 
 /* Up to 4 tokens times 4 rows as they lie. */
 INLINE void times_few(const Kind *kind, const int bits, const int tokens, const Matrix *w, const Rounded *x,
                       int n, int n1, int step, float *out, ptrdiff_t stride, int add) {
-  const int8_t *values = bits == 8 ? x->plain : x->halves;
+  const int8_t *values = bits == 8 ? x->plain : x->nibble_order;
   float32x4_t sums[FEW_TOKENS];
   Tile tile;
   begin_tile(&tile, w, FEW_ROWS, n, n1, step);
   for (int t = 0; t < tokens; t++) sums[t] = vdupq_n_f32(0);
   for (int b = 0; b < tile.blocks; b++) {
-    const ptrdiff_t at = (ptrdiff_t)b * x->apart;
+    const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens;
     int32x4_t whole[FEW_TOKENS];
-    if (b % LANES == 0) turn_scales(&tile, FEW_ROWS, b);
+    if (b % LANES == 0) transpose_scales(&tile, FEW_ROWS, b);
     kind->few(bits, (tokens + kind->group - 1) / kind->group, &tile, values + at * BLOCK, b, whole);
     const float32x4_t scales = vld1q_f32(tile.scales[b % LANES]);
     for (int t = 0; t < tokens; t++) {
@@ -163,9 +163,9 @@ INLINE void times_few(const Kind *kind, const int bits, const int tokens, const 
     }
   }
   for (int t = 0; t < tokens; t++) {
-    float found[FEW_ROWS];
-    vst1q_f32(found, sums[t]);
-    give(&tile, found, tile.rows, out + t * stride + n, add);
+    float row[FEW_ROWS];
+    vst1q_f32(row, sums[t]);
+    give(&tile, row, tile.rows, out + t * stride + n, add);
   }
 }
 

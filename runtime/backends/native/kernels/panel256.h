@@ -16,7 +16,7 @@ INLINE void add_scaled(float (*sums)[LANES], const __m256i *whole, float (*scale
 }
 
 INLINE void some_tokens(const int bits, const int count, Tile *tile, const Rounded *x, int b, int t0, int t) {
-  const ptrdiff_t at = (ptrdiff_t)b * x->apart + t0 + t;
+  const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens + t0 + t;
   __m256i whole[TOKENS][PANELS];
   dots(bits, count, tile, x, at, whole);
   for (int c = 0; c < count; c++)
@@ -78,7 +78,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
   begin_tile(&tile, w, n, n1, step);
   memset(tile.sums, 0, sizeof *tile.sums * (size_t)tokens);
   for (int b = 0; b < tile.blocks; b++) {
-    if (b % LANES == 0) turn_scales(&tile, b, PANELS);
+    if (b % LANES == 0) transpose_scales(&tile, b, PANELS);
     unpack(bits, &tile, b);
     for (int t = 0; t < tokens;) {
       const int count = next_tokens(tokens - t);

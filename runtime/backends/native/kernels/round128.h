@@ -35,14 +35,14 @@ INLINE void put(const int group, int8_t *to, int at, int8x16_t v) {
   }
 }
 
-/* As rows_round, with the even and odd values of 32 apart in `halves`. In groups of two, tokens 2i and 2i + 1 lie
+/* As rows_round, with the even and odd values of 32 apart in `nibble_order`. In groups of two, tokens 2i and 2i + 1 lie
    together: 8 values of one, 8 of the other. */
-INLINE void round_128(const int group, const float *given, int cols, const Rounded *to, int t) {
+INLINE void round_128(const int group, const float *from, int cols, const Rounded *to, int t) {
   for (int b = 0; b * BLOCK < cols; b++) {
-    const ptrdiff_t at_block = (ptrdiff_t)b * to->apart + t;
+    const ptrdiff_t at_block = (ptrdiff_t)b * to->padded_tokens + t;
     const ptrdiff_t first = group == 1 ? at_block * BLOCK : (at_block - t % 2) * BLOCK + t % 2 * 8;
     float last[BLOCK] = {0};
-    const float *x = given + b * BLOCK;
+    const float *x = from + b * BLOCK;
     if (cols - b * BLOCK < BLOCK) x = memcpy(last, x, sizeof(float) * (size_t)(cols - b * BLOCK));
     const float scale = scale_of(top_of(x)), inverse = scale > 0 ? 1.0f / scale : 0;
     int32x4_t sum = vdupq_n_s32(0);
@@ -50,8 +50,8 @@ INLINE void round_128(const int group, const float *given, int cols, const Round
       const int8x16_t v = rounded_16(x + i, inverse), w = rounded_16(x + i + 16, inverse);
       sum = vdotq_s32(vdotq_s32(sum, v, vdupq_n_s8(1)), w, vdupq_n_s8(1));
       put(group, to->plain + first, i, v), put(group, to->plain + first, i + 16, w);
-      put(group, to->halves + first, i, vuzp1q_s8(v, w)),
-          put(group, to->halves + first, i + 16, vuzp2q_s8(v, w));
+      put(group, to->nibble_order + first, i, vuzp1q_s8(v, w)),
+          put(group, to->nibble_order + first, i + 16, vuzp2q_s8(v, w));
     }
     to->scales[at_block] = scale;
     to->sums[at_block] = vaddvq_s32(sum);

@@ -73,8 +73,8 @@ INLINE void unpack(const int bits, Tile *tile, int b) {
     }
 }
 
-/* The scales of 8 blocks from b on, turned so that those of a block lie together. */
-INLINE void turn_scales(Tile *tile, int b, int panels) {
+/* The scales of 8 blocks from b on, transposed, so that those of a block lie together. */
+INLINE void transpose_scales(Tile *tile, int b, int panels) {
   const int left = tile->blocks - b;
   for (int p = 0; p < panels; p++) {
     _Alignas(32) float rows[LANES][LANES] = {0};

@@ -51,7 +51,7 @@ INLINE __m256i by_turns_64(__m256i a, __m256i b) {
 }
 
 /* What each value is times 8, to be taken off beforehand where codes of 4 bits, 8 too high, are added up in 16 bits:
-   for the first and second 64 values of a block in the order of `halves`, and then of `plain`, one number for
+   for the first and second 64 values of a block in the order of `nibble_order`, and then of `plain`, one number for
    those that are first or second of four and one for those that are third or fourth. */
 INLINE void write_starts(const int8_t *halves, const int8_t *plain, int32_t *to) {
   const __m256i ones = _mm256_set1_epi8(1);
@@ -66,14 +66,14 @@ INLINE void write_starts(const int8_t *halves, const int8_t *plain, int32_t *to)
   _mm_storeu_si128((__m128i *)to, _mm_sub_epi16(_mm_setzero_si128(), _mm_slli_epi16(sums, 3)));
 }
 
-/* As rows_round, and to the same bits, with the even and odd values of 8 apart in `halves`. */
+/* As rows_round, and to the same bits, with the even and odd values of 8 apart in `nibble_order`. */
 INLINE void round_256(const int with_starts, const float *given, int cols, const Rounded *to, int t) {
   const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15, /* twice */
                                          0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
   const __m256 sign = _mm256_set1_ps(-0.0f);
   for (int b = 0; b * BLOCK < cols; b++) {
-    const ptrdiff_t at = (ptrdiff_t)b * to->apart + t;
+    const ptrdiff_t at = (ptrdiff_t)b * to->padded_tokens + t;
     const float *x = given + b * BLOCK;
     float last[BLOCK] = {0};
     if (cols - b * BLOCK < BLOCK) x = memcpy(last, x, sizeof(float) * (size_t)(cols - b * BLOCK));
@@ -93,9 +93,9 @@ INLINE void round_256(const int with_starts, const float *given, int cols, const
           _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
       const __m256i bytes = _mm256_permutevar8x32_epi32(words, in_order);
       _mm256_storeu_si256((__m256i *)(to->plain + at * BLOCK + i), bytes);
-      _mm256_storeu_si256((__m256i *)(to->halves + at * BLOCK + i), _mm256_shuffle_epi8(bytes, apart));
+      _mm256_storeu_si256((__m256i *)(to->nibble_order + at * BLOCK + i), _mm256_shuffle_epi8(bytes, apart));
     }
-    if (with_starts) write_starts(to->halves + at * BLOCK, to->plain + at * BLOCK, to->starts + 4 * at);
+    if (with_starts) write_starts(to->nibble_order + at * BLOCK, to->plain + at * BLOCK, to->starts + 4 * at);
     to->scales[at] = scale;
     to->sums[at] = sum_of_lanes(sum);
   }

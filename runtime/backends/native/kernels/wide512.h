@@ -115,13 +115,13 @@ INLINE void give_panels(float (*sums)[LANES], int panels, int rows, float *out, 
   }
 }
 
-/* As rows_round, and to the same bits, with the even and odd values of 8 apart in `halves`. */
+/* As rows_round, and to the same bits, with the even and odd values of 8 apart in `nibble_order`. */
 static void OF_KIND(round)(const float *x, int cols, const Rounded *to, int t) {
   const __m128i apart = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
   const __m512 most = _mm512_set1_ps(127.0f), least = _mm512_set1_ps(-127.0f);
   for (int at = 0; at < cols; at += BLOCK) {
-    const ptrdiff_t at_block = (ptrdiff_t)(at / BLOCK) * to->apart + t;
-    int8_t *plain = to->plain + at_block * BLOCK, *halves = to->halves + at_block * BLOCK;
+    const ptrdiff_t at_block = (ptrdiff_t)(at / BLOCK) * to->padded_tokens + t;
+    int8_t *plain = to->plain + at_block * BLOCK, *halves = to->nibble_order + at_block * BLOCK;
     __m512 v[BLOCK / LANES], top = _mm512_setzero_ps();
     for (int i = 0; i < BLOCK / LANES; i++) {
       const int left = cols - at - i * LANES;

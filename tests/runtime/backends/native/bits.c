@@ -65,7 +65,7 @@ static int print(const char *cpu, int bits, int rows, int cols, int tokens) {
   for (size_t i = 0; i < blocks; i++) scales[i] = half();
   for (int t = 0; t < tokens; t++)
     for (int i = 0; i < cols; i++) x[(size_t)t * (size_t)cols + (size_t)i] = value(t, i);
-  const Matrix w = {codes, scales, rows, cols, bits};
+  const Matrix w = {.codes = codes, .scales = scales, .rows = rows, .cols = cols, .bits = bits};
   int done = edge_product(cpu, &w, x, tokens, whole) == EDGE_DONE;
   for (size_t i = 0; done && i < sizeof counts / sizeof *counts && counts[i] < tokens; i++) {
     done = edge_product(cpu, &w, x, counts[i], part) == EDGE_DONE &&

@@ -62,7 +62,7 @@ static int check(const char *cpu, int bits, int rows, int cols, int tokens, int 
     codes[i] = codes_kind == 0 ? (uint8_t)next() : codes_kind == 1 ? 0 : 255;
   for (size_t i = 0; i < count; i++) scales[i] = small_half();
   for (int i = 0; i < tokens * cols; i++) x[i] = value(kind, i);
-  Matrix w = {codes, scales, rows, cols, bits};
+  const Matrix w = {.codes = codes, .scales = scales, .rows = rows, .cols = cols, .bits = bits};
   int wrong = edge_product(cpu, &w, x, tokens, out) != EDGE_DONE;
   for (int t = 0; t < tokens && !wrong; t++)
     for (int n = 0; n < rows && !wrong; n++) {

@@ -1,5 +1,5 @@
-/* Whole steps of made-up models of odd sizes, run under the sanitizers: however tokens are cut into steps
-   and shared among threads, logits and caches are the same to the last bit.
+/* Whole steps of made-up programs of odd sizes, run under the sanitizers: however tokens are cut into steps
+   and shared among threads, logits are the same to the last bit.
 
    Usage: steps CPU SEED COUNT */
 #include <math.h>
@@ -7,34 +7,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu.h"
 #include "edge.h"
 
-enum { CONTEXT = 96, TOKENS = 40 };
+enum { CONTEXT = 96, TOKENS = 40, MOST_PIECES = 4096 };
+enum { STREAM, NORMED, Q, KV, ATTENDED, UP, GATED };
 
 static unsigned state;
 static unsigned next(void) { return state = state * 1664525u + 1013904223u, state >> 8; }
 static int from_to(int low, int high) { return low + (int)(next() % (unsigned)(high - low + 1)); }
+static int maybe(void) { return from_to(0, 1); }
 
-static void *kept[4096];
-static int kept_count;
-static size_t kept_bytes[4096];
-static void *keep(size_t bytes) {
-  kept_bytes[kept_count] = bytes;
-  return kept[kept_count++] = calloc(1, bytes);
-}
-
-/* All that was kept, as if it were one file: each piece has its own bounds, which the sanitizers watch. */
-static void all_as_data(Model *m) {
-  uintptr_t low = UINTPTR_MAX, high = 0;
-  for (int i = 0; i < kept_count; i++) {
-    const uintptr_t at = (uintptr_t)kept[i];
-    low = at < low ? at : low, high = at + kept_bytes[i] > high ? at + kept_bytes[i] : high;
-  }
-  m->data = (const uint8_t *)low, m->data_bytes = (int64_t)(high - low);
+static struct {
+  void *memory;
+  size_t bytes;
+} pieces[MOST_PIECES];
+static int piece_count;
+static void *piece(size_t bytes) {
+  pieces[piece_count].bytes = bytes;
+  return pieces[piece_count++].memory = calloc(1, bytes);
 }
 
 static float *floats(int count, float around, float spread) {
-  float *to = keep(sizeof(float) * (size_t)count);
+  float *to = piece(sizeof(float) * (size_t)count);
   for (int i = 0; i < count; i++) to[i] = around + spread * ((float)(next() % 2001) / 1000.0f - 1.0f);
   return to;
 }
@@ -43,51 +38,146 @@ static Matrix matrix(int rows, int cols, int bits, int whole_blocks) {
   const size_t blocks = (size_t)rows * (size_t)blocks_of(cols);
   const size_t bytes =
       whole_blocks ? blocks * (size_t)(BLOCK * bits / 8) : (size_t)rows * (size_t)(cols * bits / 8);
-  uint8_t *codes = keep(bytes);
-  uint16_t *scales = keep(blocks * sizeof *scales);
+  uint8_t *codes = piece(bytes);
+  uint16_t *scales = piece(blocks * sizeof *scales);
   for (size_t i = 0; i < bytes; i++) codes[i] = (uint8_t)next();
   for (size_t i = 0; i < blocks; i++) scales[i] = (uint16_t)(0x1c00 + next() % 1024); /* 2^-8 */
-  return (Matrix){codes, scales, rows, cols, bits};
+  return (Matrix){.codes = codes, .scales = scales, .rows = rows, .cols = cols, .bits = bits};
 }
 
-static Model model(void) {
-  static const int turns[] = {0, 2, 32, 64, 128};
-  Model m = {.layers = from_to(1, 2), .heads = from_to(1, 35), .vocabulary = from_to(20, 200)};
-  m.head_size = 4 * from_to(1, 20), m.width = 2 * from_to(4, 150), m.context = CONTEXT;
-  m.turn_size = turns[next() % 5], m.epsilon = 1e-5f;
-  m.hidden = m.turn_size ? BLOCK * from_to(1, 4) : 16 * from_to(1, 30);
-  m.slopes = floats(m.heads, 0.5f, 0.4f), m.norm = floats(m.width, 1, 0.2f);
-  if (m.turn_size) m.turn = floats(m.turn_size * m.turn_size, 0, 0.3f);
-  m.embedding = matrix(m.vocabulary, m.width, next() % 2 ? 4 : 8, 0);
-  m.head = matrix(m.vocabulary, m.width, 8, 1);
-  Layer *layers = keep(sizeof *layers * (size_t)m.layers);
-  for (int i = 0; i < m.layers; i++) {
-    const int inside = m.heads * m.head_size;
-    layers[i] = (Layer){floats(m.width, 1, 0.2f),       floats(m.width, 1, 0.2f),
-                        matrix(inside, m.width, 4, 1),  matrix(2 * m.head_size, m.width, 8, 1),
-                        matrix(m.width, inside, 4, 1),  matrix(2 * m.hidden, m.width, 4, 1),
-                        matrix(m.width, m.hidden, 4, 1)};
-  }
-  m.blocks = layers;
-  all_as_data(&m);
+/* What all layers of a made-up model share. */
+typedef struct {
+  int layers, heads, kv_heads, head_size, width, hidden, vocabulary, rotation_size;
+  int rms, biases, head_norms, dims, gated, activation, parallel;
+  float *slopes, *cosines, *sines, *rotation;
+} Model;
+
+static Model make_model(void) {
+  static const int rotations[] = {0, 2, 32, 64, 128};
+  Model m = {
+      .layers = from_to(1, 2), .kv_heads = maybe() ? 1 : from_to(1, 8), .vocabulary = from_to(20, 200)};
+  m.heads = m.kv_heads * from_to(1, m.kv_heads > 1 ? 5 : 35);
+  m.head_size = 2 * from_to(1, 40), m.width = 2 * from_to(4, 150), m.rotation_size = rotations[next() % 5];
+  m.hidden = m.rotation_size ? BLOCK * from_to(1, 4) : 16 * from_to(1, 30);
+  m.rms = maybe(), m.biases = maybe(), m.head_norms = !from_to(0, 3), m.gated = maybe(), m.parallel = maybe();
+  m.activation = from_to(SILU, GELU_TANH), m.dims = maybe() ? 2 * from_to(1, m.head_size / 2) : 0;
+  if (m.dims) m.cosines = floats(CONTEXT * m.dims / 2, 0, 1), m.sines = floats(CONTEXT * m.dims / 2, 0, 1);
+  if (!m.dims) m.slopes = floats(m.heads, 0.5f, 0.4f);
+  if (m.rotation_size) m.rotation = floats(m.rotation_size * m.rotation_size, 0, 0.3f);
   return m;
 }
 
+static Operation operations[256];
+static int operation_count;
+static Operation *add(int kind, int from, int to) {
+  Operation *o = &operations[operation_count++];
+  *o = (Operation){.kind = kind, .from = from, .to = to};
+  return o;
+}
+
+static void add_norm(const Model *m) {
+  add(NORM, STREAM, NORMED)->norm = (Norm){.weight = floats(m->width, 1, 0.2f),
+                                           .bias = m->biases ? floats(m->width, 0, 0.2f) : NULL,
+                                           .epsilon = 1e-5f,
+                                           .rms = m->rms};
+  add(ROUND, NORMED, 0);
+}
+
+static void add_product(const Model *m, int rows, int cols, int to, int adds) {
+  add(MULTIPLY, 0, to)->multiply = (Multiply){.matrix = matrix(rows, cols, next() % 3 ? 4 : 8, 1),
+                                              .bias = m->biases ? floats(rows, 0, 0.2f) : NULL,
+                                              .scale = to == LOGITS && maybe() ? 0.5f : 1.0f,
+                                              .add = adds};
+}
+
+static void add_heads(const Model *m, int buffer, int heads) {
+  const Heads h = {.first = 0, .heads = heads, .size = m->head_size};
+  if (m->head_norms)
+    add(NORM_HEADS, 0, buffer)->norm_heads =
+        (NormHeads){.heads = h, .weight = floats(m->head_size, 1, 0.2f), .epsilon = 1e-5f};
+  if (m->dims)
+    add(ROTARY, 0, buffer)->rotary =
+        (Rotary){.heads = h, .cosines = m->cosines, .sines = m->sines, .dims = m->dims};
+}
+
+static void add_attention(const Model *m, int layer) {
+  add_heads(m, Q, m->heads), add_heads(m, KV, m->kv_heads);
+  add(APPEND, KV, 0)->append = (Append){.layer = layer};
+  add(ATTEND, Q, ATTENDED)->attend = (Attend){.slopes = m->slopes,
+                                              .scale = 0.25f,
+                                              .layer = layer,
+                                              .heads = m->heads,
+                                              .kv_heads = m->kv_heads,
+                                              .head_size = m->head_size};
+  add(ROUND, ATTENDED, 0);
+  add_product(m, m->width, m->heads * m->head_size, STREAM, 1);
+}
+
+static void add_layer(const Model *m, int layer) {
+  add_norm(m);
+  add_product(m, m->heads * m->head_size, m->width, Q, 0);
+  add_product(m, 2 * m->kv_heads * m->head_size, m->width, KV, 0);
+  if (!m->parallel) add_attention(m, layer), add_norm(m);
+  add_product(m, (1 + m->gated) * m->hidden, m->width, UP, 0);
+  if (m->parallel) add_attention(m, layer);
+  add(GATE, UP, GATED)->gate = (Gate){.rotation = m->rotation,
+                                      .rotation_size = m->rotation_size,
+                                      .activation = m->activation,
+                                      .gated = m->gated};
+  add(ROUND, GATED, 0);
+  add_product(m, m->width, m->hidden, STREAM, 1);
+}
+
+/* All pieces, as if they were one file: each has its own bounds, which the sanitizers watch. */
+static void all_as_data(Program *p) {
+  uintptr_t low = UINTPTR_MAX, high = 0;
+  for (int i = 0; i < piece_count; i++) {
+    const uintptr_t at = (uintptr_t)pieces[i].memory;
+    low = at < low ? at : low, high = at + pieces[i].bytes > high ? at + pieces[i].bytes : high;
+  }
+  p->data = (const uint8_t *)low, p->data_bytes = (int64_t)(high - low);
+}
+
+static Program make_program(const Model *m) {
+  operation_count = 0;
+  const int positions = maybe() ? CONTEXT + 3 : 0;
+  add(EMBED, 0, STREAM)->embed =
+      (Embed){.matrix = matrix(m->vocabulary, m->width, next() % 2 ? 4 : 8, 0),
+              .positions = positions ? floats(positions * m->width, 0, 0.1f) : NULL,
+              .position_rows = positions,
+              .scale = maybe() ? 3.0f : 1.0f};
+  for (int i = 0; i < m->layers; i++) add_layer(m, i);
+  add(KEEP_LAST, 0, STREAM);
+  add_norm(m);
+  add_product(m, m->vocabulary, m->width, LOGITS, 0);
+  Program p = {.operations = operations,
+               .count = operation_count,
+               .context = CONTEXT,
+               .vocabulary = m->vocabulary,
+               .layers = m->layers,
+               .kv_width = m->kv_heads * m->head_size};
+  p.widths[STREAM] = p.widths[NORMED] = m->width;
+  p.widths[Q] = p.widths[ATTENDED] = m->heads * m->head_size;
+  p.widths[KV] = 2 * p.kv_width;
+  p.widths[UP] = (1 + m->gated) * m->hidden, p.widths[GATED] = m->hidden;
+  all_as_data(&p);
+  return p;
+}
+
 /* Run all tokens in steps of at most `most`; logits [TOKENS][vocabulary]. */
-static int run(const Model *m, const char *cpu, int threads, int most, const int64_t *ids, float *logits) {
+static int run(const Program *p, const char *cpu, int threads, int most, const int64_t *ids, float *logits) {
   Edge *edge;
-  float *buffers[4];
+  float *caches[4];
   int done = 0;
-  if (edge_open(m, threads, cpu, &edge) != EDGE_DONE) return 0;
-  for (int i = 0; i < 2 * m->layers; i++)
-    buffers[i] = malloc(sizeof(float) * (size_t)(CONTEXT * m->head_size));
+  if (edge_open(p, threads, cpu, &edge) != EDGE_DONE) return 0;
+  for (int i = 0; i < 2 * p->layers; i++) caches[i] = malloc(sizeof(float) * (size_t)(CONTEXT * p->kv_width));
   while (done < TOKENS) {
     const int some = TOKENS - done < most ? TOKENS - done : most;
-    float *to = logits + done * m->vocabulary;
-    if (edge_step(edge, ids + done, some, done, buffers, some, to) != EDGE_DONE) return 0;
+    float *to = logits + done * p->vocabulary;
+    if (edge_step(edge, ids + done, some, done, caches, some, to) != EDGE_DONE) return 0;
     done += some;
   }
-  for (int i = 0; i < 2 * m->layers; i++) free(buffers[i]);
+  for (int i = 0; i < 2 * p->layers; i++) free(caches[i]);
   edge_close(edge);
   return 1;
 }
@@ -106,24 +196,25 @@ int main(int argc, char **argv) {
   const int count = atoi(argv[3]);
   state = (unsigned)atoi(argv[2]);
   for (int n = 0; n < count; n++) {
-    const Model m = model();
+    const Model m = make_model();
+    const Program p = make_program(&m);
     const size_t size = sizeof(float) * (size_t)(TOKENS * m.vocabulary);
-    float *whole = keep(size), *parts = keep(size);
+    float *whole = piece(size), *parts = piece(size);
     int64_t ids[TOKENS];
     for (int i = 0; i < TOKENS; i++) ids[i] = from_to(0, m.vocabulary - 1);
     const int threads = from_to(1, 4), most = from_to(1, 20);
-    if (!run(&m, argv[1], 1, TOKENS, ids, whole) || !run(&m, argv[1], threads, most, ids, parts)) return 3;
+    if (!run(&p, argv[1], 1, TOKENS, ids, whole) || !run(&p, argv[1], threads, most, ids, parts)) return 3;
     for (int i = 0; i < TOKENS * m.vocabulary; i++)
       if (!isfinite(whole[i]) || memcmp(&whole[i], &parts[i], sizeof(float))) {
         printf(
-            "model %d: logit %d is %g at once, %g in steps of %d by %d threads; %d heads of %d, width %d, "
-            "hidden %d, turn %d\n",
-            n, i, (double)whole[i], (double)parts[i], most, threads, m.heads, m.head_size, m.width, m.hidden,
-            m.turn_size);
+            "model %d: logit %d is %g at once, %g in steps of %d by %d threads; %d heads of %d in %d groups, "
+            "width %d, hidden %d, rotation %d\n",
+            n, i, (double)whole[i], (double)parts[i], most, threads, m.heads, m.head_size, m.kv_heads,
+            m.width, m.hidden, m.rotation_size);
         return 1;
       }
     hash = hash_of(hash, whole, size);
-    while (kept_count) free(kept[--kept_count]);
+    while (piece_count) free(pieces[--piece_count].memory);
   }
   printf("%d models, logits %016llx\n", count, (unsigned long long)hash);
   return 0;

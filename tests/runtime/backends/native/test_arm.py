@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refact_edge.runtime.machine.library import LIBRARY, opened
+from refact_edge.runtime.backends.native.library import LIBRARY, opened
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[3] / "runtime" / "backends" / "native"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from refact_edge.runtime.backends.native.library import opened
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.machine.library import opened
 
 if not hasattr(os, "fork"):
     pytest.skip("this system does not fork", allow_module_level=True)

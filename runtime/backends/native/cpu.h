@@ -1,0 +1,73 @@
+/* What each kind of CPU does in its own way: a row of functions a kind, and what these take. */
+#ifndef EDGE_CPU_H
+#define EDGE_CPU_H
+
+#include "weights.h"
+
+/* Activations of one step, rounded to 8 bits with a scale a token and block, as onnxruntime's MatMulNBits does at
+   accuracy level 4. Products within a block are exact integers; see each CPU's file. All tokens' numbers of one block
+   lie together, as products take them; there is room for whole sixteens of tokens. */
+enum { TOKENS_OF_ROOM = 16, TILES_OF_BLOCK = 4 * 16 * 64 };
+typedef struct {
+  int32_t padded_tokens; /* from one block to the next */
+  int8_t *plain;         /* [blocks][padded_tokens][BLOCK], for 8-bit weights; 0 behind a row's end */
+  int8_t *nibble_order;  /* the same, in the order in which this CPU takes 4-bit codes out of their bytes */
+  float *scales;         /* [blocks][padded_tokens] */
+  int32_t *sums;         /* [blocks][padded_tokens], of the rounded values */
+  int32_t
+      *starts;   /* [blocks][padded_tokens][4], two numbers of 16 bits each, for CPUs that add up in these */
+  int8_t *tiles; /* [blocks][TILES_OF_BLOCK], of up to 16 tokens, for CPUs that arrange them so */
+} Rounded;
+
+/* Query heads of some tokens, and the keys and values of the head that they share. `heads` times `tokens` is at most
+   the number of lanes. */
+typedef struct {
+  const float *q;             /* [tokens][q_stride]: heads of head_size next to each other, not yet scaled */
+  const float *keys, *values; /* rows of head_size, one every kv_stride floats */
+  const float *slopes;        /* [heads], of ALiBi, or NULL */
+  float *scratch;             /* attention_scratch floats */
+  float *out;                 /* as q */
+  ptrdiff_t q_stride, kv_stride;
+  float scale; /* of scores */
+  int tokens, heads, head_size;
+  int position; /* of the first token, which meets the keys 0 to position */
+} Attention;
+
+typedef enum { SILU, GELU, GELU_TANH } Activation;
+
+enum { MOST_ROTATION = 1024 };
+
+/* Products are of rows n0 to n1 of the weights with all tokens; with `add` they are added to `out` [tokens][stride],
+   else they replace it. Both ways to attend give the same bits. */
+typedef struct {
+  const char *name;
+  int lanes;         /* of a vector of floats */
+  int (*here)(void); /* whether this CPU can; NULL in a library for another processor */
+  void (*product)(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out, ptrdiff_t stride,
+                  int add);
+  void (*layer_norm)(const float *x, const float *weight, float epsilon, int width, float *out);
+  void (*rms_norm)(const float *x, const float *weight, float epsilon, int width, float *out);
+  void (*round)(const float *x, int cols, const Rounded *to, int t);
+  void (*attend_heads)(const Attention *a); /* a head a lane: for groups of at least half a vector */
+  void (*attend_keys)(const Attention *a);  /* a key a lane: for smaller groups */
+  void (*gate)(Activation activation, const float *gate, const float *up, int count, float *out);
+  void (*rotate)(const float *rotation, int size, int count, float *x);
+  /* Lay out block b of a few rounded tokens once more, before their products: of up to `arranged_tokens`,
+     which are 0 where products need no more, and TOKENS_OF_ROOM at most. */
+  void (*arrange)(const Rounded *x, int tokens, int b);
+  int arranged_tokens;
+} Cpu;
+
+extern const Cpu cpu_portable, cpu_avx2, cpu_avxvnni, cpu_avx512vnni, cpu_amx, cpu_neon, cpu_i8mm;
+
+/* The kind of that name; NULL where this CPU cannot compute so. */
+const Cpu *cpu_named(const char *name);
+
+static inline int is_arranged(const Cpu *cpu, int tokens) { return tokens <= cpu->arranged_tokens; }
+
+/* Floats that either way to attend needs beside it, with keys of up to `context` tokens. */
+static inline ptrdiff_t attention_scratch(const Cpu *cpu, int context, int head_size) {
+  return (ptrdiff_t)cpu->lanes * (context + cpu->lanes + 2 * head_size);
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* All kinds of CPU, the fastest first, and a product by each of them for tests. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "cpu.h"
+#include "edge.h"
+#include "rounded.h"
+
+static const Cpu *const CPUS[] = {&cpu_amx,  &cpu_avx512vnni, &cpu_avxvnni, &cpu_avx2,
+                                  &cpu_i8mm, &cpu_neon,       &cpu_portable};
+enum { CPU_COUNT = sizeof CPUS / sizeof *CPUS };
+
+static int is_here(const Cpu *cpu) { return cpu->here && cpu->here(); }
+
+const Cpu *cpu_named(const char *name) {
+  for (int i = 0; i < CPU_COUNT; i++)
+    if (!strcmp(name, CPUS[i]->name) && is_here(CPUS[i])) return CPUS[i];
+  return NULL;
+}
+
+const char *edge_cpu(int number) {
+  for (int i = 0; i < CPU_COUNT; i++)
+    if (is_here(CPUS[i]) && !number--) return CPUS[i]->name;
+  return NULL;
+}
+
+int edge_product(const char *name, const Matrix *w, const float *x, int tokens, float *out) {
+  const Cpu *cpu = cpu_named(name);
+  Rounded r;
+  if (!cpu || tokens < 1 || !matrix_is_sound(w)) return EDGE_REFUSED;
+  if (!rounded_new(&r, tokens, w->cols)) {
+    rounded_free(&r);
+    return EDGE_NO_MEMORY;
+  }
+  for (int t = 0; t < tokens; t++) cpu->round(x + (ptrdiff_t)t * w->cols, w->cols, &r, t);
+  for (int b = 0; is_arranged(cpu, tokens) && b < blocks_of(w->cols); b++) cpu->arrange(&r, tokens, b);
+  cpu->product(w, &r, tokens, 0, w->rows, out, w->rows, 0);
+  rounded_free(&r);
+  return EDGE_DONE;
+}

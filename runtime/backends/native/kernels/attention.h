@@ -1,0 +1,252 @@
+/* Attention of one query head to the keys up to its token's own, LANES of them at a time, in two ways that give the same
+   bits: an output is the same sums, over a head's numbers and then over keys, each in the order of its index, whatever
+   number of tokens, heads and lanes there is.
+
+   Scores lie in the scratch memory, [key][row] or [row][key] of LANES rows. */
+
+/* Keys whose weight is below e^-32 of the largest have none: 4096 of them are less than half a unit in
+   the last place of the sum. It keeps far ones out of the slow numbers next to zero, too. */
+#define FAR_BELOW (-32.0f)
+
+enum { ROWS_TOGETHER = 4, FOURS = LANES / ROWS_TOGETHER, PIECES = LANES == 16 ? 4 : 2 };
+
+/* A head's part of the weights and values: `count` keys, of which those before `first` have no weight. */
+typedef struct {
+  const float *weights; /* of a key every key_stride floats, of the next row every row_stride */
+  ptrdiff_t key_stride, row_stride;
+  const float *values;
+  ptrdiff_t kv_stride;
+  int first, count, head_size;
+} Weighted;
+
+/* Weighted sums of values for `rows` rows, numbers d0 to d0 + pieces * LANES of each; the first `real` are wanted. */
+INLINE void sum_values(const int rows, const int pieces, const Weighted *w, int d0, const float *totals,
+                       int real, float *out) {
+  Floats sums[ROWS_TOGETHER][PIECES];
+  for (int h = 0; h < rows; h++)
+    for (int d = 0; d < pieces; d++) sums[h][d] = all(0);
+  for (int j = w->first; j < w->count; j++) {
+    const float *weight = w->weights + j * w->key_stride, *value = w->values + j * w->kv_stride + d0;
+    for (int d = 0; d < pieces; d++) {
+      const Floats v = load(value + d * LANES);
+      for (int h = 0; h < rows; h++) sums[h][d] += weight[h * w->row_stride] * v;
+    }
+  }
+  for (int h = 0; h < rows && h < real; h++)
+    for (int d = 0; d < pieces; d++) save(out + h * w->head_size + d0 + d * LANES, sums[h][d] / totals[h]);
+}
+
+/* The same for the last numbers of a head, which are no whole vector. Not as loops over single numbers: of those the
+   compiler makes a multiplication and an addition here, and one instruction that rounds once there. */
+INLINE void sum_last_values(const int rows, const Weighted *w, int d0, const float *totals, int real,
+                            float *out) {
+  const int left = w->head_size - d0;
+  Floats sums[ROWS_TOGETHER];
+  for (int h = 0; h < rows; h++) sums[h] = all(0);
+  for (int j = w->first; j < w->count; j++) {
+    const float *weight = w->weights + j * w->key_stride;
+    const Floats v = load_some(w->values + j * w->kv_stride + d0, left);
+    for (int h = 0; h < rows; h++) sums[h] += weight[h * w->row_stride] * v;
+  }
+  for (int h = 0; h < rows && h < real; h++)
+    save_some(out + h * w->head_size + d0, sums[h] / totals[h], left);
+}
+
+/* The same for all numbers of a head. */
+INLINE void sum_heads(const int rows, const Weighted *w, const float *totals, int real, float *out) {
+  int d0 = 0;
+  for (; d0 + PIECES * LANES <= w->head_size; d0 += PIECES * LANES)
+    sum_values(rows, PIECES, w, d0, totals, real, out);
+  for (; d0 + LANES <= w->head_size; d0 += LANES) sum_values(rows, 1, w, d0, totals, real, out);
+  if (d0 < w->head_size) sum_last_values(rows, w, d0, totals, real, out);
+}
+
+/* Scores of LANES heads with the keys 0 to count - 1, [key][head]; returns the largest of each head. */
+INLINE Floats score_keys(const float *across, const Attention *a, Floats slope, int count, float *scores) {
+  enum { KEYS = 8 };
+  Floats top = all(-INFINITY);
+  for (int j = 0; j < count; j += KEYS) {
+    const int some = count - j < KEYS ? count - j : KEYS;
+    const float *k[KEYS];
+    Floats sums[KEYS];
+    for (int i = 0; i < KEYS; i++) {
+      k[i] = a->keys + (j + (i < some ? i : 0)) * a->kv_stride;
+      sums[i] = all(0);
+    }
+    for (int d = 0; d < a->head_size; d++) {
+      const Floats q = load(across + d * LANES);
+      for (int i = 0; i < KEYS; i++) sums[i] += k[i][d] * q;
+    }
+    for (int i = 0; i < some; i++) {
+      const Floats score = sums[i] + slope * (float)(j + i - count + 1);
+      save(scores + (ptrdiff_t)(j + i) * LANES, score);
+      top = larger(top, score);
+    }
+  }
+  return top;
+}
+
+INLINE Floats weight_of(Floats below) { return pick(below >= FAR_BELOW, exponential(below), all(0)); }
+
+/* Turn scores into weights and return their sums. first[f] is the first key that has weight for any of
+   the 4 heads from 4f on. */
+INLINE Floats weigh_heads(float *scores, Floats top, int count, int *first) {
+  Floats total = all(0);
+  for (int f = 0; f < FOURS; f++) first[f] = count; /* as it stays where numbers are none */
+  for (int j = 0; j < count; j++) {
+    float *score = scores + (ptrdiff_t)j * LANES;
+    const Floats weight = weight_of(load(score) - top);
+    save(score, weight);
+    total += weight;
+    for (int f = 0; f < FOURS; f++) {
+      const float *four = score + f * ROWS_TOGETHER;
+      if (first[f] == count && four[0] + four[1] + four[2] + four[3] > 0) first[f] = j;
+    }
+  }
+  return total;
+}
+
+/* Heads are the vector: a key's number meets the same number of all queries. */
+INLINE void attend_token(const Attention *a, int t) {
+  float *across = a->scratch, *scores = a->scratch + (ptrdiff_t)LANES * a->head_size;
+  float totals[LANES], slope[LANES];
+  const float *q = a->q + t * a->q_stride;
+  const int count = a->position + t + 1;
+  int first[FOURS];
+  for (int d = 0; d < a->head_size; d++)
+    for (int h = 0; h < LANES; h++)
+      across[d * LANES + h] = h < a->heads ? q[h * a->head_size + d] * a->scale : 0;
+  for (int h = 0; h < LANES; h++) slope[h] = a->slopes && h < a->heads ? a->slopes[h] : 0;
+  const Floats top = score_keys(across, a, load(slope), count, scores);
+  save(totals, weigh_heads(scores, top, count, first));
+  for (int h = 0; h < a->heads; h += ROWS_TOGETHER) {
+    const Weighted w = {.weights = scores + h,
+                        .key_stride = LANES,
+                        .row_stride = 1,
+                        .values = a->values,
+                        .kv_stride = a->kv_stride,
+                        .first = first[h / ROWS_TOGETHER],
+                        .count = count,
+                        .head_size = a->head_size};
+    float *out = a->out + t * a->q_stride + h * a->head_size;
+    sum_heads(ROWS_TOGETHER, &w, totals + h, a->heads - h, out);
+  }
+}
+
+static void OF_KIND(attend_heads)(const Attention *a) {
+  for (int t = 0; t < a->tokens; t++) attend_token(a, t);
+}
+
+typedef float Four __attribute__((vector_size(16)));
+typedef int32_t FourNumbers __attribute__((vector_size(16)));
+#if defined(__clang__)
+#define MIXED(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define MIXED(a, b, i, j, k, l) __builtin_shuffle(a, b, (FourNumbers){i, j, k, l})
+#endif
+
+/* 4 numbers of 4 keys as columns, LANES floats from one to the next. */
+INLINE void transpose_four_keys(const float *const *keys, int d, float *to) {
+  Four k[4];
+  for (int i = 0; i < 4; i++) memcpy(&k[i], keys[i] + d, sizeof k[i]);
+  const Four a = MIXED(k[0], k[1], 0, 4, 1, 5), b = MIXED(k[2], k[3], 0, 4, 1, 5);
+  const Four c = MIXED(k[0], k[1], 2, 6, 3, 7), e = MIXED(k[2], k[3], 2, 6, 3, 7);
+  const Four columns[4] = {MIXED(a, b, 0, 1, 4, 5), MIXED(a, b, 2, 3, 6, 7), MIXED(c, e, 0, 1, 4, 5),
+                           MIXED(c, e, 2, 3, 6, 7)};
+  for (int i = 0; i < 4; i++) memcpy(to + i * LANES, &columns[i], sizeof columns[i]);
+}
+
+/* LANES keys from j on as columns [head_size][LANES]; those behind the last one repeat it. */
+INLINE void transpose_keys(const Attention *a, int j, int last, float *columns) {
+  for (int i = 0; i < LANES; i += 4) {
+    const float *keys[4];
+    for (int k = 0; k < 4; k++) keys[k] = a->keys + (j + i + k < last ? j + i + k : last) * a->kv_stride;
+    int d = 0;
+    for (; d + 4 <= a->head_size; d += 4) transpose_four_keys(keys, d, columns + d * LANES + i);
+    for (; d < a->head_size; d++)
+      for (int k = 0; k < 4; k++) columns[d * LANES + i + k] = keys[k][d];
+  }
+}
+
+/* A row is a query head of a token: its query, scaled; its scores [key], and the largest of each lane. */
+typedef struct {
+  const float *q;
+  float *scores;
+  Floats top;
+  float slope;
+  int position;
+} QueryRow;
+
+/* Scores of some rows with LANES keys from j on; keys behind a row's own token have none. */
+INLINE void score_rows(const int rows, const float *columns, int head_size, int j, QueryRow *row) {
+  Floats sums[ROWS_TOGETHER], distance;
+  for (int i = 0; i < rows; i++) sums[i] = all(0);
+  for (int d = 0; d < head_size; d++) {
+    const Floats k = load(columns + d * LANES);
+    for (int i = 0; i < rows; i++) sums[i] += row[i].q[d] * k;
+  }
+  for (int i = 0; i < rows; i++) {
+    for (int l = 0; l < LANES; l++) distance[l] = (float)(j + l - row[i].position);
+    const Floats score = pick(distance <= 0.0f, sums[i] + row[i].slope * distance, all(-INFINITY));
+    save(row[i].scores + j, score);
+    row[i].top = larger(row[i].top, score);
+  }
+}
+
+/* Turn a row's scores into weights and return their sum; `first` is the first key that has any. */
+INLINE float weigh_row(const QueryRow *row, int *first) {
+  const int count = row->position + 1;
+  float total = 0, top = -INFINITY;
+  for (int l = 0; l < LANES; l++) top = row->top[l] > top ? row->top[l] : top;
+  for (int j = 0; j < count; j += LANES) save(row->scores + j, weight_of(load(row->scores + j) - top));
+  for (*first = 0; *first < count && !(row->scores[*first] > 0);) ++*first;
+  for (int j = *first; j < count; j++) total += row->scores[j];
+  return total;
+}
+
+/* The weighted values of one token's rows. */
+INLINE void sum_token(const Attention *a, const QueryRow *row, ptrdiff_t room, float *out) {
+  float totals[LANES];
+  Weighted w = {.weights = row->scores,
+                .key_stride = 1,
+                .row_stride = room,
+                .values = a->values,
+                .kv_stride = a->kv_stride,
+                .first = row->position + 1,
+                .count = row->position + 1,
+                .head_size = a->head_size};
+  for (int h = 0, first; h < a->heads; h++) {
+    totals[h] = weigh_row(&row[h], &first);
+    if (first < w.first) w.first = first;
+  }
+  int h = 0;
+  for (; h + ROWS_TOGETHER <= a->heads; h += ROWS_TOGETHER, w.weights += ROWS_TOGETHER * room)
+    sum_heads(ROWS_TOGETHER, &w, totals + h, ROWS_TOGETHER, out + h * a->head_size);
+  for (; h < a->heads; h++, w.weights += room) sum_heads(1, &w, totals + h, 1, out + h * a->head_size);
+}
+
+/* Keys are the vector: they are laid out as columns once for all rows. */
+static void OF_KIND(attend_keys)(const Attention *a) {
+  const int rows = a->tokens * a->heads, last = a->position + a->tokens - 1;
+  const ptrdiff_t room = (last / LANES + 1) * LANES;
+  float *columns = a->scratch, *scaled = columns + LANES * a->head_size,
+        *scores = scaled + rows * a->head_size;
+  QueryRow row[LANES];
+  for (int r = 0; r < rows; r++) {
+    const float *q = a->q + r / a->heads * a->q_stride + r % a->heads * a->head_size;
+    for (int d = 0; d < a->head_size; d++) scaled[r * a->head_size + d] = q[d] * a->scale;
+    row[r] = (QueryRow){.q = scaled + r * a->head_size,
+                        .scores = scores + r * room,
+                        .top = all(-INFINITY),
+                        .slope = a->slopes ? a->slopes[r % a->heads] : 0,
+                        .position = a->position + r / a->heads};
+  }
+  for (int j = 0; j <= last; j += LANES) {
+    int r = 0;
+    transpose_keys(a, j, last, columns);
+    for (; r + ROWS_TOGETHER <= rows; r += ROWS_TOGETHER)
+      score_rows(ROWS_TOGETHER, columns, a->head_size, j, row + r);
+    for (; r < rows; r++) score_rows(1, columns, a->head_size, j, row + r);
+  }
+  for (int t = 0; t < a->tokens; t++) sum_token(a, row + t * a->heads, room, a->out + t * a->q_stride);
+}

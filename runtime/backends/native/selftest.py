@@ -1,0 +1,48 @@
+"""Whether the library's products are right: beside whole numbers and double precision."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from .library import BLOCK, Native
+
+
+def right_product(
+    codes: npt.NDArray[np.uint8], scales: npt.NDArray[np.float16], x: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return what `Native.product` should: in whole numbers and double precision."""
+    rows, blocks, width = codes.shape
+    if width == BLOCK:
+        weights = codes.astype(np.int64) - 128
+    else:
+        weights = np.stack([codes & 15, codes >> 4], -1).reshape(rows, blocks, BLOCK) - np.int64(8)
+    padded = np.zeros((len(x), blocks * BLOCK), np.float32)
+    padded[:, : x.shape[1]] = x
+    values = padded.reshape(len(x), blocks, BLOCK)
+    steps = np.abs(values).max(2, keepdims=True) / np.float32(127)
+    inverse = np.divide(np.float32(1), steps, out=np.zeros_like(steps), where=steps > 0)
+    # Doubles hold these whole numbers exactly, and are multiplied much faster.
+    rounded = np.rint(values * inverse).astype(np.float64).transpose(1, 0, 2)
+    whole = (rounded @ weights.astype(np.float64).transpose(1, 2, 0)).transpose(1, 2, 0)
+    both = scales.astype(np.float64)[None] * steps.astype(np.float64).transpose(0, 2, 1)
+    result: npt.NDArray[np.float32] = (whole * both).sum(2).astype(np.float32)
+    return result
+
+
+def computes_rightly(native: Native, cpu: str) -> bool:
+    """Multiply small matrices: both kinds of codes, few and many tokens, a short last block."""
+    rng = np.random.default_rng(0)
+    for width, rows, cols in product((BLOCK // 2, BLOCK), (64, 70), (300, 17 * BLOCK)):
+        blocks = -(-cols // BLOCK)
+        codes = rng.integers(0, 256, (rows, blocks, width), np.uint8)
+        scales = rng.uniform(0.01, 1, (rows, blocks)).astype(np.float16)
+        x = rng.standard_normal((20, cols)).astype(np.float32)
+        right = right_product(codes, scales, x)
+        for tokens in (1, 2, 4, 7, 13, len(x)):  # every way that some CPU has
+            result = native.product(cpu, codes, scales, x[:tokens])
+            if not np.abs(result - right[:tokens]).max() <= 1e-5 * np.abs(right).max():
+                return False
+    return True

@@ -1,0 +1,324 @@
+/* The step: a program's operations one after the other, and which parts of each the threads share.
+
+   Operations on single tokens that follow one another are one piece of work, an item a token; so are products of the
+   same activations, an item some rows of a matrix. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "edge.h"
+#include "pool.h"
+#include "rounded.h"
+#include "tokenwise.h"
+
+/* Rows that a thread takes at once. With 64 a lane of a panel reads 4 rows in a row, which at a width of 2048
+   is a page; with 32 single tokens took a fifth longer, with 128 as long. */
+enum { ROWS_AT_ONCE = 64, PRODUCTS_AT_ONCE = 4 };
+
+struct Edge {
+  Program program; /* with operations of its own, so that what was checked stays */
+  Operation *operations;
+  const Cpu *cpu;
+  Pool *pool;
+  int room;         /* tokens that the memory below is for */
+  int rounded_cols; /* the widest that is rounded */
+  float *buffers[MOST_BUFFERS];
+  float *scratch; /* of attention, for each thread */
+  ptrdiff_t scratch_floats;
+  Rounded rounded;
+};
+
+/* A step under way. */
+typedef struct {
+  Edge *edge;
+  const int64_t *ids;
+  float *const *caches;
+  float *logits;
+  int tokens, past;
+} Step;
+
+static void step_release(Edge *e) {
+  for (int i = 0; i < MOST_BUFFERS; i++) {
+    free(e->buffers[i]);
+    e->buffers[i] = NULL;
+  }
+  rounded_free(&e->rounded);
+  e->room = 0;
+}
+
+static int step_make_room(Edge *e, int tokens) {
+  if (tokens <= e->room) return 1;
+  step_release(e);
+  for (int i = 0; i < MOST_BUFFERS; i++) {
+    const int width = e->program.widths[i];
+    if (!width) continue;
+    e->buffers[i] = malloc((size_t)tokens * (size_t)width * sizeof(float));
+    if (!e->buffers[i]) return 0;
+  }
+  if (!rounded_new(&e->rounded, tokens, e->rounded_cols)) return 0;
+  e->room = tokens;
+  return 1;
+}
+
+/* Take over a sound program's operations, and what their memory depends on. */
+static int step_take_operations(Edge *e, const Program *p) {
+  const size_t bytes = (size_t)p->count * sizeof *e->operations;
+  e->operations = malloc(bytes);
+  if (!e->operations) return 0;
+  memcpy(e->operations, p->operations, bytes);
+  e->program = *p;
+  e->program.operations = e->operations;
+  return 1;
+}
+
+static void step_measure(Edge *e) {
+  e->rounded_cols = 1;
+  for (int i = 0; i < e->program.count; i++) {
+    const Operation *o = &e->operations[i];
+    const int cols = o->kind == ROUND ? e->program.widths[o->from] : 0;
+    const int size = o->kind == ATTEND ? o->attend.head_size : 0;
+    const ptrdiff_t floats = size ? attention_scratch(e->cpu, e->program.context, size) : 0;
+    if (cols > e->rounded_cols) e->rounded_cols = cols;
+    if (floats > e->scratch_floats) e->scratch_floats = floats;
+  }
+}
+
+int edge_open(const Program *program, int threads, const char *cpu, Edge **opened) {
+  *opened = NULL;
+  const Cpu *kind = cpu_named(cpu);
+  if (!kind || threads < 1 || threads > MOST_THREADS || !program_is_sound(program)) return EDGE_REFUSED;
+  Edge *e = calloc(1, sizeof *e);
+  if (!e) return EDGE_NO_MEMORY;
+  e->cpu = kind;
+  if (step_take_operations(e, program)) {
+    step_measure(e);
+    e->pool = pool_open(threads);
+  }
+  if (e->pool) {
+    const size_t floats = (size_t)(e->scratch_floats * pool_threads(e->pool));
+    e->scratch = malloc(sizeof(float) * (floats + 1)); /* of a program without attention: none */
+  }
+  if (!e->scratch) {
+    edge_close(e);
+    return EDGE_NO_MEMORY;
+  }
+  *opened = e;
+  return EDGE_DONE;
+}
+
+void edge_close(Edge *e) {
+  if (!e) return;
+  if (e->pool) pool_close(e->pool);
+  step_release(e);
+  free(e->scratch);
+  free(e->operations);
+  free(e);
+}
+
+static float *row_of(const Step *s, int buffer, int t) {
+  return s->edge->buffers[buffer] + (ptrdiff_t)t * s->edge->program.widths[buffer];
+}
+
+/* Some operations that are one piece of work. */
+typedef struct {
+  const Step *step;
+  const Operation *operations;
+  int count;
+} Run;
+
+static int is_tokenwise(const Operation *o) {
+  return o->kind == EMBED || o->kind == NORM || o->kind == ROUND || o->kind == NORM_HEADS ||
+         o->kind == ROTARY || o->kind == APPEND;
+}
+
+static void step_norm(const Step *s, const Operation *o, int t) {
+  const Norm *n = &o->norm;
+  const int width = s->edge->program.widths[o->from];
+  const Cpu *cpu = s->edge->cpu;
+  float *to = row_of(s, o->to, t);
+  (n->rms ? cpu->rms_norm : cpu->layer_norm)(row_of(s, o->from, t), n->weight, n->epsilon, width, to);
+  for (int i = 0; n->bias && i < width; i++) to[i] += n->bias[i];
+}
+
+static void step_token(void *what, int t, int thread) {
+  (void)thread;
+  const Run *run = what;
+  const Step *s = run->step;
+  Edge *e = s->edge;
+  const int kv_width = e->program.kv_width, position = s->past + t;
+  for (const Operation *o = run->operations; o < run->operations + run->count; o++) {
+    if (o->kind == EMBED)
+      embed_token(&o->embed, s->ids[t], position, row_of(s, o->to, t));
+    else if (o->kind == NORM)
+      step_norm(s, o, t);
+    else if (o->kind == ROUND)
+      e->cpu->round(row_of(s, o->from, t), e->program.widths[o->from], &e->rounded, t);
+    else if (o->kind == NORM_HEADS)
+      norm_heads(&o->norm_heads, row_of(s, o->to, t));
+    else if (o->kind == ROTARY)
+      rotate_heads(&o->rotary, position, row_of(s, o->to, t));
+    else
+      append_row(row_of(s, o->from, t), kv_width, position, s->caches[2 * o->append.layer],
+                 s->caches[2 * o->append.layer + 1]);
+  }
+}
+
+static void step_arrange(void *what, int b, int thread) {
+  (void)thread;
+  const Step *s = what;
+  s->edge->cpu->arrange(&s->edge->rounded, s->tokens, b);
+}
+
+/* Operations from `o` on that are done token by token, up to the first ROUND, as there is one memory for that. */
+static int step_tokens(Step *s, const Operation *o, int left) {
+  Run run = {.step = s, .operations = o};
+  Edge *e = s->edge;
+  int rounds = 0;
+  while (run.count < left && !rounds && is_tokenwise(&o[run.count])) rounds = o[run.count++].kind == ROUND;
+  if (run.count == 1 &&
+      o->kind == APPEND) /* copies a few numbers, for which threads need not wait for one another */
+    for (int t = 0; t < s->tokens; t++) step_token(&run, t, 0);
+  else
+    pool_run(e->pool, step_token, &run, s->tokens);
+  if (rounds && is_arranged(e->cpu, s->tokens))
+    pool_run(e->pool, step_arrange, s, blocks_of(e->program.widths[o[run.count - 1].from]));
+  return run.count;
+}
+
+static int product_items(const Matrix *w) { return (w->rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE; }
+
+/* What rows n0 to n1 of all tokens start from, where that is a bias. */
+static void start_from_bias(const Multiply *m, int tokens, int n0, int n1, float *out) {
+  for (int t = 0; t < tokens; t++)
+    for (int n = n0; n < n1; n++) {
+      float *to = out + (ptrdiff_t)t * m->matrix.rows + n;
+      *to = m->add ? *to + m->bias[n] : m->bias[n];
+    }
+}
+
+static void step_product(void *what, int item, int thread) {
+  (void)thread;
+  const Run *run = what;
+  const Step *s = run->step;
+  const Operation *o = run->operations;
+  for (int items; item >= (items = product_items(&o->multiply.matrix)); o++) item -= items;
+  const Multiply *m = &o->multiply;
+  const Matrix *w = &m->matrix;
+  const int n0 = item * ROWS_AT_ONCE, n1 = n0 + ROWS_AT_ONCE < w->rows ? n0 + ROWS_AT_ONCE : w->rows;
+  float *out = o->to == LOGITS ? s->logits : s->edge->buffers[o->to];
+  if (m->bias) start_from_bias(m, s->tokens, n0, n1, out);
+  s->edge->cpu->product(w, &s->edge->rounded, s->tokens, n0, n1, out, w->rows, m->add || m->bias);
+  if (m->scale == 1.0f) return;
+  for (int t = 0; t < s->tokens; t++)
+    for (int n = n0; n < n1; n++) out[(ptrdiff_t)t * w->rows + n] *= m->scale;
+}
+
+static int is_written_in(const Run *run, int buffer) {
+  for (int i = 0; i < run->count; i++)
+    if (run->operations[i].to == buffer) return 1;
+  return 0;
+}
+
+/* Products from `o` on, which read the same activations, as long as they write different buffers. */
+static int step_products(Step *s, const Operation *o, int left) {
+  Run run = {.step = s, .operations = o};
+  int items = 0;
+  while (run.count < left && run.count < PRODUCTS_AT_ONCE && o[run.count].kind == MULTIPLY &&
+         !is_written_in(&run, o[run.count].to))
+    items += product_items(&o[run.count++].multiply.matrix);
+  pool_run(s->edge->pool, step_product, &run, items);
+  return run.count;
+}
+
+/* How the heads of a group are shared out: `heads` of them and `tokens` tokens are an item. */
+typedef struct {
+  int heads, tokens, items_of_group, keys_are_lanes;
+} Shares;
+
+static Shares attend_shares(const Step *s, const Attend *a) {
+  const int lanes = s->edge->cpu->lanes, heads = a->heads / a->kv_heads;
+  if (2 * heads >= lanes) return (Shares){heads < lanes ? heads : lanes, 1, (heads + lanes - 1) / lanes, 0};
+  return (Shares){heads, lanes / heads, 1, 1};
+}
+
+static void step_attend(void *what, int item, int thread) {
+  const Run *run = what;
+  const Step *s = run->step;
+  const Attend *a = &run->operations->attend;
+  const Shares shares = attend_shares(s, a);
+  const int parts = shares.items_of_group * a->kv_heads, group = item % parts / shares.items_of_group;
+  const int t = item / parts * shares.tokens, of_group = a->heads / a->kv_heads;
+  const int first = item % shares.items_of_group * shares.heads, head = group * of_group + first;
+  const Edge *e = s->edge;
+  const Attention part = {
+      .q = row_of(s, run->operations->from, t) + (ptrdiff_t)head * a->head_size,
+      .keys = s->caches[2 * a->layer] + (ptrdiff_t)group * a->head_size,
+      .values = s->caches[2 * a->layer + 1] + (ptrdiff_t)group * a->head_size,
+      .slopes = a->slopes ? a->slopes + head : NULL,
+      .scratch = e->scratch + thread * e->scratch_floats,
+      .out = row_of(s, run->operations->to, t) + (ptrdiff_t)head * a->head_size,
+      .q_stride = (ptrdiff_t)a->heads * a->head_size,
+      .kv_stride = e->program.kv_width,
+      .scale = a->scale,
+      .tokens = s->tokens - t < shares.tokens ? s->tokens - t : shares.tokens,
+      .heads = of_group - first < shares.heads ? of_group - first : shares.heads,
+      .head_size = a->head_size,
+      .position = s->past + t,
+  };
+  (shares.keys_are_lanes ? e->cpu->attend_keys : e->cpu->attend_heads)(&part);
+}
+
+static int gate_piece(const Step *s, const Operation *o) {
+  const int width = s->edge->program.widths[o->to];
+  const int piece = o->gate.rotation_size > BLOCK ? o->gate.rotation_size : BLOCK;
+  return width % piece ? width : piece;
+}
+
+static void step_gate(void *what, int item, int thread) {
+  (void)thread;
+  const Run *run = what;
+  const Step *s = run->step;
+  const Operation *o = run->operations;
+  const Gate *g = &o->gate;
+  const int width = s->edge->program.widths[o->to], piece = gate_piece(s, o), pieces = width / piece;
+  const int t = item / pieces, at = item % pieces * piece;
+  const float *from = row_of(s, o->from, t) + at;
+  float *to = row_of(s, o->to, t) + at;
+  s->edge->cpu->gate((Activation)g->activation, from, g->gated ? from + width : NULL, piece, to);
+  if (g->rotation) s->edge->cpu->rotate(g->rotation, g->rotation_size, piece, to);
+}
+
+static void step_keep_last(Step *s, const Operation *o, int keep) {
+  const size_t bytes = sizeof(float) * (size_t)s->edge->program.widths[o->to] * (size_t)keep;
+  memmove(row_of(s, o->to, 0), row_of(s, o->to, s->tokens - keep), bytes);
+  s->tokens = keep;
+}
+
+/* Do the operation at `o`, and those that are one piece of work with it; return how many. */
+static int step_operation(Step *s, const Operation *o, int left, int keep) {
+  Run run = {.step = s, .operations = o, .count = 1};
+  if (is_tokenwise(o)) return step_tokens(s, o, left);
+  if (o->kind == MULTIPLY) return step_products(s, o, left);
+  if (o->kind == KEEP_LAST) {
+    step_keep_last(s, o, keep);
+  } else if (o->kind == GATE) {
+    const int pieces = s->edge->program.widths[o->to] / gate_piece(s, o);
+    pool_run(s->edge->pool, step_gate, &run, s->tokens * pieces);
+  } else {
+    const Shares shares = attend_shares(s, &o->attend);
+    const int parts = shares.items_of_group * o->attend.kv_heads;
+    pool_run(s->edge->pool, step_attend, &run, (s->tokens + shares.tokens - 1) / shares.tokens * parts);
+  }
+  return 1;
+}
+
+int edge_step(Edge *e, const int64_t *ids, int tokens, int past, float *const *caches, int keep,
+              float *logits) {
+  const Program *p = &e->program;
+  if (!step_is_sound(p, ids, tokens, past, caches, keep)) return EDGE_REFUSED;
+  if (!step_make_room(e, tokens)) return EDGE_NO_MEMORY;
+  e->rounded.padded_tokens = padded_tokens(tokens);
+  Step step = {.edge = e, .ids = ids, .caches = caches, .logits = logits, .tokens = tokens, .past = past};
+  for (int i = 0; i < p->count;) i += step_operation(&step, &p->operations[i], p->count - i, keep);
+  return EDGE_DONE;
+}

@@ -1,0 +1,126 @@
+"""Kernels and whole steps in C, compiled with sanitizers: every kernel beside the portable one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from kernels_built import KernelsBuilt
+
+from refact_edge.runtime.backends.native.library import Native, opened
+from refact_edge.runtime.errors import OptionError
+
+HERE = Path(__file__).parent
+X86 = ["amx", "avx512vnni", "avxvnni", "avx2"]
+CPUS = [*X86, "portable"]
+KERNELS = (
+    "layer_norm", "rms_norm", "round", "product", "attend_heads", "attend_keys", "gate", "rotate",
+)  # fmt: skip
+WARNINGS = "-g", "-O1", "-Wall", "-Wextra", "-Werror"
+
+
+@pytest.fixture(scope="session")
+def compiler() -> str:
+    name = next((name for name in ("gcc", "cc") if shutil.which(name)), None)
+    if name is None:
+        pytest.skip("no GCC: install gcc")
+    return name
+
+
+@pytest.fixture(scope="session")
+def built(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> KernelsBuilt:
+    return KernelsBuilt(compiler, tmp_path_factory.mktemp("native"))
+
+
+@pytest.fixture(scope="session")
+def library() -> Native:
+    try:
+        return opened()
+    except OptionError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=CPUS)
+def cpu(request: pytest.FixtureRequest, library: Native) -> str:
+    name: str = request.param
+    if name not in library.able:
+        pytest.skip(f"this CPU cannot compute as {name}")
+    return name
+
+
+def _run(*command: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False
+    )
+
+
+def _check(*command: object) -> None:
+    done = _run(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("products\n")
+
+
+@pytest.fixture(scope="session")
+def sanitized(built: KernelsBuilt) -> Path:
+    return built.program(HERE / "products.c", *_sanitizing("address,undefined"))
+
+
+def _sanitizing(sanitizers: str) -> tuple[str, ...]:
+    return (*WARNINGS, f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all")
+
+
+def test_products_have_the_bits_of_plain_c_and_are_within_the_bound_under_sanitizers(
+    sanitized: Path, cpu: str
+) -> None:
+    """Token counts to 32, odd widths, whole panels and others, extremes; codes at both ends."""
+    _check(sanitized, cpu)
+
+
+def test_products_of_made_up_shapes_have_the_bits_of_plain_c_under_sanitizers(
+    sanitized: Path, cpu: str
+) -> None:
+    _check(sanitized, cpu, 1, 200)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_each_kernel_computes_as_the_portable_one(
+    built: KernelsBuilt, cpu: str, kernel: str
+) -> None:
+    program = built.program(HERE / "kernels.c", *_sanitizing("address,undefined"))
+    done = _run(program, cpu, kernel, 1)
+    assert (done.returncode, done.stdout) == (0, f"{cpu} {kernel}: 60 cases\n"), done.stderr
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_each_kernel_as_it_is_released_computes_as_the_portable_one(
+    built: KernelsBuilt, cpu: str, kernel: str
+) -> None:
+    """Compilers vectorize at -O3 what they leave alone under sanitizers."""
+    done = _run(built.program(HERE / "kernels.c"), cpu, kernel, 2)
+    assert (done.returncode, done.stdout) == (0, f"{cpu} {kernel}: 60 cases\n"), done.stderr
+
+
+@pytest.mark.parametrize("flags", [("address,undefined",), ("thread",), ()])
+def test_whole_steps_of_odd_sizes_are_the_same_however_they_are_cut_and_on_all_x86(
+    built: KernelsBuilt, library: Native, flags: tuple[str, ...]
+) -> None:
+    program = built.program(HERE / "steps.c", *(word for one in flags for word in _sanitizing(one)))
+    logits = {}
+    for cpu in library.able:
+        done = _run(program, cpu, 1, 20)
+        assert done.returncode == 0, done.stdout + done.stderr
+        count, _, logits[cpu] = done.stdout.partition(" models, logits ")
+        assert count == "20"
+    assert len({text for cpu, text in logits.items() if cpu in X86}) <= 1, logits
+
+
+@pytest.mark.parametrize("cpu", ["avx2", "portable"])  # what valgrind knows
+def test_products_are_clean_under_valgrind(built: KernelsBuilt, cpu: str) -> None:
+    if not shutil.which("valgrind"):
+        pytest.skip("no valgrind: install it to look for uninitialized memory")
+    if cpu == "avx2" and "avx2" not in opened().able:
+        pytest.skip("this CPU cannot compute as avx2")
+    program = built.program(HERE / "products.c", "-g", "-O1")
+    _check("valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", program, cpu, 1, 20)
