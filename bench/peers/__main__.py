@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from refact_edge.runtime.machine.library import opened
+from refact_edge.runtime.backends.native.library import opened
 
 from . import ik_build, prepare, report
 from .engines import IK, LAYERS, ONE_KIND, PARTS, QUICK_LAYERS, Files

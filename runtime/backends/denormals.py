@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import OptionError
-from ..machine.library import opened
+from ..machine.library import machine_library
 
 _X86, _ARM = ("x86_64", "amd64"), ("aarch64", "arm64")
 
@@ -43,7 +43,7 @@ class _Library:
     """The native library, for every CPU that it knows."""
 
     def __init__(self) -> None:
-        self._swap = opened().functions.edge_flush_denormals
+        self._swap = machine_library().edge_flush_denormals
 
     def flush(self) -> Any:
         return self._swap(True, 0)

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from ..backends.native.library import BLOCK, Native
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..backends.native.session import NativeSession
 from ..bundle.contract import Bundle
 from ..bundle.verified import verify
-from ..machine.library import BLOCK, Native
 from .passes import random_ids
 
 THREADS = (1, 2, 3)

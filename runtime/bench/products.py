@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..machine.library import BLOCK, Native
+from ..backends.native.library import BLOCK, Native
 from ..opening.trial import OWN_TIME
 
 # 4 bits: 64 KB and half a MB of codes. The difference of the two is no rounding of activations.

@@ -15,13 +15,14 @@ from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+from ..backends.native import library
+from ..backends.native.library import Native
+from ..backends.native.selftest import computes_rightly
 from ..backends.wheels import onnxruntime_version
 from ..bundle.contract import Bundle
 from ..errors import OptionError
 from ..files.atomic_write import atomic_write
-from ..machine import library
 from ..machine.cpu import cpu_name_and_features
-from ..machine.library import Native, computes_rightly
 from ..opening import machine
 from ..opening.int4 import int4_engine
 from .bits import bits_of, same_on_cores, same_on_threads

@@ -70,7 +70,9 @@ def _mapped(size: int) -> npt.NDArray[np.uint8]:
 
 @dataclass
 class KvCache:
-    """One buffer [1, G, context, D] a layer and part, filled up to row len(ids).
+    """One buffer [1, G, context, D], or [1, 1, context, G * D], a layer and part.
+
+    It is filled up to row len(ids).
 
     Going back to an earlier prefix is forgetting ids; rows behind it are overwritten later.
     """
@@ -98,15 +100,20 @@ class KvCache:
         return cls(sizes.context, sizes.head_size * kv_type.itemsize, buffers, lazy)
 
     @classmethod
-    def in_memory(cls, sizes: Sizes, kv_type: np.dtype[np.generic]) -> KvCache:
+    def in_memory(
+        cls, sizes: Sizes, kv_type: np.dtype[np.generic], *, token_major: bool = False
+    ) -> KvCache:
         """Make the empty cache of a model with one key/value head, in this computer's memory.
+
+        With `token_major` of a model with any number of them: rows [context, G * D].
 
         All buffers are one mapping of their own, each from a page's start on. Pages are taken when
         they are written first, and all are given back with the cache: the C library's heap does
         neither for pieces that it has seen before.
         """
-        shape = _buffer_shape(sizes)
-        row_bytes, count = sizes.head_size * kv_type.itemsize, 2 * sizes.layers
+        row = sizes.kv_heads * sizes.head_size
+        shape = (1, 1, sizes.context, row) if token_major else _buffer_shape(sizes)
+        row_bytes, count = row * kv_type.itemsize, 2 * sizes.layers
         apart = whole_pages(sizes.context * row_bytes)
         memory = _mapped(count * apart)
         buffers = []

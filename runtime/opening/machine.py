@@ -10,9 +10,10 @@ from functools import cache
 from importlib.util import find_spec
 
 from ..backends.absence import is_installed, remedy
+from ..backends.native.library import opened
+from ..backends.native.selftest import computes_rightly
 from ..backends.onnxruntime import has_cuda_library, why_not_cuda
 from ..errors import OptionError
-from ..machine.library import computes_rightly, opened
 from .facts import Machine
 from .trial import Trial, settle
 

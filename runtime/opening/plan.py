@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..backends.native.library import BLOCK
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
-from ..backends.native.weights import BLOCK
 from ..bundle.contract import HYBRID, Bundle
 from ..errors import DeviceError, MissingExtraError, OptionError
 from .choice import best_variant, parts_of, required_variants

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..backends.native.weights import BLOCK
+from ..backends.native.library import BLOCK
 from ..backends.onnxbytes import Operator, one_operator
 from ..backends.onnxruntime import import_onnxruntime
 from ..backends.wheels import onnxruntime_version

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from refact_edge.runtime.machine import library
+from refact_edge.runtime.backends.native import library
 from refact_edge.runtime.opening.machine import why_not_native
 
 from .jobs import JOBS, WRITABLE

@@ -17,7 +17,7 @@ import pytest
 import refact_edge
 from refact_edge.runtime.backends import denormals
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.machine.library import opened
+from refact_edge.runtime.machine.library import machine_library
 
 pytestmark = pytest.mark.skipif(
     denormals._control() is None, reason="nothing sets the state here without the library"
@@ -47,13 +47,13 @@ def without_library(monkeypatch: pytest.MonkeyPatch, looked_up_anew: None) -> No
     def refused() -> None:
         raise OptionError("there is none")
 
-    monkeypatch.setattr(denormals, "opened", refused)
+    monkeypatch.setattr(denormals, "machine_library", refused)
 
 
 @pytest.mark.usefixtures("looked_up_anew", "nothing_flushed")
 def test_the_library_is_what_sets_the_state_where_there_is_one() -> None:
     try:
-        opened()
+        machine_library()
     except OptionError as error:
         pytest.skip(str(error))
     assert isinstance(denormals._control(), denormals._Library)

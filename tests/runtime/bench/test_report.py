@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner
 from runner import runner_apart
 
+from refact_edge.runtime.backends.native import library
 from refact_edge.runtime.bench import report
 from refact_edge.runtime.bench.bits import bits_of, same_on_cores, same_on_threads
 from refact_edge.runtime.bench.cli import bench
 from refact_edge.runtime.bench.products import products_per_s
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.errors import OptionError
-from refact_edge.runtime.machine import library
 from refact_edge.runtime.opening import machine
 from refact_edge.runtime.opening.trial import Trial
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refact_edge.runtime.backends.native.selftest import right_product
 from refact_edge.runtime.backends.onnxruntime import import_onnxruntime
 from refact_edge.runtime.console.doctor import examine
-from refact_edge.runtime.machine import library
 from refact_edge.runtime.opening import machine as lookups
 from refact_edge.runtime.opening import trial
 from refact_edge.runtime.opening.int4 import Decision, int4_engine, int4_in_words
@@ -37,7 +37,7 @@ class ArmLibrary:
     def product(self, cpu: str, codes: Any, scales: Any, x: np.ndarray) -> np.ndarray:
         assert cpu == "neon"
         self._clock[0] += self._token_s * len(x)
-        return library.right_product(codes, scales, x) if codes.shape[0] < 100 else x
+        return right_product(codes, scales, x) if codes.shape[0] < 100 else x
 
 
 class ArmMachine:
@@ -197,7 +197,7 @@ def test_onnxruntime_computes_the_same_product() -> None:
     codes = rng.integers(0, 256, (48, 3, 64), np.uint8)
     scales = rng.uniform(0.01, 1, (48, 3)).astype(np.float16)
     x = rng.standard_normal((5, 3 * 128), np.float32)
-    right = library.right_product(codes, scales, x)
+    right = right_product(codes, scales, x)
     y = trial.onnxruntime_product(import_onnxruntime(), codes, scales)(x)
     assert np.abs(y - right).max() <= 1e-2 * np.abs(right).max()
 
