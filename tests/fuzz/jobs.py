@@ -16,6 +16,7 @@ from refact_edge.runtime.model import Model
 from refact_edge.runtime.opening.load import load
 from refact_edge.runtime.store.folder import ENVIRONMENT
 
+from . import programs
 from .originals import LONG
 
 SUBJECT, TARGET, COPIES, CACHES = "subject", "target", "copies", "caches"
@@ -109,6 +110,7 @@ def _copied(variant: str) -> Job:
 
 JOBS: dict[str, Job] = {
     "native": _native,
+    "native program": lambda folder: programs.run_mutant(folder / SUBJECT),
     "onnxruntime int4": _int4,
     "onnxruntime int8": _int8,
     "hybrid": _hybrid,

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from . import bundles, caches, checkpoints, manifest, tokenizer
+from . import bundles, caches, checkpoints, manifest, programs, tokenizer
 from .jobs import CACHES, CHECKPOINT, COPIES, SUBJECT, WRITABLE
 
 # What a server must have to do a mutant's jobs: see server.py.
@@ -101,6 +101,7 @@ KINDS = (
     _adapter("config", partial(_json, "adapter_config.json")),
     Kind("saved cache", 6, caches.mutate_saved, "caches", CACHES, ("bundle", SUBJECT),
          ("caches native", "caches int4", "caches int8")),
+    Kind("program", 6, programs.mutate, "decoders", jobs=("native program",), flavour=SANITIZED),
     Kind("warmed copy", 2, caches.mutate_copy, "copies", COPIES, ("bundle", SUBJECT),
          ("copy int4", "copy int8")),
 )  # fmt: skip

@@ -24,6 +24,8 @@ from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.store import prepack
 from refact_edge.runtime.store.folder import ENVIRONMENT
 
+from . import programs
+
 VARIANTS = ["int8", "int4"]
 LONG = "def f(x):\n    return x\n\n\n" * 20  # enough tokens to be saved
 
@@ -37,6 +39,7 @@ def make(folder: Path) -> None:
     sharded = draft / "sharded"
     fabricate_checkpoint(sharded, decoder=TINY, tokens=TINY_TOKENS, seed=1, shards=2)
     export_bundle(checkpoint, draft / "bundle", VARIANTS)
+    programs.make_decoders(draft / "decoders")
     _make_pickled(checkpoint, draft / "pickled")
     _make_adapter(draft / "adapter")
     _make_caches(draft / "bundle", draft / "caches")

@@ -5,40 +5,60 @@
 #include "attention.h"
 #include "gate.h"
 
-enum { NORM_LANES = 16 }; /* whatever LANES is, so that all kinds add in one order */
+/* Sums of a row are those of 16 lanes, whatever LANES is, so that all kinds add in one order. In vectors by hand, with
+   each square beside its sum: elsewhere compilers decide here and there whether they round once or twice. */
+enum { SUM_LANES = 16, SUM_VECTORS = SUM_LANES / LANES };
 
-/* The numbers of a row from i on, less `mean`; zeros behind its end. */
-INLINE void centred(const float *x, int i, int width, float mean, float *to) {
-  for (int l = 0; l < NORM_LANES; l++) to[l] = i + l < width ? x[i + l] - mean : 0;
+/* The numbers of a row from i to its end, less `mean`, and zeros behind it. */
+INLINE void last_numbers(const float *x, int i, int width, float mean, float *to) {
+  for (int l = 0; l < SUM_LANES; l++) to[l] = 0;
+  for (int l = 0; i + l < width; l++) to[l] = x[i + l] - mean;
 }
 
-INLINE float sum_of(const float *lanes) {
-  float sum = 0;
-  for (int l = 0; l < NORM_LANES; l++) sum += lanes[l];
+INLINE float sum_of_vectors(const Floats *vectors) {
+  float lanes[SUM_LANES], sum = 0;
+  for (int v = 0; v < SUM_VECTORS; v++) save(lanes + v * LANES, vectors[v]);
+  for (int l = 0; l < SUM_LANES; l++) sum += lanes[l];
   return sum;
 }
 
-INLINE float mean_of_squares(const float *x, int width, float mean) {
-  float squares[NORM_LANES] = {0}, last[NORM_LANES];
+INLINE float mean_of(const float *x, int width) {
+  Floats sums[SUM_VECTORS] = {0};
+  float last[SUM_LANES];
   int i = 0;
-  for (; i + NORM_LANES <= width; i += NORM_LANES)
-    for (int l = 0; l < NORM_LANES; l++) squares[l] += (x[i + l] - mean) * (x[i + l] - mean);
-  centred(x, i, width, mean, last);
-  for (int l = 0; l < NORM_LANES; l++) squares[l] += last[l] * last[l];
-  return sum_of(squares) / (float)width;
+  for (; i + SUM_LANES <= width; i += SUM_LANES)
+    for (int v = 0; v < SUM_VECTORS; v++) sums[v] += load(x + i + v * LANES);
+  if (i < width) {
+    last_numbers(x, i, width, 0, last);
+    for (int v = 0; v < SUM_VECTORS; v++) sums[v] += load(last + v * LANES);
+  }
+  return sum_of_vectors(sums) / (float)width;
+}
+
+INLINE float mean_of_squares(const float *x, int width, float mean) {
+  Floats squares[SUM_VECTORS] = {0};
+  float last[SUM_LANES];
+  int i = 0;
+  for (; i + SUM_LANES <= width; i += SUM_LANES)
+    for (int v = 0; v < SUM_VECTORS; v++) {
+      const Floats some = load(x + i + v * LANES) - mean;
+      squares[v] += some * some;
+    }
+  if (i < width) {
+    last_numbers(x, i, width, mean, last);
+    for (int v = 0; v < SUM_VECTORS; v++) {
+      const Floats some = load(last + v * LANES);
+      squares[v] += some * some;
+    }
+  }
+  return sum_of_vectors(squares) / (float)width;
 }
 
 /* Layer norm without bias: (x - mean) / sqrt(variance + epsilon) * weight. */
 static void OF_KIND(layer_norm)(const float *x, const float *weight, float epsilon, int width, float *out) {
-  float sums[NORM_LANES] = {0}, last[NORM_LANES];
-  int i = 0;
-  for (; i + NORM_LANES <= width; i += NORM_LANES)
-    for (int l = 0; l < NORM_LANES; l++) sums[l] += x[i + l];
-  centred(x, i, width, 0, last);
-  for (int l = 0; l < NORM_LANES; l++) sums[l] += last[l];
-  const float mean = sum_of(sums) / (float)width;
+  const float mean = mean_of(x, width);
   const float inverse = 1.0f / sqrtf(mean_of_squares(x, width, mean) + epsilon);
-  for (i = 0; i < width; i++) out[i] = (x[i] - mean) * inverse * weight[i];
+  for (int i = 0; i < width; i++) out[i] = (x[i] - mean) * inverse * weight[i];
 }
 
 /* x / sqrt(mean of squares + epsilon) * weight. */
