@@ -6,32 +6,55 @@ from collections.abc import Callable, Mapping
 
 from ..runtime.bundle.decoder import Norm
 from ..runtime.bundle.places import ROTATION
-from .graph import Graph
+from .graph import ONNX_TYPES, Graph
 from .products import Weights, linear, stored
+
+
+def layer_norm(g: Graph, x: str, weights: Weights, name: str, norm: Norm) -> str:
+    """Return x less its mean, over its deviation."""
+    inputs = [stored(g, weights, f"{name}.weight")]
+    inputs += [stored(g, weights, f"{name}.bias")] if norm.bias else []
+    attributes = {"axis": -1, "epsilon": norm.epsilon}
+    return g.op("LayerNormalization", x, *inputs, attributes=attributes)
+
+
+def rms_norm(g: Graph, x: str, weights: Weights, name: str, norm: Norm) -> str:
+    """Return x over the root of its mean square."""
+    scale = stored(g, weights, f"{name}.weight")
+    return _over_rms(g, x, scale, norm.epsilon, weights.activations)
+
+
+NORMS: Mapping[str, Callable[[Graph, str, Weights, str, Norm], str]] = {
+    "layer": layer_norm,
+    "rms": rms_norm,
+}
 
 
 def normed(g: Graph, x: str, weights: Weights, name: str, norm: Norm) -> str:
     """Normalize [rows, E] over E by the weights `name`."""
     with g.scope(name.rpartition(".")[2]):
-        inputs = [stored(g, weights, f"{name}.weight")]
-        inputs += [stored(g, weights, f"{name}.bias")] if norm.bias else []
-        attributes = {"axis": -1, "epsilon": norm.epsilon}
-        return g.op(NORMS[norm.kind], x, *inputs, attributes=attributes)
+        return NORMS[norm.kind](g, x, weights, name, norm)
 
 
-# Simplified: without the mean. onnxruntime's own, in the standard domain.
-NORMS: Mapping[str, str] = {"layer": "LayerNormalization", "rms": "SimplifiedLayerNormalization"}
-
-
-def head_normed(
-    g: Graph, x: str, weights: Weights, name: str, norm: Norm, width: int, size: int
-) -> str:
-    """Normalize each head of [rows, width] over its `size` numbers, leaving their mean."""
+def head_normed(g: Graph, x: str, weights: Weights, name: str, norm: Norm, size: int) -> str:
+    """Return each head of [rows, heads * D] over the root of its mean square: [.., D]."""
     with g.scope(name.rpartition(".")[2]):
         heads = g.op("Reshape", x, g.constant([-1, size]))
-        attributes = {"axis": -1, "epsilon": norm.epsilon}
-        done = g.op(NORMS["rms"], heads, stored(g, weights, name), attributes=attributes)
-        return g.op("Reshape", done, g.constant([-1, width]))
+        scale = stored(g, weights, name)
+        return _over_rms(g, heads, scale, norm.epsilon, weights.activations)
+
+
+def _over_rms(g: Graph, x: str, scale: str, epsilon: float, activations: str) -> str:
+    """Normalize over the last axis, in fp32; onnxruntime makes one operator of all these."""
+    if activations != "float32":
+        x = g.op("Cast", x, attributes={"to": ONNX_TYPES["float32"]})
+    squares = g.op("Pow", x, g.constant(2, "float32"))
+    mean = g.op("ReduceMean", squares, g.constant([-1]), attributes={"keepdims": 1})
+    root = g.op("Sqrt", g.op("Add", mean, g.constant(epsilon, "float32")))
+    ratio = g.op("Div", x, root)
+    if activations != "float32":
+        ratio = g.op("Cast", ratio, attributes={"to": ONNX_TYPES[activations]})
+    return g.op("Mul", ratio, scale)
 
 
 def silu(g: Graph, x: str) -> str:

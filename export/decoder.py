@@ -190,15 +190,16 @@ def _attention(g: Graph, x: str, layer: _Layer) -> str:
 
 
 def _placed(g: Graph, x: str, layer: _Layer, part: str) -> str:
-    """Return queries or keys [rows, heads * D], normed and rotated as the facts say."""
+    """Return queries or keys [B*T, heads * D] normed and rotated as the facts say, in any shape."""
     decoder, attention = layer.decoder, layer.decoder.attention
     heads = attention.heads if part == "q" else attention.kv_heads
-    width = heads * attention.head_size
     if attention.head_norm:
-        name, size = f"{layer.name}.attention.{part}_norm", attention.head_size
-        x = head_normed(g, x, layer.weights, name, decoder.norm, width, size)
+        name = f"{layer.name}.attention.{part}_norm"
+        x = head_normed(g, x, layer.weights, name, decoder.norm, attention.head_size)
     if isinstance(decoder.positions, Rotary):
-        x = rotary(g, x, layer.s, heads, width, decoder.positions.dims)
+        with g.scope(f"{part}_rotary"):
+            dims = decoder.positions.dims
+            x = rotary(g, x, layer.s, heads, attention.head_size, dims)
     return x
 
 

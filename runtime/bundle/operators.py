@@ -53,21 +53,22 @@ class Operator:
 
 _ONE, _TWO, _THREE = Operator((1,)), Operator((2,)), Operator((3,))
 _AXIS = Whole(-1, 2)
-_NORM: Mapping[str, Container[object]] = {"axis": _AXIS, "epsilon": Real(0, 1)}
 _BLOCKS = (16, 32, 64, 128, 256)  # all that onnxruntime knows
 
 OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
-    **{("", name): (_ONE,) for name in ("Abs", "Cos", "Sigmoid", "Sin")},
+    **{("", name): (_ONE,) for name in ("Abs", "Cos", "Sigmoid", "Sin", "Sqrt")},
     **{
         ("", name): (_TWO,)
         for name in (
             "Add",
             "And",
+            "Div",
             "Gather",
             "LessOrEqual",
             "MatMul",
             "Max",
             "Mul",
+            "Pow",
             "Reshape",
             "Sub",
             "Unsqueeze",
@@ -78,14 +79,19 @@ OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
     ("", "Concat"): (Operator((2, 3), attributes={"axis": _AXIS}),),
     ("", "ConstantOfShape"): (Operator((1,), attributes={"value": OneByte()}),),
     ("", "Gelu"): (Operator((1,), attributes={"approximate": (b"none", b"tanh")}),),
-    ("", "LayerNormalization"): (Operator((2, 3), attributes=_NORM),),
+    ("", "LayerNormalization"): (
+        Operator((2, 3), attributes={"axis": _AXIS, "epsilon": Real(0, 1)}),
+    ),
     ("", "QuantizeLinear"): (Operator((3,), attributes={"axis": _AXIS}),),
     ("", "ReduceMax"): (Operator((2,), attributes={"keepdims": Whole(0, 1)}),),
+    ("", "ReduceMean"): (Operator((2,), attributes={"keepdims": Whole(1, 1)}),),
     ("", "Shape"): (_ONE, Operator((1,), attributes={"start": Whole(0, 3), "end": Whole(0, 4)})),
-    ("", "SimplifiedLayerNormalization"): (Operator((2,), attributes=_NORM),),
     ("", "Slice"): (Operator((4,)),),
     ("", "Softmax"): (Operator((1,), attributes={"axis": _AXIS}),),
-    ("", "Split"): (Operator((1,), 2, {"axis": _AXIS, "num_outputs": Whole(2, 2)}),),
+    ("", "Split"): (
+        Operator((1,), 2, {"axis": _AXIS, "num_outputs": Whole(2, 2)}),
+        *(Operator((2,), outputs, {"axis": _AXIS}) for outputs in (2, 3)),
+    ),
     ("", "Transpose"): (Operator((1,), attributes={"perm": ([0, 2, 1, 3],)}),),
     ("com.microsoft", "FusedMatMul"): (
         Operator((2,), attributes={"alpha": Real(0, 1), "transB": Whole(0, 1)}),
@@ -111,16 +117,6 @@ OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
                 "accuracy_level": Whole(0, 4),
                 "bits": (4, 8),
                 "block_size": _BLOCKS,
-            },
-        ),
-    ),
-    ("com.microsoft", "RotaryEmbedding"): (
-        Operator(
-            (4,),
-            attributes={
-                "interleaved": Whole(0, 0),
-                "num_heads": Whole(1, SIZES["heads"]),
-                "rotary_embedding_dim": Whole(2, SIZES["head_size"]),
             },
         ),
     ),

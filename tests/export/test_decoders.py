@@ -239,7 +239,7 @@ def test_nodes_are_named_by_paths_and_graphs_say_what_they_are(
     names = {node.name for node in model.graph.node}
     assert {
         "layers.1/attention/q/MatMulNBits",
-        "layers.1/attention/RotaryEmbedding",
+        "layers.1/attention/k_rotary/Add",
         "layers.0/norm2/LayerNormalization",
         "layers.0/mlp/Gelu",
         "head/MatMulNBits",
