@@ -79,7 +79,7 @@ def places_of(value: object) -> dict[str, Place]:
             type or size, or a part that its form has not so.
 
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise ValueError(f"weights are {value!r:.40}, expected an object")
     places, problems = {}, []
     for name, entry in value.items():
@@ -93,7 +93,7 @@ def places_of(value: object) -> dict[str, Place]:
 
 
 def _place(value: object, name: str) -> Place:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise ValueError(f"is {value!r:.40}, expected an object")
     content = dict(value)
     form, shape, parts = (content.pop(key, None) for key in ("form", "shape", "parts"))
@@ -105,7 +105,7 @@ def _place(value: object, name: str) -> Place:
     ):
         expected = ", ".join(f"{key} of {_ALLOWED[key]}" for key in sorted(allowed))
         raise ValueError(f"has {content!r:.80}, expected {expected or 'no more'}")
-    if not isinstance(parts, Mapping) or parts.keys() != _PARTS[form]:
+    if not isinstance(parts, dict) or parts.keys() != _PARTS[form]:
         raise ValueError(f"has other parts than {sorted(_PARTS[form])}")
     read = {key: _part(one, key) for key, one in parts.items()}
     place = Place(cast(Any, form), _shape(shape), read, **content)
@@ -138,7 +138,7 @@ def _expected(place: Place, *, table: bool) -> dict[str, tuple[tuple[str, ...], 
 
 
 def _part(value: object, name: str) -> Part:
-    if not isinstance(value, Mapping) or value.keys() != {"type", "shape", "offset", "length"}:
+    if not isinstance(value, dict) or value.keys() != {"type", "shape", "offset", "length"}:
         raise ValueError(f"has {name} {value!r:.40}, expected type, shape, offset and length")
     kind, shape = value["type"], _shape(value["shape"])
     if not isinstance(kind, str) or kind not in ITEM_BYTES:
