@@ -105,7 +105,8 @@ class RandomWeights:
         codes = self._rng.integers(0, 256, (rows, width * bits // 8), np.uint8)
         spread = 2.0 / math.sqrt(cols) / 2 ** (bits - 1)
         scales = (spread * self._rng.uniform(0.5, 1, (rows, blocks))).astype(np.float16)
-        parts = {"codes": self._add(codes), "scales": self._add(scales)}
+        stored = codes if name == EMBEDDING else codes.reshape(rows, blocks, -1)
+        parts = {"codes": self._add(stored), "scales": self._add(scales)}
         self.places[name] = Place("blocks", shape, parts, bits, BLOCK)
         if bits == 4:
             codes = np.stack([codes & 15, codes >> 4], -1).reshape(rows, -1)

@@ -8,13 +8,12 @@ from time import perf_counter
 
 import numpy as np
 
-from ..bundle.contract import Bundle, engine_graph
-from ..bundle.onnxfile import read_graph
+from ..bundle.contract import Bundle
+from ..bundle.decoder import EMBEDDING, HEAD, POSITIONS
 from ..machine.cores import fast_cores
 
 BUFFER_BYTES = 512 * 2**20  # much larger than any cache
 _PASSES = 4
-_FLOAT_BYTES = {"float32": 4, "float16": 2}
 
 
 def read_bandwidth(
@@ -46,13 +45,12 @@ def thread_count() -> int:
 
 
 def weights_read_bytes(bundle: Bundle, variant: str) -> int:
-    """Return the bytes of weights that one token needs: all but the table of ids, as stored.
+    """Return the bytes of weights that one token needs, as stored.
 
-    Of that table a token needs one row. It lies first in the file, before the first norm.
+    Of the tables of ids and positions it needs one row each, which are not counted, unless the
+    head is the table of ids.
     """
-    norm_bytes = bundle.sizes.width * _FLOAT_BYTES[bundle.variants[variant].kv_type]
-    tensors = read_graph(bundle.path / engine_graph(variant)).tensors.values()
-    places = {(t.place.offset, t.place.length) for t in tensors if t.place}
-    lengths = [length for _, length in sorted(places)]
-    first = lengths.index(norm_bytes) if norm_bytes in lengths else 0
-    return sum(lengths[first:])
+    weights = bundle.require_variant(variant).weights
+    tables = {POSITIONS, EMBEDDING} if HEAD in weights else {POSITIONS}
+    places = (place for name, place in weights.items() if name not in tables)
+    return sum(part.length for place in places for part in place.parts.values())
