@@ -47,8 +47,8 @@ def average(first: Weights, second: Weights, part: float) -> Weights:
 def main(first: Path, second: Path, part: float, data: Path, out: Path) -> None:
     """Write the average of two runs as a checkpoint."""
     weights = average(weights_of(first), weights_of(second), part)
-    kept = second / "checkpoint"
-    tokenizer = Tokenizer.from_file(str(kept / "tokenizer.json"))
+    previous = second / "checkpoint"
+    tokenizer = Tokenizer.from_file(str(previous / "tokenizer.json"))
     vocabulary, width = weights["transformer.wte.weight"].shape
     head_size = weights["transformer.h.0.attn.kv.weight"].shape[0] // 2
     fields = config(

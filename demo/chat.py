@@ -50,8 +50,8 @@ def without_docstring(lines: list[str], node: ast.FunctionDef) -> str:
     docstring = node.body[0]
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
     last = docstring.end_lineno or docstring.lineno
-    kept = lines[first : docstring.lineno - 1] + lines[last : node.end_lineno]
-    return textwrap.dedent("\n".join(kept)).strip()
+    code = lines[first : docstring.lineno - 1] + lines[last : node.end_lineno]
+    return textwrap.dedent("\n".join(code)).strip()
 
 
 def functions(text: str) -> Iterator[Function]:
@@ -81,9 +81,9 @@ def question(function: Function, random: Random) -> str:
     return template.format(name=function.name, arguments=function.arguments, task=function.task)
 
 
-def save_functions(found: Sequence[tuple[str, Function]], file: Path) -> None:
+def save_functions(functions: Sequence[tuple[str, Function]], file: Path) -> None:
     """Write one JSON line a function, with the split that its file belongs to."""
-    lines = [json.dumps({"split": split, **asdict(function)}) for split, function in found]
+    lines = [json.dumps({"split": split, **asdict(function)}) for split, function in functions]
     with atomic_write(file) as draft:
         draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -120,10 +120,10 @@ def long_lines(text: str) -> set[str]:
     return {line for line in stripped if len(line) >= LONG_LINE_CHARACTERS}
 
 
-def is_copy(text: str, known: set[str], largest_part: float) -> bool:
+def is_copy(text: str, watched_lines: set[str], largest_part: float) -> bool:
     """Return whether more than that part of the text's long lines is among `known`."""
     lines = long_lines(text)
-    return len(lines & known) > largest_part * len(lines)
+    return len(lines & watched_lines) > largest_part * len(lines)
 
 
 def without_copies(sources: Iterable[Source]) -> Corpus:
@@ -133,19 +133,19 @@ def without_copies(sources: Iterable[Source]) -> Corpus:
     """
     sources = list(sources)
     watched = [source for source in sources if source.split != "training"]
-    known = set().union(*(long_lines(source.text) for source in watched))
-    texts, seen, kept = {source.text for source in watched}, set(known), list(watched)
+    watched_lines = set().union(*(long_lines(source.text) for source in watched))
+    texts, seen, accepted = {source.text for source in watched}, set(watched_lines), list(watched)
     for source in sources:
         if source.split != "training" or source.text in texts:
             continue
-        if is_copy(source.text, known, LARGEST_PART_SHARED_WITH_HELD_OUT):
+        if is_copy(source.text, watched_lines, LARGEST_PART_SHARED_WITH_HELD_OUT):
             continue
         if is_copy(source.text, seen, LARGEST_PART_SEEN_BEFORE):
             continue
         texts.add(source.text)
         seen |= long_lines(source.text)
-        kept.append(source)
-    return Corpus(tuple(kept), len(sources) - len(kept))
+        accepted.append(source)
+    return Corpus(tuple(accepted), len(sources) - len(accepted))
 
 
 def save_corpus(corpus: Corpus, file: Path) -> None:

@@ -51,8 +51,8 @@ def licence_of(metadata: str, licence_text: str = "") -> str:
             return value
     classifiers = [str(value) for value in fields.get_all("Classifier") or ()]
     named = [value.split(" :: ")[-1] for value in classifiers if value.startswith("License :: ")]
-    found = [name for words, name in FIRST_WORDS.items() if words in licence_text]
-    return ", ".join(named or found) or "see its files"
+    licences = [name for words, name in FIRST_WORDS.items() if words in licence_text]
+    return ", ".join(named or licences) or "see its files"
 
 
 def install(pins: Path, target: Path) -> None:
@@ -69,13 +69,13 @@ def install(pins: Path, target: Path) -> None:
 
 def installed(target: Path) -> list[Package]:
     """Return the packages in `target`, by name."""
-    found = []
+    packages = []
     for distribution in distributions(path=[str(target)]):
         text = distribution.read_text("METADATA") or ""
         own = distribution.read_text("licenses/LICENSE") or ""
         name = re.sub(r"[-_.]+", "-", distribution.name).lower()
-        found.append(Package(name, distribution.version, licence_of(text, own)))
-    return sorted(found, key=lambda package: package.name)
+        packages.append(Package(name, distribution.version, licence_of(text, own)))
+    return sorted(packages, key=lambda package: package.name)
 
 
 def load_packages(file: Path) -> list[Package]:
@@ -90,7 +90,7 @@ def gather(packages: Path) -> Corpus:
 
 
 def summary(corpus: Corpus) -> list[str]:
-    """Return what was taken, one line for each group and split."""
+    """Return what training reads, one line for each group and split."""
     files: Counter[tuple[str, str]] = Counter()
     size: Counter[tuple[str, str]] = Counter()
     for source in corpus.sources:
@@ -107,7 +107,7 @@ def summary(corpus: Corpus) -> list[str]:
 @click.option("--out", type=click.Path(path_type=Path), default=DATA, show_default=True)
 @click.option("--list", "listed", is_flag=True, help="Print the packages as a table for the card.")
 def main(out: Path, listed: bool) -> None:
-    """Install the pinned packages, read them and the standard library, and list what was taken."""
+    """Install the pinned packages, read them and the standard library, and list them."""
     target = out / "packages"
     target.mkdir(parents=True, exist_ok=True)
     try:

@@ -91,14 +91,14 @@ def costs_of(model: nn.Module, device: torch.device) -> Costs:
         return bits
 
     def costs(rows: Sequence[Ids]) -> list[NDArray[np.float32]]:
-        found: list[NDArray[np.float32]] = []
+        pieces: list[NDArray[np.float32]] = []
         for start in range(0, len(rows), MEASURED_ROWS):
             part = [torch.tensor(row) for row in rows[start : start + MEASURED_ROWS]]
             # Padding on the right is invisible to a causal model.
             ids = nn.utils.rnn.pad_sequence(part, batch_first=True, padding_value=FIM_PAD)
             bits = bits_of(ids.to(device))
-            found += [bits[i, : len(row) - 1] for i, row in enumerate(part)]
-        return found
+            pieces += [bits[i, : len(row) - 1] for i, row in enumerate(part)]
+        return pieces
 
     return costs
 
@@ -136,11 +136,11 @@ class Trainer:
         rows = max(1, self.recipe.step_ids // window)
         parts = self.recipe.windows[window][1]
         ids, weights = self.sampler.batch(rows, window + 1, parts, random)
-        wanted = torch.from_numpy(ids).to(self.device)
+        tokens = torch.from_numpy(ids).to(self.device)
         heavy = torch.from_numpy(weights).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.model(wanted[:, :-1])
-        value = self.cost(logits, wanted[:, 1:], heavy[:, 1:])
+            logits = self.model(tokens[:, :-1])
+        value = self.cost(logits, tokens[:, 1:], heavy[:, 1:])
         value.backward()  # type: ignore[no-untyped-call]
         return value.item()
 

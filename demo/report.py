@@ -89,13 +89,13 @@ def costs_of(model: Model) -> Costs:
     tokens = model.session.sizes.tokens
 
     def costs(rows: Sequence[Ids]) -> list[NDArray[np.float32]]:
-        found = []
+        pieces = []
         for row in rows:
             ids = np.asarray(row, np.int64)
             logits = model.session.step(ids[:-1], model.session.new_cache(), len(ids) - 1)
             nats = -log_probabilities(logits[:, :tokens], ids[1:])
-            found.append((nats / math.log(2)).astype(np.float32))
-        return found
+            pieces.append((nats / math.log(2)).astype(np.float32))
+        return pieces
 
     return costs
 
@@ -121,8 +121,8 @@ def text_lines(costs: Costs, tokenizer: Tokenizer, data: HeldOut) -> Iterator[st
         yield from hole_lines(name, fim_figures(costs, tokenizer, holes))
     for name, spm in (("SPM", True), ("PSM", False)):
         prompts = [hole.prompt(spm=spm) for hole in data.aligned]
-        found = middles(costs, tokenizer, prompts, data.aligned)
-        yield f"  end after whole lines, {name}: mean probability {found.end_probability:.3f}"
+        figures = middles(costs, tokenizer, prompts, data.aligned)
+        yield f"  end after whole lines, {name}: mean probability {figures.end_probability:.3f}"
 
 
 def answer_lines(model: Model, tokenizer: Tokenizer, data: HeldOut) -> Iterator[str]:
@@ -142,14 +142,14 @@ def answer_lines(model: Model, tokenizer: Tokenizer, data: HeldOut) -> Iterator[
         "PSM": [hole.prompt(spm=False) for hole in data.lines],
         "prefix alone": [hole.alone for hole in data.lines],
     }
-    wanted = [tokenizer.decode(hole.middle).strip() for hole in data.lines]
-    for name, asked in prompts.items():
-        texts = [tokenizer.decode(reader.write(prompt, FIM_LIMIT)[0]) for prompt in asked]
+    originals = [tokenizer.decode(hole.middle).strip() for hole in data.lines]
+    for name, cases in prompts.items():
+        texts = [tokenizer.decode(reader.write(prompt, FIM_LIMIT)[0]) for prompt in cases]
         # The same cut for all: without the suffix nothing else ends a line.
         exact = sum(
-            text.split("\n")[0].strip() == line for text, line in zip(texts, wanted, strict=True)
+            text.split("\n")[0].strip() == line for text, line in zip(texts, originals, strict=True)
         )
-        yield f"single lines, {name}: {exact} of {len(asked)} exact ({exact / len(asked):.1%})"
+        yield f"single lines, {name}: {exact} of {len(cases)} exact ({exact / len(cases):.1%})"
     stopped = sum(reader.write(prompt, CHAT_LIMIT)[1] for prompt in data.questions)
     yield f"{len(data.questions)} questions: {stopped} answers stop within {CHAT_LIMIT} ids"
 
@@ -165,17 +165,17 @@ def main(bundle: Path, variants: str, data: Path) -> None:
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
     tokenizer.encode_special_tokens = True
     sources = load_corpus(data / CORPUS).of("held-out")
-    found = held_out(tokenizer, sources, load_functions(data / FUNCTIONS, "held-out"))
-    size = sum(len(text.encode()) for text in found.texts)
-    packed = len(lzma.compress("".join(found.texts).encode(), preset=9 | lzma.PRESET_EXTREME))
-    click.echo(f"{len(found.texts)} held-out files, {size / 1e6:.2f} MB")
+    measured = held_out(tokenizer, sources, load_functions(data / FUNCTIONS, "held-out"))
+    size = sum(len(text.encode()) for text in measured.texts)
+    packed = len(lzma.compress("".join(measured.texts).encode(), preset=9 | lzma.PRESET_EXTREME))
+    click.echo(f"{len(measured.texts)} held-out files, {size / 1e6:.2f} MB")
     click.echo(f"xz -9e of the same files: {8 * packed / size:.2f} bits a byte")
     for variant in variants.split(","):
         model = load(bundle, variant=variant, device="cpu")
         click.echo(f"--- {variant}")
-        for line in text_lines(costs_of(model), tokenizer, found):
+        for line in text_lines(costs_of(model), tokenizer, measured):
             click.echo(line)
-        for line in answer_lines(model, tokenizer, found):
+        for line in answer_lines(model, tokenizer, measured):
             click.echo(line)
 
 

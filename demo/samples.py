@@ -100,8 +100,8 @@ def infill(
         first = max(first, section_start(text, hole[0]))
     prefix = encode(tokenizer, text[first : hole[0]])
     suffix = encode(tokenizer, text[hole[1] : hole[1] + reach])
-    wanted = max(int(room * random.uniform(*PREFIX_PART)), room - len(suffix))
-    prefix = prefix[-wanted:]
+    length = max(int(room * random.uniform(*PREFIX_PART)), room - len(suffix))
+    prefix = prefix[-length:]
     return Infill(prefix, middle, suffix[: room - len(prefix)])
 
 
@@ -178,9 +178,9 @@ class Sampler:
     def infill(self, window: int, random: Random, kind: Kind | None = None) -> Infill:
         """Draw files and holes until one fits."""
         while True:
-            found = infill(self.tokenizer, self.text(random), window, random, kind)
-            if found is not None:
-                return found
+            sample = infill(self.tokenizer, self.text(random), window, random, kind)
+            if sample is not None:
+                return sample
 
     def fim_row(self, window: int, random: Random) -> Row:
         """Return one hole, or several short ones, each in one of the two orders.
@@ -243,7 +243,7 @@ class Sampler:
         makers = {"fim": self.fim_row, "text": self.text_row, "chat": self.chat_row}
         for row in range(rows):
             part = random.choices(list(parts), list(parts.values()))[0]
-            found, heavy = makers[part](window, random)
-            size = min(len(found), window)
-            ids[row, :size], weights[row, :size] = found[:size], heavy[:size]
+            sample, heavy = makers[part](window, random)
+            size = min(len(sample), window)
+            ids[row, :size], weights[row, :size] = sample[:size], heavy[:size]
         return ids, weights

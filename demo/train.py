@@ -72,7 +72,7 @@ def run(trainer: Trainer, progress: Progress, watch: Watch, out: Path) -> None:
     costs = costs_of(trainer.model, trainer.device)
     every, saved, smooth = max(1, progress.steps // POINTS), time.monotonic(), 0.0
     with click.progressbar(
-        length=progress.steps, label="training", item_show_func=lambda shown: shown
+        length=progress.steps, label="training", item_show_func=lambda text: text
     ) as bar:
         bar.update(progress.done)
         while progress.done < progress.steps:

@@ -79,25 +79,25 @@ class Ranking:
             OptionError: when the best mix loses more; says how much.
 
         """
-        found = list(mixes(self.choices))
-        lost = measure(best := self._with(found[-1]))
+        steps = list(mixes(self.choices))
+        lost = measure(best := self._with(steps[-1]))
         if not lost <= limit_kl:
             raise OptionError(
                 f"no mix loses at most {limit_kl:g}; the best loses {lost:.4g} "
-                f"in {size_of(found[-1]) + self.float_bytes:,} bytes"
+                f"in {size_of(steps[-1]) + self.float_bytes:,} bytes"
             )
-        low, high = -1, len(found) - 1  # what is known to lose too much, and what is good enough
-        price = max(lost, _NOTHING) / _loss_of(found[-1])
+        low, high = -1, len(steps) - 1  # what is known to lose too much, and what is good enough
+        price = max(lost, _NOTHING) / _loss_of(steps[-1])
         for _ in range(_TRIES):
             if high - low <= 1 or (
-                low >= 0 and size_of(found[high]) < _CLOSE * size_of(found[low])
+                low >= 0 and size_of(steps[high]) < _CLOSE * size_of(steps[low])
             ):
                 break
             aim = _AIM * limit_kl / price
-            wanted = (i for i in range(low + 1, high) if _loss_of(found[i]) <= aim)
-            look = next(wanted, high - 1)
-            lost = measure(scheme := self._with(found[look]))
-            price = max(lost, _NOTHING) / _loss_of(found[look])
+            near = (i for i in range(low + 1, high) if _loss_of(steps[i]) <= aim)
+            look = next(near, high - 1)
+            lost = measure(scheme := self._with(steps[look]))
+            price = max(lost, _NOTHING) / _loss_of(steps[look])
             if lost <= limit_kl:
                 best, high = scheme, look
             else:

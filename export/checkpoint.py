@@ -67,13 +67,13 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if not path.is_dir():
         raise CheckpointError(f"{path} is not a folder; expected a checkpoint folder")
     config = read_json(path / "config.json")
-    found = open_tensors(path, "model", "pytorch_model")
-    if found is None:
+    files = open_tensors(path, "model", "pytorch_model")
+    if files is None:
         raise CheckpointError(
             f"{path} has no weights; expected model.safetensors, model.safetensors.index.json or "
             "pytorch_model.bin"
         )
-    return Checkpoint(path, config, found.tensors, found.paths, found.read)
+    return Checkpoint(path, config, files.tensors, files.paths, files.read)
 
 
 def open_tensors(path: Path, stem: str, bin_stem: str | None = None) -> TensorFiles | None:
@@ -178,9 +178,9 @@ def _check_downloaded(file: Path) -> None:
         )
 
 
-def _check_new(file: Path, known: dict[str, TensorInfo], names: Iterable[str]) -> None:
-    if twice := sorted(set(names) & known.keys()):
-        first, listed = known[twice[0]].file.name, one_line(", ".join(twice[:3]))
+def _check_new(file: Path, tensors: dict[str, TensorInfo], names: Iterable[str]) -> None:
+    if twice := sorted(set(names) & tensors.keys()):
+        first, listed = tensors[twice[0]].file.name, one_line(", ".join(twice[:3]))
         raise CheckpointError(f"{file} holds {len(twice)} tensors that {first} holds too: {listed}")
 
 

@@ -39,5 +39,5 @@ class Fields:
 
     def equal(self, field: str, value: object) -> None:
         """Look at a field that must have one value."""
-        found = self.config.get(field)
-        self.expect(field, type(found) is type(value) and found == value, repr(value))
+        own = self.config.get(field)
+        self.expect(field, type(own) is type(value) and own == value, repr(value))

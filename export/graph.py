@@ -118,8 +118,8 @@ class Graph:
     def constant(self, value: npt.ArrayLike, type: str = "int64") -> str:
         """Return the name of a small constant kept in the graph itself."""
         array = np.asarray(value, type)
-        shown = "_".join(str(part).replace("-", "m") for part in array.ravel()[:4])
-        name = f"const.{type}.{'x'.join(map(str, array.shape))}.{shown}"
+        digits = "_".join(str(part).replace("-", "m") for part in array.ravel()[:4])
+        name = f"const.{type}.{'x'.join(map(str, array.shape))}.{digits}"
         existing = self._initializers.get(name)
         tensor = numpy_helper.from_array(array, name)
         if existing is not None and existing != tensor:

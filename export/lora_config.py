@@ -67,37 +67,37 @@ class AdapterConfig:
 
 def read_adapter_config(config: dict[str, Any], problems: list[str]) -> AdapterConfig | None:
     """Read what adapter_config.json holds; None, and why in `problems`, where it is not taken."""
-    found: list[str] = []
+    wrong: list[str] = []
     if config.get("peft_type") != "LORA":
-        found.append(f"peft_type is {config.get('peft_type')!r}, expected 'LORA'")
+        wrong.append(f"peft_type is {config.get('peft_type')!r}, expected 'LORA'")
     if config.get("bias") not in (None, "none"):
-        found.append(f"bias is {config['bias']!r}, expected 'none'")
+        wrong.append(f"bias is {config['bias']!r}, expected 'none'")
     if config.get("use_rslora") not in (None, False, True):
-        found.append(f"use_rslora is {config['use_rslora']!r}, expected true or false")
-    found += _start_problem(config.get("init_lora_weights"))
-    found += [
+        wrong.append(f"use_rslora is {config['use_rslora']!r}, expected true or false")
+    wrong += _start_problem(config.get("init_lora_weights"))
+    wrong += [
         f"{field} is {value!r}; it may change what the adapter adds to the weights and is not "
         "known here, so that it must be off"
         for field, value in config.items()
         if field not in _HARMLESS | _READ and value not in _OFF
     ]
     read = AdapterConfig(
-        rank=_rank("r", config.get("r"), found),
-        alpha=_alpha("lora_alpha", config.get("lora_alpha"), found),
+        rank=_rank("r", config.get("r"), wrong),
+        alpha=_alpha("lora_alpha", config.get("lora_alpha"), wrong),
         ranks={
-            name: _rank(f"rank_pattern: {name}", value, found)
-            for name, value in _patterns("rank_pattern", config, found).items()
+            name: _rank(f"rank_pattern: {name}", value, wrong)
+            for name, value in _patterns("rank_pattern", config, wrong).items()
         },
         alphas={
-            name: _alpha(f"alpha_pattern: {name}", value, found)
-            for name, value in _patterns("alpha_pattern", config, found).items()
+            name: _alpha(f"alpha_pattern: {name}", value, wrong)
+            for name, value in _patterns("alpha_pattern", config, wrong).items()
         },
         root_of_rank=bool(config.get("use_rslora")),
-        token_rows=_token_rows(config.get("trainable_token_indices"), found),
-        saved_modules=_names(config.get("modules_to_save"), found),
+        token_rows=_token_rows(config.get("trainable_token_indices"), wrong),
+        saved_modules=_names(config.get("modules_to_save"), wrong),
     )
-    problems += found
-    return None if found else read
+    problems += wrong
+    return None if wrong else read
 
 
 def _start_problem(start: Any) -> list[str]:

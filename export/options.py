@@ -32,10 +32,10 @@ def size_bytes(text: str) -> int:
         OptionError: when it is none.
 
     """
-    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)\s*", text)
-    if found is None or found[2].upper() not in _UNITS:
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)\s*", text)
+    if match is None or match[2].upper() not in _UNITS:
         raise OptionError(f"size {text!r}; expected a number and a unit, such as 900MB or 1.5GB")
-    return int(float(found[1]) * _UNITS[found[2].upper()])
+    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def variant_names(variants: str) -> list[str]:

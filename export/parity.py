@@ -265,13 +265,13 @@ def _plain_session(graph: Path, weights: Path) -> Any:
     settings = onnxruntime.SessionOptions()
     ask_for_exact_products(settings)
     version = onnxruntime.__version__
-    held = give(settings, weights, version) if out_of_reach(graph, weights, version) else None
+    data = give(settings, weights, version) if out_of_reach(graph, weights, version) else None
     try:
         return onnxruntime.InferenceSession(
             str(graph), settings, providers=["CPUExecutionProvider"]
         )
     finally:
-        del held  # it has copied of it what it needs
+        del data  # it has copied of it what it needs
 
 
 def _compare_standard(

@@ -103,10 +103,10 @@ def _check_specials(
     added = {token["content"]: token for token in content.get("added_tokens") or []}
     for expected, token in enumerate(specials):
         listed = added.get(token, {}).get("id")
-        found = listed if listed != expected else tokenizer.token_to_id(token)
-        if found != expected:
+        own_id = listed if listed != expected else tokenizer.token_to_id(token)
+        if own_id != expected:
             problems.append(
-                f"{file.name}: special token {token} has id {found}, expected {expected}"
+                f"{file.name}: special token {token} has id {own_id}, expected {expected}"
             )
         elif added[token].get("special") is not True:
             problems.append(

@@ -90,10 +90,10 @@ def _add(
 ) -> None:
     """Add the weights of each stage to every writer."""
     for stage in stages:
-        for spec, known in with_relations(stage):
+        for spec, relations in with_relations(stage):
             for writer in writers:
                 try:
-                    writer.add(spec, stage.weights[spec.name], known)
+                    writer.add(spec, stage.weights[spec.name], relations)
                 except OverflowError as error:
                     names = " and ".join(checked.tensor_names(spec.name))
                     raise CheckpointError(

@@ -66,26 +66,26 @@ def estimate_bytes(specs: Sequence[WeightSpec], scheme: Scheme) -> int:
 
 
 def with_relations(stage: Stage) -> Iterator[tuple[WeightSpec, Relations | None]]:
-    """Yield the specs of a stage, and what is known of what their weights multiply."""
+    """Yield the specs of a stage, with what calibration saw of the activations of each."""
     of: Moments | None = None
-    known: Relations | None = None
+    current: Relations | None = None
     for spec in stage.specs:
         seen = stage.moments.get(spec.name)
         if seen is not of:  # weights that read the same activations share it
-            of, known = seen, None if seen is None else relations(seen.second)
-        yield spec, known
+            of, current = seen, None if seen is None else relations(seen.second)
+        yield spec, current
 
 
-def quantized(weight: Floating, form: Form, known: Relations | None) -> Packed:
-    """Return a weight in a form; where activations are known, errors are made good by others.
+def quantized(weight: Floating, form: Form, activations: Relations | None) -> Packed:
+    """Return a weight in a form; with activations, errors of columns are made good by others.
 
     Raises:
         OverflowError: when a value does not fit the form's type.
 
     """
-    if known is None or isinstance(form, Floats):
+    if activations is None or isinstance(form, Floats):
         return pack(weight, form)
-    return pack_compensated(weight, form, known)
+    return pack_compensated(weight, form, activations)
 
 
 class VariantWriter:
@@ -107,17 +107,19 @@ class VariantWriter:
         """Hash of the file so far."""
         return self._hash.hexdigest()
 
-    def add(self, spec: WeightSpec, weight: Floating, known: Relations | None = None) -> None:
-        """Pack a weight, by what is known of its activations, and append its parts.
+    def add(self, spec: WeightSpec, weight: Floating, activations: Relations | None = None) -> None:
+        """Pack a weight, rounded for activations if calibration saw some, and append its parts.
 
         Raises:
             OverflowError: when a value does not fit the scheme's type.
 
         """
         form = form_of(spec, self.scheme)
-        packed = quantized(weight, form, known)
-        if known is not None and not isinstance(form, Floats):
-            self._output_errors[spec.name] = output_error(weight, unpack(packed), known.second)
+        packed = quantized(weight, form, activations)
+        if activations is not None and not isinstance(form, Floats):
+            self._output_errors[spec.name] = output_error(
+                weight, unpack(packed), activations.second
+            )
         self.add_packed(spec, packed)
 
     def add_packed(self, spec: WeightSpec, packed: Packed) -> None:

@@ -59,20 +59,22 @@ def relations(second: Moments) -> Relations:
     return Relations(second, damped.astype(np.float32), order, factor)
 
 
-def pack_compensated(weight: Floating, form: Quantized, known: Relations) -> Packed:
+def pack_compensated(weight: Floating, form: Quantized, activations: Relations) -> Packed:
     """Return `weight` [N, K] in `form`, rounded for activations whose moments are known.
 
     Blocks are refined afterwards; at 8 bits a row there was too little left to win.
     """
-    scales = best_scales(weight, form, np.diagonal(known.second))
-    codes = compensate(weight, scales, form, known)
+    scales = best_scales(weight, form, np.diagonal(activations.second))
+    codes = compensate(weight, scales, form, activations)
     if isinstance(form, Blocks):
-        scales = refit(weight, codes, scales, form, known.damped)
-        codes = descend(weight, codes, scales, form, known.damped)
+        scales = refit(weight, codes, scales, form, activations.damped)
+        codes = descend(weight, codes, scales, form, activations.damped)
     return packed(weight, codes, scales, form)
 
 
-def compensate(weight: Floating, scales: Floating, form: Quantized, known: Relations) -> Codes:
+def compensate(
+    weight: Floating, scales: Floating, form: Quantized, activations: Relations
+) -> Codes:
     """Return codes [N, K] for fixed scales; the columns used most are rounded first.
 
     Columns that were never used are rounded to the nearest code.
@@ -83,8 +85,8 @@ def compensate(weight: Floating, scales: Floating, form: Quantized, known: Relat
         chunk = weight[rows]
         steps = np.broadcast_to(by_column(scales[rows], form, chunk.shape[1]), chunk.shape)
         # Columns are worked on one by one: let each lie in one piece.
-        rest, grid = chunk.T[known.order], steps.T[known.order]
-        codes[rows, known.order] = _round(rest, grid, code_range(form), known.factor).T
+        rest, grid = chunk.T[activations.order], steps.T[activations.order]
+        codes[rows, activations.order] = _round(rest, grid, code_range(form), activations.factor).T
 
     side_by_side(work, row_slices(len(weight)))
     return codes

@@ -65,13 +65,13 @@ def best_within(
         OptionError: when even the smallest is larger; says how large that is.
 
     """
-    found = list(mixes(choices, limit_bytes - fixed_bytes))
-    if not found:
+    steps = list(mixes(choices, limit_bytes - fixed_bytes))
+    if not steps:
         smallest = size_of(next(mixes(choices))) + fixed_bytes
         raise OptionError(
             f"no mix has at most {limit_bytes:,} bytes; the smallest has {smallest:,}"
         )
-    return found[-1]
+    return steps[-1]
 
 
 def size_of(mix: Mapping[str, Choice]) -> int:

@@ -124,8 +124,8 @@ def as_stored(scales: Floating, form: Quantized) -> Floating:
     """Return the scales of a whole weight as they will be read back, none of them 0."""
     if scale_type(scales, form) == "float32":
         return scales
-    kept = np.where(np.abs(scales) < _LEAST_HALF, np.copysign(_LEAST_HALF, scales), scales)
-    return kept.astype(np.float16).astype(np.float32)
+    raised = np.where(np.abs(scales) < _LEAST_HALF, np.copysign(_LEAST_HALF, scales), scales)
+    return raised.astype(np.float16).astype(np.float32)
 
 
 def code_range(form: Quantized) -> tuple[int, int]:
@@ -195,10 +195,10 @@ def lay_out(codes: Codes, form: Quantized) -> Array:
     blocks = blocks.astype(np.uint8)
     if form.bits == 8:
         return blocks
-    held = 8 // form.bits
-    interleaved = blocks[..., 0::held].copy()
-    for place in range(1, held):
-        interleaved |= blocks[..., place::held] << np.uint8(form.bits * place)
+    per_byte = 8 // form.bits
+    interleaved = blocks[..., 0::per_byte].copy()
+    for place in range(1, per_byte):
+        interleaved |= blocks[..., place::per_byte] << np.uint8(form.bits * place)
     return interleaved
 
 

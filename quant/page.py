@@ -77,22 +77,22 @@ def render(title: str, figures: Figures) -> str:
         summary=html.escape(summary),
         warning=warning,
         head="".join(f"<th>{html.escape(label)}</th>" for label, _ in _COLUMNS),
-        rows="".join(_row(name, found) for name, found in variants.items()),
+        rows="".join(_row(name, variant) for name, variant in variants.items()),
         plots="\n".join(_plots(variants)),
     )
 
 
-def _row(name: str, found: Figures) -> str:
-    shown = {
-        **found,
+def _row(name: str, variant: Figures) -> str:
+    row = {
+        **variant,
         "name": name,
-        "megabytes": f"{found['bytes'] / 1e6:.1f}",
-        "top1_agreement": f"{found['top1_agreement']:.2%}",
-        "top5_agreement": f"{found['top5_agreement']:.2%}",
-        "pairs": f"{found['exact_only_in_full_precision']}, {found['exact_only_here']}",
+        "megabytes": f"{variant['bytes'] / 1e6:.1f}",
+        "top1_agreement": f"{variant['top1_agreement']:.2%}",
+        "top5_agreement": f"{variant['top5_agreement']:.2%}",
+        "pairs": f"{variant['exact_only_in_full_precision']}, {variant['exact_only_here']}",
     }
     cells = (
-        f"<td{' class=words' if key == 'compute' else ''}>{html.escape(str(shown[key]))}</td>"
+        f"<td{' class=words' if key == 'compute' else ''}>{html.escape(str(row[key]))}</td>"
         for _, key in _COLUMNS
     )
     return f"<tr>{''.join(cells)}</tr>"
@@ -104,15 +104,15 @@ def _plots(variants: Figures) -> Iterator[str]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("matplotlib", "report") from error
-    lossy = {name: found for name, found in variants.items() if found["mean_kl"] > 0}
+    lossy = {name: variant for name, variant in variants.items() if variant["mean_kl"] > 0}
     if lossy:
         figure = Figure(figsize=(8, 4), layout="constrained")
         axes = figure.add_subplot()
-        for name, found in lossy.items():
-            axes.scatter(found["bytes"] / 1e6, found["mean_kl"])
+        for name, variant in lossy.items():
+            axes.scatter(variant["bytes"] / 1e6, variant["mean_kl"])
             axes.annotate(
                 name,
-                (found["bytes"] / 1e6, found["mean_kl"]),
+                (variant["bytes"] / 1e6, variant["mean_kl"]),
                 xytext=(6, 4),
                 textcoords="offset points",
             )
@@ -120,8 +120,8 @@ def _plots(variants: Figures) -> Iterator[str]:
         axes.margins(0.15)  # room for the names
         axes.grid(alpha=0.3)
         yield _svg(figure)
-    for name, found in variants.items():
-        if worst := [entry for entry in found["worst"] if "output_error" in entry]:
+    for name, variant in variants.items():
+        if worst := [entry for entry in variant["worst"] if "output_error" in entry]:
             figure = Figure(figsize=(8, 0.5 + 0.3 * len(worst)), layout="constrained")
             axes = figure.add_subplot()
             axes.barh(

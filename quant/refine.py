@@ -23,11 +23,11 @@ def refit(
     weight: Floating, codes: Codes, scales: Floating, form: Blocks, moments: Floating
 ) -> Floating:
     """Return the scales [N, ceil(K/size)] of least loss for codes [N, K]."""
-    found = side_by_side(
+    pieces = side_by_side(
         lambda rows: _refit(weight[rows], codes[rows], scales[rows], form, moments),
         row_slices(len(weight)),
     )
-    return as_stored(np.concatenate(found), form)
+    return as_stored(np.concatenate(pieces), form)
 
 
 def _refit(
@@ -65,11 +65,11 @@ def descend(
     weight: Floating, codes: Codes, scales: Floating, form: Quantized, moments: Floating
 ) -> Codes:
     """Return codes [N, K] that lose no more, for fixed scales."""
-    found = side_by_side(
+    pieces = side_by_side(
         lambda rows: _descend(weight[rows], codes[rows], scales[rows], form, moments),
         row_slices(len(weight)),
     )
-    return np.concatenate(found)
+    return np.concatenate(pieces)
 
 
 def _descend(

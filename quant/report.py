@@ -56,12 +56,12 @@ def report_texts(
     """
     length = min(TEXT_TOKENS, context)
     texts = calibration_texts(sources, tokens, layouts, texts=TEXTS, text_tokens=length, seed=SEED)
-    found = [Text(ids, range(0)) for ids in texts]
+    cut = [Text(ids, range(0)) for ids in texts]
     for hole in cut_holes(sources, [LINE], LINES, SEED):
         ids = filled(hole, layouts.fim_default, tokens, layouts, min(LINE_TOKENS, context))
         size = len(tokens.encode(hole.middle))
-        found.append(Text(np.array(ids, np.int64), range(len(ids) - 1 - size, len(ids) - 1)))
-    return found
+        cut.append(Text(np.array(ids, np.int64), range(len(ids) - 1 - size, len(ids) - 1)))
+    return cut
 
 
 @dataclass
@@ -179,12 +179,12 @@ def quality_lines(figures: Mapping[str, Any]) -> Iterator[str]:
         yield CHANCE_NOTE
 
 
-def _compare(tally: Tally, found: Scores, wanted: Scores) -> None:
+def _compare(tally: Tally, scores: Scores, exact: Scores) -> None:
     """Add how far a variant's log-probabilities are from full precision's, at some positions."""
-    tally.kl.append((np.exp(wanted) * (wanted - found)).sum(axis=1))
-    best = wanted.argmax(axis=1)
-    five = np.argpartition(found, -5, axis=1)[:, -5:]
-    tally.first += int((found.argmax(axis=1) == best).sum())
+    tally.kl.append((np.exp(exact) * (exact - scores)).sum(axis=1))
+    best = exact.argmax(axis=1)
+    five = np.argpartition(scores, -5, axis=1)[:, -5:]
+    tally.first += int((scores.argmax(axis=1) == best).sum())
     tally.among_five += int((five == best[:, None]).any(axis=1).sum())
 
 

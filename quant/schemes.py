@@ -136,10 +136,12 @@ def require_schemes(names: list[str]) -> list[Scheme]:
         OptionError: when one is unknown or named twice; lists those there are.
 
     """
-    known = ", ".join(SCHEMES)
+    listed = ", ".join(SCHEMES)
     unknown = [name for name in names if name not in SCHEMES]
     if unknown or not names:
-        raise OptionError(f"variant {', '.join(map(repr, unknown)) or '(none)'}; expected: {known}")
+        raise OptionError(
+            f"variant {', '.join(map(repr, unknown)) or '(none)'}; expected: {listed}"
+        )
     if len(set(names)) < len(names):
         raise OptionError(f"variants {', '.join(names)} name one twice; expected each once")
     return [scheme for name, scheme in SCHEMES.items() if name in names]

@@ -37,8 +37,8 @@ def best_scales(
     used = used + _SMALLEST_SHARE * used.mean() if used.any() else np.ones(columns)
     size = form.size if isinstance(form, Blocks) else columns
     heavy = split((used / used.mean()).astype(np.float32)[None], size)
-    found = side_by_side(lambda chunk: _search(chunk, form, size, heavy), chunks(weight))
-    return as_stored(np.concatenate(found), form)
+    scales = side_by_side(lambda chunk: _search(chunk, form, size, heavy), chunks(weight))
+    return as_stored(np.concatenate(scales), form)
 
 
 def _search(weight: Floating, form: Quantized, size: int, heavy: Floating) -> Floating:

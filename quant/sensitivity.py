@@ -81,7 +81,7 @@ def rank(
         forms: what may be chosen.
 
     """
-    found: Choices = {}
+    choices: Choices = {}
     for name, weight in weights.items():
         writer = writers.get(name, name)
         written = stream_energy
@@ -89,27 +89,27 @@ def rank(
             written = product_energy(weights[writer], moments[writer].second)
         second = moments[name].second if name in moments else None
         energy = _energy(weight, second)
-        found[name] = []
+        choices[name] = []
         for form in forms:
             scales, rounded = _rounded(weight, form, second)
             share = _energy(weight - rounded, second) / energy if energy else 0.0
-            found[name].append(_choice(weight, form, scales, max(written * share, 0.0)))
-    return found
+            choices[name].append(_choice(weight, form, scales, max(written * share, 0.0)))
+    return choices
 
 
 def rank_head(
     weight: Floating, moments: Moments, readout: Readout, forms: Sequence[Blocks] = FORMS
 ) -> list[Choice]:
     """Return what each form of the head's weight [V, E] loses, in nats of KL."""
-    found = []
+    choices = []
     second = moments.second.astype(np.float32)
     for form in forms:
         scales, rounded = _rounded(weight, form, second)
         wrong = chunks(weight - rounded)
         spread = [np.einsum("nk,nk->n", part @ second, part) for part in wrong]
         lost = 0.5 * float(readout.likely @ np.concatenate(spread))
-        found.append(_choice(weight, form, scales, max(lost, 0.0)))
-    return found
+        choices.append(_choice(weight, form, scales, max(lost, 0.0)))
+    return choices
 
 
 def as_kl(energy: float, gain: float, stream_energy: float, final_energy: float) -> float:

@@ -67,9 +67,9 @@ def find(model_type: object) -> Architecture:
     if isinstance(model_type, str) and model_type in _REGISTERED:
         return _REGISTERED[model_type]
     if not isinstance(model_type, str) or model_type not in names:
-        shown = re.sub(r"\s+", " ", repr(model_type))[:60]
+        quoted = re.sub(r"\s+", " ", repr(model_type))[:60]
         raise CheckpointError(
-            f"config.json says model_type {shown}; expected one of: {', '.join(names)}. "
+            f"config.json says model_type {quoted}; expected one of: {', '.join(names)}. "
             "An early base checkpoint that says gpt_bigcode is another model"
         )
     return import_module(f".{model_type}", __name__)

@@ -86,15 +86,15 @@ def _measured(results: Results) -> dict[str, Record]:
 
 def _bits(a: Mapping[str, Record], b: Mapping[str, Record]) -> dict[str, Any]:
     """Return how many bits a byte b pays more than a, hole by hole, in each order."""
-    found = {}
+    differences = {}
     for order in (SPM, PSM):
         more = [
             (b[name]["bits"][order] - a[name]["bits"][order]) / a[name]["bytes"]
             for name in a
             if name in b
         ]
-        found[order] = {"difference": sum(more) / len(more), "interval": interval(more)}
-    return found
+        differences[order] = {"difference": sum(more) / len(more), "interval": interval(more)}
+    return differences
 
 
 def compare_shares(a: Mapping[str, float], b: Mapping[str, float]) -> Pairs:

@@ -41,6 +41,6 @@ def apply(text: str, cut: str) -> str:
             : min((at for stop in CODE_STOPS if (at := text.find(stop)) >= 0), default=None)
         ]
     if cut == LINE and text.strip():
-        found = _FIRST_LINE.match(text)
-        return found.group() if found else text + "\n"
+        line = _FIRST_LINE.match(text)
+        return line.group() if line else text + "\n"
     return text

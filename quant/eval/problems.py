@@ -42,8 +42,8 @@ class Problem:
         the program.
         """
         names = (self.entry_point, *self._names_in_the_hole())
-        asked = tuple(dict.fromkeys(names))
-        return Task(program, self.published, asked, self.test, self.entry_point)
+        unique = tuple(dict.fromkeys(names))
+        return Task(program, self.published, unique, self.test, self.entry_point)
 
     def _names_in_the_hole(self) -> list[str]:
         """Return the top-level functions of the published program that the hole touches."""

@@ -48,8 +48,8 @@ def samples(
     for k, chance in figures["pass_at"].items():
         low, high = chance["interval"]
         spread = f"  (95 %: {low:.1f} to {high:.1f})" * (low < high)
-        known = published.get(int(k))
-        beside = f"  published, full precision: {known:.1f} %" if known is not None else ""
+        figure = published.get(int(k))
+        beside = f"  published, full precision: {figure:.1f} %" if figure is not None else ""
         yield f"  pass@{k:3} {chance['percent']:5.1f} %{spread}{beside}"
 
 
@@ -115,6 +115,6 @@ def comparison(a: str, b: str, compared: Mapping[str, Any], others: Sequence[str
         yield f"  and {len(changed) - MOST_CHANGED} more; --json has all"
 
 
-def _change(found: Mapping[str, Any], unit: str, digits: int) -> str:
-    low, high = (f"{end:+.{digits}f}" for end in found["interval"])
-    return f"{found['difference']:+.{digits}f} {unit} (95 %: {low} to {high})"
+def _change(difference: Mapping[str, Any], unit: str, digits: int) -> str:
+    low, high = (f"{end:+.{digits}f}" for end in difference["interval"])
+    return f"{difference['difference']:+.{digits}f} {unit} (95 %: {low} to {high})"

@@ -55,13 +55,13 @@ def open_results(path: Path | None, settings: Mapping[str, Any]) -> Results:
     if _is_unwritten(path, header):
         _write(path, header, mode="wb")
         return Results(settings, path=path)
-    found = read_results(path)
-    if found.settings != settings:
+    results = read_results(path)
+    if results.settings != settings:
         raise EvalError(
-            f"{path} holds {_differences(found.settings, settings)}; name another --out"
+            f"{path} holds {_differences(results.settings, settings)}; name another --out"
         )
     _drop_unfinished_line(path)
-    return Results(settings, found.records, path)
+    return Results(settings, results.records, path)
 
 
 def read_results(path: Path) -> Results:

@@ -13,8 +13,8 @@ def edit_distance(a: str, b: str) -> int:
     steps = np.arange(len(b) + 1)
     row = steps.copy()
     for count, letter in enumerate(a, 1):
-        kept = np.minimum(row[1:] + 1, row[:-1] + (letters != ord(letter)))
-        row = np.concatenate(([count], kept))
+        costs = np.minimum(row[1:] + 1, row[:-1] + (letters != ord(letter)))
+        row = np.concatenate(([count], costs))
         # An insertion costs one more than the place to its left: a running minimum of differences.
         row = np.minimum.accumulate(row - steps) + steps
     return int(row[-1])

@@ -54,15 +54,15 @@ def calibration_texts(
 
     """
     holes = cut_holes(sources, list(KINDS), max(texts, len(KINDS)), seed)
-    found = []
+    cut = []
     for number in range(texts):
         hole, form = holes[number % len(holes)], FORMS[number % len(FORMS)]
         if form == CHAT:
             ids = _conversation(hole, tokens, layouts)
         else:
             ids = filled(hole, form, tokens, layouts, text_tokens)
-        found.append(np.array(ids[:text_tokens], np.int64))
-    return found
+        cut.append(np.array(ids[:text_tokens], np.int64))
+    return cut
 
 
 def fingerprint(texts: Sequence[Ids]) -> str:

@@ -111,15 +111,15 @@ def cut_holes(
 
 def _cut_kind(files: Sequence[Source], kind: str, count: int, random: Random) -> list[Hole]:
     order = random.sample(files, len(files))
-    found: dict[str, Hole] = {}
+    holes: dict[str, Hole] = {}
     for attempt in range(ATTEMPTS * count):
-        if len(found) == count:
+        if len(holes) == count:
             break
         file = order[attempt % len(order)]
         place = KINDS[kind](file.text, random)
         if place is not None and (hole := _hole(file, kind, *place)) is not None:
-            found[hole.name] = hole
-    return list(found.values())
+            holes[hole.name] = hole
+    return list(holes.values())
 
 
 def _hole(file: Source, kind: str, start: int, end: int) -> Hole | None:

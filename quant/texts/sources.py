@@ -71,9 +71,9 @@ def find_sources(folder: Path, extensions: Collection[str] = EXTENSIONS) -> Sour
             files.append(Source(path.relative_to(folder).as_posix(), text))
     skipped = +skipped  # without those that never happened
     if not files:
-        told = "".join(f", {count} {reason}" for reason, count in sorted(skipped.items()))
+        reasons = "".join(f", {count} {reason}" for reason, count in sorted(skipped.items()))
         raise EvalError(
-            f"{folder} holds no source file to cut holes into (skipped: {told[2:] or 'none'}); "
+            f"{folder} holds no source file to cut holes into (skipped: {reasons[2:] or 'none'}); "
             f"looked for .{', .'.join(sorted(endings)[:6])}{', ...' * (len(endings) > 6)}; "
             "name others with --ext"
         )

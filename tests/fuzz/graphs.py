@@ -13,7 +13,8 @@ from .wire import BYTES, Field, Message, copy, inside, number_in, put, text, val
 _OPERATORS = (
     ("", "Abs"), ("", "And"), ("", "ConstantOfShape"), ("", "Gather"), ("", "Max"), ("", "Slice"),
     ("", "QuantizeLinear"), ("", "ReduceMax"), ("com.microsoft", "MatMulIntegerToFloat"),
-    ("", "Identity"), ("", "Loop"), ("ai.onnx", "Add"), ("", "add"), ("", ""),
+    ("", "Cos"), ("", "Div"), ("", "Gelu"), ("", "Pow"), ("", "ReduceMean"), ("", "Sqrt"),
+    ("", "Transpose"), ("", "Identity"), ("", "Loop"), ("ai.onnx", "Add"), ("", "add"), ("", ""),
 )  # fmt: skip
 
 
