@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BundleError, OptionError, one_line
-from .decoder import Decoder, decoder_of, weight_shapes
+from .decoder import Decoder, decoder_of
 from .limits import SIZES, is_size
 from .manifest import MANIFEST as MANIFEST
 from .manifest import is_count, is_printable, is_sha256, read_manifest
-from .places import ROTATION, Place, places_of
+from .places import Place, places_of, why_other_weights
 
 FORMAT = 2
 TOKENIZER = "tokenizer.json"
@@ -95,7 +95,7 @@ class Variant:
 
     `decoder` is what its graphs compute: of a rotated model norms have no bias, which is in the
     products behind them, and nothing is tied. `weights` tells where its weights lie, by name; a
-    rotated variant has a `ROTATION` beside those that its decoder lists.
+    rotated variant has a rotation beside those that its decoder lists.
     """
 
     name: str
@@ -228,23 +228,8 @@ def _variant_problem(variant: Variant, sizes: Sizes) -> str:
         return f"variant {variant.name!r:.40} without scheme, bytes and report"
     if sizes_of(variant.decoder, sizes.tokens) != sizes:
         return f"variant {variant.name} has a decoder of other sizes than the bundle"
-    return _weights_problem(variant)
-
-
-def _weights_problem(variant: Variant) -> str:
-    """Say where a variant's weights are not those that its decoder lists."""
-    shapes: dict[str, tuple[int, ...]] = weight_shapes(variant.decoder)
-    if ROTATION in variant.weights:
-        size = variant.weights[ROTATION].shape[0]
-        shapes[ROTATION] = (size, size)
-        if variant.decoder.mlp.hidden % size:
-            return f"variant {variant.name} rotates {variant.decoder.mlp.hidden} values by {size}"
-    wrong = shapes.keys() ^ variant.weights.keys()
-    wrong |= {name for name in shapes.keys() - wrong if variant.weights[name].shape != shapes[name]}
-    if wrong:
-        listed = one_line(", ".join(sorted(wrong)[:3]), _MOST_CHARACTERS)
-        return f"variant {variant.name} has other weights than its decoder: {listed}"
-    return ""
+    problem = why_other_weights(variant.decoder, variant.weights)
+    return problem and f"variant {variant.name} {problem}"
 
 
 def check_shapes(shapes: Mapping[str, Sequence[Any]], sizes: Sizes) -> None:

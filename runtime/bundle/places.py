@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
-from .decoder import EMBEDDING, POSITIONS
+from ..errors import one_line
+from .decoder import EMBEDDING, POSITIONS, Decoder, weight_shapes
 from .limits import SIZES
 
 ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1, "uint8": 1}
@@ -90,6 +91,20 @@ def places_of(value: object) -> dict[str, Place]:
     if problems:
         raise ValueError("; ".join(problems[:_PROBLEMS]))
     return places
+
+
+def why_other_weights(decoder: Decoder, places: Mapping[str, Place]) -> str:
+    """Say why places are not those of a decoder's weights, with or without a rotation; "" if so."""
+    shapes: dict[str, tuple[int, ...]] = weight_shapes(decoder)
+    if ROTATION in places:
+        size = places[ROTATION].shape[0]
+        shapes[ROTATION] = (size, size)
+        if decoder.mlp.hidden % size:
+            return f"rotates {decoder.mlp.hidden} values in blocks of {size}"
+    wrong = shapes.keys() ^ places.keys()
+    wrong |= {name for name in shapes.keys() - wrong if places[name].shape != shapes[name]}
+    listed = one_line(", ".join(sorted(wrong)[:_PROBLEMS]), 400)
+    return f"has other weights than its decoder: {listed}" if wrong else ""
 
 
 def _place(value: object, name: str) -> Place:
