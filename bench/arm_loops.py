@@ -28,6 +28,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
 NATIVE = "runtime/backends/native"
+NATIVE_BEFORE = "runtime/native"  # at the commits that `--before` may name
 FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-g0"]
 TARGET = ["-target", "aarch64-linux-gnu.2.17"]
 CPUS = ["neoverse-n1", "neoverse-v1", "neoverse-v2", "apple-m4"]
@@ -72,7 +73,7 @@ def panel_kernel(kind: str, instruction: str, groups: int) -> Kernel:
 
 def row_kernel(kind: str, instruction: str, call: str) -> Kernel:
     """Return the loops before there were panels: rows times 8 tokens."""
-    code = f"""#include "kernels/cpu_{kind}.c"
+    code = f"""#include "cpu_{kind}.c"
         {ALL}
         void loop(const Matrix *w, const Rounded *x, int n, int t, float *out, ptrdiff_t stride) {{
             {call};
@@ -228,11 +229,11 @@ def row_of(kernel: Kernel, include: Path, cpus: list[str]) -> list[str]:
 
 def unpack_commit(commit: str, folder: Path) -> Path:
     """Return the native sources as they were at a commit."""
-    command = ["git", "-C", str(ROOT), "archive", commit, NATIVE]
+    command = ["git", "-C", str(ROOT), "archive", commit, NATIVE_BEFORE]
     done = subprocess.run(command, capture_output=True, check=True)
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(folder, filter="data")
-    return folder / NATIVE
+    return folder / NATIVE_BEFORE
 
 
 def main() -> None:
@@ -241,16 +242,16 @@ def main() -> None:
     parser.add_argument("--before", metavar="COMMIT", help="that commit's loops beside today's")
     parser.add_argument("--llama", metavar="DIR", type=Path, help="ggml of llama.cpp's source")
     parser.add_argument("--cpu", nargs="+", default=CPUS, help="CPUs that llvm-mca knows")
-    given = parser.parse_args()
-    header = ["loop", "multiplies by", "others", *given.cpu]
+    options = parser.parse_args()
+    header = ["loop", "multiplies by", "others", *options.cpu]
     rows = [header, ["---"] * len(header)]
-    if given.before:
+    if options.before:
         with TemporaryDirectory() as folder:
-            sources = unpack_commit(given.before, Path(folder))
-            rows += [row_of(kernel, sources, given.cpu) for kernel in BEFORE]
-    rows += [row_of(kernel, ROOT / NATIVE, given.cpu) for kernel in OURS]
-    if given.llama:
-        rows += [row_of(kernel, given.llama / "src", given.cpu) for kernel in LLAMA]
+            sources = unpack_commit(options.before, Path(folder))
+            rows += [row_of(kernel, sources, options.cpu) for kernel in BEFORE]
+    rows += [row_of(kernel, ROOT / NATIVE, options.cpu) for kernel in OURS]
+    if options.llama:
+        rows += [row_of(kernel, options.llama / "src", options.cpu) for kernel in LLAMA]
     print("products a cycle as simulated (part of the multiplying instruction's limit), and by the")
     print("busiest unit alone")
     for row in rows:

@@ -136,8 +136,8 @@ int main(int argc, char **argv) {
       const double start = now();
       for (int i = 0; i < threads; i++) pthread_create(&workers[i], NULL, KINDS[k].run, NULL);
       for (int i = 0; i < threads; i++) pthread_join(workers[i], NULL);
-      const double found = KINDS[k].products * threads * threads / (now() - start) / 1e9;
-      best = found > best ? found : best;
+      const double rate = KINDS[k].products * threads * threads / (now() - start) / 1e9;
+      best = rate > best ? rate : best;
     }
     printf("%.1f\n", best);
     return 0;

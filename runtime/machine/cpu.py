@@ -19,7 +19,7 @@ _FEATURES = (
 
 @cache
 def cpu_name_and_features(info: Path = _INFO) -> tuple[str, tuple[str, ...]]:
-    """Return the CPU's name, and the features that are known here; none on some systems.
+    """Return the CPU's name, and its features of those listed above; none on some systems.
 
     `info` is Linux's file; where there is none, the native library asks the CPU.
     """

@@ -1,4 +1,4 @@
-/* Whether what a step is given is what it takes; see check.c. */
+/* Whether a program and a step's arguments fit together; see check.c. */
 #ifndef EDGE_CHECK_H
 #define EDGE_CHECK_H
 

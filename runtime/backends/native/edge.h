@@ -1,6 +1,6 @@
 /* The functions of the library: a decoder's step over the weights of a bundle as they lie there.
 
-   All memory that they are given stays the caller's, and what a program points at must stay there until `edge_close`.
+   All memory stays the caller's, and what a program points at must stay there until `edge_close`.
    What does not fit together is refused. */
 #ifndef EDGE_H
 #define EDGE_H

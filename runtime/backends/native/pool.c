@@ -96,7 +96,7 @@ static void begin_threads(Pool *pool, int threads) {
   for (int i = 1; i < threads; i++) {
     Worker *worker = malloc(sizeof *worker);
     if (!worker) break;
-    *worker = (Worker){pool, i, atomic_load(&pool->round)};
+    *worker = (Worker){.pool = pool, .number = i, .seen = atomic_load(&pool->round)};
     if (!thread_start(&pool->others[i], pool_thread, worker)) {
       free(worker);
       break;

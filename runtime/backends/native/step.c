@@ -2,31 +2,16 @@
 
    Operations on single tokens that follow one another are one piece of work, an item a token; so are products of the
    same activations, an item some rows of a matrix. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
-#include "edge.h"
-#include "pool.h"
 #include "rounded.h"
+#include "state.h"
 #include "tokenwise.h"
 
 /* Rows that a thread takes at once. With 64 a lane of a panel reads 4 rows in a row, which at a width of 2048
    is a page; with 32 single tokens took a fifth longer, with 128 as long. */
 enum { ROWS_AT_ONCE = 64, PRODUCTS_AT_ONCE = 4 };
-
-struct Edge {
-  Program program; /* with operations of its own, so that what was checked stays */
-  Operation *operations;
-  const Cpu *cpu;
-  Pool *pool;
-  int room;         /* tokens that the memory below is for */
-  int rounded_cols; /* the widest that is rounded */
-  float *buffers[MOST_BUFFERS];
-  float *scratch; /* of attention, for each thread */
-  ptrdiff_t scratch_floats;
-  Rounded rounded;
-};
 
 /* A step under way. */
 typedef struct {
@@ -36,84 +21,6 @@ typedef struct {
   float *logits;
   int tokens, past;
 } Step;
-
-static void step_release(Edge *e) {
-  for (int i = 0; i < MOST_BUFFERS; i++) {
-    free(e->buffers[i]);
-    e->buffers[i] = NULL;
-  }
-  rounded_free(&e->rounded);
-  e->room = 0;
-}
-
-static int step_make_room(Edge *e, int tokens) {
-  if (tokens <= e->room) return 1;
-  step_release(e);
-  for (int i = 0; i < MOST_BUFFERS; i++) {
-    const int width = e->program.widths[i];
-    if (!width) continue;
-    e->buffers[i] = malloc((size_t)tokens * (size_t)width * sizeof(float));
-    if (!e->buffers[i]) return 0;
-  }
-  if (!rounded_new(&e->rounded, tokens, e->rounded_cols)) return 0;
-  e->room = tokens;
-  return 1;
-}
-
-/* Take over a sound program's operations, and what their memory depends on. */
-static int step_take_operations(Edge *e, const Program *p) {
-  const size_t bytes = (size_t)p->count * sizeof *e->operations;
-  e->operations = malloc(bytes);
-  if (!e->operations) return 0;
-  memcpy(e->operations, p->operations, bytes);
-  e->program = *p;
-  e->program.operations = e->operations;
-  return 1;
-}
-
-static void step_measure(Edge *e) {
-  e->rounded_cols = 1;
-  for (int i = 0; i < e->program.count; i++) {
-    const Operation *o = &e->operations[i];
-    const int cols = o->kind == ROUND ? e->program.widths[o->from] : 0;
-    const int size = o->kind == ATTEND ? o->attend.head_size : 0;
-    const ptrdiff_t floats = size ? attention_scratch(e->cpu, e->program.context, size) : 0;
-    if (cols > e->rounded_cols) e->rounded_cols = cols;
-    if (floats > e->scratch_floats) e->scratch_floats = floats;
-  }
-}
-
-int edge_open(const Program *program, int threads, const char *cpu, Edge **opened) {
-  *opened = NULL;
-  const Cpu *kind = cpu_named(cpu);
-  if (!kind || threads < 1 || threads > MOST_THREADS || !program_is_sound(program)) return EDGE_REFUSED;
-  Edge *e = calloc(1, sizeof *e);
-  if (!e) return EDGE_NO_MEMORY;
-  e->cpu = kind;
-  if (step_take_operations(e, program)) {
-    step_measure(e);
-    e->pool = pool_open(threads);
-  }
-  if (e->pool) {
-    const size_t floats = (size_t)(e->scratch_floats * pool_threads(e->pool));
-    e->scratch = malloc(sizeof(float) * (floats + 1)); /* of a program without attention: none */
-  }
-  if (!e->scratch) {
-    edge_close(e);
-    return EDGE_NO_MEMORY;
-  }
-  *opened = e;
-  return EDGE_DONE;
-}
-
-void edge_close(Edge *e) {
-  if (!e) return;
-  if (e->pool) pool_close(e->pool);
-  step_release(e);
-  free(e->scratch);
-  free(e->operations);
-  free(e);
-}
 
 static float *row_of(const Step *s, int buffer, int t) {
   return s->edge->buffers[buffer] + (ptrdiff_t)t * s->edge->program.widths[buffer];
@@ -237,8 +144,10 @@ typedef struct {
 
 static Shares attend_shares(const Step *s, const Attend *a) {
   const int lanes = s->edge->cpu->lanes, heads = a->heads / a->kv_heads;
-  if (2 * heads >= lanes) return (Shares){heads < lanes ? heads : lanes, 1, (heads + lanes - 1) / lanes, 0};
-  return (Shares){heads, lanes / heads, 1, 1};
+  if (2 * heads < lanes)
+    return (Shares){.heads = heads, .tokens = lanes / heads, .items_of_group = 1, .keys_are_lanes = 1};
+  return (Shares){
+      .heads = heads < lanes ? heads : lanes, .tokens = 1, .items_of_group = (heads + lanes - 1) / lanes};
 }
 
 static void step_attend(void *what, int item, int thread) {
@@ -316,7 +225,7 @@ int edge_step(Edge *e, const int64_t *ids, int tokens, int past, float *const *c
               float *logits) {
   const Program *p = &e->program;
   if (!step_is_sound(p, ids, tokens, past, caches, keep)) return EDGE_REFUSED;
-  if (!step_make_room(e, tokens)) return EDGE_NO_MEMORY;
+  if (!edge_make_room(e, tokens)) return EDGE_NO_MEMORY;
   e->rounded.padded_tokens = padded_tokens(tokens);
   Step step = {.edge = e, .ids = ids, .caches = caches, .logits = logits, .tokens = tokens, .past = past};
   for (int i = 0; i < p->count;) i += step_operation(&step, &p->operations[i], p->count - i, keep);

@@ -23,8 +23,8 @@ def test_linux_tells_both_in_a_file(tmp_path: Path) -> None:
 
 
 def test_elsewhere_the_library_tells_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = "Other One", frozenset({"fma", "avx2", "avx_vnni"})
-    monkeypatch.setattr(cpu, "library_cpu", lambda: told)
+    words = "Other One", frozenset({"fma", "avx2", "avx_vnni"})
+    monkeypatch.setattr(cpu, "library_cpu", lambda: words)
     assert cpu.cpu_name_and_features(tmp_path / "none") == ("Other One", ("avx2", "avx_vnni"))
 
 
@@ -40,7 +40,7 @@ def test_the_library_of_this_installation_says_the_same_as_the_file() -> None:
     if not machine.library_cpu()[1] or not cpu._INFO.is_file():
         pytest.skip("there is no library, or no such file to compare with")
     name, features = machine.library_cpu()
-    told = cpu.cpu_name_and_features()
-    assert name in ("", told[0])
+    words = cpu.cpu_name_and_features()
+    assert name in ("", words[0])
     # Of SVE the library says nothing, as no kernel uses it.
-    assert features & {*cpu._FEATURES} == {*told[1]} - {"sve"}
+    assert features & {*cpu._FEATURES} == {*words[1]} - {"sve"}

@@ -19,7 +19,7 @@ typedef struct {
   int first, count, head_size;
 } Weighted;
 
-/* Weighted sums of values for `rows` rows, numbers d0 to d0 + pieces * LANES of each; the first `real` are wanted. */
+/* Weighted sums of values for `rows` rows, numbers d0 to d0 + pieces * LANES of each; the first `real` are written. */
 INLINE void sum_values(const int rows, const int pieces, const Weighted *w, int d0, const float *totals,
                        int real, float *out) {
   Floats sums[ROWS_TOGETHER][PIECES];

@@ -33,7 +33,7 @@ typedef struct {
 
 /* 8 tiles of 16 rows of 64 bytes. Constant, as GCC 12 takes the instruction to read 8 bytes of it only, and
    leaves out what is written to others just before. */
-static const Shapes SHAPES = {
+static const Shapes AMX_SHAPES = {
     .palette = 1, .bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
 
 typedef struct {
@@ -118,7 +118,7 @@ static void amx_product(const Matrix *w, const Rounded *x, int tokens, int n0, i
     (whole ? amx_few : cpu_avx512vnni.product)(w, x, tokens, n0, n1, out, stride, add);
     return;
   }
-  _tile_loadconfig(&SHAPES);
+  _tile_loadconfig(&AMX_SHAPES);
   for (int n = n0; n < n1; n += PANELS * LANES)
     for (int t = 0; t < tokens; t += TOKENS_AT_ONCE) {
       const int some = tokens - t < TOKENS_AT_ONCE ? tokens - t : TOKENS_AT_ONCE;

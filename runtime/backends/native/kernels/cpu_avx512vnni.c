@@ -88,10 +88,10 @@ INLINE void block(const int count, Tile *tile, const int8_t *values, const float
 
 typedef void (*Block)(Tile *, const int8_t *, const float *, const int32_t *, int, int);
 
-#define BLOCK_OF(count)                                                                                 \
-  static void block_##count(Tile *tile, const int8_t *values, const float *scales, const int32_t *sums, \
-                            int offset, int t) {                                                        \
-    block(count, tile, values, scales, sums, offset, t);                                                \
+#define BLOCK_OF(count)                                                                      \
+  static void OF_KIND(block_##count)(Tile * tile, const int8_t *values, const float *scales, \
+                                     const int32_t *sums, int offset, int t) {               \
+    block(count, tile, values, scales, sums, offset, t);                                     \
   }
 BLOCK_OF(1)
 BLOCK_OF(2)
@@ -99,7 +99,10 @@ BLOCK_OF(3)
 BLOCK_OF(4)
 BLOCK_OF(5)
 BLOCK_OF(6)
-static const Block BLOCKS[] = {0, block_1, block_2, block_3, block_4, block_5, block_6};
+static const Block AVX512VNNI_BLOCKS[] = {
+    [1] = OF_KIND(block_1), [2] = OF_KIND(block_2), [3] = OF_KIND(block_3),
+    [4] = OF_KIND(block_4), [5] = OF_KIND(block_5), [6] = OF_KIND(block_6),
+};
 
 INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, int tokens, int n, int n1,
                    float *out, ptrdiff_t stride, int add) {
@@ -124,7 +127,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
     for (int t = 0; t < tokens;) {
       const int count = tokens - t < TOKENS ? tokens - t : TOKENS;
       const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens + t0 + t;
-      BLOCKS[count](&tile, values + at * BLOCK, x->scales + at, x->sums + at, offset, t);
+      AVX512VNNI_BLOCKS[count](&tile, values + at * BLOCK, x->scales + at, x->sums + at, offset, t);
       t += count;
     }
   }

@@ -7,8 +7,8 @@ _Static_assert(2 * HALVES * TILE_BYTES == TILES_OF_BLOCK, "what is arranged is w
 _Static_assert(sizeof(Shapes) == 64, "as the processor reads it");
 
 /* Tiles 0 and 2, sums and tokens, may have fewer columns than 16, so that sums lie closer. */
-static const Shapes SHAPES_OF_4 = {.palette = 1, .bytes = {16, 64, 16, 64}, .rows = {16, 16, 16, 16}};
-static const Shapes SHAPES_OF_8 = {.palette = 1, .bytes = {32, 64, 32, 64}, .rows = {16, 16, 16, 16}};
+static const Shapes AMX_SHAPES_OF_4 = {.palette = 1, .bytes = {16, 64, 16, 64}, .rows = {16, 16, 16, 16}};
+static const Shapes AMX_SHAPES_OF_8 = {.palette = 1, .bytes = {32, 64, 32, 64}, .rows = {16, 16, 16, 16}};
 
 /* Tiles of block b of all tokens for weights of 8 or 4 bits: its first and second half; in each the values 4i to
    4i + 3 of all tokens, then the next. */
@@ -174,13 +174,13 @@ INLINE void few_products(const int columns, const Matrix *w, const Rounded *x, i
 static void amx_few(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                     ptrdiff_t stride, int add) {
   if (tokens <= 4) {
-    _tile_loadconfig(&SHAPES_OF_4);
+    _tile_loadconfig(&AMX_SHAPES_OF_4);
     few_products(4, w, x, tokens, n0, n1, out, stride, add);
   } else if (tokens <= 8) {
-    _tile_loadconfig(&SHAPES_OF_8);
+    _tile_loadconfig(&AMX_SHAPES_OF_8);
     few_products(8, w, x, tokens, n0, n1, out, stride, add);
   } else {
-    _tile_loadconfig(&SHAPES);
+    _tile_loadconfig(&AMX_SHAPES);
     few_products(16, w, x, tokens, n0, n1, out, stride, add);
   }
   _tile_release();

@@ -43,18 +43,18 @@ SOME_TOKENS(8, 5)
 SOME_TOKENS(8, 6)
 #endif
 
-static const SomeTokens SOME_TOKENS_OF[2][TOKENS + 1] = {
-    {0, OF_KIND(tokens_4_1), OF_KIND(tokens_4_2), OF_KIND(tokens_4_3), OF_KIND(tokens_4_4),
 #if TOKENS == 6
-     OF_KIND(tokens_4_5), OF_KIND(tokens_4_6)
+#define LAST_TOKENS(bits) [5] = OF_KIND(tokens_##bits##_5), [6] = OF_KIND(tokens_##bits##_6)
+#else
+#define LAST_TOKENS(bits)
 #endif
-    },
-    {0, OF_KIND(tokens_8_1), OF_KIND(tokens_8_2), OF_KIND(tokens_8_3), OF_KIND(tokens_8_4),
-#if TOKENS == 6
-     OF_KIND(tokens_8_5), OF_KIND(tokens_8_6)
-#endif
-    },
-};
+#define ALL_TOKENS(bits)             \
+  {[1] = OF_KIND(tokens_##bits##_1), \
+   [2] = OF_KIND(tokens_##bits##_2), \
+   [3] = OF_KIND(tokens_##bits##_3), \
+   [4] = OF_KIND(tokens_##bits##_4), \
+   LAST_TOKENS(bits)}
+static const SomeTokens OF_KIND(TOKENS_OF)[2][TOKENS + 1] = {[0] = ALL_TOKENS(4), [1] = ALL_TOKENS(8)};
 
 /* How many of the tokens that are left to take next: no one or two alone at the end, as few sums wait for one
    another. */
@@ -82,7 +82,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
     unpack(bits, &tile, b);
     for (int t = 0; t < tokens;) {
       const int count = next_tokens(tokens - t);
-      SOME_TOKENS_OF[bits == 8][count](&tile, x, b, t0, t);
+      OF_KIND(TOKENS_OF)[bits == 8][count](&tile, x, b, t0, t);
       t += count;
     }
   }

@@ -67,14 +67,14 @@ INLINE void write_starts(const int8_t *halves, const int8_t *plain, int32_t *to)
 }
 
 /* As rows_round, and to the same bits, with the even and odd values of 8 apart in `nibble_order`. */
-INLINE void round_256(const int with_starts, const float *given, int cols, const Rounded *to, int t) {
+INLINE void round_256(const int with_starts, const float *from, int cols, const Rounded *to, int t) {
   const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   const __m256i apart = _mm256_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15, /* twice */
                                          0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
   const __m256 sign = _mm256_set1_ps(-0.0f);
   for (int b = 0; b * BLOCK < cols; b++) {
     const ptrdiff_t at = (ptrdiff_t)b * to->padded_tokens + t;
-    const float *x = given + b * BLOCK;
+    const float *x = from + b * BLOCK;
     float last[BLOCK] = {0};
     if (cols - b * BLOCK < BLOCK) x = memcpy(last, x, sizeof(float) * (size_t)(cols - b * BLOCK));
     __m256 top = _mm256_setzero_ps();

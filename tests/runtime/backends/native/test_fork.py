@@ -40,9 +40,9 @@ def forked(work):
         os._exit(0)
     os.close(writing)
     with open(reading) as answer:
-        told = answer.read()
+        text = answer.read()
     assert os.waitpid(child, 0)[1] == 0
-    return eval(told)
+    return eval(text)
 """
 
 _GENERATIONS = """
@@ -51,8 +51,8 @@ here = text()
 assert alone == here
 assert forked(reused) == (here, True)  # what the parent has read is there, too
 assert forked(lambda: (forked(text), text())) == (here, here)
-told = forked(lambda: (text(), text(), threads()))
-assert told == (here, here, 2), told  # as many as were asked for, and none left over
+results = forked(lambda: (text(), text(), threads()))
+assert results == (here, here, 2), results  # as many as were asked for, and none left over
 assert forked(model.session.close) is None
 for _ in range(20):
     assert forked(lambda: (text(), threads())) == (here, 2)

@@ -42,11 +42,11 @@ def build(folder: Path) -> None:
     for name in ("bin", "objects"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     gcc: list[str | Path] = [compiler, *FLAGS, f"-I{SOURCES}"]
-    kernels = sorted(SOURCES.glob("*.c"))
+    kernels = sorted(SOURCES.rglob("*.c"))
     objects_folder = folder / "objects"
     subprocess.run([*gcc, "-c", *kernels], cwd=objects_folder, check=True)
     # Bochs multiplies tiles wrongly: C does it for AMX.
-    amx: list[str | Path] = ["-include", HERE / "tiles.h", "-c", SOURCES / "cpu_amx.c"]
+    amx: list[str | Path] = ["-include", HERE / "tiles.h", "-c", SOURCES / "kernels" / "cpu_amx.c"]
     subprocess.run([*gcc, *amx], cwd=objects_folder, check=True)
     objects = [objects_folder / f"{source.stem}.o" for source in kernels]
     for name, source in PROGRAMS.items():
