@@ -145,10 +145,23 @@ def grouped(g: Graph, x: str, s: Sequence, groups: int, heads: int, size: int) -
     """See heads [B*T, H*D], or [B, T, H, D], as [B, G, T*R, D]."""
     if groups == 1:
         return g.op("Reshape", x, _shape(g, s.batch, [1, -1, size]))
-    together = heads // groups * size
-    apart = g.op("Reshape", x, _shape(g, s.batch, [-1, groups, together]))
-    swapped = g.op("Transpose", apart, attributes={"perm": _SWAP})
+    width = heads // groups * size
+    tokens_first = g.op("Reshape", x, _shape(g, s.batch, [-1, groups, width]))
+    swapped = g.op("Transpose", tokens_first, attributes={"perm": _SWAP})
     return g.op("Reshape", swapped, _shape(g, s.batch, [groups, -1, size]))
+
+
+def together(g: Graph, x: str, s: Sequence, width: int) -> str:
+    """See heads [B*T, G*D], or [B, T, G, D], as [B, 1, T, G*D]."""
+    return g.op("Reshape", x, _shape(g, s.batch, [1, -1, width]))
+
+
+def apart(g: Graph, rows: str, s: Sequence, groups: int, size: int) -> str:
+    """Take rows [B, 1, S+T, G*D] apart into heads: [B, G, S+T, D]."""
+    if groups == 1:
+        return rows
+    heads = g.op("Reshape", rows, _shape(g, s.batch, [-1, groups, size]))
+    return g.op("Transpose", heads, attributes={"perm": _SWAP})
 
 
 def attend(g: Graph, q: str, keys: str, values: str, s: Sequence, attention: Attention) -> str:
@@ -163,18 +176,18 @@ def attend(g: Graph, q: str, keys: str, values: str, s: Sequence, attention: Att
     scores = g.op("FusedMatMul", q, keys, domain=CONTRIB, attributes=attributes)
     mixed = g.op("MatMul", _shares(g, scores, s, attention), values)
     if groups > 1:
-        together = heads // groups * size
-        apart = g.op("Reshape", mixed, _shape(g, s.batch, [groups, -1, together]))
-        mixed = g.op("Transpose", apart, attributes={"perm": _SWAP})
+        width = heads // groups * size
+        groups_first = g.op("Reshape", mixed, _shape(g, s.batch, [groups, -1, width]))
+        mixed = g.op("Transpose", groups_first, attributes={"perm": _SWAP})
     return g.op("Reshape", mixed, g.constant([-1, heads * size]))
 
 
 def _shares(g: Graph, scores: str, s: Sequence, attention: Attention) -> str:
     """Return the softmax of scores [B, G, T*R, S+T] with their bias, in the same shape."""
     groups = attention.kv_heads
-    together = attention.heads // groups
+    shared = attention.heads // groups
     total = g.op("Reshape", s.total, g.constant([1]))
-    axes = [-1, together] if groups == 1 else [groups, -1, together]
+    axes = [-1, shared] if groups == 1 else [groups, -1, shared]
     biased = g.op("Add", g.op("Reshape", scores, _shape(g, s.batch, axes, total)), s.bias)
     weights = g.op("Softmax", biased, attributes={"axis": -1})
     return g.op("Reshape", weights, _shape(g, s.batch, [groups, -1], total))

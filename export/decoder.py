@@ -24,12 +24,23 @@ from ..runtime.bundle.decoder import (
     HEAD,
     LAST_NORM,
     POSITIONS,
+    Attention,
     Decoder,
     Learned,
     Rotary,
     layer_name,
 )
-from .attention import Sequence, attend, by_batch, grouped, last_rows, rotary, sequence
+from .attention import (
+    Sequence,
+    apart,
+    attend,
+    by_batch,
+    grouped,
+    last_rows,
+    rotary,
+    sequence,
+    together,
+)
 from .blocks import ACTIVATIONS, halves, head_normed, normed, rotated
 from .graph import ONNX_TYPES, Graph
 from .products import Weights, linear, lookup, tied_linear
@@ -89,7 +100,8 @@ def build_head(g: Graph, decoder: Decoder, weights: Weights) -> None:
 
 def _build(g: Graph, decoder: Decoder, weights: Weights, *, standard: bool) -> None:
     kv, attention = weights.activations, decoder.attention
-    cache: list[int | str] = ["batch_size", attention.kv_heads, "past", attention.head_size]
+    heads, width = _cached(attention, standard=standard)
+    cache: list[int | str] = ["batch_size", heads, "past", width]
     ids = g.input(INPUT_IDS, "int64", ["batch_size", "tokens"])
     mask = g.input(ATTENTION_MASK, "int64", ["batch_size", "total"]) if standard else None
     pasts = [
@@ -110,16 +122,26 @@ def _build(g: Graph, decoder: Decoder, weights: Weights, *, standard: bool) -> N
     logits = by_batch(g, logits, s, decoder.vocabulary)
     rows, cached = ("tokens", "total") if standard else ("kept", "tokens")
     g.output(logits, LOGITS, "float32", ["batch_size", rows, decoder.vocabulary])
-    shape: list[int | str] = ["batch_size", attention.kv_heads, cached, attention.head_size]
+    shape: list[int | str] = ["batch_size", heads, cached, width]
     for i, present in enumerate(presents):
         for part, value in zip(PARTS, present, strict=True):
             g.output(value, present_name(i, part), kv, shape)
 
 
+def _cached(attention: Attention, *, standard: bool) -> tuple[int, int]:
+    """Return the second and last size of a cache.
+
+    Other loaders want heads apart, [B, G, S, D]. Our engine has a token's heads together,
+    [B, 1, S, G * D], so that new rows lie behind the old ones.
+    """
+    groups, size = attention.kv_heads, attention.head_size
+    return (groups, size) if standard else (1, groups * size)
+
+
 def _nothing(g: Graph, decoder: Decoder) -> str:
-    """Return the empty cache of one layer and part."""
-    attention = decoder.attention
-    return g.constant(np.empty((1, attention.kv_heads, 0, attention.head_size)), "float32")
+    """Return the empty cache of one layer and part, as the engine has it."""
+    heads, width = _cached(decoder.attention, standard=False)
+    return g.constant(np.empty((1, heads, 0, width)), "float32")
 
 
 def _start(g: Graph, ids: str, decoder: Decoder) -> Sequence:
@@ -178,15 +200,24 @@ def _attention(g: Graph, x: str, layer: _Layer) -> str:
         q = linear(g, x, layer.weights, f"{name}.q")
         key, value = halves(g, linear(g, x, layer.weights, f"{name}.kv"))
         q = grouped(g, _placed(g, q, layer, "q"), s, groups, attention.heads, size)
-        key = grouped(g, _placed(g, key, layer, "k"), s, groups, groups, size)
-        value = grouped(g, value, s, groups, groups, size)
+        new = [_new_rows(g, x, layer) for x in (_placed(g, key, layer, "k"), value)]
         keys, values = (
-            g.op("Concat", old, new, attributes={"axis": 2})
-            for old, new in zip(layer.past, (key, value), strict=True)
+            g.op("Concat", *parts, attributes={"axis": 2})
+            for parts in zip(layer.past, new, strict=True)
         )
-        layer.present.extend((keys, values) if layer.whole else (key, value))
+        layer.present.extend((keys, values) if layer.whole else new)
+        if not layer.whole:
+            keys, values = (apart(g, x, s, groups, size) for x in (keys, values))
         mixed = attend(g, q, keys, values, s, attention)
         return linear(g, mixed, layer.weights, f"{name}.out")
+
+
+def _new_rows(g: Graph, x: str, layer: _Layer) -> str:
+    """Return new keys or values as the cache of the graph has them."""
+    groups, size = layer.decoder.attention.kv_heads, layer.decoder.attention.head_size
+    if layer.whole:
+        return grouped(g, x, layer.s, groups, groups, size)
+    return together(g, x, layer.s, groups * size)
 
 
 def _placed(g: Graph, x: str, layer: _Layer, part: str) -> str:

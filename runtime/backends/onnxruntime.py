@@ -26,7 +26,7 @@ from ..bundle.contract import (
     present_name,
 )
 from ..bundle.verified import VerifiedGraph
-from ..engine.cache import Allocation, KvCache
+from ..engine.cache import Allocation, KvCache, row_width
 from ..errors import BundleError, DeviceError, MissingExtraError, one_line
 from ..machine.cores import fast_cores
 from . import cuda, denormals
@@ -180,7 +180,7 @@ class OnnxruntimeSession:
         if session is None:
             raise ValueError("the session is closed")
         cache.check_room(new)
-        heads, size = self.sizes.kv_heads, self.sizes.head_size
+        width = row_width(self.sizes)
         logits = np.empty((1, keep, self.sizes.vocabulary), np.float32)
         # onnxruntime keeps only pointers: these arrays must live until the run is over.
         rows, count = np.ascontiguousarray(ids[None, :], np.int64), np.array(keep, np.int64)
@@ -190,10 +190,10 @@ class OnnxruntimeSession:
         binding.bind_output(LOGITS, "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
         for (past_input, present_output), pointer in zip(self._parts, cache.pointers, strict=True):
             binding.bind_input(
-                past_input, self.device, 0, self.kv_type, [1, heads, past, size], pointer
+                past_input, self.device, 0, self.kv_type, [1, 1, past, width], pointer
             )
             binding.bind_output(
-                present_output, self.device, 0, self.kv_type, [1, heads, new, size],
+                present_output, self.device, 0, self.kv_type, [1, 1, new, width],
                 pointer + past * cache.row_bytes,
             )  # fmt: skip
         try:

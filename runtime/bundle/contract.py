@@ -241,10 +241,11 @@ def check_shapes(shapes: Mapping[str, Sequence[Any]], sizes: Sizes) -> None:
     """
     expected: dict[str, dict[int, int]] = {INPUT_IDS: {}, LOGITS: {2: sizes.vocabulary}}
     axes = {INPUT_IDS: 2, LOGITS_TO_KEEP: 0, LOGITS: 3}
+    row = sizes.kv_heads * sizes.head_size  # a token's heads lie together
     for layer in range(sizes.layers):
         for part in ("key", "value"):
             for name in (past_name(layer, part), present_name(layer, part)):
-                expected[name], axes[name] = {1: sizes.kv_heads, 3: sizes.head_size}, 4
+                expected[name], axes[name] = {1: 1, 3: row}, 4
     wrong = shapes.keys() ^ axes.keys()
     for name, count in axes.items():
         shape = shapes.get(name, ())

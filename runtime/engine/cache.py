@@ -44,14 +44,17 @@ def whole_pages(size: int) -> int:
     return -(-size // PAGE_BYTES) * PAGE_BYTES
 
 
+def row_width(sizes: Sizes) -> int:
+    """Return the numbers of one token's keys, or values, in one layer: those of all G heads."""
+    return sizes.kv_heads * sizes.head_size
+
+
 def _buffer_shape(sizes: Sizes) -> tuple[int, int, int, int]:
     """Return the shape of one layer's keys or values.
 
-    With more heads than one the rows of a head would not lie next to those added later.
+    A token's heads lie together, so that new rows lie behind the old ones.
     """
-    if sizes.kv_heads != 1:
-        raise NotImplementedError(f"{sizes.kv_heads} key/value heads; this cache holds one")
-    return 1, 1, sizes.context, sizes.head_size
+    return 1, 1, sizes.context, row_width(sizes)
 
 
 def _mapped(size: int) -> npt.NDArray[np.uint8]:
@@ -70,9 +73,7 @@ def _mapped(size: int) -> npt.NDArray[np.uint8]:
 
 @dataclass
 class KvCache:
-    """One buffer [1, G, context, D], or [1, 1, context, G * D], a layer and part.
-
-    It is filled up to row len(ids).
+    """One buffer [1, 1, context, G * D] a layer and part, filled up to row len(ids).
 
     Going back to an earlier prefix is forgetting ids; rows behind it are overwritten later.
     """
@@ -94,26 +95,21 @@ class KvCache:
         *,
         lazy: bool = False,
     ) -> KvCache:
-        """Make the empty cache of a model with one key/value head, in buffers of any memory."""
+        """Make an empty cache in buffers of any memory."""
         shape = _buffer_shape(sizes)
         buffers = [allocate(shape) for _ in range(2 * sizes.layers)]
-        return cls(sizes.context, sizes.head_size * kv_type.itemsize, buffers, lazy)
+        return cls(sizes.context, row_width(sizes) * kv_type.itemsize, buffers, lazy)
 
     @classmethod
-    def in_memory(
-        cls, sizes: Sizes, kv_type: np.dtype[np.generic], *, token_major: bool = False
-    ) -> KvCache:
-        """Make the empty cache of a model with one key/value head, in this computer's memory.
-
-        With `token_major` of a model with any number of them: rows [context, G * D].
+    def in_memory(cls, sizes: Sizes, kv_type: np.dtype[np.generic]) -> KvCache:
+        """Make an empty cache in this computer's memory.
 
         All buffers are one mapping of their own, each from a page's start on. Pages are taken when
         they are written first, and all are given back with the cache: the C library's heap does
         neither for pieces that it has seen before.
         """
-        row = sizes.kv_heads * sizes.head_size
-        shape = (1, 1, sizes.context, row) if token_major else _buffer_shape(sizes)
-        row_bytes, count = row * kv_type.itemsize, 2 * sizes.layers
+        shape = _buffer_shape(sizes)
+        row_bytes, count = row_width(sizes) * kv_type.itemsize, 2 * sizes.layers
         apart = whole_pages(sizes.context * row_bytes)
         memory = _mapped(count * apart)
         buffers = []

@@ -61,7 +61,10 @@ class Plain:
         self._standard = standard
         sizes = bundle.sizes
         self._parts = [(i, part) for i in range(sizes.layers) for part in ("key", "value")]
-        empty = np.zeros((1, sizes.kv_heads, 0, sizes.head_size), np.float32)
+        shape = (sizes.kv_heads, 0, sizes.head_size)
+        if not standard:
+            shape = (1, 0, sizes.kv_heads * sizes.head_size)
+        empty = np.zeros((1, *shape), np.float32)
         self.past = {self._past(*part): empty for part in self._parts}
 
     def _past(self, layer: int, part: str) -> str:

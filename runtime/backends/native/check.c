@@ -147,7 +147,7 @@ static int is_gate(State *s, const Operation *o) {
       o->from == o->to || width % GATE_PIECE || !within(SILU, g->activation, GELU_TANH))
     return 0;
   const int rotates = within(1, size, MOST_ROTATION) && width % size == 0 &&
-                      (size % BLOCK == 0 || BLOCK % size == 0) && width % BLOCK == 0 &&
+                      (size % BLOCK == 0 || BLOCK % size == 0) &&
                       are_floats(s, g->rotation, (int64_t)size * size);
   return (g->rotation ? rotates : !size) && writes(s, o->to);
 }

@@ -165,8 +165,7 @@ class _Writer:
 
     def _check_gates(self, block: int) -> None:
         hidden, size = self.decoder.mlp.hidden, self._rotation_size()
-        piece = max(size, block)
-        whole = not size or piece % size == piece % block == hidden % piece == 0
+        whole = not size or (hidden % size == 0 and (size % block == 0 or block % size == 0))
         if hidden % self.constants["GATE_PIECE"] or not whole:
             raise OtherGraphError(
                 f"{hidden} hidden numbers, rotated by {size}, are no whole pieces; it runs on "

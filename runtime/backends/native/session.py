@@ -100,7 +100,7 @@ class NativeSession:
 
     def new_cache(self) -> KvCache:
         """Return an empty cache."""
-        return KvCache.in_memory(self.sizes, np.dtype(np.float32), token_major=True)
+        return KvCache.in_memory(self.sizes, np.dtype(np.float32))
 
     def step(
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
