@@ -76,7 +76,7 @@ def test_the_demo_model_writes_the_same_while_a_file_is_edited(
     demo_bundle: Path, root: Path
 ) -> None:
     model = refact_edge.load(demo_bundle, variant="fp32")
-    text = (root / "runtime" / "text" / "trim.py").read_text()[:2500]
+    text = (root / "quant" / "texts" / "report-set" / "loaders.py.txt").read_text()[:2500]
     numbers = np.random.default_rng(5)
     at, cached = 1500, 0
     for _ in range(12):
