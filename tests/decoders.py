@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 DECODERS = ("llama", "gpt_neox", "gpt_bigcode")
 VARIANTS = ("fp32", "int8", "int4")
 TOKENS = 420
+PREFIX = "tiny_"  # of model types, so that no family is known by its own name
 
 WIDTH, HEADS, LAYERS, VOCABULARY, CONTEXT = 96, 6, 2, 448, 256
 SIZE = WIDTH // HEADS
@@ -254,7 +255,7 @@ FAMILIES = {
 }
 
 for _name, _family in FAMILIES.items():
-    register(_name, _family)
+    register(f"{PREFIX}{_name}", _family)
 
 
 def decoder(name: str) -> Decoder:
@@ -269,7 +270,7 @@ def model(name: str) -> PreTrainedModel:
 
     They are larger than at the start of training, so that attention and positions matter.
     """
-    built = _built({"model_type": name, **FAMILIES[name].config})
+    built = _built({"model_type": f"{PREFIX}{name}", **FAMILIES[name].config})
     random = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in built.parameters():
@@ -288,7 +289,7 @@ def _built(config: Mapping[str, Any]) -> PreTrainedModel:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     content = dict(config)
-    settings = AutoConfig.for_model(content.pop("model_type"), **content)
+    settings = AutoConfig.for_model(content.pop("model_type").removeprefix(PREFIX), **content)
     built = AutoModelForCausalLM.from_config(settings, attn_implementation="eager")
     return built.eval()
 
@@ -304,7 +305,7 @@ def make_checkpoint(name: str, folder: Path) -> Path:
     """Write a decoder's checkpoint into a new folder."""
     folder.mkdir(parents=True)
     model(name).save_pretrained(folder)
-    config = {"model_type": name, **FAMILIES[name].config}
+    config = {"model_type": f"{PREFIX}{name}", **FAMILIES[name].config}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     tokenizer = json.dumps(made_up_tokenizer(TOKENS))
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")

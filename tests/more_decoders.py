@@ -16,6 +16,7 @@ from decoders import (
     HEADS,
     LAYERS,
     LLAMA,
+    PREFIX,
     VOCABULARY,
     WIDTH,
     Family,
@@ -123,4 +124,4 @@ FAMILIES |= {
     ),
 }
 for _name in MORE:
-    register(_name, FAMILIES[_name])
+    register(f"{PREFIX}{_name}", FAMILIES[_name])
