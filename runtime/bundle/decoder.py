@@ -132,6 +132,10 @@ class Decoder:
 
 
 _KINDS: dict[str, type[Positions]] = {"alibi": Alibi, "rotary": Rotary, "learned": Learned}
+_FIELDS: dict[type[Any], dict[str, Any]] = {
+    kind: typing.get_type_hints(kind)
+    for kind in (Decoder, Norm, Alibi, Rotary, Learned, Attention, Mlp)
+}
 
 
 def to_json(decoder: Decoder) -> dict[str, Any]:
@@ -155,7 +159,7 @@ def decoder_of(value: object) -> Decoder:
 def _read(kind: type[Any], value: object, name: str) -> object:
     """Return a dataclass of what JSON holds."""
     content = _object(value, name)
-    hints = typing.get_type_hints(kind)
+    hints = _FIELDS[kind]
     if unlike := content.keys() ^ hints.keys():
         raise ValueError(f"{name} lacks or should not have {', '.join(sorted(map(str, unlike)))}")
     return kind(**{one: _value(hints[one], content[one], f"{name}.{one}") for one in hints})

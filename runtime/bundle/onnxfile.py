@@ -153,7 +153,7 @@ def read_graph(path: Path) -> OnnxGraph:
             f"{path} is over {LIMIT_BYTES} bytes, too large for a graph; export again"
         )
     try:
-        return _graph(parse(memoryview(path.read_bytes()), "ModelProto", MESSAGES))
+        return _graph(parse(path.read_bytes(), "ModelProto", MESSAGES))
     except (IndexError, ValueError, UnicodeDecodeError) as error:
         raise BundleError(
             f"{path} is not a readable ONNX graph ({one_line(error)}); export again"

@@ -39,17 +39,25 @@ class Refused:
 Messages = Mapping[str, Mapping[int, Field | Refused]]  # fields by number, of messages by name
 
 
-def parse(buffer: memoryview, message: str, messages: Messages) -> Record:
-    """Return the values of a message by name; a field that is absent is not there.
+def parse(
+    buffer: bytes, message: str, messages: Messages, start: int = 0, end: int | None = None
+) -> Record:
+    """Return the values by name of the message that lies from `start` to `end`.
+
+    A field that is absent is not there.
 
     Raises:
         ValueError: when it is written in a way that this reader refuses.
         IndexError: when it is cut short within a number.
 
     """
-    fields, record, at = messages[message], Record(), 0
-    while at < len(buffer):
-        tag, at = _varint(buffer, at)
+    fields, record, at = messages[message], Record(), start
+    end = len(buffer) if end is None else end
+    while at < end:
+        tag = buffer[at]  # of one byte, mostly
+        at += 1
+        if tag >= 0x80:
+            tag, at = _varint(buffer, at - 1)
         field = fields.get(tag >> 3)
         if not isinstance(field, Field):
             raise ValueError(
@@ -57,17 +65,19 @@ def parse(buffer: memoryview, message: str, messages: Messages) -> Record:
             )
         if tag & 7 != _WIRE_TYPES.get(field.type, _BYTES):
             raise ValueError(f"{message}.{field.name} has wire type {tag & 7}")
-        value, at = _value(buffer, at, field.type, messages)
+        value, at = _value(buffer, at, end, field.type, messages)
         if field.repeated:
             record.setdefault(field.name, []).append(value)
         elif field.name in record:
             raise ValueError(f"{message}.{field.name} is given twice")
         else:
             record[field.name] = value
+    if at > end:
+        raise ValueError("cut short")
     return record
 
 
-def _value(buffer: memoryview, at: int, kind: str, messages: Messages) -> tuple[Any, int]:
+def _value(buffer: bytes, at: int, end: int, kind: str, messages: Messages) -> tuple[Any, int]:
     """Return the value of a field at `at`, and where the next field begins."""
     if kind in _LARGEST:
         number, at = _varint(buffer, at)
@@ -75,20 +85,24 @@ def _value(buffer: memoryview, at: int, kind: str, messages: Messages) -> tuple[
         if not -_LARGEST[kind] <= number < _LARGEST[kind]:
             raise ValueError(f"{number} is no {kind}")
         return number, at
-    size, start = (4, at) if kind == "float" else _varint(buffer, at)
-    end = start + size
-    if end > len(buffer):
+    size, at = (4, at) if kind == "float" else _varint(buffer, at)
+    after = at + size
+    if after > end:
         raise ValueError("cut short")
-    content = buffer[start:end]
-    if kind == "float":
-        return struct.unpack("<f", content)[0], end
+    if kind == "string":
+        return str(buffer[at:after], "utf-8"), after
     if kind in messages:
-        return parse(content, kind, messages), end
-    return bytes(content) if kind == "bytes" else str(content, "utf-8"), end
+        return parse(buffer, kind, messages, at, after), after
+    content = buffer[at:after]
+    return (struct.unpack("<f", content)[0] if kind == "float" else content), after
 
 
-def _varint(buffer: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
+def _varint(buffer: bytes, at: int) -> tuple[int, int]:
+    value = buffer[at]
+    at += 1
+    if value < 0x80:
+        return value, at
+    value, shift = value & 0x7F, 7
     while True:
         byte = buffer[at]
         at += 1
