@@ -152,7 +152,7 @@ _GPT_BIGCODE: Table = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: an Architecture's attributes may be set
 class Family:
     """An architecture (see `refact_edge.export.architectures`), and a config to build."""
 
@@ -185,7 +185,7 @@ class Family:
         model = _built(checkpoint.config)
         tensors = {name: torch.from_numpy(checkpoint.read(name)) for name in checkpoint.tensors}
         model.load_state_dict(tensors, strict=False)
-        model.tie_weights()
+        model.tie_weights()  # type: ignore[no-untyped-call] # transformers leaves it untyped
         return _Logits(model)
 
 
@@ -290,8 +290,9 @@ def _built(config: Mapping[str, Any]) -> PreTrainedModel:
 
     content = dict(config)
     settings = AutoConfig.for_model(content.pop("model_type").removeprefix(PREFIX), **content)
-    built = AutoModelForCausalLM.from_config(settings, attn_implementation="eager")
-    return built.eval()
+    auto: Any = AutoModelForCausalLM  # transformers leaves its methods untyped
+    built: PreTrainedModel = auto.from_config(settings, attn_implementation="eager").eval()
+    return built
 
 
 def logits(name: str, ids: np.ndarray) -> np.ndarray:

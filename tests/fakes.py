@@ -12,6 +12,11 @@ SIZES = Sizes(
 )
 
 
+def memories(cache: KvCache) -> list[np.ndarray]:
+    """Return the buffers of a cache in memory, [1, G, context, D] a layer and part."""
+    return [buffer.owner for buffer in cache.buffers if isinstance(buffer.owner, np.ndarray)]
+
+
 class CountingSession:
     """Always prefers the id after the last one; padding ids look even better."""
 
@@ -29,9 +34,9 @@ class CountingSession:
 
     def step(self, ids: np.ndarray, cache: KvCache, keep: int = 1) -> np.ndarray:
         cache.check_room(len(ids))
-        row = slice(len(cache.ids), len(cache.ids) + len(ids))
-        for buffer in cache.buffers:
-            buffer.owner[0, 0, row] = ids[:, None]  # so that a test can see whose rows they are
+        rows = slice(len(cache.ids), len(cache.ids) + len(ids))
+        for memory in memories(cache):
+            memory[0, 0, rows] = ids[:, None]  # so that a test can see whose rows they are
         cache.ids.extend(ids.tolist())
         self.steps.append(len(ids))
         logits = np.zeros((keep, self.sizes.vocabulary), np.float32)

@@ -26,11 +26,11 @@ def linked(source: Path, folder: Path, place: Place = in_a_store) -> Path:
     links = folder / "snapshots" / "main"
     for number, file in enumerate(sorted(path for path in source.rglob("*") if path.is_file())):
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-        link, kept = links / file.relative_to(source), folder / place(number, sha256)
+        link, target = links / file.relative_to(source), folder / place(number, sha256)
         link.parent.mkdir(parents=True, exist_ok=True)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, kept)
-        link.symlink_to(os.path.relpath(kept, link.parent))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+        link.symlink_to(os.path.relpath(target, link.parent))
     return links
 
 

@@ -18,9 +18,12 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
+import pytest
 from starlette.applications import Starlette
 
 import refact_edge
+from refact_edge.runtime.engine.cache import KvCache
 from refact_edge.runtime.serve.app import create_app
 from refact_edge.runtime.serve.process.listening import listening
 from refact_edge.runtime.serve.service.service import Service
@@ -42,19 +45,32 @@ class Served:
 
     @property
     def bodies(self) -> Bodies:
-        return self.app.state.bodies  # type: ignore[no-any-return]
+        bodies: Bodies = self.app.state.bodies
+        return bodies
 
     def post(self, path: str, **body: object) -> httpx.Response:
         return self.http.post(path, json=body)
+
+    def before_steps(self, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have the served model do something before each of its steps."""
+        model = self.service._model
+        assert model is not None
+        step = model._paced.step
+
+        def acting(ids: np.ndarray, cache: KvCache, keep: int = 1) -> np.ndarray:
+            act()
+            return step(ids, cache, keep)
+
+        monkeypatch.setattr(model._paced, "step", acting)
 
 
 Serve = Callable[..., AbstractContextManager[Served]]
 
 
 @contextmanager
-def serving(bundle: Path, variant: str = "fp32", **chosen: object) -> Iterator[Served]:
+def serving(bundle: Path, variant: str = "fp32", **chosen: Any) -> Iterator[Served]:
     """Serve a bundle; `chosen` are the server's settings."""
-    settings = Settings(**{"name": "tiny", **chosen})  # type: ignore[arg-type]
+    settings = Settings(**{"name": "tiny", **chosen})
     app = create_app(lambda: refact_edge.load(bundle, variant=variant, hashes=False), settings)
     with listening(0, None) as (listener, url):
         server = Server(app, listener, settings, grace_s=2)

@@ -29,11 +29,12 @@ def _importable(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_checkpoint_is_small_and_what_it_says_it_is(demo_checkpoint: Path) -> None:
     assert sum(file.stat().st_size for file in demo_checkpoint.iterdir()) <= LIMIT_BYTES
-    found = inspect_checkpoint(demo_checkpoint, SILENT)
-    assert {info.type for info in found.checkpoint.tensors.values()} == {"BF16"}
-    assert len(found.checkpoint.tensors) == 3 + 7 * found.decoder.layers
-    assert found.decoder.context >= 1024
-    assert found.decoder.width % 256 == found.decoder.mlp.hidden % 256 == 0
+    inspected = inspect_checkpoint(demo_checkpoint, SILENT)
+    tensors, decoder = inspected.checkpoint.tensors, inspected.decoder
+    assert {info.type for info in tensors.values()} == {"BF16"}
+    assert len(tensors) == 3 + 7 * decoder.layers
+    assert decoder.context >= 1024
+    assert decoder.width % 256 == decoder.mlp.hidden % 256 == 0
     assert (demo_checkpoint / "LICENSE").is_file()
 
 
@@ -45,8 +46,8 @@ def test_its_bundle_carries_the_licence_and_both_default_variants(
         "-m",
         "refact_edge.runtime",
         "export",
-        demo_checkpoint,
-        tmp_path / "b",
+        str(demo_checkpoint),
+        str(tmp_path / "b"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -379,16 +380,16 @@ def test_the_average_of_two_runs_lies_between_them(
             torch.nn.init.constant_(weight, value)
         save_state(trainer, Progress(seed=0, steps=1), run / "state.pt")
     (tmp_path / "packages.json").write_text("[]")
-    options = ["--part", "0.25", "--data", tmp_path, "--out", tmp_path / "mean"]
-    command = [sys.executable, "-m", "demo.average", *runs, *options]
+    options = ["--part", "0.25", "--data", str(tmp_path), "--out", str(tmp_path / "mean")]
+    command = [sys.executable, "-m", "demo.average", *map(str, runs), *options]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = load_file(tmp_path / "mean" / "model.safetensors")
-    assert all(bool((weight == 1.5).all()) for weight in found.values())
+    weights = load_file(tmp_path / "mean" / "model.safetensors")
+    assert all(bool((weight == 1.5).all()) for weight in weights.values())
     config = json.loads((tmp_path / "mean" / "config.json").read_text())
     assert (config["n_layer"], config["n_head"]) == (recipe.layers, recipe.heads)
     missing = subprocess.run(
-        [*command[:3], tmp_path, *command[4:]],
+        [*command[:3], str(tmp_path), *command[4:]],
         cwd=root,
         capture_output=True,
         text=True,
