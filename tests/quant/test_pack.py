@@ -20,7 +20,7 @@ def test_int8_round_trip_stays_within_half_a_step() -> None:
     weight = _weight(7, 300)
     packed = pack(weight, Rows())
     assert packed.parts["codes"].dtype == np.int8
-    steps = packed.parts["scales"][:, None]
+    steps = packed.parts["scales"][:, None].astype(np.float32)
     assert np.all(np.abs(unpack(packed) - weight) <= steps / 2 + 1e-6)
 
 

@@ -58,11 +58,11 @@ def test_kl_and_cost_are_those_worked_out_by_hand(parts: tuple[Tokens, Layouts])
     rough[:, [byte, other]] = np.log([0.25, 0.75])
     comparison = Comparison([Text(ids, NOTHING)], tokens, layouts)
     figures = comparison.run(lambda: [full], {"rough": lambda: lambda _ids: rough}, _quiet)
-    found = figures["variants"]["rough"]
-    assert found["mean_kl"] == pytest.approx(0.5 * math.log(3), rel=1e-3)
-    assert (found["top1_agreement"], found["top5_agreement"]) == (0, 1)
+    rough_figures = figures["variants"]["rough"]
+    assert rough_figures["mean_kl"] == pytest.approx(0.5 * math.log(3), rel=1e-3)
+    assert (rough_figures["top1_agreement"], rough_figures["top5_agreement"]) == (0, 1)
     assert figures["full_precision"]["bits_per_byte"] == pytest.approx(-math.log2(0.75), rel=1e-3)
-    assert found["bits_per_byte"] == pytest.approx(2.0, rel=1e-3)
+    assert rough_figures["bits_per_byte"] == pytest.approx(2.0, rel=1e-3)
 
 
 def test_a_line_counts_when_every_id_and_then_an_end_comes_first(
@@ -88,18 +88,18 @@ def test_a_line_counts_when_every_id_and_then_an_end_comes_first(
 def test_guessing_is_called_guessing(parts: tuple[Tokens, Layouts]) -> None:
     tokens, layouts = parts
     ids = np.array(tokens.encode("import os\nimport sys\n"), np.int64)
-    said = {}
-    for name, logits in (
-        ("even", np.zeros((len(ids), tokens.size), np.float32)),
-        ("sure", _sure_of(ids, tokens.size)),
-    ):
+
+    def judge(logits: Logits) -> tuple[bool, str]:
         comparison = Comparison([Text(ids, NOTHING)], tokens, layouts)
-        figures = comparison.run(lambda logits=logits: [logits], {}, _quiet)
-        said[name] = (figures["full_precision"]["at_chance"], list(quality_lines(figures))[-1])
-    assert said["even"][0]
-    assert "nothing of quality" in said["even"][1]
-    assert not said["sure"][0]
-    assert "nothing of quality" not in said["sure"][1]
+        figures = comparison.run(lambda: [logits], {}, _quiet)
+        return figures["full_precision"]["at_chance"], list(quality_lines(figures))[-1]
+
+    at_chance, last_line = judge(np.zeros((len(ids), tokens.size), np.float32))
+    assert at_chance
+    assert "nothing of quality" in last_line
+    at_chance, last_line = judge(_sure_of(ids, tokens.size))
+    assert not at_chance
+    assert "nothing of quality" not in last_line
 
 
 def test_the_output_error_is_that_of_the_products() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from refact_edge.quant.moments import Moments
 from refact_edge.quant.pack import Floating, nearest, values
-from refact_edge.quant.schemes import Blocks
+from refact_edge.quant.schemes import Blocks, Floats
 from refact_edge.quant.search import best_scales
 from refact_edge.quant.sensitivity import FORMS, Readout, as_kl, rank, rank_head
 
@@ -72,6 +72,7 @@ def test_the_heads_loss_is_about_the_kl_of_its_logits() -> None:
     readout.add(x @ weight.T)
     moments.add(x)
     for choice in rank_head(weight, moments, readout):
+        assert not isinstance(choice.form, Floats)
         scales = best_scales(weight, choice.form, np.diagonal(moments.second))
         rounded = values(nearest(weight, scales, choice.form), scales, choice.form)
         assert choice.loss == pytest.approx(_kl(x @ weight.T, x @ rounded.T), rel=0.25)

@@ -13,6 +13,7 @@ from refact_edge.quant.eval.likelihood import Reader, log_probabilities
 from refact_edge.quant.eval.similarity import edit_distance, similarity
 from refact_edge.quant.texts.holes import Hole, cut_holes
 from refact_edge.quant.texts.sources import Source
+from refact_edge.runtime.engine.cache import KvCache
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.opening.load import load
 
@@ -94,17 +95,19 @@ SOURCE = "".join(f"def f_{i}(x):\n    y = x + {i}\n    return y * {i}\n\n\n" for
 FIVE = {"spm", "psm", "prefix alone", "spm, wrong suffix", "psm, wrong suffix"}
 
 
-def test_every_hole_is_measured_behind_five_prompts_within_the_window(tiny_bundle: Path) -> None:
+def test_every_hole_is_measured_behind_five_prompts_within_the_window(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load(tiny_bundle, variant="fp32")
     longest: list[int] = []
     step = model.session.step
 
-    def watched(ids: np.ndarray, cache: object, keep: int = 1) -> np.ndarray:
-        rows = step(ids, cache, keep)  # type: ignore[arg-type]
-        longest.append(len(cache.ids))  # type: ignore[attr-defined]
+    def watched(ids: np.ndarray, cache: KvCache, keep: int = 1) -> np.ndarray:
+        rows = step(ids, cache, keep)
+        longest.append(len(cache.ids))
         return rows
 
-    model.session.step = watched  # type: ignore[method-assign]
+    monkeypatch.setattr(model.session, "step", watched)
     holes = cut_holes([Source("a.py", SOURCE), Source("b.py", SOURCE)], ("line", "body"), 6, 0)
     filler = Filler(model, 200, None)
     records = [filler.measure(hole, lender(holes, i)) for i, hole in enumerate(holes)]
@@ -142,18 +145,20 @@ def test_a_window_or_an_order_that_makes_no_sense_is_refused(tiny_bundle: Path) 
         Filler(model, None, "xyz")
 
 
-def test_the_prefix_alone_may_be_right_with_its_indent_or_without(tiny_bundle: Path) -> None:
+def test_the_prefix_alone_may_be_right_with_its_indent_or_without(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     filler = Filler(load(tiny_bundle, variant="fp32"), 200, None)
-    shown: list[str] = []
+    prompts: list[str] = []
 
     def write(prompt: list[int], most: int) -> tuple[list[int], bool]:
         text = filler._tokens.decode(prompt)
-        shown.append(text)
+        prompts.append(text)
         said = {"p\n    ": "wrong\n", "p\n": "\n    m = 1\nmore"}.get(text, "other")
         return filler._tokens.encode(said), True
 
-    filler._reader.write = write  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(filler._reader, "write", write)
     record = filler.measure(Hole("a", "line", "a", "p\n    ", "m = 1", "\ns\n"), None)
-    assert shown[1:] == ["p\n    ", "p\n"]
+    assert prompts[1:] == ["p\n    ", "p\n"]
     assert record["completions_alone"] == ["wrong", "m = 1"]
     assert (record["exact"], record["exact_alone"]) == (False, True)

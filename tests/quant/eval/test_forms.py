@@ -21,7 +21,8 @@ class Scripted:
     """A model that writes its pieces, and remembers the last call."""
 
     def __init__(self, *pieces: str) -> None:
-        self.pieces, self.call = pieces, {}
+        self.pieces = pieces
+        self.call: dict[str, Any] = {}
 
     def __getattr__(self, method: str) -> Any:
         def ask(*arguments: Any, **named: Any) -> "Scripted":

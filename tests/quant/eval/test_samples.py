@@ -38,7 +38,7 @@ class Judge:
 
 
 def _judged(todo: Any, write: Any, jobs: int = 3) -> list[dict[str, Any]]:
-    return list(judged(todo, write, Judge(), jobs))  # type: ignore[arg-type]
+    return list(judged(todo, write, Judge(), jobs))  # type: ignore[arg-type] # all that it needs
 
 
 def test_canonical_and_empty_make_the_program_of_the_file() -> None:
