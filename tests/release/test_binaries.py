@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,8 +43,8 @@ def test_a_library_as_it_should_be_has_no_problems(target: Target) -> None:
         (MACOS, {"problem": "it is not signed"}, "it is not signed"),
     ],
 )
-def test_each_fault_is_one_line(target: Target, change: dict[str, object], words: str) -> None:
-    (problem,) = problems_of(replace(GOOD[target], **change), target)  # type: ignore[arg-type]
+def test_each_fault_is_one_line(target: Target, change: dict[str, Any], words: str) -> None:
+    (problem,) = problems_of(replace(GOOD[target], **change), target)
     assert words in problem
 
 
