@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from fakes import SIZES, CountingSession
+from fakes import SIZES, CountingSession, memories
 from systems import needs_modes
 
 import refact_edge
@@ -108,9 +108,9 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert caches.missing([*IDS[:100], 0, 0]) == 2
     cache = caches.take([*IDS[:100], 0, 0])
     assert (cache.ids, cache.forgotten) == (IDS[:100], IDS[100:])
-    for buffer in cache.buffers:
-        assert buffer.owner[0, 0, :100, 0].tolist() == IDS[:100]
-        assert not buffer.owner[0, 0, 100:].any()
+    for memory in memories(cache):
+        assert memory[0, 0, :100, 0].tolist() == IDS[:100]
+        assert not memory[0, 0, 100:].any()
 
 
 def _file(folder: Path) -> Path:
@@ -139,7 +139,7 @@ def _take(folder: Path) -> KvCache:
     return PrefixCache(CountingSession().new_cache, saved=_saved(folder)).take([*IDS, 0])
 
 
-def _garbled(file: Path, damage: str) -> bytes:
+def _garbled(file: Path, damage: str) -> bytes | bytearray:
     content = bytearray(file.read_bytes())
     if damage == "cut":
         return content[: len(content) // 2]
@@ -157,7 +157,7 @@ def test_a_damaged_file_is_told_once_and_removed(
     file.write_bytes(_garbled(file, damage))
     cache = _take(tmp_path)
     assert cache.ids == []
-    assert not any(buffer.owner.any() for buffer in cache.buffers)
+    assert not any(memory.any() for memory in memories(cache))
     assert f"{file} cannot be used and was removed: it is damaged" in caplog.text
     assert _take(tmp_path).ids == []
     assert len(caplog.records) == 1
@@ -361,9 +361,10 @@ def test_a_file_in_place_of_the_folder_is_named(tiny_bundle: Path, tmp_path: Pat
 
 def test_the_command_finds_what_it_read_the_last_time(tiny_bundle: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "refact_edge.runtime", "complete", "--json"]
-    parts = ["--bundle", tiny_bundle, "--prefix", LONG, "--caches", tmp_path, "--max-tokens", "4"]
+    command += ["--bundle", str(tiny_bundle), "--caches", str(tmp_path)]
+    command += ["--prefix", LONG, "--max-tokens", "4"]
     answers = [
-        json.loads(subprocess.run([*command, *parts], capture_output=True, check=True).stdout)
+        json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
         for _ in range(2)
     ]
     assert answers[0]["usage"]["cached"] == 0

@@ -1,6 +1,8 @@
 """Generation over ids, on a fake session."""
 
 import pickle
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,9 @@ from refact_edge.runtime.engine.sampling import GREEDY, Sampling
 from refact_edge.runtime.errors import ContextError, PromptError
 
 
-def _generation(session: CountingSession, ids: list[int], **changes: object) -> Generation:
-    settings = {"sampling": GREEDY, "max_new": 5, "stop_ids": frozenset({0})} | changes
-    return Generation(session, PrefixCache(session.new_cache), Request(ids, **settings))
+def _generation(session: CountingSession, ids: list[int], **changes: Any) -> Generation:
+    request = replace(Request(ids, GREEDY, 5, frozenset({0})), **changes)
+    return Generation(session, PrefixCache(session.new_cache), request)
 
 
 def test_greedy_follows_the_best_logit_and_never_takes_a_padding_id() -> None:
@@ -85,6 +87,7 @@ def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers() -> None
         _generation(CountingSession(), [1] * 300)
     copied = pickle.loads(pickle.dumps(refused.value))
     for error in (refused.value, copied):
+        assert isinstance(error, ContextError)
         assert isinstance(error, PromptError)
         assert (error.prompt_tokens, error.context_tokens) == (300, 300)
         assert str(error) == str(refused.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import CountingSession
+from fakes import CountingSession, memories
 
 from refact_edge.runtime.engine.cache import PAGE_BYTES, KvCache
 from refact_edge.runtime.engine.prefix import LEAST_COPIED, PrefixCache
@@ -122,7 +122,7 @@ def _evaluated(session: CountingSession, caches: PrefixCache, ids: list[int]) ->
 
 
 def _rows(cache: KvCache) -> list[list[float]]:
-    return [buffer.owner[0, 0, : len(cache.ids), 0].tolist() for buffer in cache.buffers]  # type: ignore[attr-defined]
+    return [memory[0, 0, : len(cache.ids), 0].tolist() for memory in memories(cache)]
 
 
 def test_a_start_shared_with_a_longer_text_is_copied_and_the_text_stays() -> None:

@@ -1,5 +1,8 @@
 """Drawing tokens: each filter by itself, and the seed."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,18 +10,18 @@ from refact_edge.runtime.engine.sampling import GREEDY, Sampler, Sampling, candi
 from refact_edge.runtime.errors import OptionError
 
 LOGITS = np.log(np.array([0.1, 0.4, 0.2, 0.3])).astype(np.float32)
-ALL = {"temperature": 1.0, "top_k": 0}
+ALL = Sampling(temperature=1.0, top_k=0)
 
 
-def _remaining(**settings: float) -> list[int]:
-    ids, probabilities = candidates(LOGITS.astype(np.float64), Sampling(**(ALL | settings)))
+def _remaining(**settings: Any) -> list[int]:
+    ids, probabilities = candidates(LOGITS.astype(np.float64), replace(ALL, **settings))
     assert probabilities.sum() == pytest.approx(1)
     assert np.all(np.diff(probabilities) <= 0)
     return sorted(ids.tolist())
 
 
 def test_without_filters_the_distribution_is_softmax() -> None:
-    ids, probabilities = candidates(LOGITS.astype(np.float64), Sampling(**ALL))
+    ids, probabilities = candidates(LOGITS.astype(np.float64), ALL)
     assert ids.tolist() == [1, 3, 2, 0]
     np.testing.assert_allclose(probabilities, [0.4, 0.3, 0.2, 0.1], rtol=1e-6)
 
