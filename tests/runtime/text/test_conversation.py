@@ -37,4 +37,4 @@ def test_the_system_message_and_the_last_question_stay() -> None:
 
 def test_a_string_is_no_conversation() -> None:
     with pytest.raises(OptionError, match="messages is a string"):
-        conversation_ids("hi", LAYOUTS, _encode, 100)  # type: ignore[arg-type]
+        conversation_ids("hi", LAYOUTS, _encode, 100)  # type: ignore[arg-type] # what is refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import SIZES, CountingSession
@@ -17,9 +18,9 @@ from refact_edge.runtime.text.endings import NO_ENDINGS, Endings, LineClock
 BODY = "def f(x):\n    "
 
 
-def _passed(text: str, prefix: str, suffix: str = "", size: int = 1, **rules: object) -> str:
+def _passed(text: str, prefix: str, suffix: str = "", size: int = 1, **rules: Any) -> str:
     """Send a text through the rules in pieces of `size` characters."""
-    scanner = Endings(**rules).scanner(prefix, suffix)  # type: ignore[arg-type]
+    scanner = Endings(**rules).scanner(prefix, suffix)
     output = ""
     for at in range(0, len(text), size):
         output += scanner.push(text[at : at + size])
@@ -87,10 +88,10 @@ def test_an_unsure_token_ends_the_text() -> None:
 def test_a_completion_follows_the_rules(demo_bundle: Path) -> None:
     model = refact_edge.load(demo_bundle)
     before = "class A:\n    def f(self):\n        "
-    options = {"max_tokens": 60, "stop": (), "sampling": GREEDY}
-    free = model.complete(before, "", endings=NO_ENDINGS, **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"max_tokens": 60, "stop": (), "sampling": GREEDY}
+    free = model.complete(before, "", endings=NO_ENDINGS, **options)
     text = "".join(free)
-    stream = model.complete(before, "", endings=Endings(block=True), **options)  # type: ignore[arg-type]
+    stream = model.complete(before, "", endings=Endings(block=True), **options)
     held = "".join(stream)
     outer = [line for line in text.split("\n")[1:] if line.strip() and not line.startswith(" " * 8)]
     assert outer, "the demo model is expected to go on with another method here"

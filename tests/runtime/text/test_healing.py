@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_until_it_is_free_only_what_is_allowed_comes_and_the_end_is_not_the_firs
     session = CountingSession()
     seen: list[int] = []
 
-    def allowed(new_ids: list[int]) -> np.ndarray | None:
+    def allowed(new_ids: Sequence[int]) -> np.ndarray | None:
         seen.append(len(new_ids))
         return np.array([20, 31]) if len(new_ids) < 2 else None
 
@@ -76,7 +77,7 @@ def test_until_it_is_free_only_what_is_allowed_comes_and_the_end_is_not_the_firs
     assert list(Generation(session, PrefixCache(session.new_cache), ending))[:2] == [31, 1]
 
 
-def _thirty_one(new_ids: list[int]) -> np.ndarray | None:
+def _thirty_one(new_ids: Sequence[int]) -> np.ndarray | None:
     return None if new_ids else np.array([31])
 
 
