@@ -10,7 +10,7 @@ import pytest
 
 import refact_edge
 from refact_edge.runtime.backends import onnxruntime as session_module
-from refact_edge.runtime.backends.onnxruntime import import_onnxruntime
+from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession, import_onnxruntime
 from refact_edge.runtime.backends.probe import bytes_multiply_exactly, product_model
 
 
@@ -52,6 +52,7 @@ def test_exact_kernels_are_asked_for_only_where_they_are_needed(
 ) -> None:
     monkeypatch.setattr(session_module, "bytes_multiply_exactly", lambda _: exact)
     model = refact_edge.load(tiny_bundle, variant="int8")
+    assert isinstance(model.session, OnnxruntimeSession)
     options = model.session._session.get_session_options()
     key = "session.x64quantprecision"
     if exact:

@@ -23,7 +23,7 @@ X86 = (
 
 def _built(program: Path, *compiler: str) -> Path:
     files = [Path(__file__).parent / "machine.c", SOURCES / "machine.c"]
-    command = [*compiler, *FLAGS, f"-I{SOURCES}", "-o", program, *files, "-lm"]
+    command = [*compiler, *FLAGS, f"-I{SOURCES}", "-o", str(program), *map(str, files), "-lm"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     return program
