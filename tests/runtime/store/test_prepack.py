@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from refact_edge.runtime.backends.onnxruntime import (
     PREPACKED_WEIGHTS,
     OnnxruntimeSession,
     SessionOptions,
+    import_onnxruntime,
 )
 from refact_edge.runtime.bundle.contract import Bundle, read_bundle, weights_file
 from refact_edge.runtime.bundle.verified import VerifiedGraph
@@ -25,6 +27,7 @@ from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.engine.disk_cache import maker_of
 from refact_edge.runtime.errors import BundleError, RefactEdgeWarning
 from refact_edge.runtime.files import state as filestate
+from refact_edge.runtime.files.sha256 import file_sha256
 from refact_edge.runtime.store import folder as cachefolder
 from refact_edge.runtime.store import hash_notes, prepack
 
@@ -64,11 +67,9 @@ def test_a_copy_is_what_is_opened_unless_told_otherwise(
     opened: list[Path] = []
     from refact_edge.runtime.opening import open as opening
 
-    real = opening.OnnxruntimeSession
-
     def watching(graph: VerifiedGraph, options: SessionOptions) -> OnnxruntimeSession:
         opened.append(graph.graph_file)
-        return real(graph, options)
+        return OnnxruntimeSession(graph, options)
 
     monkeypatch.setattr(opening, "OnnxruntimeSession", watching)
     copy = prepack.make(bundle, "int4") / prepack.GRAPH
@@ -86,7 +87,7 @@ def test_making_it_again_keeps_it_and_replaces_one_for_another_onnxruntime(
     made = (first / PREPACKED_WEIGHTS).stat().st_mtime_ns
     assert prepack.make(bundle, "int4") == first
     assert (first / PREPACKED_WEIGHTS).stat().st_mtime_ns == made
-    monkeypatch.setattr(prepack.import_onnxruntime(), "__version__", "9.9")
+    monkeypatch.setattr(import_onnxruntime(), "__version__", "9.9")
     assert prepack.find(bundle, "int4") is None
     second = prepack.make(bundle, "int4")
     assert [file.name for file in cache.iterdir()] == [second.name]
@@ -141,10 +142,12 @@ def test_an_unchanged_copy_is_not_hashed_and_a_touched_one_only_once(
 ) -> None:
     folder = prepack.make(bundle, "int8")
     hashed: list[str] = []
-    real = filestate.file_sha256
-    monkeypatch.setattr(
-        filestate, "file_sha256", lambda path: (hashed.append(path.name), real(path))[1]
-    )
+
+    def watching(path: Path) -> str:
+        hashed.append(path.name)
+        return file_sha256(path)
+
+    monkeypatch.setattr(filestate, "file_sha256", watching)
     assert prepack.find(bundle, "int8") is not None
     assert hashed == []
     (folder / PREPACKED_WEIGHTS).touch()
@@ -241,7 +244,7 @@ def test_too_little_room_is_said_beforehand(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage("/")._replace(free=1_000_000)
-    monkeypatch.setattr(prepack.shutil, "disk_usage", lambda _: usage)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(BundleError, match="has 1 MB free and the copy takes about 10"):
         prepack.make(bundle, "int4")
 
@@ -272,7 +275,7 @@ def test_a_cache_folder_that_cannot_be_had_is_no_hindrance(
     monkeypatch.delenv(cachefolder.ENVIRONMENT)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", _no_home)
-    monkeypatch.setattr(cachefolder.tempfile, "gettempdir", lambda: str(tmp_path))  # type: ignore[attr-defined]
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     assert prepack.find(bundle, "int8") is None
     assert prepack.make(bundle, "int8").parent == tmp_path / f"refact-edge-{os.getuid()}"
 
