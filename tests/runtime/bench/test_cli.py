@@ -94,8 +94,7 @@ def test_typing_prints_a_table_of_the_shipped_traces(
     def load(path: Path, **_: object) -> Model:
         bundle = read_bundle(path)
         session = CountingSession(bundle.sizes)
-        session.device = "cpu"  # type: ignore[attr-defined]
-        return Model(bundle, "int4", session)  # type: ignore[arg-type]
+        return Model(bundle, "int4", session)
 
     monkeypatch.setattr("refact_edge.runtime.bench.cli.load", load)
     done = runner_apart().invoke(bench, ["typing", str(tiny_bundle), "--max-tokens", "1"])

@@ -33,7 +33,7 @@ TRACE = Trace(
 @pytest.fixture
 def model(tiny_bundle: Path) -> Model:
     bundle = read_bundle(tiny_bundle)
-    return Model(bundle, "int4", CountingSession(bundle.sizes))  # type: ignore[arg-type]
+    return Model(bundle, "int4", CountingSession(bundle.sizes))
 
 
 def test_each_ask_is_one_request_and_finds_what_the_last_one_left(model: Model) -> None:
@@ -54,18 +54,20 @@ def test_each_ask_is_one_request_and_finds_what_the_last_one_left(model: Model) 
     )
 
 
-def test_times_are_taken_at_the_first_piece_and_at_the_end(model: Model) -> None:
+def test_times_are_taken_at_the_first_piece_and_at_the_end(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ticks = count()
     (letter,) = model.tokens.encode("x")
-    model.session.step = _always(letter, model)  # type: ignore[method-assign]
+    monkeypatch.setattr(model.session, "step", _always(letter, model))
     for one in replay(model, TRACE, max_tokens=4, clock=lambda: float(next(ticks))):
         assert (one.first_token_ms, one.total_ms) == (1000, 2000)
 
 
-def test_an_empty_answer_is_complete_at_once(model: Model) -> None:
+def test_an_empty_answer_is_complete_at_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count()
     end = model.layouts.end_id
-    model.session.step = _always(end, model)  # type: ignore[method-assign]
+    monkeypatch.setattr(model.session, "step", _always(end, model))
     for one in replay(model, TRACE, clock=lambda: float(next(ticks))):
         assert (one.first_token_ms, one.total_ms) == (1000, 1000)
 

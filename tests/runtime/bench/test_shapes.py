@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tiny import TINY, TINY_TOKENS
 from refact_edge import Sampling, load
 from refact_edge.export.shapes import fabricate_bundle
 from refact_edge.runtime.bench import shapes
-from refact_edge.runtime.bench.shapes import find_shape, shaped
+from refact_edge.runtime.bench.shapes import Track, find_shape, shaped
 from refact_edge.runtime.bundle.contract import (
     read_bundle,
 )
@@ -21,12 +21,12 @@ from refact_edge.runtime.errors import ExportError, OptionError
 
 
 @contextmanager
-def _silent(_label: str, _total: int) -> Iterator[object]:
+def _silent(_label: str, _total: int) -> Iterator[Callable[[int], None]]:
     yield lambda _amount: None
 
 
-def _fabricate(folder: Path, variants: list[str], track: object = _silent) -> None:
-    fabricate_bundle(folder, variants, decoder=TINY, tokens=TINY_TOKENS, track=track)  # type: ignore[arg-type]
+def _fabricate(folder: Path, variants: list[str], track: Track = _silent) -> None:
+    fabricate_bundle(folder, variants, decoder=TINY, tokens=TINY_TOKENS, track=track)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_made_bundle_is_removed_also_when_interrupted() -> None:
     places = []
 
     def measure(*, interrupted: bool) -> None:
-        with shaped("refact-1.6b", None, None, tell=messages.append, track=_silent) as path:  # type: ignore[arg-type]
+        with shaped("refact-1.6b", None, None, tell=messages.append, track=_silent) as path:
             places.append(path)
             assert read_bundle(path).variants.keys() == {"int4"}
             if interrupted:
@@ -104,7 +104,7 @@ def test_a_kept_bundle_is_used_again(tmp_path: Path) -> None:
     keep = tmp_path / "kept"
     stamps = []
     for _ in range(2):
-        with shaped("refact-1.6b", "hybrid", keep, tell=messages.append, track=_silent) as path:  # type: ignore[arg-type]
+        with shaped("refact-1.6b", "hybrid", keep, tell=messages.append, track=_silent) as path:
             assert path == keep
             stamps.append((keep / "refact_edge.json").stat().st_mtime_ns)
     assert stamps[0] == stamps[1]
@@ -116,7 +116,7 @@ def test_a_kept_folder_must_hold_that_shape_and_variant(
     tiny_bundle: Path, random_bundle: Path, tmp_path: Path
 ) -> None:
     def keep(folder: Path, variant: str) -> None:
-        with shaped("refact-1.6b", variant, folder, tell=print, track=_silent):  # type: ignore[arg-type]
+        with shaped("refact-1.6b", variant, folder, tell=print, track=_silent):
             pass
 
     with pytest.raises(OptionError, match="is another bundle; keep refact"):

@@ -185,7 +185,8 @@ def test_closed_input_and_narrow_output_leave_no_traceback(tiny_bundle: Path) ->
     closed = f"{sys.executable} -m refact_edge.runtime complete --bundle {tiny_bundle} <&-"
     done = subprocess.run(closed, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr.startswith("error: standard input is ")
-    command = [sys.executable, "-m", "refact_edge.runtime", "complete", "--bundle", tiny_bundle]
+    command = [sys.executable, "-m", "refact_edge.runtime", "complete", "--bundle"]
+    command.append(str(tiny_bundle))
     for seed in range(8):
         options = ["--prefix", "é", "--temperature", "9", "--top-k", "0", "--seed", str(seed)]
         narrow = subprocess.run(
