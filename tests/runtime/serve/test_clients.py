@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import ollama
@@ -31,18 +32,19 @@ def ollama_client(server: Served) -> Iterator[ollama.Client]:
 
 
 def test_openai_completes_and_fills(server: Served, client: openai.OpenAI) -> None:
-    request = {"model": "tiny", "max_tokens": 8, "temperature": 0}
-    reply = client.completions.create(prompt=PREFIX, suffix=SUFFIX, **request)  # type: ignore[call-overload]
+    request: dict[str, Any] = {"model": "tiny", "max_tokens": 8, "temperature": 0}
+    reply = client.completions.create(prompt=PREFIX, suffix=SUFFIX, **request)
     text = "".join(server.model.complete(PREFIX, SUFFIX, max_tokens=8, stop=[], sampling=GREEDY))
     assert reply.choices[0].text == text
     assert reply.usage.prompt_tokens_details.cached_tokens >= 0
-    parts = client.completions.create(prompt=PREFIX, suffix=SUFFIX, stream=True, **request)  # type: ignore[call-overload]
+    parts = client.completions.create(prompt=PREFIX, suffix=SUFFIX, stream=True, **request)
     assert "".join(part.choices[0].text for part in parts) == text
 
 
 def test_openai_chats(server: Served, client: openai.OpenAI) -> None:
     messages = [{"role": "user", "content": "hi"}]
-    request = {"model": "tiny", "messages": messages, "max_tokens": 8, "temperature": 0}
+    request: dict[str, Any] = {"model": "tiny", "max_tokens": 8, "temperature": 0}
+    request["messages"] = messages
     reply = client.chat.completions.create(**request)
     text = "".join(server.model.chat(messages, max_tokens=8, sampling=GREEDY))
     assert reply.choices[0].message.content == text
@@ -87,7 +89,7 @@ def test_ollama_generates_chats_and_looks_around(
     text = "".join(server.model.complete(PREFIX, SUFFIX, max_tokens=8, stop=[], sampling=GREEDY))
     assert result.response == text
     parts = list(client.generate("tiny", PREFIX, suffix=SUFFIX, options=options, stream=True))
-    assert "".join(part.response for part in parts) == text
+    assert "".join(part.response or "" for part in parts) == text
     end = "a <fim_middle> b ="
     result = client.generate("tiny", end, suffix="", options=options)
     text = "".join(server.model.complete(end, max_tokens=8, stop=[], sampling=GREEDY))
@@ -98,7 +100,9 @@ def test_ollama_generates_chats_and_looks_around(
         server.model.chat(messages, max_tokens=8, sampling=GREEDY)
     )
     assert client.list().models[0].model == "tiny"
-    assert client.show("tiny").modelinfo["refact.context_length"] == server.model.context_tokens
+    facts = client.show("tiny").modelinfo
+    assert facts is not None
+    assert facts["refact.context_length"] == server.model.context_tokens
     assert client.ps().models[0].model == "tiny"
     with pytest.raises(ollama.ResponseError, match="format"):
         client.generate("tiny", "a", format="json")

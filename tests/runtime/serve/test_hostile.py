@@ -79,7 +79,7 @@ def test_what_is_no_request_is_refused(server: Served, path: str, body: bytes) -
     ],
     ids=str,
 )
-def test_values_out_of_range_are_refused(server: Served, more: dict) -> None:
+def test_values_out_of_range_are_refused(server: Served, more: dict[str, object]) -> None:
     reply = server.post("/v1/completions", **{"prompt": "a", "max_tokens": 1, **more})
     assert reply.status_code == 400, reply.text
     assert len(reply.json()["error"]["message"]) < 500
@@ -152,7 +152,9 @@ def test_unknown_paths_and_methods_are_told(server: Served) -> None:
     ],
     ids=["tokenize", "completion"],
 )
-def test_others_are_answered_beside_a_large_request(server: Served, path: str, body: dict) -> None:
+def test_others_are_answered_beside_a_large_request(
+    server: Served, path: str, body: dict[str, object]
+) -> None:
     statuses: list[int] = []
     content = json.dumps(body)
 

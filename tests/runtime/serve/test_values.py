@@ -28,7 +28,7 @@ PREFIX = "def add(a, b):\n    return "
     ],
 )
 def test_no_limit_is_written_in_several_ways(
-    server: Served, path: str, body: dict, name: str, most: float
+    server: Served, path: str, body: dict[str, object], name: str, most: float
 ) -> None:
     """Cut, as a number just beyond what there is room for is."""
 
@@ -71,7 +71,9 @@ def test_no_limit_is_written_in_several_ways(
     ],
     ids=str,
 )
-def test_values_that_clients_send_are_taken(server: Served, path: str, more: dict) -> None:
+def test_values_that_clients_send_are_taken(
+    server: Served, path: str, more: dict[str, object]
+) -> None:
     request = (
         {"messages": [{"role": "user", "content": "hi"}]} if "chat" in path else {"prompt": "a"}
     )

@@ -26,7 +26,7 @@ from refact_edge.runtime.serve.lsp.preferences import Preferences
 URI = "file:///work/calc.py"
 TEXT = "import os\n\n\ndef add(a, b):\n    return \n"
 CURSOR = lsp.Position(line=4, character=11)
-Progress = list[tuple[Any, Any]]
+Reports = list[tuple[Any, Any]]  # of progress: tokens and values
 
 
 class _Editor(LanguageClient):
@@ -35,24 +35,17 @@ class _Editor(LanguageClient):
     def __init__(self) -> None:
         super().__init__("test-editor", "1")
         self.messages: list[str] = []
-        self.progress: Progress = []
+        self.reports: Reports = []
         self.settings: object = None
 
-        @self.feature(lsp.WINDOW_SHOW_MESSAGE)
-        def _(params: lsp.ShowMessageParams) -> None:
-            self.messages.append(params.message)
-
-        @self.feature(lsp.PROGRESS)
-        def _(params: lsp.ProgressParams) -> None:
-            self.progress.append((params.token, params.value))
-
-        @self.feature(lsp.WINDOW_WORK_DONE_PROGRESS_CREATE)
-        def _(params: lsp.WorkDoneProgressCreateParams) -> None:
-            pass
-
-        @self.feature(lsp.WORKSPACE_CONFIGURATION)
-        def _(params: lsp.ConfigurationParams) -> list[object]:
-            return [self.settings]
+        features: dict[str, Callable[[Any], object]] = {
+            lsp.WINDOW_SHOW_MESSAGE: lambda params: self.messages.append(params.message),
+            lsp.PROGRESS: lambda params: self.reports.append((params.token, params.value)),
+            lsp.WINDOW_WORK_DONE_PROGRESS_CREATE: lambda _: None,
+            lsp.WORKSPACE_CONFIGURATION: lambda _: [self.settings],
+        }
+        for method, answer in features.items():
+            self.feature(method)(answer)
 
     async def complete(
         self, position: lsp.Position = CURSOR, uri: str = URI, **more: Any
@@ -85,7 +78,7 @@ class _Editor(LanguageClient):
 async def _begin(
     editor: _Editor, settings: object = None, encodings: list[str] | None = None
 ) -> lsp.InitializeResult:
-    general = lsp.GeneralClientCapabilities(position_encodings=encodings)  # type: ignore[arg-type]
+    general = lsp.GeneralClientCapabilities(position_encodings=encodings)
     window = lsp.WindowClientCapabilities(work_done_progress=True)
     workspace = lsp.WorkspaceClientCapabilities(configuration=True)
     result = await editor.initialize_async(
@@ -103,7 +96,8 @@ async def _begin(
 async def _end(editor: _Editor) -> None:
     await editor.shutdown_async(None)
     editor.exit(None)
-    await asyncio.wait_for(editor.stop(), 10)
+    stopped = editor.stop()  # type: ignore[no-untyped-call] # pygls leaves it untyped
+    await asyncio.wait_for(stopped, 10)
 
 
 @asynccontextmanager
@@ -148,7 +142,7 @@ async def _until(holds: Callable[[], object]) -> None:
 
 
 def _run(work: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(work(), 60))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(work(), 60))
 
 
 def test_a_completion_is_the_librarys_and_announced(demo_bundle: Path) -> None:
@@ -163,8 +157,8 @@ def test_a_completion_is_the_librarys_and_announced(demo_bundle: Path) -> None:
             assert item.insert_text == _expected(demo_bundle)
             assert item.range == lsp.Range(start=CURSOR, end=CURSOR)
             assert editor.messages == []
-            assert [value["kind"] for _, value in editor.progress] == ["begin", "end"]
-            assert editor.progress[-1][1]["message"] == "fp32 on cpu"
+            assert [value["kind"] for _, value in editor.reports] == ["begin", "end"]
+            assert editor.reports[-1][1]["message"] == "fp32 on cpu"
 
     _run(work)
 

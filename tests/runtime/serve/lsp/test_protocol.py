@@ -115,7 +115,8 @@ def test_whatever_is_no_request_is_answered_too(tiny_bundle: Path) -> None:
 
 def test_answers_are_never_answered(tiny_bundle: Path) -> None:
     with editing(tiny_bundle) as editor:
-        for number in (None, "unknown", {}):
+        numbers: tuple[object, ...] = (None, "unknown", {})
+        for number in numbers:
             editor.send(reply(number, error={"code": INVALID_REQUEST, "message": "no"}))
             editor.send(reply(number, result=3))
         assert editor.ask("refactEdge/statistics", 7)["id"] == 7

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,8 @@ def test_windows_port_is_this_process_alone(
     options: list[tuple[int, int, int]] = []
 
     class Recorded(socket.socket):
-        def setsockopt(self, *value: int) -> None:  # type: ignore[override]
-            options.append(value)  # type: ignore[arg-type]
+        def setsockopt(self, level: int, name: int, value: Any, _: object = None, /) -> None:
+            options.append((level, name, value))
 
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)

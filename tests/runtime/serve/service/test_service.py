@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,6 @@ import refact_edge
 from refact_edge.runtime.engine.cancel import CancelToken
 from refact_edge.runtime.errors import BundleError, OptionError, ReplacedError
 from refact_edge.runtime.model import Model
-from refact_edge.runtime.serve.service import service as service_module
 from refact_edge.runtime.serve.service.requests import GenerationOptions, go_on
 from refact_edge.runtime.serve.service.service import Ask, Service
 from refact_edge.runtime.serve.service.settings import Settings
@@ -37,15 +37,7 @@ class _Slow:
 
     def __init__(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go_on = threading.Event()
-        model = served.service._model
-        assert model is not None
-        step = model._paced.step
-
-        def slowly(*arguments: object) -> object:
-            self.go_on.wait(20)
-            return step(*arguments)
-
-        monkeypatch.setattr(model._paced, "step", slowly)
+        served.before_steps(lambda: self.go_on.wait(20), monkeypatch)
 
 
 def _post(served: Served, answers: dict[str, int], name: str, **more: object) -> threading.Thread:
@@ -123,16 +115,13 @@ def test_a_closed_connection_ends_the_computing(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
     with serve(slots=1) as served:
-        model = served.service._model
-        assert model is not None
-        step, steps = model._paced.step, []
+        steps: list[int] = []
 
-        def counted(*arguments: object) -> object:
+        def count() -> None:
             steps.append(1)
             time.sleep(0.01)
-            return step(*arguments)
 
-        monkeypatch.setattr(model._paced, "step", counted)
+        served.before_steps(count, monkeypatch)
         if stream:
             body = {**LONG, "stream": True}
             with served.http.stream("POST", "/v1/completions", json=body) as part:
@@ -172,15 +161,7 @@ def test_a_request_ends_when_its_time_is_over(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve(max_seconds=0.3) as served:
-        model = served.service._model
-        assert model is not None
-        step = model._paced.step
-
-        def slowly(*arguments: object) -> object:
-            time.sleep(0.02)
-            return step(*arguments)
-
-        monkeypatch.setattr(model._paced, "step", slowly)
+        served.before_steps(lambda: time.sleep(0.02), monkeypatch)
         content = served.post("/v1/completions", **LONG).json()
     assert content["choices"][0]["finish_reason"] == "length"
     assert 0 < content["usage"]["completion_tokens"] < 200
@@ -282,9 +263,7 @@ def test_who_waits_for_the_model_gets_it_however_shortly_it_is_kept(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client's keep_alive may be next to nothing: the model was let go before anybody saw it."""
-    monkeypatch.setattr(
-        service_module.gc, "collect", lambda: time.sleep(0.05)
-    )  # of a large process
+    monkeypatch.setattr(gc, "collect", lambda: time.sleep(0.05))  # of a large process
     opened: list[int] = []
 
     async def work() -> None:

@@ -173,15 +173,7 @@ def test_an_answer_may_take_longer_than_what_is_received(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve(receive_seconds=0.2) as served:
-        model = served.service._model
-        assert model is not None
-        step = model._paced.step
-
-        def slowly(*arguments: object) -> object:
-            time.sleep(0.3)
-            return step(*arguments)
-
-        monkeypatch.setattr(model._paced, "step", slowly)
+        served.before_steps(lambda: time.sleep(0.3), monkeypatch)
         for stream in (False, True):
             body = {"prompt": "a", "max_tokens": 3, "temperature": 0, "stream": stream}
             reply = served.post("/v1/completions", **body)

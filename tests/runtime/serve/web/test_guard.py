@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -96,6 +97,6 @@ def test_nothing_listens_on_other_addresses(server: Served) -> None:
     ],
     ids=str,
 )
-def test_no_wildcard_is_taken(chosen: dict) -> None:
+def test_no_wildcard_is_taken(chosen: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="expected"):
         Settings(**chosen)

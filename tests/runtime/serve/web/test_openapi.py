@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from schemathesis.core.result import Ok
 from served import Served
 
 from refact_edge.runtime.serve.app import all_endpoints
@@ -43,6 +45,7 @@ def test_no_made_up_request_meets_a_bug(server: Served) -> None:
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     called = 0
     for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
         operation = result.ok()
         strategy = st.one_of(
             operation.as_strategy(),
@@ -58,7 +61,7 @@ def test_no_made_up_request_meets_a_bug(server: Served) -> None:
             suppress_health_check=list(HealthCheck),
         )
         @given(case=strategy)
-        def call(case: schemathesis.Case) -> None:
+        def call(case: schemathesis.Case[Any]) -> None:
             nonlocal called
             called += 1
             reply = case.call(timeout=30)

@@ -118,7 +118,7 @@ def test_what_is_no_json_is_told(server: Served) -> None:
     ],
 )
 def test_tools_are_refused_in_the_words_that_clients_look_for(
-    server: Served, path: str, body: dict
+    server: Served, path: str, body: dict[str, object]
 ) -> None:
     for more, name in (({"model": "m"}, "m"), ({}, "tiny")):
         reply = server.post(path, **body, **more)
@@ -126,7 +126,19 @@ def test_tools_are_refused_in_the_words_that_clients_look_for(
         assert f"{name} does not support tools; leave tools out" in reply.text
 
 
-WRONG = ("many", -7, 1.5, True, [], [[]], [1.5], {"a": 1}, "1" * 50, 10**40, ["a"] * 1000)
+WRONG: tuple[object, ...] = (
+    "many",
+    -7,
+    1.5,
+    True,
+    [],
+    [[]],
+    [1.5],
+    {"a": 1},
+    "1" * 50,
+    10**40,
+    ["a"] * 1000,
+)
 ROWS = [row for row in all_endpoints(Settings()) if row.request is not None]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from served import Served, events, serving
@@ -15,7 +16,7 @@ PROMPT = "    return "
 SUFFIX = "\n\n\nprint(names('.'))\n"
 
 # As llama.vim writes them; what it reads of the answer are the response_fields.
-LLAMA_VIM = {
+LLAMA_VIM: dict[str, Any] = {
     "id_slot": 0,
     "input_prefix": PREFIX,
     "input_suffix": SUFFIX,
@@ -175,8 +176,10 @@ def test_a_completion_goes_on_from_text_or_ids(server: Served) -> None:
         ("a word", {"n_predict": 40, "stop_after": 1}, "word"),
     ],
 )
-def test_an_answer_says_why_it_ended(server: Served, why: str, body: dict, kind: str) -> None:
-    request = {"prompt": PREFIX, "temperature": 0, "n_predict": 40}
+def test_an_answer_says_why_it_ended(
+    server: Served, why: str, body: dict[str, Any], kind: str
+) -> None:
+    request: dict[str, Any] = {"prompt": PREFIX, "temperature": 0, "n_predict": 40}
     text = server.post("/completion", **request).json()["content"]
     if (after := body.pop("stop_after", None)) is not None:
         request["stop"] = [text[after : after + 2]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import datetime
+from typing import Any
 
 import pytest
 from served import Serve, Served
@@ -18,7 +19,7 @@ PREFIX, SUFFIX = "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"
 OPTIONS = {"temperature": 0, "num_predict": 8}
 
 
-def _lines(text: str) -> list[dict]:
+def _lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -128,7 +129,7 @@ def test_what_is_no_time_is_told() -> None:
 
 
 @pytest.mark.parametrize("body", [{"format": "json"}, {"prompt": 3}, {"keep_alive": "soon"}])
-def test_mistakes_are_told_in_ollamas_form(server: Served, body: dict) -> None:
+def test_mistakes_are_told_in_ollamas_form(server: Served, body: dict[str, object]) -> None:
     reply = server.post("/api/generate", **{"prompt": "a", **body})
     assert reply.status_code == 400
     assert isinstance(reply.json()["error"], str)
@@ -175,10 +176,10 @@ def test_an_empty_suffix_beside_raw_or_a_system_says_nothing(server: Served) -> 
     assert server.post("/api/generate", suffix="").json()["done_reason"] == "load"
 
 
-def _generated(server: Served, **body: object) -> dict:
+def _generated(server: Served, **body: object) -> dict[str, Any]:
     reply = server.post("/api/generate", **body, stream=False, options=OPTIONS)
     assert reply.status_code == 200, reply.text
-    result: dict = reply.json()
+    result: dict[str, Any] = reply.json()
     names = ("response", "done", "prompt_eval_count", "eval_count")
     return {name: result[name] for name in names}
 

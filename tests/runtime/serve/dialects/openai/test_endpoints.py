@@ -10,7 +10,7 @@ import pytest
 from served import Served, events
 
 from refact_edge.runtime.engine.sampling import GREEDY, Sampling
-from refact_edge.runtime.serve.dialects.openai.logprobs import spelled
+from refact_edge.runtime.serve.web.logprobs import spelled
 
 PREFIX, SUFFIX = "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"
 
@@ -105,7 +105,7 @@ def test_a_stream_says_what_the_whole_answer_says(server: Served) -> None:
 
 def test_no_chunk_is_empty_without_a_reason(server: Served) -> None:
     """Refact's client panics on one."""
-    bodies = [
+    bodies: list[tuple[str, dict[str, object]]] = [
         ("/v1/completions", {"prompt": PREFIX}),
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
         ("/v1/fim/completions", {"prompt": PREFIX, "suffix": SUFFIX}),
@@ -208,7 +208,9 @@ def test_any_model_is_accepted_and_echoed(server: Served) -> None:
         ({"prompt": "a", "logprobs": "many"}, "logprobs"),
     ],
 )
-def test_a_mistake_is_told_in_openais_form(server: Served, body: dict, message: str) -> None:
+def test_a_mistake_is_told_in_openais_form(
+    server: Served, body: dict[str, object], message: str
+) -> None:
     reply = server.post("/v1/completions", **body)
     assert reply.status_code == 400
     error = reply.json()["error"]
@@ -273,7 +275,12 @@ def test_what_the_model_cannot_do_is_refused_and_not_left_aside(server: Served) 
     reply = server.post("/v1/chat/completions", messages=messages, tools=tools)
     assert reply.status_code == 400
     assert "tools" in reply.json()["error"]["message"]
-    for more in ({"tools": []}, {"tools": None}, {"tool_choice": "none"}):
+    harmless: tuple[dict[str, object], ...] = (
+        {"tools": []},
+        {"tools": None},
+        {"tool_choice": "none"},
+    )
+    for more in harmless:
         request = {"messages": messages, "max_tokens": 1, **more}
         assert server.post("/v1/chat/completions", **request).status_code == 200
     image = {"type": "image_url", "image_url": {"url": "x"}}

@@ -8,7 +8,12 @@ from typing import Any
 
 import openai
 import pytest
-from openai.types.responses import Response, ResponseErrorEvent, ResponseStreamEvent
+from openai.types.responses import (
+    Response,
+    ResponseErrorEvent,
+    ResponseOutputMessage,
+    ResponseStreamEvent,
+)
 from pydantic import TypeAdapter
 from served import Served
 
@@ -58,13 +63,13 @@ def test_an_answer_is_a_chats(server: Served, client: openai.OpenAI, query: Any)
 
 
 def test_instructions_and_what_was_said_before_count(server: Served, client: openai.OpenAI) -> None:
-    talk = [
+    talk: Any = [
         {"role": "developer", "content": "Be exact."},
         {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
         {"role": "assistant", "content": [{"type": "output_text", "text": "b"}], "id": "msg_1"},
         {"type": "message", "role": "user", "content": "c"},
     ]
-    reply = client.responses.create(input=talk, instructions="Be short.", **OPTIONS)  # type: ignore[arg-type]
+    reply = client.responses.create(input=talk, instructions="Be short.", **OPTIONS)
     said = [
         {"role": "system", "content": "Be short."},
         {"role": "system", "content": "Be exact."},
@@ -81,7 +86,9 @@ def test_a_limit_that_was_reached_makes_it_incomplete(client: openai.OpenAI) -> 
     assert reply.status == "incomplete"
     assert reply.incomplete_details is not None
     assert reply.incomplete_details.reason == "max_output_tokens"
-    assert reply.output[0].status == "incomplete"
+    (message,) = reply.output
+    assert isinstance(message, ResponseOutputMessage)
+    assert message.status == "incomplete"
     events = client.responses.create(
         input="hi", model="tiny", temperature=0, max_output_tokens=2, stream=True
     )
@@ -104,12 +111,12 @@ def test_a_stream_says_what_the_whole_answer_says(server: Served, client: openai
         adapter.validate_python(event.to_dict())
     texts = [event.delta for event in events if event.type == "response.output_text.delta"]
     assert "".join(texts) == whole.output_text
-    assert events[0].response.status == "in_progress"  # type: ignore[union-attr]
-    assert events[0].response.output == []  # type: ignore[union-attr]
-    done = events[-1].response  # type: ignore[union-attr]
+    assert events[0].response.status == "in_progress"
+    assert events[0].response.output == []
+    done = events[-1].response
     assert done.output_text == whole.output_text
-    assert done.usage.output_tokens == whole.usage.output_tokens  # type: ignore[union-attr]
-    assert done.id == events[0].response.id  # type: ignore[union-attr]
+    assert done.usage.output_tokens == whole.usage.output_tokens
+    assert done.id == events[0].response.id
     with client.responses.stream(input="hi", **OPTIONS) as stream:
         assert stream.get_final_response().output_text == whole.output_text
 
@@ -186,11 +193,12 @@ def test_what_is_told_of_a_request_is_told_again(client: openai.OpenAI) -> None:
     ids=str,
 )
 def test_what_is_not_there_is_refused_in_one_line(
-    client: openai.OpenAI, more: dict, message: str
+    client: openai.OpenAI, more: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         client.responses.create(**{"input": "hi", "model": "tiny", **more})
-    assert message in str(refused.value.body["message"])  # type: ignore[index]
+    assert isinstance(refused.value.body, dict)
+    assert message in str(refused.value.body["message"])
     assert refused.value.type == "invalid_request_error"
 
 
@@ -219,7 +227,7 @@ def test_a_conversation_is_cut_unless_that_is_disabled(client: openai.OpenAI) ->
     assert short.truncation == "disabled"
     for stream in (False, True):
         with pytest.raises(openai.BadRequestError) as refused:
-            client.responses.create(input="word " * 2000, stream=stream, **OPTIONS)  # type: ignore[call-overload]
+            client.responses.create(input="word " * 2000, stream=stream, **OPTIONS)
         assert refused.value.code == "context_length_exceeded"
 
 
