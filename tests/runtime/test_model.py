@@ -3,13 +3,16 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import refact_edge
 from refact_edge import CancelToken, Cursor, Limits, Model, Sampling, Stream
-from refact_edge.runtime.backends import onnxruntime as session_module
+from refact_edge.runtime.backends import cuda
+from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession, import_onnxruntime
+from refact_edge.runtime.engine.cache import KvCache
 from refact_edge.runtime.engine.generation import CHUNK_TOKENS
 from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.errors import (
@@ -38,9 +41,13 @@ def _stops_of(stream: Stream) -> tuple[str, ...]:
 
 
 def test_values_and_keywords_ask_for_the_same(model: Model) -> None:
-    options = {"extra": [("b.py", "b = 1\n")], "filename": "a.py", "order": "psm"}
-    stream = model.complete("x = ", "\n", **options, max_tokens=3, stop=["z"])  # type: ignore[arg-type]
-    cursor = Cursor("x = ", "\n", **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {
+        "extra": [("b.py", "b = 1\n")],
+        "filename": "a.py",
+        "order": "psm",
+    }
+    stream = model.complete("x = ", "\n", **options, max_tokens=3, stop=["z"])
+    cursor = Cursor("x = ", "\n", **options)
     again = model.complete_at(cursor, Limits(3, stop=["z"]))
     assert again.prompt_ids == stream.prompt_ids
     assert _stops_of(again) == _stops_of(stream) == ("z",)
@@ -190,19 +197,21 @@ def test_a_cancelled_request_takes_no_step(model: Model, monkeypatch: pytest.Mon
     assert (stream.finish, stream.usage.new, steps) == ("cancelled", 0, [])
 
 
-def test_closing_from_another_thread_ends_it_at_the_next_token(model: Model) -> None:
+def test_closing_from_another_thread_ends_it_at_the_next_token(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stream = model.generate("abc", max_tokens=500, sampling=HOT)
     closer = threading.Thread(target=stream.close)
     next(stream)
     real = model.session.step
 
-    def close_meanwhile(*given: object) -> object:
+    def close_meanwhile(ids: np.ndarray, cache: KvCache, keep: int = 1) -> np.ndarray:
         closer.start()
         closer.join()
-        model.session.step = real  # type: ignore[method-assign]
-        return real(*given)
+        monkeypatch.setattr(model.session, "step", real)
+        return real(ids, cache, keep)
 
-    model.session.step = close_meanwhile  # type: ignore[method-assign]
+    monkeypatch.setattr(model.session, "step", close_meanwhile)
     assert len(list(stream)) <= 1
     assert stream.finish == "cancelled"
 
@@ -271,7 +280,7 @@ def test_max_tokens_must_leave_room(model: Model, tokens: int) -> None:
 
 def test_a_single_string_is_no_list_of_stops_or_messages(model: Model) -> None:
     with pytest.raises(OptionError, match="messages is a string; expected a list"):
-        model.chat("hi")
+        model.chat("hi")  # type: ignore[arg-type] # what is refused
     with pytest.raises(OptionError, match="expected a list of strings"):
         model.generate("a", stop="\n")
 
@@ -297,6 +306,7 @@ def test_the_variant_follows_the_device_and_fp16_is_never_chosen_on_cpu(
         refact_edge.load(tmp_path / "half")
     with pytest.warns(RefactEdgeWarning, match="fp16 has no kernels on a CPU"):
         half = refact_edge.load(tmp_path / "half", variant="fp16")
+    assert isinstance(half.session, OnnxruntimeSession)
     assert half.session.kv_type == np.float16
 
 
@@ -304,7 +314,7 @@ def test_cuda_where_there_is_none_fails_with_the_reason(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        session_module.import_onnxruntime(),
+        import_onnxruntime(),
         "get_available_providers",
         lambda: ["CPUExecutionProvider"],
     )
@@ -317,7 +327,7 @@ def test_cuda_where_there_is_none_fails_with_the_reason(
 @pytest.fixture
 def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretend that there is a GPU and that no session starts on it."""
-    onnxruntime = session_module.import_onnxruntime()
+    onnxruntime = import_onnxruntime()
     create = onnxruntime.InferenceSession._create_inference_session
 
     def fail_on_cuda(self: object, providers: list[str], *rest: object) -> None:
@@ -331,7 +341,7 @@ def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
     monkeypatch.setattr(machine, "has_cuda_library", lambda: True)
-    monkeypatch.setattr(session_module.cuda, "why_not", lambda _: "")
+    monkeypatch.setattr(cuda, "why_not", lambda _: "")
     monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", fail_on_cuda)
 
 

@@ -42,7 +42,8 @@ def ids(alone: Model, root: Path) -> np.ndarray:
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+    shares: np.ndarray = powers / powers.sum(-1, keepdims=True)
+    return shares
 
 
 def test_a_version_with_wrong_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from fakes import CountingSession
+from fakes import CountingSession, memories
 
 import refact_edge
 from refact_edge.runtime.engine.cache import KvCache
@@ -24,8 +25,8 @@ class HistorySession(CountingSession):
         end = len(cache.ids)
         rows = []
         for size in range(end - keep + 1, end + 1):
-            known = [buffer.owner[0, 0, :size].tobytes() for buffer in cache.buffers]
-            numbers = np.random.default_rng([zlib.crc32(b"".join(known))])
+            rows_before = [memory[0, 0, :size].tobytes() for memory in memories(cache)]
+            numbers = np.random.default_rng([zlib.crc32(b"".join(rows_before))])
             rows.append(numbers.normal(0, 4, self.sizes.vocabulary))
         return np.array(rows, np.float32)
 
@@ -33,8 +34,8 @@ class HistorySession(CountingSession):
 def _edited(ids: list[int], numbers: np.random.Generator) -> list[int]:
     """Type at the end, delete there, insert or delete in the middle, or jump to another text."""
     kind, at = int(numbers.integers(8)), int(numbers.integers(len(ids)))
-    typed = numbers.integers(1, 32, numbers.integers(1, 12)).tolist()
-    changed = {
+    typed: list[int] = numbers.integers(1, 32, numbers.integers(1, 12)).tolist()
+    changed: list[int] = {
         1: ids[: max(1, len(ids) - len(typed))],
         2: [*ids[:at], *typed, *ids[at:]],
         3: [*ids[:at], *ids[at + 3 :]] or ids,
@@ -51,12 +52,12 @@ def test_random_edits_give_the_same_ids_with_and_without_caches(
     session, numbers = HistorySession(), np.random.default_rng(seed)
     caches = PrefixCache(session.new_cache, limit_bytes)
     ids = numbers.integers(1, 32, 60).tolist()
-    kept = [ids]
+    texts = [ids]
     reused = 0
     for _ in range(40):
-        back = int(numbers.integers(len(kept) + 6))
-        ids = _edited(kept[back] if back < len(kept) else ids, numbers)
-        kept.append(ids)
+        back = int(numbers.integers(len(texts) + 6))
+        ids = _edited(texts[back] if back < len(texts) else ids, numbers)
+        texts.append(ids)
         request = Request(ids, GREEDY, 12, frozenset({0}), texts=[ids])
         generation = Generation(session, caches, request)
         if numbers.random() < 0.2:  # leave early, as an editor does
@@ -87,14 +88,12 @@ def test_the_demo_model_writes_the_same_while_a_file_is_edited(
             text, at = text[: at - 4] + text[at:], at - 4
         else:
             text, at = text[:at] + "self." + text[at:], at + 5
-        options = {"max_tokens": 12, "stop": (), "sampling": GREEDY}
-        kept = model.complete(text[:at], text[at:], **options)  # type: ignore[arg-type]
+        options: dict[str, Any] = {"max_tokens": 12, "stop": (), "sampling": GREEDY}
+        reusing = model.complete(text[:at], text[at:], **options)
         alone = refact_edge.Model(model.bundle, "fp32", model.session).complete(
-            text[:at],
-            text[at:],
-            **options,  # type: ignore[arg-type]
+            text[:at], text[at:], **options
         )
-        assert "".join(kept) == "".join(alone)
-        cached += kept.usage.cached
+        assert "".join(reusing) == "".join(alone)
+        cached += reusing.usage.cached
         assert alone.usage.cached == 0
     assert cached > 1000

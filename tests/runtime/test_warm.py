@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 import refact_edge
@@ -16,7 +15,6 @@ from refact_edge.runtime.engine.cache import KvCache
 from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.engine.turns import Turns
 
-Ids, Logits = npt.NDArray[np.int64], npt.NDArray[np.float32]
 LONG = "def f(x):\n    return x\n\n\n" * 40
 
 
@@ -35,7 +33,9 @@ def test_what_was_warmed_is_not_evaluated_again(model: Model) -> None:
     assert model.warm(LONG, "\n", max_tokens=4).cached == warmed.prompt - 1
 
 
-def test_warming_ends_at_the_next_chunk_when_a_request_begins(model: Model) -> None:
+def test_warming_ends_at_the_next_chunk_when_a_request_begins(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps: list[int] = []
     real, begun = model.session.step, threading.Event()
     answers: list[str] = []
@@ -46,7 +46,7 @@ def test_warming_ends_at_the_next_chunk_when_a_request_begins(model: Model) -> N
             next(stream, None)
             begun.set()
 
-    def step(ids: Ids, cache: KvCache, keep: int = 1) -> Logits:
+    def step(ids: np.ndarray, cache: KvCache, keep: int = 1) -> np.ndarray:
         if len(steps) == 1 and threading.current_thread() is threading.main_thread():
             asker = threading.Thread(target=ask)
             steps.append(0)
@@ -57,9 +57,9 @@ def test_warming_ends_at_the_next_chunk_when_a_request_begins(model: Model) -> N
             steps.append(len(ids))
         return real(ids, cache, keep)
 
-    model.session.step = step  # type: ignore[method-assign]
-    warmed = model.warm(LONG, "\n", max_tokens=4)
-    model.session.step = real  # type: ignore[method-assign]
+    with monkeypatch.context() as patch:
+        patch.setattr(model.session, "step", step)
+        warmed = model.warm(LONG, "\n", max_tokens=4)
     assert begun.is_set()
     assert warmed.prompt > 3 * WARM_TOKENS
     # The chunk during which the request came is finished; no other is begun.
