@@ -172,10 +172,10 @@ def main(checkpoint: Path, peer: Path, data: Path, plot: Path | None) -> None:
     }
     figures = score(source, candidates, held_out)
     click.echo(f"{'weights':24} {'MB':>7} {'mean KL':>10} {'99th %':>9} {'first choice':>13}")
-    for name, found_here in figures.items():
+    for name, entry in figures.items():
         click.echo(
-            f"{name:24} {candidates[name].bytes / 1e6:7.3f} {found_here['mean_kl']:10} "
-            f"{found_here['p99_kl']:9} {found_here['top1_agreement']:13.2%}"
+            f"{name:24} {candidates[name].bytes / 1e6:7.3f} {entry['mean_kl']:10} "
+            f"{entry['p99_kl']:9} {entry['top1_agreement']:13.2%}"
         )
     if plot is not None:
         draw(plot, {name: candidate.bytes for name, candidate in candidates.items()}, figures)

@@ -168,8 +168,8 @@ def main(folder: Path, keep: bool, only: tuple[str, str] | None) -> None:
     click.echo("\nverify:")
     for variant, figures in json.loads(costs["verify"].output)["variants"].items():
         greedy = ""
-        if figures["greedy_asked"]:
-            greedy = f", greedy text {figures['greedy_tokens']} of {figures['greedy_asked']} equal"
+        if figures["greedy_length"]:
+            greedy = f", greedy text {figures['greedy_tokens']} of {figures['greedy_length']} equal"
         click.echo(
             f"{variant:8} max abs diff {figures['max_abs_diff']:.2e}, "
             f"top-1 {figures['top1_agreement']:.2%}, near ties {figures['near_ties']}{greedy}"

@@ -236,8 +236,8 @@ def _print_comparison(results: dict[str, Comparison]) -> None:
     for name, result in results.items():
         paths = ", ".join(f"{path} {value:.1e}" for path, value in result.paths.items())
         echo(f"{name:8} {result.max_abs_diff:13.2e} {result.top1_agreement:8.2%}  {paths}")
-        if result.greedy_asked:
-            count, equal = result.greedy_asked, result.greedy_tokens
+        if result.greedy_length:
+            count, equal = result.greedy_length, result.greedy_tokens
             echo(
                 f"{'':8} greedy text: {equal} of {count} tokens equal the reference's "
                 f"(near ties: {result.greedy_near_ties})"

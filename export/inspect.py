@@ -23,7 +23,7 @@ from .tensors import Tensors
 from .tokenizer import check_tokenizer
 
 LARGEST_VALUE = 1e12  # sums of the squares of larger ones are beyond fp32
-_SHOWN = 400  # characters of a problem
+_MOST_CHARACTERS = 400  # characters of a problem
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) ->
     if decoder is not None:
         values.check_ends(decoder.tied)
     if problems:
-        listed = "".join(f"\n  - {one_line(problem, _SHOWN)}" for problem in problems)
+        listed = "".join(f"\n  - {one_line(problem, _MOST_CHARACTERS)}" for problem in problems)
         raise CheckpointError(f"{path} cannot be exported:{listed}")
     assert decoder is not None
     sizes = sizes_of(decoder, tokenizer.tokens)

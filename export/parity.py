@@ -58,7 +58,7 @@ class Comparison:
     paths: dict[str, float] = field(default_factory=dict)  # largest difference of each path
     lengths: list[int] = field(default_factory=list)
     greedy_tokens: int = 0  # leading greedy tokens equal to the reference's, ...
-    greedy_asked: int = 0  # ... of so many; only fp32 is asked
+    greedy_length: int = 0  # ... of so many; only fp32 is asked
     greedy_near_ties: int = 0  # of the equal ones, those that only a near tie makes equal
 
     @property
@@ -70,7 +70,7 @@ class Comparison:
     def exact(self) -> bool:
         """Whether it holds what is promised of an fp32 graph."""
         same = self.agreeing + self.near_ties == self.positions
-        greedy = self.greedy_tokens == self.greedy_asked
+        greedy = self.greedy_tokens == self.greedy_length
         return same and greedy and self.max_abs_diff <= FLOAT_TOLERANCE
 
     def add(self, path: str, got: Logits, want: Logits) -> None:
@@ -149,7 +149,7 @@ def compare(
             logits = np.load(file, mmap_mode="r")[GREEDY_PROMPT - 1 : -1, : bundle.sizes.tokens]
             equal, ties = _greedy_agreement(logits, new)
             results[name].greedy_tokens, results[name].greedy_near_ties = equal, ties
-            results[name].greedy_asked = len(new)
+            results[name].greedy_length = len(new)
     return results
 
 

@@ -139,9 +139,9 @@ def fim(
     sources = find_sources(folder, ext or EXTENSIONS)
     names = [name.strip() for name in kinds.split(",") if name.strip()]
     cut = cut_holes(sources.files, names, holes, seed)
-    told = "".join(f", {count} {reason}" for reason, count in sources.skipped.items())
+    skipped = "".join(f", {count} {reason}" for reason, count in sources.skipped.items())
     files = f"{len(cut)} holes in {len({hole.file for hole in cut})} of {len(sources.files)} files"
-    echo(f"{files}{'; skipped: ' + told[2:] if told else ''}", err=True)
+    echo(f"{files}{'; skipped: ' + skipped[2:] if skipped else ''}", err=True)
 
     def run(model: Model) -> Results:
         filler = Filler(model, context, order)
@@ -292,27 +292,27 @@ def _finish(
     figures = {name: summarize(results.records) for name, results in runs.items()}
     for name, results in runs.items():
         _say(show(name, results.settings, figures[name]))
-    told = {
+    summary = {
         "runs": {
             name: {"settings": dict(results.settings), "figures": figures[name]}
             for name, results in runs.items()
         }
     }
     if opening.compare:
-        _compare(list(runs), tuple(runs.values()), told, opening.as_json)
+        _compare(list(runs), tuple(runs.values()), summary, opening.as_json)
     elif opening.as_json:
-        echo(json.dumps(told))
+        echo(json.dumps(summary))
 
 
 def _compare(
-    names: Sequence[str], results: Sequence[Results], told: dict[str, Any], as_json: bool
+    names: Sequence[str], results: Sequence[Results], summary: dict[str, Any], as_json: bool
 ) -> None:
     a, b = results
     others = check_comparable(a, b)
     comparison = compare_results(a, b)
     _say(report.comparison(names[0], names[1], comparison, others))
     if as_json:
-        echo(json.dumps({**told, "comparison": {"a": names[0], "b": names[1], **comparison}}))
+        echo(json.dumps({**summary, "comparison": {"a": names[0], "b": names[1], **comparison}}))
 
 
 def _say(lines: Iterable[str]) -> None:

@@ -117,11 +117,11 @@ class Comparison:
         text, plain = self._texts[number], self._plain[number]
         for start in range(0, len(logits) - 1, _ROWS):
             rows = np.arange(start, min(start + _ROWS, len(logits) - 1))
-            found = _log_softmax(logits[rows])
-            costs = -found[np.arange(len(rows)), text.ids[rows + 1]]
+            log_probabilities = _log_softmax(logits[rows])
+            costs = -log_probabilities[np.arange(len(rows)), text.ids[rows + 1]]
             tally.nats += float(costs[plain[rows]].sum())
             if want is not None:
-                _compare(tally, found, _log_softmax(want[rows]))
+                _compare(tally, log_probabilities, _log_softmax(want[rows]))
         if text.line:
             tally.exact.append(self._is_exact(text, logits))
 
@@ -168,12 +168,12 @@ def quality_lines(figures: Mapping[str, Any]) -> Iterator[str]:
         f"{'variant':8} {'mean KL':>9} {'99th %':>9} {'first choice':>13} {'among 5':>8} "
         f"{'bits/byte':>10} {'exact lines (lost, won)':>24}"
     )
-    for name, found in figures["variants"].items():
-        lost, won = found["exact_only_in_full_precision"], found["exact_only_here"]
-        lines = f"{found['exact_lines']} ({lost}, {won})"
+    for name, entry in figures["variants"].items():
+        lost, won = entry["exact_only_in_full_precision"], entry["exact_only_here"]
+        lines = f"{entry['exact_lines']} ({lost}, {won})"
         yield (
-            f"{name:8} {found['mean_kl']:9} {found['p99_kl']:9} {found['top1_agreement']:13.2%} "
-            f"{found['top5_agreement']:8.2%} {found['bits_per_byte']:10} {lines:>24}"
+            f"{name:8} {entry['mean_kl']:9} {entry['p99_kl']:9} {entry['top1_agreement']:13.2%} "
+            f"{entry['top5_agreement']:8.2%} {entry['bits_per_byte']:10} {lines:>24}"
         )
     if full["at_chance"]:
         yield CHANCE_NOTE

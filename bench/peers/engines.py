@@ -17,7 +17,7 @@ from .kinds import KINDS
 from .process import Worker
 
 FLASH, PLAIN = "flash", "no flash"  # attention
-KEPT = ("int4 kept", "int4 kept onnxruntime")
+COPIED = ("int4 kept", "int4 kept onnxruntime")
 ORDERS = ("spm", "psm")
 LLAMA_FORMATS = ("Q4_0", "Q4_K_M", "Q8_0")
 IK = "ik_llama.cpp Q4_0"
@@ -165,7 +165,7 @@ def groups(files: Files) -> tuple[Group, ...]:
 def starts() -> dict[str, Runner]:
     """Return the workers whose start and memory are measured; two more use what `warm` left."""
     runners = {runner.worker: runner for group in GROUPS for runner in group.runners}
-    copies = zip(KEPT, ("int4", PLAIN_INT4), strict=True)
+    copies = zip(COPIED, ("int4", PLAIN_INT4), strict=True)
     return runners | {worker: Runner(engine, worker, "kept copy") for worker, engine in copies}
 
 

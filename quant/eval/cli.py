@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ...runtime.console.cli import PATH, progress_bar
+from ...runtime.console.cli import progress_bar
 from ...runtime.console.options import (
     BUNDLE_OPTION,
     DEVICE,
@@ -18,6 +18,7 @@ from ...runtime.console.options import (
     TOP_P,
     VARIANT,
 )
+from ...runtime.console.params import PATH
 from ...runtime.console.terminal import echo
 from ...runtime.errors import OptionError
 from ...runtime.machine.cores import usable_cpus

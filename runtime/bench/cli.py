@@ -12,7 +12,8 @@ import click
 
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..bundle.contract import Bundle, read_bundle
-from ..console.cli import PATH, engine_option, progress_bar
+from ..console.cli import progress_bar
+from ..console.params import PATH, engine_option
 from ..console.terminal import echo
 from ..errors import OptionError
 from ..machine.cpu import cpu_summary

@@ -17,7 +17,6 @@ from ..stream import Stream
 from ..text.cursor import Cursor, OpenFile, decode_text, split_at, split_marker
 from ..text.endings import Endings
 from ..text.limits import Limits
-from .cli import PATH
 from .options import (
     BUNDLE_OPTION,
     ModelOptions,
@@ -26,6 +25,7 @@ from .options import (
     model_options,
     sampling_options,
 )
+from .params import PATH
 from .terminal import echo
 
 

@@ -21,20 +21,13 @@ from ..bundle.contract import read_bundle
 from ..bundle.describe import describe
 from ..errors import RefactEdgeError
 from ..opening.demo import demo_bundle, find_demo
-from ..opening.int4 import ENGINES
 from ..opening.machine import this_machine
 from ..opening.plan import Wishes, plan
 from ..opening.prepare import prepare
 from ..store import folder as cachefolder
 from .doctor import examine
+from .params import PATH, engine_option
 from .terminal import echo
-
-PATH = click.Path(path_type=Path)
-
-engine_option = click.option(
-    "--engine", default=ENGINES[0], help="What computes int4 on a CPU: native, onnxruntime or auto."
-)
-
 
 _ASKING = ("complete", "chat")
 

@@ -20,7 +20,7 @@ from ..model import Model
 from ..opening.demo import demo_bundle
 from ..opening.load import load
 from ..opening.plan import PREFILL
-from .cli import PATH, engine_option
+from .params import PATH, engine_option
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

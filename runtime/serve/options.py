@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from ..console.cli import PATH
 from ..console.options import gathered
+from ..console.params import PATH
 from ..errors import OptionError
 from .service.settings import Settings
 

@@ -168,7 +168,7 @@ def test_compare_finds_every_path_of_fp32_exact_and_judges_no_other(
     assert fp32.top1_agreement == 1
     assert set(fp32.paths) == {"whole", "prefill", "chunks", "step", "lengths", "standard"}
     assert max(fp32.paths.values()) == fp32.max_abs_diff <= TOLERANCE
-    assert (fp32.greedy_tokens, fp32.greedy_asked) == (200, 200)
+    assert (fp32.greedy_tokens, fp32.greedy_length) == (200, 200)
     assert fp32.lengths[-1] == 256
     order = [results[name].max_abs_diff for name in ("fp32", "fp16", "int8", "int4")]
     assert order == sorted(order)

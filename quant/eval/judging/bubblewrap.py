@@ -53,13 +53,13 @@ def command(bwrap: str, binds: Mapping[str, Path], filter_fd: int | None) -> lis
 
 def _system() -> Iterator[Path]:
     """Yield what the interpreter needs of this system, outer folders first."""
-    known = [Path(path) for path in (*_LIBRARIES, *_LOADER_FILES)]
+    libraries = [Path(path) for path in (*_LIBRARIES, *_LOADER_FILES)]
     # What was configured when Python was built may be elsewhere than where it lies now.
     named = (sysconfig.get_config_var("LIBDIR"), sysconfig.get_path("platstdlib"))
     own = [Path(path) for path in (*named, f"{sys.base_prefix}/lib") if path]
     own.append(Path(os.__file__).parent)
     done: list[Path] = []
-    for path in sorted({*known, *own, interpreter()}, key=lambda path: len(path.parts)):
+    for path in sorted({*libraries, *own, interpreter()}, key=lambda path: len(path.parts)):
         if path.exists() and not any(seen in path.parents or seen == path for seen in done):
             done.append(path)
             yield path

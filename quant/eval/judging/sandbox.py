@@ -61,7 +61,7 @@ class Task:
     Args:
         program: Python source that is run by the worker.
         published: Python source that the checker runs first: helpers that the test may use.
-        asked: names that the checker takes from the program, the entry point among them.
+        names: what the checker takes from the program, the entry point among them.
         test: Python source that defines `check(candidate)`.
         entry_point: name of the candidate.
 
@@ -69,7 +69,7 @@ class Task:
 
     program: str
     published: str
-    asked: tuple[str, ...]
+    names: tuple[str, ...]
     test: str
     entry_point: str
 
@@ -77,7 +77,7 @@ class Task:
 _TRIAL = Task(
     program="def one():\n    return 1\n",
     published="",
-    asked=("one",),
+    names=("one",),
     test="def check(candidate):\n    assert candidate() == 1\n",
     entry_point="one",
 )
@@ -134,26 +134,26 @@ class Sandbox:
             self._pair(Path(folder), task) as (worker, checker),
         ):
             try:
-                _, told = checker.communicate(timeout=timeout_s)
+                _, output = checker.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired:
                 return Verdict(TIMED_OUT, f"no verdict within {timeout_s:g} s")
             _check_made(_written(worker))
-        return _read_verdict(told)
+        return _read_verdict(output)
 
     @contextmanager
     def _pair(self, folder: Path, task: Task) -> Iterator[tuple[Process, Process]]:
         """Yield the worker and the checker at its pipes; both are ended afterwards."""
         checks = asdict(task)
         work = {"program": checks.pop("program")}
-        asked, told = os.pipe(), os.pipe()  # each (to read, to write)
+        requests, answers = os.pipe(), os.pipe()  # each (to read, to write)
         with ExitStack() as running:
             try:
-                streams = (asked[0], told[1])
+                streams = (requests[0], answers[1])
                 worker = running.enter_context(self._start(folder, "worker", work, streams))
-                streams = (told[0], asked[1])
+                streams = (answers[0], requests[1])
                 checker = running.enter_context(self._start(folder, "checker", checks, streams))
             finally:
-                for end in (*asked, *told):  # or the one would not see that the other is gone
+                for end in (*requests, *answers):  # or the one would not see that the other is gone
                     os.close(end)
             yield worker, checker
 
@@ -168,11 +168,11 @@ class Sandbox:
         """
         job = folder / f"{role}.json"
         job.write_text(json.dumps({**work, "limits": self._limits}), encoding="utf-8")
-        shown = {"/box/inside": INSIDE, "/box/job.json": job}
+        visible = {"/box/inside": INSIDE, "/box/job.json": job}
         box, inner = ("/box", "/box/job.json") if self._bwrap else (str(INSIDE.parent), str(job))
         python = [str(bubblewrap.interpreter()), *_FLAGS, "-c", _START.format(role=role)]
         with _readable(self._filter) as filter_fd:
-            wrapped = bubblewrap.command(self._bwrap, shown, filter_fd) if self._bwrap else []
+            wrapped = bubblewrap.command(self._bwrap, visible, filter_fd) if self._bwrap else []
             process = subprocess.Popen(
                 [*wrapped, *python, box, inner],
                 stdin=streams[0],
@@ -207,17 +207,17 @@ def _written(process: Process) -> bytes:
     return process.stderr.read() or b""
 
 
-def _check_made(told: bytes) -> str:
+def _check_made(output: bytes) -> str:
     """Return the last line of a standard error, unless bubblewrap wrote it."""
-    text = told.decode(errors="replace").strip()
+    text = output.decode(errors="replace").strip()
     last = text.splitlines()[-1] if text else ""
     if last.startswith("bwrap: "):
         raise SandboxError(f"the sandbox could not be made: {last}; {_ALLOW}")
     return last
 
 
-def _read_verdict(told: bytes) -> Verdict:
-    last = _check_made(told)
+def _read_verdict(output: bytes) -> Verdict:
+    last = _check_made(output)
     try:
         verdict = json.loads(last)
         return Verdict(PASSED if verdict["passed"] is True else FAILED, str(verdict["detail"]))
@@ -227,10 +227,10 @@ def _read_verdict(told: bytes) -> Verdict:
 
 
 def _find() -> str:
-    found = shutil.which("bwrap")
-    if found is None:
+    program = shutil.which("bwrap")
+    if program is None:
         raise SandboxError(f"generated code is run under bubblewrap, which is missing; {_INSTALL}")
-    return found
+    return program
 
 
 def _filter() -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import attrs
 import cattrs
@@ -16,14 +16,19 @@ from pygls.protocol.json_rpc import JsonRPCNotification
 
 from ...errors import one_line
 
-if TYPE_CHECKING:
-    from .server import EdgeServer
-
 logger = logging.getLogger("refact_edge.lsp")
 
 _MOST_FIELDS = 3  # that an answer names
 _UNDERSCORE = re.compile("_([a-z])")
 Message = dict[str, Any]
+
+
+class Teller(Protocol):
+    """What the protocol needs of its server: to show the editor's user what is wrong."""
+
+    def tell(self, message: str) -> None:
+        """Show a message."""
+        ...
 
 
 class EdgeProtocol(LanguageServerProtocol):
@@ -32,11 +37,10 @@ class EdgeProtocol(LanguageServerProtocol):
     pygls raises at those, and then the editor waits for an answer that never comes.
     """
 
-    _server: EdgeServer
-
-    def __init__(self, server: EdgeServer, converter: cattrs.Converter) -> None:
+    def __init__(self, server: Any, converter: cattrs.Converter) -> None:
         """Accept a number for a number and a text for a text, and no conversions."""
         super().__init__(server, converter)
+        self._teller: Teller = server
         converter.register_structure_hook(int, _integer)
         converter.register_structure_hook(str, _text)
         # Else the first would be called, as bool is a kind of int.
@@ -91,7 +95,7 @@ class EdgeProtocol(LanguageServerProtocol):
         try:
             notification = self._read(message, self.get_message_type(method) or JsonRPCNotification)
         except Exception as error:  # nobody waits for an answer, so the user reads it
-            self._server.tell(_in_words(method, error))
+            self._teller.tell(_in_words(method, error))
         else:
             self.handle_message(notification)
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..process.logs import logger as logger
 from ..service.run import Run
-
-if TYPE_CHECKING:
-    from .exchange import Call
+from ..service.settings import Settings
 
 _POLLED = ("/health", "/v1/health", "/metrics")
 
 
-def log_request(call: Call, path: str, status: int, run: Run | None) -> None:
+class Logged(Protocol):
+    """What the log needs of a request: see `exchange.Call`."""
+
+    settings: Settings
+    arrival_s: float
+    text: str
+
+
+def log_request(call: Logged, path: str, status: int, run: Run | None) -> None:
     """Write how a request went; not for clients that poll whether all is well."""
     if path in _POLLED and status == HTTPStatus.OK:
         return

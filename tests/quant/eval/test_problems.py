@@ -76,11 +76,11 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_only_the_candidate_and_what_the_hole_lies_in_are_asked_of_the_program() -> None:
-    assert Problem(**PROBLEM).task("pass").asked == ("two",)
+    assert Problem(**PROBLEM).task("pass").names == ("two",)
     moved = {
         **PROBLEM,
         "prompt": "def helper():\n    return ",
         "canonical_solution": "1",
         "suffix": "\n\n\ndef two():\n    return helper() + 1\n",
     }
-    assert Problem(**moved).task("pass").asked == ("two", "helper")
+    assert Problem(**moved).task("pass").names == ("two", "helper")

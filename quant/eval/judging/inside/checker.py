@@ -94,7 +94,7 @@ def _failure(program: Program, work: dict[str, Any]) -> str:
     try:
         program.ask({})  # did the program run at all?
         exec(compile(work["published"], "published", "exec"), names)
-        for name in work["asked"]:
+        for name in work["names"]:
             names[name] = program.function(name)
         exec(compile(work["test"], "test", "exec"), names)
         names["check"](names[work["entry_point"]])

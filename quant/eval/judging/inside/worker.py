@@ -52,5 +52,5 @@ def _attempt(action: Any) -> dict[str, Any]:
         return {"value": encode(action())}
     except BaseException as error:
         # A program may raise anything at all, SystemExit and types of its own included.
-        known = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
-        return {"raised": known[0] if known else "Exception", "message": str(error)[:200]}
+        kinds = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
+        return {"raised": kinds[0] if kinds else "Exception", "message": str(error)[:200]}
