@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import refact_edge
-from refact_edge.runtime.bundle.decoder import decoder_of, to_json, weight_shapes
+from refact_edge.runtime.bundle.decoder import Alibi, decoder_of, to_json, weight_shapes
 from refact_edge.runtime.bundle.limits import SIZES
 
 README_LINES = 160
@@ -114,8 +114,10 @@ def test_the_decoder_of_the_bundle_format_is_one(root: Path, demo_checkpoint: Pa
     text = (root / "docs" / "bundle-format.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```json\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     decoder = decoder_of(json.loads(block))
+    assert isinstance(decoder.positions, Alibi)
+    slopes = decoder.positions.slopes
     assert to_json(decoder) == json.loads(block) | {
-        "positions": {"kind": "alibi", "slopes": decoder.positions.slopes}  # type: ignore[union-attr]
+        "positions": {"kind": "alibi", "slopes": slopes}
     }
     config = json.loads((demo_checkpoint / "config.json").read_text())
     assert (decoder.layers, decoder.width) == (config["n_layer"], config["n_embd"])
