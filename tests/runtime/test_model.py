@@ -370,9 +370,9 @@ def test_every_variant_answers(tiny_bundle: Path) -> None:
 
 def test_ids_are_continued_as_their_text_is(model: Model) -> None:
     text = "def f(x):\n"
-    asked = {"max_tokens": 6, "sampling": GREEDY}
-    stream = model.generate(model.tokens.encode(text), **asked)  # type: ignore[arg-type]
-    assert "".join(stream) == "".join(model.generate(text, **asked))  # type: ignore[arg-type]
+    options: dict[str, Any] = {"max_tokens": 6, "sampling": GREEDY}
+    stream = model.generate(model.tokens.encode(text), **options)
+    assert "".join(stream) == "".join(model.generate(text, **options))
     assert stream.prompt_ids == model.tokens.encode(text)
     with pytest.raises(OptionError, match="token 100000; expected ids from 0 to"):
         model.generate([1, 100_000])

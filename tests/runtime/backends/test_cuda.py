@@ -42,7 +42,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTyp
     module.__file__ = str(tmp_path / "__init__.py")
     (tmp_path / "capi").mkdir()
     (tmp_path / "capi" / "libonnxruntime_providers_cuda.so").write_bytes(b"no library")
-    module.preload_dlls = lambda: sys.stdout.write("Failed to load")  # type: ignore[attr-defined]
+    vars(module)["preload_dlls"] = lambda: sys.stdout.write("Failed to load")
     real = ctypes.CDLL
     monkeypatch.setattr(
         ctypes,
