@@ -325,7 +325,7 @@ def test_a_manifest_that_tells_otherwise_of_a_weight_is_refused(
     [
         (lambda t: _entry(t, "offset", "0"), "rotation: offset 0 and"),
         (lambda t: t.dims.append(1), r"dims \(32, 32, 1\) and \(32, 32\)"),
-        (lambda t: (t.dims.__setitem__(0, 16), _entry(t, "length", "2048")), r"dims \(16, 32\)"),
+        (lambda t: _entry(t, "length", "2048", rows=16), r"dims \(16, 32\)"),
         (lambda t: setattr(t, "data_type", onnx.TensorProto.INT32), "type 6 and 1"),
         (lambda t: setattr(t, "name", "another"), "another: it is in the graph only"),
     ],
@@ -343,5 +343,6 @@ def test_a_graph_that_tells_otherwise_of_a_weight_is_refused(
         check(read_bundle(bundle_copy), "int4")
 
 
-def _entry(tensor: Any, key: str, value: str) -> None:
+def _entry(tensor: Any, key: str, value: str, rows: int = 32) -> None:
+    tensor.dims[0] = rows
     next(entry for entry in tensor.external_data if entry.key == key).value = value

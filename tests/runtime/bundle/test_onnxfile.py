@@ -187,7 +187,9 @@ def test_another_file_of_the_folder_is_not_read_as_weights(bundle_copy: Path) ->
 
 
 def _attribute(node: onnx.NodeProto, name: str) -> onnx.AttributeProto:
-    return next(attribute for attribute in node.attribute if attribute.name == name)
+    (attribute,) = (one for one in node.attribute if one.name == name)
+    assert isinstance(attribute, onnx.AttributeProto)
+    return attribute
 
 
 CHANGED_NODES: dict[str, tuple[str, Callable[[onnx.NodeProto], object]]] = {
