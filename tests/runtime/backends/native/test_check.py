@@ -51,7 +51,7 @@ class Lie:
 
     def first(self, kind: str, number: int = 0) -> layout.Operation:
         """Return an operation of a kind."""
-        operations = self.c.operations[: self.c.count]
+        operations: list[layout.Operation] = self.c.operations[: self.c.count]
         return [one for one in operations if one.kind == self._constants[kind]][number]
 
     @property
