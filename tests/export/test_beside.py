@@ -118,10 +118,10 @@ def test_all_is_on_the_disk_before_it_has_the_name_and_then_the_name_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    number_of = {}
+    name_of: dict[int, str] = {}  # by inode
 
     def noted(handle: int) -> None:
-        steps.append(number_of[os.fstat(handle).st_ino])
+        steps.append(name_of[os.fstat(handle).st_ino])
 
     def exchanged(one: Path, other: Path) -> bool:
         steps.append("exchange")
@@ -136,7 +136,7 @@ def test_all_is_on_the_disk_before_it_has_the_name_and_then_the_name_is(
         for name in ("a", "onnx/b"):
             (work / name).write_text(name)
         for path in (tmp_path, work, *work.rglob("*")):
-            number_of[path.stat().st_ino] = path.name.split("-")[0]
+            name_of[path.stat().st_ino] = path.name.split("-")[0]
     place, folder = tmp_path.name.split("-")[0], ".bundle.partial"
     at = steps.index("exchange")
     assert sorted(steps[:at]) == sorted(["a", "b", "onnx", folder])

@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_a_bin_file_without_torch_names_the_extra(
     _as_bin(folder)
     real = builtins.__import__
 
-    def without_torch(name: str, *rest: object, **named: object) -> object:
+    def without_torch(name: str, *rest: Any, **named: Any) -> object:
         if name == "torch":
             raise ImportError("No module named 'torch'")
         return real(name, *rest, **named)
@@ -140,7 +141,7 @@ TOUCHED = Path(tempfile.gettempdir()) / f"refact-edge-was-here-{os.getpid()}"
 
 
 class _Evil:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
         return Path.touch, (TOUCHED,)
 
 
@@ -216,19 +217,22 @@ def test_broken_json_is_named(changed_checkpoint: Change) -> None:
         inspect_checkpoint(folder, SILENT)
 
 
-def _drop(name: str) -> Change:
+Edit = Callable[[dict[str, Any]], object]  # of tensors, or of a tokenizer
+
+
+def _drop(name: str) -> Edit:
     return lambda tensors: tensors.pop(name)
 
 
-def _set(name: str, index: object, value: float) -> Change:
-    def edit(tensors: dict[str, np.ndarray]) -> None:
+def _set(name: str, index: object, value: float) -> Edit:
+    def edit(tensors: dict[str, Any]) -> None:
         tensors[name][index] = value
 
     return edit
 
 
 LN = "transformer.h.0.ln_1.weight"
-TENSOR_FAULTS = [
+TENSOR_FAULTS: list[tuple[Edit, str]] = [
     (_drop("lm_head.weight"), r"lm_head\.weight is missing; it is never assumed to be tied"),
     (_drop(LN), r"lacks 1 tensors beside 17 expected ones: transformer\.h\.0\.ln_1\.weight"),
     (
@@ -257,7 +261,7 @@ TENSOR_FAULTS = [
 
 
 @pytest.mark.parametrize(("edit", "complaint"), TENSOR_FAULTS)
-def test_faulty_tensors_are_named(edit: Change, complaint: str, changed_checkpoint: Change) -> None:
+def test_faulty_tensors_are_named(edit: Edit, complaint: str, changed_checkpoint: Change) -> None:
     with pytest.raises(CheckpointError, match=complaint):
         inspect_checkpoint(changed_checkpoint(tensors=edit), SILENT)
 
@@ -332,7 +336,7 @@ def _add_special(tokenizer: dict[str, Any]) -> None:
     tokenizer["added_tokens"].append({**last, "id": 420, "content": "<new>"})
 
 
-TOKENIZER_FAULTS = [
+TOKENIZER_FAULTS: list[tuple[Edit, str]] = [
     (_swap_specials, r"special token <fim_middle> has id 3, expected 2"),
     (_swap_words, r"special token <fim_middle> has id 3, expected 2"),
     (lambda t: t["added_tokens"][14].update(id=49152), "<empty_output> has id 49152, expected 14"),
@@ -356,7 +360,7 @@ TOKENIZER_FAULTS = [
 
 @pytest.mark.parametrize(("edit", "complaint"), TOKENIZER_FAULTS)
 def test_faulty_tokenizers_are_named(
-    edit: Change, complaint: str, changed_checkpoint: Change
+    edit: Edit, complaint: str, changed_checkpoint: Change
 ) -> None:
     with pytest.raises(CheckpointError, match=complaint):
         inspect_checkpoint(changed_checkpoint(tokenizer=edit), SILENT)

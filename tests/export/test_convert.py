@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,9 +128,10 @@ def test_a_failed_replacement_leaves_the_old_bundle(
 def test_a_full_disk_leaves_nothing_behind(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = VariantWriter.add, []
+    real = VariantWriter.add
+    calls: list[object] = []
 
-    def full(self: VariantWriter, *args: object) -> None:
+    def full(self: VariantWriter, *args: Any) -> None:
         calls.append(args)
         if len(calls) == 5:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -147,7 +149,7 @@ def test_too_little_space_is_noticed_before_work_begins(
     class Usage:
         free = 1000
 
-    monkeypatch.setattr(beside.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage)
     with pytest.raises(ExportError, match=r"no space left: .*bundle needs about \d+ MB"):
         export_bundle(tiny_checkpoint, tmp_path / "bundle", ["int4"])
     assert list(tmp_path.iterdir()) == []

@@ -67,7 +67,7 @@ def test_every_target_gets_its_product_and_nothing_else_changes(
     tensors = _tensors()
     for name in plain.tensors:
         stem = f"base_model.model.{name.removesuffix('.weight')}"
-        expected = plain.read(name)
+        expected: np.ndarray = plain.read(name)
         if f"{stem}.lora_A.weight" in tensors:
             a, b = (tensors[f"{stem}.lora_{part}.weight"] for part in "AB")
             expected = expected + scale * b @ a

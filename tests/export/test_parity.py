@@ -43,7 +43,8 @@ def ids() -> np.ndarray:
 def wanted(tiny_checkpoint: Path, ids: np.ndarray) -> np.ndarray:
     model, _ = _reference(tiny_checkpoint)
     with torch.inference_mode():
-        return model(torch.from_numpy(ids)[None])[0].numpy()
+        logits: np.ndarray = model(torch.from_numpy(ids)[None])[0].numpy()
+    return logits
 
 
 def _numpy_forward(weights: dict[str, np.ndarray], heads: int, ids: np.ndarray) -> np.ndarray:
@@ -53,7 +54,9 @@ def _numpy_forward(weights: dict[str, np.ndarray], heads: int, ids: np.ndarray) 
 
     def norm(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
         centred = x - x.mean(axis=-1, keepdims=True)
-        return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5) * weight
+        deviation = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
+        result: np.ndarray = centred / deviation * weight
+        return result
 
     if heads == 6:  # not a power of two: four slopes of 4, then every other slope of 8
         slopes = [2 ** (-2 * (h + 1)) for h in range(4)] + [2**-1, 2**-3]

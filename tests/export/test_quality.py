@@ -18,6 +18,7 @@ from refact_edge.export.convert import export_bundle
 from refact_edge.export.layerwise import Layerwise
 from refact_edge.export.quality import default_data, measure_bundle
 from refact_edge.export.weights import Stage
+from refact_edge.quant.report import report_texts
 from refact_edge.quant.texts.calibration import default_sources
 from refact_edge.quant.texts.sources import Source
 from refact_edge.runtime.bundle.contract import MANIFEST, read_bundle
@@ -36,9 +37,9 @@ def calibrated(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibrate and measure on a few texts only: enough for what is not about figures."""
-    all_calibration, all_measured = convert.calibrated_texts, quality.report_texts
-    monkeypatch.setattr(convert, "calibrated_texts", lambda *given: all_calibration(*given)[:6])
-    monkeypatch.setattr(quality, "report_texts", lambda *given: all_measured(*given)[:20])
+    all_calibration = convert.calibrated_texts
+    monkeypatch.setattr(convert, "calibrated_texts", lambda *parts: all_calibration(*parts)[:6])
+    monkeypatch.setattr(quality, "report_texts", lambda *parts: report_texts(*parts)[:20])
 
 
 @pytest.fixture(scope="module")
