@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import ml_dtypes
@@ -31,6 +32,7 @@ from .tensors import Tensors
 
 Bfloat16 = npt.NDArray[np.generic]
 STANDARD_DEVIATION = 0.02  # initializer_range of the published model
+_DRAWN_FIRST = ("ln_1", "ln_2", "attn.q", "attn.c_proj", "mlp.c_proj")  # of a layer
 
 
 def fabricate_checkpoint(
@@ -64,7 +66,7 @@ def fabricate_checkpoint(
         raise ExportError(f"{target} exists; choose another folder")
     if tokenizer is not None and not tokenizer.is_file():
         raise ExportError(f"{tokenizer} is not a file; expected a tokenizer.json")
-    tensors = Tensors(decoder, FUSED if fused else UNFUSED).expected()
+    tensors = _as_drawn(Tensors(decoder, FUSED if fused else UNFUSED).expected())
     needed = sum(2 * int(np.prod(size)) for size in tensors.values())
     check_writable(target)
     check_space(target, needed)
@@ -77,6 +79,19 @@ def fabricate_checkpoint(
         write_json(work / "config.json", config_json(decoder))
         _write_shards(work, tensors, seed, shards, track)
     return needed
+
+
+def _as_drawn(tensors: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Return tensors in the order in which they are drawn: a seed always gives the same files."""
+
+    def place(name: str) -> tuple[int, int]:
+        layer = re.match(r"transformer\.h\.(\d+)\.(.*)\.weight", name)
+        if layer is None:
+            return (-1 if "wte" in name else len(tensors)), 0
+        rank = _DRAWN_FIRST.index(layer[2]) if layer[2] in _DRAWN_FIRST else len(_DRAWN_FIRST)
+        return int(layer[1]), rank
+
+    return dict(sorted(tensors.items(), key=lambda tensor: place(tensor[0])))
 
 
 def config_json(decoder: Decoder) -> dict[str, object]:

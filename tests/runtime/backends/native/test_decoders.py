@@ -41,7 +41,8 @@ def _run(session: Session, cuts: list[int]) -> Logits:
 def _log_probabilities(row_logits: Logits) -> npt.NDArray[np.float64]:
     wide = row_logits.astype(np.float64)
     wide -= wide.max(1, keepdims=True)
-    return wide - np.log(np.exp(wide).sum(1, keepdims=True))
+    sums: npt.NDArray[np.float64] = np.exp(wide).sum(1, keepdims=True)
+    return wide - np.log(sums)
 
 
 def _mean_kl(right: Logits, other: Logits) -> float:
