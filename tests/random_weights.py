@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from refact_edge.runtime.bundle.decoder import (
     EMBEDDING,
+    HEAD,
     POSITIONS,
     Alibi,
     Attention,
@@ -60,6 +61,7 @@ DECODERS = {
         attention=replace(NEOX.attention, kv_heads=2, head_norm=True),
         mlp=Mlp(256, "gelu", gated=True),
     ),
+    "tied, head bias": replace(LLAMA, head_bias=True),
     "head norms, wide groups": replace(
         LLAMA, attention=Attention(40, 2, 16, scale=0.3, head_norm=True), positions=Rotary(5e5, 16)
     ),
@@ -135,7 +137,9 @@ class _Reference:
             source = before if d.residual == "parallel" else x
             x = x + self._mlp(at, self._norm(f"{at}.{'norm1' if d.one_norm else 'norm2'}", source))
         x = self._norm("norm", x)
-        return self._product(EMBEDDING if d.tied else "head", x) * d.logit_scale
+        logits = rounded(x) @ w[EMBEDDING if d.tied else HEAD].T + w.get(f"{HEAD}.bias", 0.0)
+        result: Array = logits * d.logit_scale
+        return result
 
     def _norm(self, name: str, x: Array) -> Array:
         norm = self.d.norm

@@ -191,8 +191,7 @@ class _Writer:
             yield from self._layer(index)
         yield self._operation("KEEP_LAST", to=STREAM)
         yield from self._norm(LAST_NORM)
-        head = EMBEDDING if self.decoder.tied else HEAD
-        yield self._multiply(head, self.constants["LOGITS"], scale=self.decoder.logit_scale)
+        yield self._multiply(HEAD, self.constants["LOGITS"], scale=self.decoder.logit_scale)
 
     def _layer(self, index: int) -> Iterator[layout.Operation]:
         """Of parallel layers the MLP reads the stream before attention adds to it."""
@@ -273,9 +272,9 @@ class _Writer:
         self, name: str, to: int, *, scale: float = 1.0, add: bool = False
     ) -> layout.Operation:
         bias = self._floats(f"{name}.bias") if f"{name}.bias" in self.shapes else None
-        return self._operation(
-            "MULTIPLY", to=to, multiply=layout.Multiply(self._matrix(name), bias, scale, add)
-        )
+        matrix = self._matrix(EMBEDDING if name == HEAD and self.decoder.tied else name)
+        multiply = layout.Multiply(matrix, bias, scale, add)
+        return self._operation("MULTIPLY", to=to, multiply=multiply)
 
     def _operation(
         self, kind: str, *, source: int = 0, to: int = 0, **of: ctypes.Structure
