@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..backends.cuda import CudaStartError
 from ..backends.hybrid import HybridSession
-from ..backends.native.program import OtherGraphError
+from ..backends.native.fits import OtherGraphError
 from ..backends.native.session import NativeSession
 from ..backends.onnxruntime import OnnxruntimeSession, SessionOptions
 from ..backends.openvino import OpenVinoSession

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..backends.native.program import OtherGraphError
+from ..backends.native.fits import OtherGraphError
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..backends.native.session import NativeSession
 from ..bundle.contract import Bundle

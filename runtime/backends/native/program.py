@@ -1,13 +1,11 @@
 """The program of a decoder's step: its operations, as program.h has them.
 
-Built of the decoder's facts and of the places of its weights alone. A model that the kernels do not
-take is refused with a line that says why; onnxruntime runs it.
+Built of the decoder's facts and of the places of its weights alone.
 """
 
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -26,16 +24,12 @@ from ...bundle.decoder import (
     weight_shapes,
 )
 from ...bundle.places import ROTATION, Place
-from ...errors import BundleError
 from . import layout
-from .tables import COSINES, SINES, SLOPES, Array, Tables, computed_tables
+from .fits import check_kernels_take
+from .tables import COSINES, SINES, SLOPES, Tables, computed_tables
 
 # Buffers of a token's numbers.
 STREAM, NORMED, Q, KV, ATTENDED, UP, GATED = range(7)
-
-
-class OtherGraphError(BundleError):
-    """The model is not one that the native kernels take; onnxruntime runs it."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +46,17 @@ def build_program(
     places: Mapping[str, Place],
     data: npt.NDArray[np.uint8],
     constants: Mapping[str, int],
-    tables: Mapping[str, Array] | None = None,
 ) -> Program:
-    """Return the program of a decoder whose weights lie in `data`.
-
-    `constants` are the library's; `tables` are weights that lie in no file, by name.
+    """Return the program of a decoder whose weights lie in `data`; `constants` are the library's.
 
     Raises:
         OtherGraphError: when the kernels do not take such a model, or such weights.
 
     """
-    own = Tables(computed_tables(decoder) | dict(tables or {}))
+    check_kernels_take(decoder, places, constants)
+    tables = Tables(computed_tables(decoder))
     start, shapes = int(data.ctypes.data), weight_shapes(decoder)
-    writer = _Writer(decoder, places, start, own, constants, shapes)
-    writer.check()
+    writer = _Writer(decoder, places, start, tables, constants, shapes)
     operations = list(writer.operations())
     attention, mlp = decoder.attention, decoder.mlp
     inside, kv_width = (n * attention.head_size for n in (attention.heads, attention.kv_heads))
@@ -82,8 +73,8 @@ def build_program(
         operations=(layout.Operation * len(operations))(*operations),
         data=data.ctypes.data,
         data_bytes=data.nbytes,
-        tables=own.memory.ctypes.data,
-        table_bytes=own.memory.nbytes,
+        tables=tables.memory.ctypes.data,
+        table_bytes=tables.memory.nbytes,
         widths=(ctypes.c_int32 * layout.MOST_BUFFERS)(*(widths[i] for i in sorted(widths))),
         count=len(operations),
         context=decoder.context,
@@ -91,47 +82,7 @@ def build_program(
         layers=decoder.layers,
         kv_width=kv_width,
     )
-    return Program(c, own, data)
-
-
-def check_place(name: str, place: Place, shape: tuple[int, ...], block: int) -> None:
-    """Make sure that a weight has the shape and form that the kernels read.
-
-    Raises:
-        OtherGraphError: when it has not.
-
-    """
-    form = "blocks" if len(shape) == 2 and name not in (POSITIONS, ROTATION) else "floats"
-    types = {key: part.type for key, part in place.parts.items()}
-    right = {"codes": "uint8", "scales": "float16"} if form == "blocks" else {"values": "float32"}
-    if place.form != form or types != right or place.shape != shape:
-        raise OtherGraphError(
-            f"{name} is {place.form} of {' x '.join(map(str, place.shape))}, the native kernels "
-            f"take {form} of {' x '.join(map(str, shape))}; it runs on onnxruntime only"
-        )
-    if form == "blocks":
-        _check_blocks(name, place, block)
-    elif place.parts["values"].length != 4 * math.prod(shape):
-        raise OtherGraphError(
-            f"{name} has {place.parts['values'].length} bytes, expected {4 * math.prod(shape)}; "
-            "export the model again"
-        )
-
-
-def _check_blocks(name: str, place: Place, block: int) -> None:
-    rows, cols = place.shape
-    blocks = -(-cols // block)
-    values = cols if name == EMBEDDING else blocks * block
-    codes, scales = (place.parts[part].length for part in ("codes", "scales"))
-    if (
-        place.block != block
-        or place.bits not in (4, 8)
-        or (codes, scales) != (rows * values * place.bits // 8, 2 * rows * blocks)
-    ):
-        raise OtherGraphError(
-            f"{name} is not {rows} x {cols} in blocks of {block}, of 4 or 8 bits; it runs on "
-            "onnxruntime only"
-        )
+    return Program(c, tables, data)
 
 
 @dataclass(frozen=True)
@@ -143,46 +94,7 @@ class _Writer:
     data: int  # address of the file's first byte
     tables: Tables
     constants: Mapping[str, int]
-    shapes: Mapping[str, tuple[int, ...]]
-
-    def check(self) -> None:
-        """Refuse what the kernels do not take, before anything is written."""
-        shapes, block = self.shapes, self.constants["BLOCK"]
-        missing = [name for name in shapes if name not in self.places]
-        if missing:
-            raise OtherGraphError(
-                f"the bundle does not say where {len(missing)} of {len(shapes)} weights lie: "
-                f"{', '.join(missing[:5])}; export the model again"
-            )
-        for name, shape in shapes.items():
-            check_place(name, self.places[name], shape, block)
-        if self.decoder.tied and self.decoder.width % block:
-            raise OtherGraphError(
-                f"the head reads the embedding's rows of {self.decoder.width}, which are no whole "
-                f"blocks of {block}; it runs on onnxruntime only"
-            )
-        self._check_gates(block)
-
-    def _check_gates(self, block: int) -> None:
-        hidden, size = self.decoder.mlp.hidden, self._rotation_size()
-        whole = not size or (hidden % size == 0 and (size % block == 0 or block % size == 0))
-        if hidden % self.constants["GATE_PIECE"] or not whole:
-            raise OtherGraphError(
-                f"{hidden} hidden numbers, rotated by {size}, are no whole pieces; it runs on "
-                "onnxruntime only"
-            )
-        if size > self.constants["MOST_ROTATION"]:
-            raise OtherGraphError(
-                f"a rotation of {size}, the native kernels take up to "
-                f"{self.constants['MOST_ROTATION']}; it runs on onnxruntime only"
-            )
-
-    def _rotation_size(self) -> int:
-        """Return the rows of the rotation; 0 for none."""
-        if (place := self.places.get(ROTATION)) is not None:
-            check_place(ROTATION, place, (place.shape[0],) * 2, self.constants["BLOCK"])
-            return place.shape[0]
-        return self.tables.rows(ROTATION)
+    shapes: Mapping[str, tuple[int, ...]]  # of all weights that the decoder has
 
     def operations(self) -> Iterator[layout.Operation]:
         """Yield them in the order of the forward pass."""
@@ -237,10 +149,10 @@ class _Writer:
 
     def _down(self, name: str) -> Iterator[layout.Operation]:
         mlp = self.decoder.mlp
-        in_file = ROTATION in self.places
+        rotation = self.places.get(ROTATION)
         gate = layout.Gate(
-            self._floats(ROTATION) if in_file else self.tables.address(ROTATION),
-            self._rotation_size(),
+            self._floats(ROTATION) if rotation else None,
+            rotation.shape[0] if rotation else 0,
             self.constants[mlp.activation.upper()],
             mlp.gated,
         )

@@ -16,8 +16,9 @@ from ...engine.cache import KvCache
 from ...errors import OptionError
 from ...machine.cores import fast_cores
 from ...machine.forks import ForkableLock
+from .fits import OtherGraphError
 from .library import Native, opened
-from .program import OtherGraphError, Program, build_program
+from .program import Program, build_program
 
 VARIANT = "int4"
 

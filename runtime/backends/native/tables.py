@@ -10,8 +10,15 @@ import numpy.typing as npt
 from ...bundle.decoder import Alibi, Decoder, Rotary
 
 SLOPES, COSINES, SINES = "slopes", "cosines", "sines"
+_ROWS_AT_ONCE = 1024  # of angles in double precision, which take twice the memory
 
 Array = npt.NDArray[np.float32]
+
+
+def table_bytes(decoder: Decoder) -> int:
+    """Return the bytes of the tables of angles; 0 where positions are not rotary."""
+    positions = decoder.positions
+    return 4 * decoder.context * positions.dims if isinstance(positions, Rotary) else 0
 
 
 def computed_tables(decoder: Decoder) -> dict[str, Array]:
@@ -25,8 +32,14 @@ def computed_tables(decoder: Decoder) -> dict[str, Array]:
     if not isinstance(positions, Rotary):
         return {}
     frequencies = positions.base ** (-np.arange(0, positions.dims, 2) / positions.dims)
-    angles = np.outer(np.arange(decoder.context) / positions.factor, frequencies)
-    return {COSINES: np.cos(angles).astype(np.float32), SINES: np.sin(angles).astype(np.float32)}
+    places = np.arange(decoder.context) / positions.factor
+    cosines = np.empty((decoder.context, len(frequencies)), np.float32)
+    sines = np.empty_like(cosines)
+    for start in range(0, decoder.context, _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        angles = np.outer(places[rows], frequencies)
+        cosines[rows], sines[rows] = np.cos(angles), np.sin(angles)
+    return {COSINES: cosines, SINES: sines}
 
 
 class Tables:
@@ -38,13 +51,8 @@ class Tables:
         self.memory: Array = np.concatenate([*parts, np.zeros(1, np.float32)])
         starts = np.cumsum([0, *(part.nbytes for part in parts)]).tolist()
         self._starts = dict(zip(tables, starts, strict=False))
-        self._rows = {name: len(table) for name, table in tables.items()}
 
     def address(self, name: str) -> int | None:
         """Return where a table begins; None where there is none of that name."""
         start = self._starts.get(name)
         return None if start is None else int(self.memory.ctypes.data) + start
-
-    def rows(self, name: str) -> int:
-        """Return how many rows a table has; 0 where there is none of that name."""
-        return self._rows.get(name, 0)

@@ -13,7 +13,7 @@ import pytest
 import refact_edge
 from refact_edge.runtime.backends.hybrid import HybridSession
 from refact_edge.runtime.backends.native import library, session
-from refact_edge.runtime.backends.native.program import OtherGraphError
+from refact_edge.runtime.backends.native.fits import OtherGraphError
 from refact_edge.runtime.backends.native.session import NativeSession
 from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession
 from refact_edge.runtime.console.doctor import examine

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from random_weights import BIGCODE, DECODERS, LLAMA, NEOX, REFACT, RandomWeights, logits_of
+from random_weights import DECODERS, REFACT, RandomWeights, logits_of
 
 from refact_edge.runtime.backends.native.library import Native, opened
-from refact_edge.runtime.backends.native.program import OtherGraphError, Program, build_program
+from refact_edge.runtime.backends.native.program import Program, build_program
 from refact_edge.runtime.bundle.decoder import Decoder
-from refact_edge.runtime.bundle.places import Part
 from refact_edge.runtime.errors import OptionError
 
 X86 = ("amx", "avx512vnni", "avxvnni", "avx2")
@@ -125,61 +122,3 @@ def test_another_position_gives_other_logits(library: Native, tmp_path: Path) ->
         ids = np.array([3, 3, 5, 3, 5])
         logits = _logits(library, _program(library, weights), library.best, ids, [5])
         assert not np.allclose(logits[2], logits[4], atol=1e-3), name
-
-
-def _without(weights: RandomWeights, name: str) -> None:
-    del weights.places[name]
-
-
-def _other(weights: RandomWeights, name: str, **changes: Any) -> None:
-    weights.places[name] = replace(weights.places[name], **changes)
-
-
-Q = "layers.0.attention.q"
-REFUSED: dict[str, tuple[Decoder, Callable[[RandomWeights], None], str]] = {
-    "a weight that is nowhere": (
-        LLAMA, lambda w: _without(w, Q), "does not say where 1 of .* weights lie: layers.0",
-    ),
-    "another shape": (LLAMA, lambda w: _other(w, Q, shape=(144, 64)), "is blocks of 144 x 64"),
-    "another form": (LLAMA, lambda w: _other(w, Q, form="rows"), "is rows of 144 x 128"),
-    "other bits": (LLAMA, lambda w: _other(w, Q, bits=2), "of 4 or 8 bits"),
-    "other blocks": (LLAMA, lambda w: _other(w, Q, block=32), "in blocks of 128, of 4 or 8"),
-    "halves for floats": (
-        NEOX,
-        lambda w: _other(w, f"{Q}.bias", parts={"values": Part("float16", (80,), 0, 160)}),
-        "q.bias is floats of 80, .* onnxruntime only",
-    ),
-    "too few floats": (
-        NEOX,
-        lambda w: _other(w, f"{Q}.bias", parts={"values": Part("float32", (79,), 0, 316)}),
-        "q.bias has 316 bytes, expected 320; export",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_weights_that_the_kernels_do_not_take_are_refused_in_a_line(
-    name: str, library: Native, tmp_path: Path
-) -> None:
-    decoder, change, words = REFUSED[name]
-    weights = RandomWeights(decoder, tmp_path / "weights")
-    change(weights)
-    with pytest.raises(OtherGraphError, match=words):
-        _program(library, weights)
-
-
-@pytest.mark.parametrize(
-    ("decoder", "rotation", "words"),
-    [
-        (replace(BIGCODE, width=192), 0, "rows of 192, which are no whole blocks of 128"),
-        (replace(REFACT, mlp=replace(REFACT.mlp, hidden=40)), 0, "40 hidden numbers"),
-        (REFACT, 48, "256 hidden numbers, rotated by 48, are no whole pieces"),
-        (replace(REFACT, mlp=replace(REFACT.mlp, hidden=2048)), 2048, "a rotation of 2048"),
-    ],
-)
-def test_sizes_that_the_kernels_do_not_take_are_refused_in_a_line(
-    decoder: Decoder, rotation: int, words: str, library: Native, tmp_path: Path
-) -> None:
-    weights = RandomWeights(decoder, tmp_path / "weights", rotation=rotation)
-    with pytest.raises(OtherGraphError, match=words):
-        _program(library, weights)

@@ -1,0 +1,107 @@
+"""Whether the kernels take a decoder and the weights that a bundle has of it.
+
+What they do not take is refused with a line that says why, before any memory is taken for it;
+onnxruntime runs it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ...bundle.decoder import EMBEDDING, POSITIONS, Decoder, weight_shapes
+from ...bundle.places import ROTATION, Place
+from ...errors import BundleError
+from .tables import table_bytes
+
+# Angles of 2^20 positions and 128 numbers of a head: beyond any model that is about now.
+MOST_TABLE_BYTES = 2**29
+
+
+class OtherGraphError(BundleError):
+    """The model is not one that the native kernels take; onnxruntime runs it."""
+
+
+def check_kernels_take(
+    decoder: Decoder, places: Mapping[str, Place], constants: Mapping[str, int]
+) -> None:
+    """Refuse what the kernels do not take; `constants` are the library's.
+
+    Raises:
+        OtherGraphError: saying what that is.
+
+    """
+    shapes, block = weight_shapes(decoder), constants["BLOCK"]
+    missing = [name for name in shapes if name not in places]
+    if missing:
+        raise OtherGraphError(
+            f"the bundle does not say where {len(missing)} of {len(shapes)} weights lie: "
+            f"{', '.join(missing[:5])}; export the model again"
+        )
+    for name, shape in shapes.items():
+        _check_place(name, places[name], shape, block)
+    if decoder.tied and decoder.width % block:
+        raise OtherGraphError(
+            f"the head reads the embedding's rows of {decoder.width}, which are no whole "
+            f"blocks of {block}; it runs on onnxruntime only"
+        )
+    _check_gates(decoder.mlp.hidden, places.get(ROTATION), constants)
+    if (size := table_bytes(decoder)) > MOST_TABLE_BYTES:
+        raise OtherGraphError(
+            f"angles of {decoder.context} positions take {size} bytes, the native kernels take up "
+            f"to {MOST_TABLE_BYTES}; it runs on onnxruntime only"
+        )
+
+
+def _check_place(name: str, place: Place, shape: tuple[int, ...], block: int) -> None:
+    """Make sure that a weight has the shape and form that the kernels read."""
+    form = "blocks" if len(shape) == 2 and name not in (POSITIONS, ROTATION) else "floats"
+    types = {key: part.type for key, part in place.parts.items()}
+    right = {"codes": "uint8", "scales": "float16"} if form == "blocks" else {"values": "float32"}
+    if place.form != form or types != right or place.shape != shape:
+        raise OtherGraphError(
+            f"{name} is {place.form} of {' x '.join(map(str, place.shape))}, the native kernels "
+            f"take {form} of {' x '.join(map(str, shape))}; it runs on onnxruntime only"
+        )
+    if form == "blocks":
+        _check_blocks(name, place, block)
+    elif place.parts["values"].length != 4 * math.prod(shape):
+        raise OtherGraphError(
+            f"{name} has {place.parts['values'].length} bytes, expected {4 * math.prod(shape)}; "
+            "export the model again"
+        )
+
+
+def _check_blocks(name: str, place: Place, block: int) -> None:
+    rows, cols = place.shape
+    blocks = -(-cols // block)
+    values = cols if name == EMBEDDING else blocks * block
+    codes, scales = (place.parts[part].length for part in ("codes", "scales"))
+    if (
+        place.block != block
+        or place.bits not in (4, 8)
+        or (codes, scales) != (rows * values * place.bits // 8, 2 * rows * blocks)
+    ):
+        raise OtherGraphError(
+            f"{name} is not {rows} x {cols} in blocks of {block}, of 4 or 8 bits; it runs on "
+            "onnxruntime only"
+        )
+
+
+def _check_gates(hidden: int, rotation: Place | None, constants: Mapping[str, int]) -> None:
+    """Make sure that gates are whole pieces, also of the rotation if there is one."""
+    block, size = constants["BLOCK"], 0
+    if rotation is not None:
+        size = rotation.shape[0]
+        _check_place(ROTATION, rotation, (size, size), block)
+    whole = not size or (hidden % size == 0 and (size % block == 0 or block % size == 0))
+    if hidden % constants["GATE_PIECE"] or not whole:
+        raise OtherGraphError(
+            f"{hidden} hidden numbers, rotated by {size}, are no whole pieces; it runs on "
+            "onnxruntime only"
+        )
+    if size > constants["MOST_ROTATION"]:
+        raise OtherGraphError(
+            f"a rotation of {size}, the native kernels take up to {constants['MOST_ROTATION']}; "
+            "it runs on onnxruntime only"
+        )
