@@ -8,7 +8,6 @@ decoder has.
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -198,6 +197,15 @@ def _value(hint: Any, value: object, name: str) -> object:
     return value
 
 
+# Numbers that single precision, in which graphs and kernels compute, takes neither for zero nor for
+# infinite, also where two of them are multiplied.
+_LEAST, _MOST = 1e-18, 1e18
+
+
+def _is_positive(number: float) -> bool:
+    return _LEAST <= number <= _MOST  # which no NaN is
+
+
 def _problems(decoder: Decoder) -> Iterator[str]:
     attention, mlp, positions = decoder.attention, decoder.mlp, decoder.positions
     sizes = {
@@ -216,11 +224,11 @@ def _problems(decoder: Decoder) -> Iterator[str]:
         yield f"{attention.heads} heads in {attention.kv_heads} groups"
     if attention.heads * attention.head_size > SIZES["width"]:
         yield f"{attention.heads} heads of {attention.head_size}, more than {SIZES['width']}"
-    if not 0 < decoder.norm.epsilon < 1:
+    if not (_is_positive(decoder.norm.epsilon) and decoder.norm.epsilon < 1):
         yield f"norm.epsilon is {decoder.norm.epsilon}, expected like 1e-05"
     scales = (attention.scale, decoder.embedding_scale, decoder.logit_scale)
-    if not all(0 < scale < math.inf for scale in scales):
-        yield f"scales {scales}, expected numbers above 0"
+    if not all(map(_is_positive, scales)):
+        yield f"scales {scales}, expected numbers above 0 of single precision"
     if attention.scale > 1:
         yield f"attention.scale is {attention.scale}, expected 1 at most"
     if decoder.one_norm and decoder.residual != "parallel":
@@ -228,13 +236,16 @@ def _problems(decoder: Decoder) -> Iterator[str]:
     if isinstance(positions, Alibi):
         if len(positions.slopes) != attention.heads:
             yield f"{len(positions.slopes)} slopes for {attention.heads} heads"
-        if not all(0 < slope < math.inf for slope in positions.slopes):
-            yield "slopes that are not above 0"
+        if not all(map(_is_positive, positions.slopes)):
+            yield "slopes that are not above 0, or of no single precision"
     elif isinstance(positions, Rotary):
         if not 0 < positions.dims <= attention.head_size or positions.dims % 2:
             yield f"positions.dims is {positions.dims}, expected even, to {attention.head_size}"
-        if not (0 < positions.base < math.inf and 0 < positions.factor < math.inf):
-            yield f"positions of base {positions.base} and factor {positions.factor}"
+        if not (1 <= positions.base <= _MOST and _is_positive(positions.factor)):
+            yield (
+                f"positions of base {positions.base} and factor {positions.factor}, expected 1 or "
+                "more, and above 0"
+            )
     elif not decoder.context <= positions.rows <= SIZES["context"]:
         yield f"positions.rows is {positions.rows}, expected at least {decoder.context}"
 

@@ -79,6 +79,33 @@ FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda d: d.update(layers=0, width=2**40), "layers is 0, .*; width is 1099511627776"),
 ]
 
+# Where a decoder has numbers that are no sizes, as keys.
+NUMBERS = (
+    ("norm", "epsilon"), ("attention", "scale"), ("positions", "base"), ("positions", "factor"),
+    ("embedding_scale",), ("logit_scale",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "1e39", "1e-46", "-1.0"])
+@pytest.mark.parametrize("keys", NUMBERS)
+def test_numbers_of_no_single_precision_are_refused(keys: tuple[str, ...], text: str) -> None:
+    """JSON may have them: as words, or as more digits than a number has room for."""
+    content = to_json(PARALLEL)
+    target = content
+    for key in keys[:-1]:
+        target = target[key]
+    target[keys[-1]] = json.loads(text)
+    with pytest.raises(ValueError, match=r"epsilon is|scales|positions of base"):
+        decoder_of(content)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "1e39", "1e-46", "0.0"])
+def test_slopes_of_no_single_precision_are_refused(text: str) -> None:
+    content = to_json(TINY)
+    content["positions"]["slopes"] = [*content["positions"]["slopes"][1:], json.loads(text)]
+    with pytest.raises(ValueError, match="slopes that are not above 0"):
+        decoder_of(content)
+
 
 @pytest.mark.parametrize(("edit", "complaint"), FAULTS)
 def test_facts_that_no_model_has_are_refused(
