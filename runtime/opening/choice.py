@@ -35,6 +35,7 @@ def required_variants(bundle: Bundle, name: str) -> tuple[str, ...]:
 
     Raises:
         OptionError: when the bundle lacks one; lists those it has.
+        BundleError: when hybrid's two have caches of different types, as they share one.
 
     """
     if name != HYBRID:
@@ -44,5 +45,11 @@ def required_variants(bundle: Bundle, name: str) -> tuple[str, ...]:
         raise OptionError(
             f"{bundle.path} has no variant {missing[0]!r}, and hybrid is {' and '.join(parts)} "
             f"together; it has: {', '.join(bundle.variants)}"
+        )
+    types = [bundle.variants[part].kv_type for part in parts]
+    if len(set(types)) > 1:
+        raise BundleError(
+            f"{bundle.path}: hybrid is {' and '.join(parts)} over one cache, and theirs are of "
+            f"{' and '.join(types)}; export the model again"
         )
     return parts

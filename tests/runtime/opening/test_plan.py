@@ -29,6 +29,8 @@ BARE = replace(UNBUILT, without_onnxruntime=INSTALL)
 
 
 FULL, ODD = bundle_of(*VARIANTS), bundle_of(*VARIANTS, width=96)
+UNLIKE = bundle_of("int8", "int4")
+UNLIKE.variants["int4"] = replace(UNLIKE.variants["int4"], kv_type="float16")
 HALF_AND_4, ODD_4 = bundle_of("fp16", "int4"), bundle_of("int4", width=96)
 
 # What is wished for, on which machine, of which bundle; and variant, engine, device and prefill.
@@ -110,6 +112,10 @@ ERRORS = {
     ),
     "half of hybrid": (
         Wishes("hybrid"), LAPTOP, HALF_AND_4, OptionError, "'int8', and hybrid is int8 and int4"
+    ),
+    "hybrid of unlike caches": (
+        Wishes("hybrid"), LAPTOP, UNLIKE, BundleError,
+        "int8 and int4 over one cache, and theirs are of float32 and float16; export",
     ),
     "native without int4": (
         Wishes(engine="native"), LAPTOP, bundle_of("int8"), OptionError, "no variant 'int4'"
