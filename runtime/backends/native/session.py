@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...bundle.verified import Verified
-from ...engine.cache import KvCache
+from ...engine.cache import KvCache, row_width
 from ...errors import OptionError
 from ...machine.cores import fast_cores
 from ...machine.forks import ForkableLock
@@ -47,7 +47,8 @@ class NativeSession:
             MemoryError: when there is no memory for its threads.
 
         """
-        self.sizes = verified.sizes
+        self.sizes = sizes = verified.sizes
+        self._layout = sizes.context, 4 * row_width(sizes), 2 * sizes.layers  # of its caches
         self._edge = ctypes.c_void_p()  # as `close` may come before there is more
         self._lock = ForkableLock()
         self._native = native or opened()
@@ -107,6 +108,8 @@ class NativeSession:
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1
     ) -> npt.NDArray[np.float32]:
         """Run `ids` [T] after the tokens in `cache` and return the last `keep` logits [keep, V]."""
+        if (cache.context, cache.row_bytes, len(cache.buffers)) != self._layout:
+            raise ValueError("the cache is another model's")
         cache.check_room(len(ids))
         ids = np.ascontiguousarray(ids, np.int64)
         if not 0 < keep <= len(ids):

@@ -25,6 +25,7 @@ from refact_edge.runtime.backends.native.session import NativeSession
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.bundle.decoder import Decoder
 from refact_edge.runtime.bundle.verified import verify
+from refact_edge.runtime.engine.cache import KvCache
 from refact_edge.runtime.errors import OptionError
 
 HEAD_NORMS = replace(LLAMA, attention=replace(LLAMA.attention, head_norm=True))
@@ -308,6 +309,19 @@ def test_a_step_beyond_its_bounds_is_refused(
 
     assert step(0, 1, np.array([1], np.int64)) == library.constants["EDGE_DONE"]
     assert step(past, keep, array) == library.constants["EDGE_REFUSED"]
+
+
+@pytest.mark.parametrize("change", [{"layers": 1}, {"context": 100}, {"head_size": 8}])
+def test_a_cache_of_another_model_is_refused(
+    change: dict[str, int], session: NativeSession
+) -> None:
+    """The library cannot know how much memory lies behind a pointer."""
+    foreign = KvCache.in_memory(replace(session.sizes, **change), np.dtype(np.float32))
+    with pytest.raises(ValueError, match="the cache is another model's"):
+        session.step(np.arange(3), foreign)
+    halves = KvCache.in_memory(session.sizes, np.dtype(np.float16))
+    with pytest.raises(ValueError, match="the cache is another model's"):
+        session.step(np.arange(3), halves)
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads mappings in /proc")
