@@ -105,9 +105,8 @@ static int is_multiply(State *s, const Operation *o) {
 }
 
 static int are_heads(const State *s, const Heads *h, int buffer) {
-  return readable(s, buffer) && within(0, h->first, MOST_COLS) && within(1, h->heads, MOST_HEADS) &&
-         within(1, h->size, MOST_COLS) &&
-         within(0, h->first + (int64_t)h->heads * h->size, readable(s, buffer));
+  return within(1, h->heads, MOST_HEADS) && within(1, h->size, MOST_COLS) &&
+         (int64_t)h->heads * h->size <= readable(s, buffer);
 }
 
 static int is_norm_heads(State *s, const Operation *o) {

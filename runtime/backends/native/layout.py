@@ -46,9 +46,9 @@ class Multiply(ctypes.Structure):
 
 
 class Heads(ctypes.Structure):
-    """Heads of a buffer's rows."""
+    """The heads that a buffer's rows begin with."""
 
-    _fields_ = (("first", _NUMBER), ("heads", _NUMBER), ("size", _NUMBER))
+    _fields_ = (("heads", _NUMBER), ("size", _NUMBER))
 
 
 class NormHeads(ctypes.Structure):

@@ -47,9 +47,9 @@ typedef struct {
   int32_t add;
 } Multiply;
 
-/* `heads` heads of `size` numbers next to each other, from number `first` of a row on. */
+/* The `heads` heads of `size` numbers that a row begins with. */
 typedef struct {
-  int32_t first, heads, size;
+  int32_t heads, size;
 } Heads;
 
 typedef struct {

@@ -122,7 +122,7 @@ class _Writer:
         attention = self.decoder.attention
         heads = {"q": (Q, attention.heads), "k": (KV, attention.kv_heads)}
         for part, (buffer, count) in heads.items():
-            some = layout.Heads(0, count, attention.head_size)
+            some = layout.Heads(count, attention.head_size)
             if attention.head_norm:
                 weight = self._floats(f"{name}.attention.{part}_norm")
                 of = layout.NormHeads(some, weight, self.decoder.norm.epsilon)

@@ -37,8 +37,7 @@ static void norm_head(const float *weight, float epsilon, int size, float *x) {
 
 void norm_heads(const NormHeads *norm, float *row) {
   const Heads *h = &norm->heads;
-  for (int i = 0; i < h->heads; i++)
-    norm_head(norm->weight, norm->epsilon, h->size, row + h->first + i * h->size);
+  for (int i = 0; i < h->heads; i++) norm_head(norm->weight, norm->epsilon, h->size, row + i * h->size);
 }
 
 void rotate_heads(const Rotary *rotary, int position, float *row) {
@@ -47,7 +46,7 @@ void rotate_heads(const Rotary *rotary, int position, float *row) {
   const float *cosines = rotary->cosines + (ptrdiff_t)position * half;
   const float *sines = rotary->sines + (ptrdiff_t)position * half;
   for (int i = 0; i < h->heads; i++) {
-    float *x = row + h->first + i * h->size, *y = x + half;
+    float *x = row + i * h->size, *y = x + half;
     for (int d = 0; d < half; d++) {
       const float a = x[d], b = y[d];
       x[d] = a * cosines[d] - b * sines[d];

@@ -91,7 +91,7 @@ static void add_product(const Model *m, int rows, int cols, int to, int adds) {
 }
 
 static void add_heads(const Model *m, int buffer, int heads) {
-  const Heads h = {.first = 0, .heads = heads, .size = m->head_size};
+  const Heads h = {.heads = heads, .size = m->head_size};
   if (m->head_norms)
     add(NORM_HEADS, 0, buffer)->norm_heads =
         (NormHeads){.heads = h, .weight = floats(m->head_size, 1, 0.2f), .epsilon = 1e-5f};

@@ -185,12 +185,6 @@ LIES: dict[str, Callable[[Lie], None]] = {
     "multiply: logits of all": lambda p: _set(p.first("MULTIPLY"), to=-1),
     "multiply: nothing rounded": lambda p: _kind(p, "ROUND", 0, 6),
     # heads
-    "norm_heads.heads.first: negative": lambda p: _set(
-        p.first("NORM_HEADS").norm_heads.heads, first=-1
-    ),
-    "norm_heads.heads.first: too far": lambda p: _set(
-        p.first("NORM_HEADS").norm_heads.heads, first=1
-    ),
     "norm_heads.heads.heads": lambda p: _set(p.first("NORM_HEADS").norm_heads.heads, heads=7),
     "norm_heads.heads.size": lambda p: _set(p.first("NORM_HEADS").norm_heads.heads, size=HUGE),
     "norm_heads.weight": lambda p: _set(p.first("NORM_HEADS").norm_heads, weight=p.end - 4),
