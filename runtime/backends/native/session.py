@@ -42,7 +42,7 @@ class NativeSession:
         `cpu` names one of the ways to compute.
 
         Raises:
-            OtherGraphError: when its graph is not the step that the library takes.
+            OtherGraphError: when the kernels do not take such a model.
             OptionError: when there is no library, or this CPU cannot do what `cpu` names.
             MemoryError: when there is no memory for its threads.
 
