@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,12 +32,12 @@ def _without(weights: RandomWeights, name: str) -> None:
     del weights.places[name]
 
 
-def _other(weights: RandomWeights, name: str, **changes: object) -> None:
-    weights.places[name] = replace(weights.places[name], **changes)  # type: ignore[arg-type]
+def _other(weights: RandomWeights, name: str, **changes: Any) -> None:
+    weights.places[name] = replace(weights.places[name], **changes)
 
 
 Q = "layers.0.attention.q"
-REFUSED = {
+REFUSED: dict[str, tuple[Decoder, Callable[[RandomWeights], None], str]] = {
     "a weight that is nowhere": (
         LLAMA, lambda w: _without(w, Q), "does not say where 1 of .* weights lie: layers.0",
     ),
