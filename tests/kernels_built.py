@@ -16,9 +16,15 @@ class KernelsBuilt:
         """Compile nothing yet."""
         self._compiler, self._folder = compiler, folder
         self._objects: dict[tuple[str, ...], list[Path]] = {}
+        self._programs: dict[tuple[Path, tuple[str, ...]], Path] = {}
 
     def program(self, source: Path, *flags: str) -> Path:
         """Return the program whose `main` is in `source`, compiled with `flags` besides FLAGS."""
+        if (source, flags) not in self._programs:
+            self._programs[source, flags] = self._linked(source, flags)
+        return self._programs[source, flags]
+
+    def _linked(self, source: Path, flags: tuple[str, ...]) -> Path:
         if flags not in self._objects:
             folder = self._folder / str(len(self._objects))
             folder.mkdir()
