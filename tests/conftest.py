@@ -33,6 +33,12 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture
+def importable_checkout(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tests import `demo` and the like, which are no part of the package, from anywhere."""
+    monkeypatch.syspath_prepend(str(root))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     folder = Path(os.environ.get("REFACT_EDGE_TEST_DATA", ROOT.parent / "shared"))
