@@ -5,123 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from language_server import language_server
+from editor import CURSOR, TEXT, Editor, begin, editing, editing_apart, end
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
-from pygls.lsp.client import LanguageClient
 from pygls.workspace import TextDocument
 
 import refact_edge
 from refact_edge.runtime.engine.sampling import GREEDY
-from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.serve.lsp.lines import count_as_the_protocol_does, cut, joined
-from refact_edge.runtime.serve.lsp.preferences import Preferences
-
-URI = "file:///work/calc.py"
-TEXT = "import os\n\n\ndef add(a, b):\n    return \n"
-CURSOR = lsp.Position(line=4, character=11)
-Reports = list[tuple[Any, Any]]  # of progress: tokens and values
-
-
-class _Editor(LanguageClient):
-    """A client that remembers what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__("test-editor", "1")
-        self.messages: list[str] = []
-        self.reports: Reports = []
-        self.settings: object = None
-
-        features: dict[str, Callable[[Any], object]] = {
-            lsp.WINDOW_SHOW_MESSAGE: lambda params: self.messages.append(params.message),
-            lsp.PROGRESS: lambda params: self.reports.append((params.token, params.value)),
-            lsp.WINDOW_WORK_DONE_PROGRESS_CREATE: lambda _: None,
-            lsp.WORKSPACE_CONFIGURATION: lambda _: [self.settings],
-        }
-        for method, answer in features.items():
-            self.feature(method)(answer)
-
-    async def complete(
-        self, position: lsp.Position = CURSOR, uri: str = URI, **more: Any
-    ) -> list[lsp.InlineCompletionItem]:
-        kind = lsp.InlineCompletionTriggerKind.Automatic
-        result = await self.text_document_inline_completion_async(
-            lsp.InlineCompletionParams(
-                text_document=lsp.TextDocumentIdentifier(uri=uri),
-                position=position,
-                context=lsp.InlineCompletionContext(trigger_kind=kind, **more),
-            )
-        )
-        assert isinstance(result, lsp.InlineCompletionList)
-        return list(result.items)
-
-    def open(self, text: str = TEXT, uri: str = URI) -> None:
-        item = lsp.TextDocumentItem(uri=uri, language_id="python", version=1, text=text)
-        self.text_document_did_open(lsp.DidOpenTextDocumentParams(text_document=item))
-
-    def change(self, start: lsp.Position, end: lsp.Position, text: str, uri: str = URI) -> None:
-        part = lsp.TextDocumentContentChangePartial(
-            range=lsp.Range(start=start, end=end), text=text
-        )
-        name = lsp.VersionedTextDocumentIdentifier(uri=uri, version=2)
-        self.text_document_did_change(
-            lsp.DidChangeTextDocumentParams(text_document=name, content_changes=[part])
-        )
-
-
-async def _begin(
-    editor: _Editor, settings: object = None, encodings: list[str] | None = None
-) -> lsp.InitializeResult:
-    general = lsp.GeneralClientCapabilities(position_encodings=encodings)
-    window = lsp.WindowClientCapabilities(work_done_progress=True)
-    workspace = lsp.WorkspaceClientCapabilities(configuration=True)
-    result = await editor.initialize_async(
-        lsp.InitializeParams(
-            capabilities=lsp.ClientCapabilities(
-                general=general, window=window, workspace=workspace
-            ),
-            initialization_options=settings,
-        )
-    )
-    editor.initialized(lsp.InitializedParams())
-    return result
-
-
-async def _end(editor: _Editor) -> None:
-    await editor.shutdown_async(None)
-    editor.exit(None)
-    stopped = editor.stop()  # type: ignore[no-untyped-call] # pygls leaves it untyped
-    await asyncio.wait_for(stopped, 10)
-
-
-@asynccontextmanager
-async def _editing(
-    bundle: Path, settings: object = None, encodings: list[str] | None = None
-) -> AsyncIterator[tuple[_Editor, lsp.InitializeResult]]:
-    """Yield a client of a server in this process, and what the server has announced."""
-    editor = _Editor()
-    with language_server(bundle, "fp32") as port:
-        await editor.start_tcp("127.0.0.1", port)
-        result = await _begin(editor, settings, encodings)
-        yield editor, result
-        await _end(editor)
-
-
-@asynccontextmanager
-async def _editing_apart(bundle: Path) -> AsyncIterator[tuple[_Editor, lsp.InitializeResult]]:
-    """Yield a client of a process that talks through pipes, and what it has announced."""
-    editor = _Editor()
-    command = ["-m", "refact_edge.runtime", "lsp", str(bundle), "--variant", "fp32"]
-    await editor.start_io(sys.executable, *command)
-    result = await _begin(editor)
-    yield editor, result
-    await _end(editor)
 
 
 def _expected(bundle: Path, text: str = TEXT, at: int | None = None, **more: Any) -> str:
@@ -147,7 +43,7 @@ def _run(work: Callable[[], Awaitable[None]]) -> None:
 
 def test_a_completion_is_the_librarys_and_announced(demo_bundle: Path) -> None:
     async def work() -> None:
-        async with _editing_apart(demo_bundle) as (editor, result):
+        async with editing_apart(demo_bundle) as (editor, result):
             assert result.capabilities.inline_completion_provider
             sync = result.capabilities.text_document_sync
             assert isinstance(sync, lsp.TextDocumentSyncOptions)
@@ -165,7 +61,7 @@ def test_a_completion_is_the_librarys_and_announced(demo_bundle: Path) -> None:
 
 def test_changes_and_several_documents_are_followed(demo_bundle: Path) -> None:
     async def work() -> None:
-        async with _editing(demo_bundle) as (editor, _):
+        async with editing(demo_bundle) as (editor, _):
             editor.open()
             editor.open("x = 1\n", "file:///other.py")
             editor.change(
@@ -188,7 +84,7 @@ def test_positions_count_in_the_units_agreed_on(
     at = text.index("\n")
 
     async def work() -> None:
-        async with _editing(demo_bundle, encodings=[encoding]) as (editor, result):
+        async with editing(demo_bundle, encodings=[encoding]) as (editor, result):
             assert result.capabilities.position_encoding == encoding
             editor.open(text)
             position = lsp.Position(line=0, character=at - 2 + 2 * unit)
@@ -205,7 +101,7 @@ def test_lines_end_where_the_protocol_says(demo_bundle: Path) -> None:
     assert cut(text) == ("a = 1\x0cb = 2\u2028\r\n", "c = 3\r", "d = \n")
 
     async def work() -> None:
-        async with _editing(demo_bundle) as (editor, _):
+        async with editing(demo_bundle) as (editor, _):
             editor.open(text)
             editor.change(lsp.Position(line=2, character=0), lsp.Position(line=2, character=1), "e")
             changed = joined(text[: at - 4] + "e" + text[at - 3 :])
@@ -227,7 +123,7 @@ def test_a_chosen_entry_of_the_editors_list_is_gone_on_from(demo_bundle: Path) -
     start = lsp.Position(line=2, character=9)
 
     async def work() -> None:
-        async with _editing(demo_bundle) as (editor, _):
+        async with editing(demo_bundle) as (editor, _):
             editor.open(text)
             chosen = lsp.SelectedCompletionInfo(
                 range=lsp.Range(start=start, end=lsp.Position(line=2, character=11)), text="path"
@@ -247,7 +143,7 @@ def test_only_the_line_is_completed_where_text_follows_on_it(demo_bundle: Path) 
     position = lsp.Position(line=1, character=12)
 
     async def work() -> None:
-        async with _editing(demo_bundle, {"maxTokens": 48}) as (editor, _):
+        async with editing(demo_bundle, {"maxTokens": 48}) as (editor, _):
             editor.open(text)
             for item in await editor.complete(position):
                 assert "\n" not in str(item.insert_text)
@@ -257,7 +153,7 @@ def test_only_the_line_is_completed_where_text_follows_on_it(demo_bundle: Path) 
 
 def test_a_cancelled_request_ends_and_the_next_is_answered(demo_bundle: Path) -> None:
     async def work() -> None:
-        async with _editing(demo_bundle, {"maxTokens": 400, "lines": "many"}) as (editor, _):
+        async with editing(demo_bundle, {"maxTokens": 400, "lines": "many"}) as (editor, _):
             editor.open(TEXT + "x = 1\n" * 200)
             await editor.complete()
             slow = asyncio.ensure_future(editor.complete(lsp.Position(line=100, character=0)))
@@ -273,7 +169,7 @@ def test_a_cancelled_request_ends_and_the_next_is_answered(demo_bundle: Path) ->
 
 def test_a_newer_request_ends_an_older_one_of_its_document(demo_bundle: Path) -> None:
     async def work() -> None:
-        async with _editing(demo_bundle) as (editor, _):
+        async with editing(demo_bundle) as (editor, _):
             editor.open()
             await editor.complete()
             both = await asyncio.gather(*(editor.complete() for _ in range(4)))
@@ -284,7 +180,7 @@ def test_a_newer_request_ends_an_older_one_of_its_document(demo_bundle: Path) ->
 
 def test_what_becomes_of_completions_is_counted(demo_bundle: Path) -> None:
     async def work() -> None:
-        async with _editing(demo_bundle) as (editor, _):
+        async with editing(demo_bundle) as (editor, _):
             editor.open()
             (item,) = await editor.complete()
             assert item.command is not None
@@ -304,7 +200,7 @@ def test_what_becomes_of_completions_is_counted(demo_bundle: Path) -> None:
 
 def test_settings_change_while_it_runs_and_wrong_ones_are_told(demo_bundle: Path) -> None:
     async def work() -> None:
-        async with _editing(demo_bundle, {"maxTokens": 0}) as (editor, _):
+        async with editing(demo_bundle, {"maxTokens": 0}) as (editor, _):
             await _until(lambda: editor.messages)
             assert "maxTokens 0, expected a whole number from 1 to 2048" in editor.messages[0]
             editor.open()
@@ -324,37 +220,6 @@ def test_settings_change_while_it_runs_and_wrong_ones_are_told(demo_bundle: Path
     _run(work)
 
 
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ({"maxtokens": 3}, "no 'maxtokens', there are enabled, maxTokens"),
-        ({"temperature": "hot"}, "temperature 'hot', expected a number from 0 to 2"),
-        ({"enabled": 1}, "enabled 1, expected true or false"),
-        ({"maxTokens": True}, "maxTokens True, expected a whole number"),
-        ({"lines": "some"}, "lines 'some', expected auto or one or many"),
-        ({"lines": ["one"]}, "lines ['one'], expected auto or one or many"),
-        ({"totalMs": 1e999}, "totalMs inf, expected a number from 0"),
-        ({"openFiles": "\x1b[2J\u202e"}, "openFiles '\\x1b[2J\\u202e', expected a whole number"),
-    ],
-)
-def test_what_is_wrong_with_settings_is_named_and_the_others_hold(
-    value: dict[str, object], message: str
-) -> None:
-    preferences, wrong = Preferences.from_json({"readAhead": False, **value, "totalMs ": 1})
-    assert preferences == Preferences(read_ahead=False)
-    assert [message in wrong[0], "no 'totalMs '" in wrong[1], len(wrong)] == [True, True, 2]
-
-
-def test_an_empty_list_is_taken_for_an_empty_object() -> None:
-    assert Preferences.from_json([]) == Preferences.from_json({}) == (Preferences(), [])
-
-
-@pytest.mark.parametrize("value", [3, [3], "maxTokens"])
-def test_settings_that_are_no_object_are_refused(value: object) -> None:
-    with pytest.raises(OptionError, match="expected an object"):
-        Preferences.from_json(value)
-
-
 def test_it_is_reached_over_tcp_too(demo_bundle: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -367,18 +232,18 @@ def test_it_is_reached_over_tcp_too(demo_bundle: Path) -> None:
         )
         assert process.stderr is not None
         assert str(port).encode() in await process.stderr.readline()
-        editor = _Editor()
+        editor = Editor()
         for _ in range(100):
             try:
                 await editor.start_tcp("127.0.0.1", port)
                 break
             except OSError:
                 await asyncio.sleep(0.05)
-        await _begin(editor)
+        await begin(editor)
         editor.open()
         (item,) = await editor.complete()
         assert item.insert_text == _expected(demo_bundle)
-        await _end(editor)
+        await end(editor)
         assert await asyncio.wait_for(process.wait(), 10) == 0
 
     _run(work)
@@ -386,7 +251,7 @@ def test_it_is_reached_over_tcp_too(demo_bundle: Path) -> None:
 
 def test_a_bundle_that_is_none_is_told_to_the_editor(tmp_path: Path) -> None:
     async def work() -> None:
-        async with _editing(tmp_path / "nowhere") as (editor, _):
+        async with editing(tmp_path / "nowhere") as (editor, _):
             await _until(lambda: editor.messages)
             assert "nowhere" in editor.messages[0]
 
@@ -400,7 +265,7 @@ def test_a_document_that_is_not_open_is_not_read_from_disk(
     file.write_text(TEXT)
 
     async def work() -> None:
-        async with _editing(demo_bundle) as (editor, _):
+        async with editing(demo_bundle) as (editor, _):
             assert await editor.complete(uri=file.as_uri()) == []
 
     _run(work)
