@@ -1,0 +1,12 @@
+"""The filter of system calls."""
+
+import pytest
+
+from refact_edge.quant.eval.judging.seccomp import ARCHITECTURES, build_filter
+
+
+def test_the_filter_is_whole_instructions_for_each_known_machine() -> None:
+    for machine in ARCHITECTURES:
+        assert len(build_filter(machine)) % 8 == 0
+    with pytest.raises(KeyError):
+        build_filter("abacus")
