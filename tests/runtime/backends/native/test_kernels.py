@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -51,10 +52,9 @@ def cpu(request: pytest.FixtureRequest, library: Native) -> str:
     return name
 
 
-def _run(*command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False
-    )
+def _run(*command: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    arguments, environment = [str(part) for part in command], os.environ | variables
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
 
 
 def _check(*command: object) -> None:
@@ -119,6 +119,22 @@ def test_whole_steps_of_odd_sizes_are_the_same_however_they_are_cut_and_on_all_x
         count, _, logits[cpu] = done.stdout.partition(" models, logits ")
         assert count == str(models)
     assert len({text for cpu, text in logits.items() if cpu in X86}) <= 1, logits
+
+
+def test_programs_of_any_order_stay_in_their_memory_and_read_what_was_written(
+    built: KernelsBuilt, cpu: str
+) -> None:
+    """Fresh memory is filled with bytes, on which no logits depend."""
+    program = built.program(HERE / "orders.c", *_sanitizing("address,undefined"))
+    outputs = []
+    for byte in (17, 190):
+        options = f"max_malloc_fill_size={2**30}:malloc_fill_byte={byte}"
+        done = _run(program, cpu, 1, 40, ASAN_OPTIONS=options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
+    counts = outputs[0].partition(" operations ")[2].partition(",")[0].split()
+    assert min(map(int, counts)) >= 20  # of every kind
 
 
 @pytest.mark.parametrize("cpu", ["avx2", "portable"])  # what valgrind knows
