@@ -27,7 +27,7 @@ _MOST_PROBLEMS, _MOST_CHARACTERS = 5, 400  # and characters of them
 # Suffixes that transformers.js and others look for.
 VARIANT_SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_int8", "int4": "_q4"}
 
-# One name for two variants together: one reads prompts, the other writes.
+# One name for two variants together: the first prefills, the second decodes.
 HYBRID, HYBRID_READER, HYBRID_WRITER = "hybrid", "int8", "int4"
 
 INPUT_IDS = "input_ids"
@@ -139,8 +139,10 @@ class Bundle:
 
         """
         if variant not in self.variants:
-            has = ", ".join(self.variants)
-            raise OptionError(f"{self.path} has no variant {variant!r}; it has: {has}")
+            message = f"{self.path} has no variant {variant!r}; it has: {', '.join(self.variants)}"
+            if variant in VARIANT_SUFFIXES:
+                message += f"; export again with {variant} among --variants"
+            raise OptionError(message)
         return self.variants[variant]
 
 
@@ -152,11 +154,7 @@ def read_bundle(path: Path) -> Bundle:
 
     """
     manifest = read_manifest(path)
-    if manifest.get("format") != FORMAT:
-        raise BundleError(
-            f"{path / MANIFEST}: format {manifest.get('format')!r}, this runtime reads {FORMAT}; "
-            "export the model again"
-        )
+    _check_format(manifest.get("format"), path / MANIFEST)
     try:
         decoder = decoder_of(manifest["decoder"])
         bundle = Bundle(
@@ -175,9 +173,24 @@ def read_bundle(path: Path) -> Bundle:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
             f"{path / MANIFEST} is not a manifest of format {FORMAT} "
-            f"({type(error).__name__}: {one_line(error, _MOST_CHARACTERS)}); export the model again"
+            f"({_problem(error)}); export the model again"
         ) from error
     return bundle
+
+
+def _check_format(number: object, file: Path) -> None:
+    """Refuse a manifest of another format; a later one is no fault of the bundle's."""
+    if number == FORMAT:
+        return
+    later = isinstance(number, int) and number > FORMAT
+    remedy = "update refact-edge" if later else "export the model again"
+    raise BundleError(f"{file}: format {number!r:.40}, this runtime reads {FORMAT}; {remedy}")
+
+
+def _problem(error: Exception) -> str:
+    """Return what is wrong with a manifest; a KeyError's text is the key alone."""
+    text = one_line(error, _MOST_CHARACTERS)
+    return f"{text} is missing" if isinstance(error, KeyError) else text
 
 
 def _variant(name: str, entry: dict[str, Any]) -> Variant:

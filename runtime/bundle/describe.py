@@ -22,8 +22,8 @@ def describe(bundle: Bundle) -> Iterator[str]:
     if {HYBRID_READER, HYBRID_WRITER} <= bundle.variants.keys():
         size = sum(bundle.variants[part].bytes for part in (HYBRID_READER, HYBRID_WRITER)) / 1e6
         yield (
-            f"{HYBRID:8} {size:8.1f} {'':>12} {'':>9}  {HYBRID_READER} reads prompts, "
-            f"{HYBRID_WRITER} writes: sooner at long prompts, for the memory of both"
+            f"{HYBRID:8} {size:8.1f} {'':>12} {'':>9}  {HYBRID_READER} for prefill, "
+            f"{HYBRID_WRITER} for decode: faster on long prompts, takes the memory of both"
         )
     yield "made from:"
     for source in bundle.provenance.get("source", []):

@@ -95,7 +95,9 @@ def sampling_defaults(values: Mapping[str, Any], bundle: Path) -> tuple[Sampling
             raise ValueError(f"max_tokens {max_tokens!r:.40}")
         return Sampling(**defaults), max_tokens
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{bundle}: unusable sampling defaults ({one_line(error)})") from error
+        raise BundleError(
+            f"{bundle}: unusable sampling defaults ({one_line(error)}); export the model again"
+        ) from error
 
 
 class Sampler:

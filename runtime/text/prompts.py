@@ -61,11 +61,12 @@ class Layouts:
             if missing := {*ROLES, "answer"} - layouts.chat.keys():
                 raise ValueError(f"no layout for {', '.join(sorted(missing))}")
             if layouts.end_id not in special:
-                raise ValueError(f"end {layouts.end_id}, which is no special id")
+                raise ValueError(f"end_id {layouts.end_id} is not among the special ids")
             return layouts
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
-                f"the manifest's prompt layouts are unreadable: {one_line(error)}"
+                f"the manifest's prompt layouts are unusable ({one_line(error)}); "
+                "export the model again"
             ) from error
 
     def fim_ids(self, order: str, prefix: Sequence[int], suffix: Sequence[int]) -> list[int]:
@@ -122,7 +123,7 @@ def _layout(parts: Any, special: frozenset[int]) -> Layout:
         raise ValueError(f"a layout of {len(parts)} parts, or too long a text")
     for part in parts:
         if not isinstance(part, str) and _id(part) not in special:
-            raise ValueError(f"part {part}, which is no special id")
+            raise ValueError(f"part {part} is not among the special ids")
     return tuple(parts)
 
 

@@ -103,15 +103,14 @@ def test_what_the_runtime_never_opens_may_be_edited(bundle_copy: Path) -> None:
 
 def test_another_format_and_broken_manifests_are_refused(bundle_copy: Path) -> None:
     _edit_manifest(bundle_copy, lambda manifest: manifest.update(format=99))
-    with pytest.raises(
-        BundleError, match="format 99, this runtime reads 2; export the model again"
-    ):
+    with pytest.raises(BundleError, match="format 99, this runtime reads 2; update refact-edge"):
         read_bundle(bundle_copy)
     for content, complaint in (
         ("{", "not valid JSON"),
         ("[]", "not a JSON object"),
         ('{"format": 1, "sizes": {}}', "format 1, this runtime reads 2; export the model again"),
-        ('{"format": 2}', "not a manifest of format 2"),
+        ("{}", "format None, this runtime reads 2; export the model again"),
+        ('{"format": 2}', "not a manifest of format 2 .'decoder' is missing.; export the model"),
         ("[" * 100_000, "not valid JSON"),
     ):
         (bundle_copy / layout.MANIFEST).write_text(content)
@@ -120,8 +119,14 @@ def test_another_format_and_broken_manifests_are_refused(bundle_copy: Path) -> N
 
 
 def test_an_unknown_variant_lists_those_there_are(tiny_bundle: Path) -> None:
-    with pytest.raises(OptionError, match="no variant 'int5'; it has: fp32, fp16, int8, int4"):
+    with pytest.raises(OptionError, match=r"no variant 'int5'; it has: fp32, fp16, int8, int4$"):
         refact_edge.load(tiny_bundle, variant="int5")
+
+
+def test_a_variant_that_was_not_exported_is_told_how_to_get(bundle_copy: Path) -> None:
+    _edit_manifest(bundle_copy, lambda manifest: manifest["variants"].pop("fp16"))
+    with pytest.raises(OptionError, match=r"'fp16'; .*; export again with fp16 among --var"):
+        refact_edge.load(bundle_copy, variant="fp16")
 
 
 @needs_links
@@ -173,20 +178,20 @@ MANIFEST_FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda m: m.update(variants={}), "no variants"),
     (lambda m: m["sampling"].pop("max_tokens"), "unusable sampling defaults"),
     (lambda m: m["sampling"].update(heat=1), "unusable sampling defaults"),
-    (lambda m: m["prompts"]["fim"]["orders"].update(spm=[3, "sufix"]), "layouts are unreadable"),
+    (lambda m: m["prompts"]["fim"]["orders"].update(spm=[3, "sufix"]), "layouts are unusable"),
     (lambda m: m["prompts"]["chat"]["layouts"].pop("user"), "no layout for user"),
     (
         lambda m: m["prompts"]["special_ids"].append(19),
         "not a special token that text cannot spell",
     ),
-    (lambda m: m["prompts"].update(special_ids=[19]), "which is no special id"),
+    (lambda m: m["prompts"].update(special_ids=[19]), "is not among the special ids"),
     (lambda m: m["prompts"]["special_ids"].append(-1), "-1 is no id"),
     (lambda m: m["prompts"]["special_ids"].extend(range(5000)), r"names \d+ special tokens"),
     (lambda m: m["prompts"]["chat"]["layouts"]["user"].append(None), "None is no id"),
     (lambda m: m["prompts"].update(file=[True, "{}"]), "True is no id"),
     (lambda m: m["prompts"].update(file=["{}"] * 65), "a layout of 65 parts"),
     (lambda m: m["prompts"].update(file=["{}" * 3000]), "or too long a text"),
-    (lambda m: m["prompts"].update(end_id=30), "end 30, which is no special id"),
+    (lambda m: m["prompts"].update(end_id=30), "end_id 30 is not among the special ids"),
     (lambda m: m["prompts"]["chat"].update(default_system=5), "5 is no text"),
     (lambda m: m["decoder"].update(layers=2**24), "layers is 16777216, expected 1 to 1024"),
     (

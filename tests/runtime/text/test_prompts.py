@@ -86,5 +86,5 @@ def test_braces_in_user_text_are_only_text() -> None:
 
 
 def test_a_damaged_manifest_is_named() -> None:
-    with pytest.raises(BundleError, match="prompt layouts are unreadable"):
+    with pytest.raises(BundleError, match="prompt layouts are unusable"):
         Layouts.from_manifest({"fim": {}})
