@@ -119,7 +119,7 @@ def _bundle(path: Path, machine: Machine) -> list[Finding]:
     try:
         verify_files(bundle, bundle.side_files())
     except RefactEdgeError as error:
-        findings.append(Finding("  side files", "altered", str(error)))
+        findings.append(Finding("  side files", "unusable", str(error)))
     refusal = ""
     for name in bundle.variants:
         try:
@@ -163,4 +163,4 @@ def _copy(bundle: Bundle, variant: str) -> list[Finding]:
     if reason:
         problem = f"{folder}: {reason}; {prepack.remedy(bundle, variant)}"
         return [Finding(subject, "unusable", problem)]
-    return [Finding(subject, f"as it was made, in {folder}")]
+    return [Finding(subject, f"unchanged since warm made it, in {folder}")]

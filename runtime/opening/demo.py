@@ -34,7 +34,8 @@ def demo_bundle() -> Path:
     bundle = find_demo()
     if bundle is None:
         raise BundleError(
-            "no bundle was named and there is no demo bundle; name one with --bundle, or get the "
-            "demo's: pip install 'refact-edge[demo]', or in a checkout: make demo"
+            "no bundle was named and there is no demo bundle; name a bundle's folder (in "
+            "complete, chat and eval with --bundle), or get the demo's: pip install "
+            "'refact-edge[demo]', or in a checkout: make demo"
         )
     return bundle

@@ -58,7 +58,7 @@ def int4_engine(machine: Machine, wish: str = ENGINES[0], refusal: str = "") -> 
         return Decision("native", "onnxruntime is not installed", machine.native_kind)
     if machine.native_is_slower:
         return Decision("onnxruntime", machine.native_timing)
-    timing = machine.native_timing or "the faster engine wherever its kind was timed"
+    timing = machine.native_timing or "faster than onnxruntime wherever this kind was timed"
     return Decision("native", timing, machine.native_kind)
 
 

@@ -133,9 +133,15 @@ def _check(wishes: Wishes) -> None:
     """Refuse wishes that never go together, whatever the bundle and the machine."""
     variant, on_gpu = wishes.variant, wishes.device == "cuda"
     if wishes.engine == "native" and variant not in (None, NATIVE_VARIANT, HYBRID):
-        raise OptionError(f"native kernels compute {NATIVE_VARIANT}, not {variant}")
+        raise OptionError(
+            f"native kernels compute {NATIVE_VARIANT}, not {variant}; take variant "
+            f"{NATIVE_VARIANT}, or engine onnxruntime"
+        )
     if wishes.prefill == "openvino" and variant not in (None, OPENVINO_VARIANT):
-        raise OptionError(f"openvino prefills {OPENVINO_VARIANT}, not {variant}")
+        raise OptionError(
+            f"openvino prefills {OPENVINO_VARIANT}, not {variant}; take variant "
+            f"{OPENVINO_VARIANT}, or no openvino"
+        )
     if wishes.engine == "native" and on_gpu:
         raise OptionError("native kernels are for CPUs; take device cpu, or engine onnxruntime")
     if wishes.prefill == "openvino" and on_gpu:
@@ -163,7 +169,9 @@ def _device(wishes: Wishes, machine: Machine, failures: Failures) -> tuple[str, 
     if wishes.device == "auto" and not machine.has_cuda:
         return "cpu", ""
     if machine.without_onnxruntime:
-        raise MissingExtraError("onnxruntime", "gpu", machine.without_onnxruntime)
+        # Where it could be installed, the machine's remedy is the extra cpu.
+        remedy = machine.without_onnxruntime.replace("[cpu]", "[gpu]")
+        raise MissingExtraError("onnxruntime", "gpu", remedy)
     problem = failures.cuda or machine.cuda_problem
     if problem and wishes.device == "cuda":
         raise DeviceError(f"cuda was asked for and is not usable: {problem}")

@@ -27,11 +27,12 @@ def prepare(bundle: Bundle, wishes: Wishes, machine: Machine) -> Iterator[str]:
     chosen = plan_of_graph(bundle, wishes, machine)
     for part in chosen.parts:
         if chosen.engine_of(part) == "native":
-            yield f"{part}: hashed, as is noted in {hash_notes.note(bundle, part).parent}"
+            folder = hash_notes.note(bundle, part).parent
+            yield f"{part}: weights are hashed; the note is in {folder}"
             continue
         folder = prepack.make(bundle, part)
         size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-        yield f"{part}: {size:.0f} MB in {folder}"
+        yield f"{part}: weights are laid out for onnxruntime: {size:.0f} MB in {folder}"
 
 
 def plan_of_graph(bundle: Bundle, wishes: Wishes, machine: Machine) -> Plan:

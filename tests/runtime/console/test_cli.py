@@ -208,7 +208,7 @@ def test_without_a_bundle_the_demo_is_used_or_the_command_that_makes_it_is_named
         assert done.stderr == "using the demo bundle, a toy model; name another with --bundle\n"
     else:
         assert done.returncode == 1
-        assert "there is no demo bundle; name one with --bundle" in done.stderr
+        assert "there is no demo bundle; name a bundle's folder" in done.stderr
 
 
 def test_info_and_doctor_describe_a_bundle(bundle_copy: Path) -> None:

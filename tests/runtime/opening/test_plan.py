@@ -99,10 +99,10 @@ ERRORS = {
     ),
     "native int8": (
         Wishes("int8", engine="native"), LAPTOP, FULL, OptionError,
-        "native kernels compute int4, not int8",
+        "compute int4, not int8; take variant int4, or engine onnxruntime",
     ),
     "openvino int8": (
-        Wishes("int8", prefill="openvino"), LAPTOP, FULL, OptionError, "prefills int4, not int8"
+        Wishes("int8", prefill="openvino"), LAPTOP, FULL, OptionError, "not int8; take variant int4"
     ),
     "openvino hybrid": (
         Wishes("hybrid", prefill="openvino"), LAPTOP, FULL, OptionError, "int4, not hybrid"
@@ -147,7 +147,7 @@ ERRORS = {
         Wishes("hybrid"), NO_ORT, FULL, MissingExtraError, "onnxruntime is not installed"
     ),
     "cuda without onnxruntime": (
-        Wishes(device="cuda"), NO_ORT, FULL, MissingExtraError, "onnxruntime is not installed"
+        Wishes(device="cuda"), NO_ORT, FULL, MissingExtraError, r"not installed; .*edge\[gpu\]"
     ),
     "neither engine": (
         Wishes(), BARE, FULL, MissingExtraError, "onnxruntime is not installed"

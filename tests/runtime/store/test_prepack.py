@@ -166,7 +166,7 @@ def test_the_doctor_hashes_a_copy_and_making_it_again_mends_what_a_disk_forgot(
 ) -> None:
     assert not [one for one in examine(bundle.path) if "copy" in one.subject]
     weights = prepack.make(bundle, "int8") / PREPACKED_WEIGHTS
-    assert _copys_line(bundle) == (f"as it was made, in {weights.parent}", "")
+    assert _copys_line(bundle) == (f"unchanged since warm made it, in {weights.parent}", "")
     state = filestate.state_of(weights)
     _overwrite_half(weights)
     with monkeypatch.context() as patch:  # nobody has written to it, as it seems
