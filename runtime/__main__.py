@@ -59,8 +59,9 @@ def _run() -> int:
     except RefactEdgeError as error:
         echo(f"error: {error}", err=True)
         return 1
-    except click.Abort as error:
-        raise KeyboardInterrupt from error
+    except click.Abort:  # click was interrupted, and has begun a new line
+        _write_error("interrupted\n")
+        return 130
     except OSError as error:
         _discard_output()
         if _is_broken_pipe(error):

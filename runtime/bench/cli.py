@@ -133,7 +133,9 @@ def throughput(
 @_common
 @click.option("--trace", type=PATH, multiple=True, help="Your own trace; may be repeated.")
 @click.option("--max-tokens", default=MAX_TOKENS, show_default=True, help="Of each completion.")
-@click.option("--ahead", is_flag=True, help="Read each completion ahead, as in a pause.")
+@click.option(
+    "--ahead", is_flag=True, help="Prefill each completion ahead, as while it is on screen."
+)
 def typing(
     bundle: Path | None,
     shape: str | None,

@@ -19,9 +19,10 @@ def throughput_lines(figures: Throughput) -> Iterator[str]:
     bandwidth, limit = figures.read_bandwidth_bytes_per_s, figures.limit_ms
     yield _subject(figures)
     yield f"{figures.cpu}"
-    yield f"medians of {figures.rounds} rounds, each a fresh process, and the lowest and highest"
+    rounds = "1 round" if figures.rounds == 1 else f"{figures.rounds} rounds"
+    yield f"medians of {rounds}, each a fresh process, and the lowest and highest"
     yield (
-        f"memory reads at {bandwidth.median / 1e9:.1f} GB/s ({bandwidth.low / 1e9:.1f} to "
+        f"memory is read at {bandwidth.median / 1e9:.1f} GB/s ({bandwidth.low / 1e9:.1f} to "
         f"{bandwidth.high / 1e9:.1f}): {figures.weights_read_bytes / 1e6:.0f} MB of weights "
         f"a token take {limit.median:.3g} ms at least"
     )

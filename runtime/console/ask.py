@@ -209,9 +209,10 @@ def chat(
     sampling: SamplingOptions,
     answer: AnswerOptions,
 ) -> None:
-    """Answer QUESTION, or the text on standard input; at a terminal, hold a conversation.
+    """Answer a question, or hold a conversation.
 
-    Ctrl-C ends an answer, Ctrl-D (on Windows Ctrl-Z, Enter) the conversation.
+    Without QUESTION the text on standard input is the question; at a terminal it is a conversation,
+    in which Ctrl-C ends an answer, and Ctrl-D (on Windows Ctrl-Z, Enter) the conversation.
 
     \b
     Examples:
@@ -223,6 +224,8 @@ def chat(
     talking = question is None and sys.stdin is not None and sys.stdin.isatty()
     if question is None and not talking:
         question = _standard_input()
+        if not question.strip():
+            raise PromptError("standard input is empty; expected a question there, or as QUESTION")
     opened = _open(model)
     drawing = sampling.sampling(opened)
 

@@ -1,7 +1,7 @@
 """The command line: what is said of a bundle and this machine, and what several commands share.
 
-complete and chat, in ask/, are imported when they are called; commands of other parts join as entry
-points.
+complete and chat, in ask.py, are imported when they are called; commands of other parts join as
+entry points.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ _LOADING = (
     click.option(
         "--prefill",
         default=PREFILL[0],
+        show_default=True,
         help="What evaluates prompts: same (the engine above) or openvino (int4).",
     ),
     click.option(
@@ -53,7 +54,7 @@ _LOADING = (
     click.option(
         "--copy-weights",
         is_flag=True,
-        help="Copy the weights into memory: whoever cuts a mapped file short ends the process.",
+        help="Read the weights into memory: a mapped file that is cut short ends the process.",
     ),
 )
 

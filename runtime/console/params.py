@@ -11,5 +11,8 @@ from ..opening.int4 import ENGINES
 PATH = click.Path(path_type=Path)
 
 engine_option = click.option(
-    "--engine", default=ENGINES[0], help="What computes int4 on a CPU: native, onnxruntime or auto."
+    "--engine",
+    default=ENGINES[0],
+    show_default=True,
+    help="What computes int4 on a CPU: auto, native or onnxruntime.",
 )

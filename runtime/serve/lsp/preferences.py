@@ -54,7 +54,7 @@ class Preferences:
         problems: list[str] = []
         for name, value in settings.items():
             if name not in names:
-                problems.append(f"no {_short(name)}, there are {', '.join(names)}")
+                problems.append(f"unknown {_short(name)}, expected one of {', '.join(names)}")
             elif not _RULES[names[name]].right(value):
                 problems.append(f"{name} {_short(value)}, expected {_RULES[names[name]].expected}")
             else:

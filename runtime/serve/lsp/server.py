@@ -92,7 +92,7 @@ class EdgeServer(LanguageServer):
             self.warn(f"{error}; nothing was changed")
         else:
             if problems:
-                self.warn(f"refactEdge settings: {'; '.join(problems)}; left out, all others hold")
+                self.warn(f"refactEdge settings: {'; '.join(problems)}; ignored, all others apply")
 
     def warn(self, message: str) -> None:
         """Show the editor's user what is wrong with settings."""

@@ -46,7 +46,7 @@ def what_is_wrong(error: ValidationError, content: bytes | bytearray, name: str)
     """Return one line on a request to the model of that name, which may call it by another."""
     details = error.errors(include_url=False)[:_LOOKED_AT]
     if details[0]["type"] == "json_invalid":
-        return f"the body is no JSON: {details[0]['ctx']['error']}; expected an object"
+        return f"the body is not JSON: {details[0]['ctx']['error']}; expected an object"
     body = from_json(content)
     wrong: dict[Path, list[ErrorDetails]] = {}
     for detail in details:

@@ -197,8 +197,8 @@ def test_one_bad_setting_drops_no_other(tiny_bundle: Path) -> None:
         text = editor.said("window/showMessage")["params"]
         assert text["type"] == WARNING
         assert "maxTokens 'many', expected a whole number from 1 to 2048" in text["message"]
-        assert "no 'tokens', there are enabled" in text["message"]
-        assert text["message"].endswith("left out, all others hold")
+        assert "unknown 'tokens', expected one of enabled" in text["message"]
+        assert text["message"].endswith("; ignored, all others apply")
         editor.ask(INLINE, params=GOOD)
         assert editor.ask("refactEdge/statistics")["result"]["asked"] == 0
 

@@ -106,7 +106,7 @@ def test_a_mistake_is_one_plain_line(server: Served, path: str, body: object, me
 
 def test_what_is_no_json_is_told(server: Served) -> None:
     message = server.http.post("/api/generate", content='{"prompt": ').json()["error"]
-    assert message.startswith("the body is no JSON: ")
+    assert message.startswith("the body is not JSON: ")
     assert message.endswith("; expected an object")
 
 
