@@ -40,4 +40,6 @@ def _fill(model: refact_edge.Model, lines: list[str], number: int) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)

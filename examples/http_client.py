@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 URL = "http://127.0.0.1:8012"
@@ -15,8 +16,13 @@ URL = "http://127.0.0.1:8012"
 
 def main(url: str) -> None:
     """Print a completion at a cursor as it comes."""
-    for piece in complete(url, "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"):
-        print(piece, end="", flush=True)
+    try:
+        for piece in complete(url, "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"):
+            print(piece, end="", flush=True)
+    except HTTPError as error:
+        sys.exit(f"{url}: {error.read().decode()}")
+    except URLError as error:
+        sys.exit(f"{url}: {error.reason}; start the server with: refact-edge serve")
     print()
 
 

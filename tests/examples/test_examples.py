@@ -57,6 +57,15 @@ def test_hidden_lines_are_counted(root: Path, demo_bundle: Path) -> None:
     assert last.endswith(" of 10 lines exact")
 
 
+def test_a_server_that_does_not_answer_is_one_line(root: Path) -> None:
+    command = [sys.executable, str(root / "examples" / "http_client.py"), "http://127.0.0.1:1"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    (line,) = process.stderr.splitlines()
+    assert line.startswith("http://127.0.0.1:1: ")
+    assert line.endswith("; start the server with: refact-edge serve")
+
+
 def test_each_example_is_listed_and_each_is_run(root: Path) -> None:
     names = {file.name for file in (root / "examples").glob("*.py")}
     page = (root / "examples" / "README.md").read_text(encoding="utf-8")
