@@ -11,7 +11,7 @@ from refact_edge.runtime.serve.lsp.preferences import Preferences
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"maxtokens": 3}, "no 'maxtokens', there are enabled, maxTokens"),
+        ({"maxtokens": 3}, "unknown 'maxtokens', expected one of enabled, maxTokens"),
         ({"temperature": "hot"}, "temperature 'hot', expected a number from 0 to 2"),
         ({"enabled": 1}, "enabled 1, expected true or false"),
         ({"maxTokens": True}, "maxTokens True, expected a whole number"),
@@ -26,7 +26,7 @@ def test_what_is_wrong_with_settings_is_named_and_the_others_hold(
 ) -> None:
     preferences, wrong = Preferences.from_json({"readAhead": False, **value, "totalMs ": 1})
     assert preferences == Preferences(read_ahead=False)
-    assert [message in wrong[0], "no 'totalMs '" in wrong[1], len(wrong)] == [True, True, 2]
+    assert [message in wrong[0], "unknown 'totalMs '" in wrong[1], len(wrong)] == [True, True, 2]
 
 
 def test_an_empty_list_is_taken_for_an_empty_object() -> None:
