@@ -99,5 +99,5 @@ def test_what_is_prepared_is_what_the_plan_opens(
         chosen = plan_of_graph(bundle, wishes, machine)
         for line, part in zip(prepare(bundle, wishes, machine), chosen.parts, strict=True):
             noted = chosen.engine_of(part) == "native"
-            assert line.startswith(f"{part}: hashed" if noted else f"{part}: ")
+            assert line.startswith(f"{part}: weights are {'hashed' if noted else 'laid out'}")
             assert line.endswith(f"{part}-{line[-16:]}") or noted
