@@ -269,8 +269,8 @@ def fabricate(
       refact-edge fabricate random-1.6b --layout unfused --shards 4 --seed 7
     """
     _require("export")
-    from .architectures.gpt_refact import PUBLISHED
     from .fabricate import fabricate_checkpoint
+    from .refact_shapes import PUBLISHED
 
     if not (1 <= shards <= 100 and 1 <= layers <= 1000 and seed >= 0):
         raise OptionError(

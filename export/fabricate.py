@@ -16,17 +16,11 @@ import numpy.typing as npt
 from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import ExportError
 from ..runtime.text.tokens import BYTE_ALPHABET
-from .architectures.gpt_refact import (
-    ARCHITECTURE,
-    FUSED,
-    PUBLISHED,
-    PUBLISHED_TOKENS,
-    UNFUSED,
-    config_sizes,
-)
+from .architectures.gpt_refact import ARCHITECTURE, FUSED, UNFUSED
 from .beside import beside, check_space, check_writable
 from .manifest import write_json
 from .progress import SILENT, Track
+from .refact_shapes import PUBLISHED, PUBLISHED_TOKENS, config_sizes
 from .starcoder import SPECIAL_TOKENS
 from .tensors import Tensors
 

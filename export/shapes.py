@@ -22,13 +22,13 @@ from ..runtime.bundle.contract import sizes_of
 from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import ExportError
 from .architectures import find
-from .architectures.gpt_refact import PUBLISHED, PUBLISHED_TOKENS
 from .beside import beside, check_space, check_writable
 from .checkpoint import Checkpoint, Floating
 from .fabricate import STANDARD_DEVIATION, made_up_tokenizer
 from .inspect import Inspected
 from .manifest import manifest_of, write_json, write_side_files
 from .progress import SILENT, Advance, Track
+from .refact_shapes import PUBLISHED, PUBLISHED_TOKENS
 from .variants import data_bytes, specs_in, write_graphs
 from .weights import VariantWriter, form_of
 

@@ -9,13 +9,13 @@ import torch
 from linked import linked
 from systems import needs_links
 
-from refact_edge.export.architectures import gpt_refact
-from refact_edge.export.architectures.gpt_refact import of_shape
+from refact_edge.export import refact_shapes
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import fabricate_checkpoint
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.parity import compare, sample_ids
 from refact_edge.export.progress import SILENT
+from refact_edge.export.refact_shapes import of_shape
 from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession, SessionOptions
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.bundle.verified import verify
@@ -187,8 +187,8 @@ def test_compare_opens_links(tiny_bundle: Path, tiny_checkpoint: Path, tmp_path:
 def test_compare_notices_a_wrong_graph(
     tiny_bundle: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slopes = gpt_refact.alibi_slopes
-    monkeypatch.setattr(gpt_refact, "alibi_slopes", lambda heads: slopes(heads)[::-1])
+    slopes = refact_shapes.alibi_slopes
+    monkeypatch.setattr(refact_shapes, "alibi_slopes", lambda heads: slopes(heads)[::-1])
     export_bundle(tiny_checkpoint, tmp_path / "wrong", ["fp32"])
     monkeypatch.undo()
     result = compare(tiny_checkpoint, tmp_path / "wrong", prompt_tokens=100, greedy_tokens=20)

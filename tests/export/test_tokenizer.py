@@ -61,7 +61,7 @@ def test_faulty_tokenizers_are_named(
 
 
 def test_the_real_tokenizer_passes_the_door(shared_data: Path, tmp_path: Path) -> None:
-    from refact_edge.export.architectures.gpt_refact import PUBLISHED_TOKENS
+    from refact_edge.export.refact_shapes import PUBLISHED_TOKENS
     from refact_edge.export.starcoder import SPECIAL_TOKENS
     from refact_edge.export.tokenizer import check_tokenizer
 
