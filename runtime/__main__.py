@@ -36,7 +36,7 @@ def _run() -> int:
     # Let a command clean up after itself when it is told to end, as after Ctrl-C.
     for name in _ENDING_SIGNALS:
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+            signal.signal(getattr(signal, name), _terminate)
     _fill_descriptors()
     if sys.stdout is None and sys.argv[1:2] not in _SERVERS:
         echo("error: standard output is closed; expected somewhere to write to", err=True)
@@ -70,6 +70,12 @@ def _run() -> int:
         echo(f"error: {name}{error.strerror or error}", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _terminate(*_: object) -> NoReturn:
+    from .console.terminal import Termination
+
+    raise Termination
 
 
 def _fill_descriptors() -> None:

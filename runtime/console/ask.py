@@ -26,7 +26,7 @@ from .options import (
     sampling_options,
 )
 from .params import PATH
-from .terminal import echo
+from .terminal import Termination, echo
 
 
 @dataclass(frozen=True)
@@ -268,6 +268,8 @@ def _talk(reply: Callable[[str], None]) -> None:
             return
         except RefactEdgeError as error:
             echo(f"error: {error}", err=True)
+        except Termination:
+            raise
         except KeyboardInterrupt:
             echo(f"\n({_end_key()} ends the conversation)", err=True)
 

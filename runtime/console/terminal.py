@@ -7,6 +7,10 @@ import click
 from ..errors import printable
 
 
+class Termination(KeyboardInterrupt):
+    """SIGTERM: ends a command as Ctrl-C does, and also the conversation that outlives a Ctrl-C."""
+
+
 def echo(text: object = "", *, err: bool = False) -> None:
     """Write a line to standard output or error, with what may steer a terminal made harmless.
 

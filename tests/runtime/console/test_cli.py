@@ -274,6 +274,19 @@ def test_a_talk_survives_ctrl_c_and_ends_with_ctrl_d(tiny_bundle: Path) -> None:
     assert talk.exitstatus == 0
 
 
+@needs_terminal
+def test_sigterm_ends_a_conversation(tiny_bundle: Path) -> None:
+    arguments = ["-m", "refact_edge.runtime", "chat", "--bundle", str(tiny_bundle)]
+    talk = pexpect.spawn(sys.executable, arguments, timeout=60)
+    talk.expect_exact("you> ")
+    talk.kill(signal.SIGTERM)
+    talk.sendline()  # a signal in the instant before readline waits is seen with the next key
+    talk.expect_exact("interrupted")
+    talk.expect(pexpect.EOF)
+    talk.close()
+    assert talk.exitstatus == 130
+
+
 @needs_signals
 def test_ctrl_c_in_a_command_says_interrupted(tiny_bundle: Path) -> None:
     command = [
