@@ -7,6 +7,7 @@ At the full size that is 2 GB instead of 7, and every input of every product can
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -46,11 +47,22 @@ class Layerwise:
         self._plain = replace(checked.decoder, tied=False)
         self._decoder = rotated_decoder(self._plain) if rotated else self._plain
         self._sources = by_stage(weight_specs(self._plain))
-        embedding, *self._layers, head = by_stage(weight_specs(self._decoder))
-        more = [rotation_spec(self._decoder)] if rotated else []
-        self._embedding = _Graph(build_embedding, self._decoder, embedding)
-        self._layer = _Graph(build_layer, self._decoder, self._layers[0], more)
-        self._head = _Graph(build_head, self._decoder, head)
+        self._stages = by_stage(weight_specs(self._decoder))
+        self._layers = self._stages[1:-1]
+
+    # Graphs are made when they are run first: `stages` runs none, and needs no onnxruntime.
+    @functools.cached_property
+    def _embedding(self) -> _Graph:
+        return _Graph(build_embedding, self._decoder, self._stages[0])
+
+    @functools.cached_property
+    def _layer(self) -> _Graph:
+        more = [rotation_spec(self._decoder)] if self._rotated else []
+        return _Graph(build_layer, self._decoder, self._layers[0], more)
+
+    @functools.cached_property
+    def _head(self) -> _Graph:
+        return _Graph(build_head, self._decoder, self._stages[-1])
 
     def calibrate(self, texts: Sequence[Ids]) -> Iterator[Stage]:
         """Yield every stage, in the order of `weight_specs`, after all texts went through it."""
@@ -68,9 +80,8 @@ class Layerwise:
 
     def stages(self) -> Iterator[Stage]:
         """Yield every stage without running it: nothing is seen of what weights multiply."""
-        parts = [self._embedding.specs, *map(tuple, self._layers), self._head.specs]
-        for number, specs in enumerate(parts):
-            yield Stage(specs, self._read(number), {})
+        for number, specs in enumerate(self._stages):
+            yield Stage(tuple(specs), self._read(number), {})
 
     def evaluate(
         self,
@@ -109,8 +120,7 @@ class Layerwise:
         weights = {name: self._checked.weight(name) for name in names}
         if not self._rotated:
             return weights
-        specs = by_stage(weight_specs(self._decoder))[number]
-        return rotated(self._plain, specs, weights)
+        return rotated(self._plain, self._stages[number], weights)
 
     @staticmethod
     def _pass(
