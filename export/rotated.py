@@ -36,26 +36,29 @@ def rotated_decoder(decoder: Decoder) -> Decoder:
 
 
 def rotated(
-    decoder: Decoder, specs: Sequence[WeightSpec], weights: Mapping[str, Floating]
+    decoder: Decoder, specs: Sequence[WeightSpec], weights: dict[str, Floating]
 ) -> dict[str, Floating]:
     """Return the weights [N, K] of a stage, as they are in the rotated model.
 
     Args:
         decoder: the model as it is.
         specs: the stage of the rotated model.
-        weights: the stage of the model as it is, with a head of its own.
+        weights: the stage of the model as it is, with a head of its own. Matrices are taken out of
+            it, so that no more than one is held twice: that of the head is large.
 
     """
-    return {spec.name: _rotated(decoder, spec, weights) for spec in specs}
+    biases = {spec.name: _bias(decoder, spec, weights) for spec in specs if spec.role == "bias"}
+    return {
+        spec.name: biases[spec.name] if spec.role == "bias" else _rotated(decoder, spec, weights)
+        for spec in specs
+    }
 
 
-def _rotated(decoder: Decoder, spec: WeightSpec, weights: Mapping[str, Floating]) -> Floating:
+def _rotated(decoder: Decoder, spec: WeightSpec, weights: dict[str, Floating]) -> Floating:
     if spec.role == "norm":
         own_head = spec.name.endswith(("q_norm", "k_norm"))
         return weights[spec.name] if own_head else np.ones_like(weights[spec.name])
-    if spec.role == "bias":
-        return _bias(decoder, spec, weights)
-    weight = weights[spec.name]
+    weight = weights.pop(spec.name)
     if decoder.norm.kind == "layer":
         weight = centred(spec, weight)
     if spec.norm is not None:
