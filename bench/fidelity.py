@@ -91,7 +91,7 @@ def score(
 ) -> dict[str, dict[str, float]]:
     """Return each candidate's figures against full precision."""
     tokens = source.tokens()
-    layouts = Layouts.from_manifest(source.architecture.prompts())
+    layouts = Layouts.from_manifest(source.prompts)
     texts = report_texts(data, tokens, layouts, source.sizes.context)
     ids = [text.ids for text in texts]
 

@@ -155,6 +155,6 @@ def _licence_file(checkpoint: Path, licence: Path | None) -> Path | None:
 def calibrated_texts(checked: Inspected, calibration: Sequence[Source]) -> list[Ids]:
     """Return the texts that a checkpoint is calibrated on, cut from source files."""
     tokens = checked.tokens()
-    layouts = Layouts.from_manifest(checked.architecture.prompts())
+    layouts = Layouts.from_manifest(checked.prompts)
     length = min(TEXT_TOKENS, checked.sizes.context)
     return calibration_texts(calibration, tokens, layouts, text_tokens=length)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import ExportError
-from ..runtime.text.tokens import BYTE_ALPHABET
+from ..runtime.text.alphabet import BYTE_ALPHABET
 from .architectures.gpt_refact import ARCHITECTURE, FUSED, UNFUSED
 from .beside import beside, check_space, check_writable
 from .manifest import write_json

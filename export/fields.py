@@ -32,6 +32,11 @@ class Fields:
             right = is_size(size, self.config.get(field))
             self.expect(field, right, f"a whole number, 1 to {SIZES[size]}")
 
+    def optional_size(self, size: str, field: str) -> None:
+        """Look at a size that may be absent or null, which has a meaning of its own."""
+        if self.config.get(field) is not None:
+            self.sizes({size: field})
+
     def epsilon(self, field: str) -> None:
         """Look at what a norm adds to the variance."""
         value = self.config.get(field)

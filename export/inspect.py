@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from .architectures import Architecture, find
 from .checkpoint import FLOAT_TYPES, Checkpoint, Floating, open_checkpoint
 from .lora import merged, open_adapter
 from .progress import Track
+from .prompts import PromptFamily, manifest_prompts
 from .tensors import Tensors
 from .tokenizer import check_tokenizer
 
@@ -37,6 +39,8 @@ class Inspected:
     sizes: Sizes
     source_files: list[dict[str, Any]]
     tokenizer: bytes  # the content of the bundle's tokenizer.json
+    family: PromptFamily
+    prompts: Mapping[str, Any]  # of the manifest
     notes: tuple[str, ...]  # on what of the checkpoint the bundle does without
 
     def weight(self, role: str) -> Floating:
@@ -57,10 +61,13 @@ class Inspected:
         return Tokens(self.checkpoint.path / TOKENIZER, self.tokenizer)
 
 
-def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) -> Inspected:
+def inspect_checkpoint(
+    path: Path, track: Track, adapter: Path | None = None, *, prompts: str | None = None
+) -> Inspected:
     """Open a checkpoint and check config, tokenizer, tensors and every value.
 
-    With the folder of a LoRA `adapter`, it is checked and read with that merged in.
+    With the folder of a LoRA `adapter`, it is checked and read with that merged in. `prompts` names
+    the family of prompts where the tokenizer's tokens do not tell it rightly.
 
     Raises:
         CheckpointError: listing all that is wrong.
@@ -73,7 +80,9 @@ def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) ->
     architecture = find(model_type)
     problems: list[str] = []
     decoder = _decoder(architecture, checkpoint, problems)
-    tokenizer = check_tokenizer(path / TOKENIZER, architecture.SPECIAL_TOKENS, problems)
+    tokenizer = check_tokenizer(
+        path / TOKENIZER, architecture.FAMILIES, checkpoint.config, problems, prompts
+    )
     shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
     tensors = None
     if decoder is not None:
@@ -94,6 +103,7 @@ def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) ->
         listed = "".join(f"\n  - {one_line(problem, _MOST_CHARACTERS)}" for problem in problems)
         raise CheckpointError(f"{path} cannot be exported:{listed}")
     assert decoder is not None
+    assert tokenizer.family is not None
     sizes = sizes_of(decoder, tokenizer.tokens)
     sources = [path / "config.json", path / TOKENIZER, *checkpoint.files]
     files = [
@@ -108,6 +118,8 @@ def inspect_checkpoint(path: Path, track: Track, adapter: Path | None = None) ->
         sizes,
         files,
         tokenizer.content,
+        tokenizer.family,
+        manifest_prompts(tokenizer.family, tokenizer.specials, tokenizer.start),
         tokenizer.notes,
     )
 

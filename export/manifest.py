@@ -73,8 +73,8 @@ def manifest_of(
         "architecture": checked.model_type,
         "decoder": to_json(checked.decoder),
         "tokens": checked.sizes.tokens,
-        "prompts": checked.architecture.prompts(),
-        "sampling": checked.architecture.sampling(),
+        "prompts": checked.prompts,
+        "sampling": dict(checked.family.sampling),
         "variants": {
             scheme.name: {
                 "scheme": scheme.summary,

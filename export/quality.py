@@ -96,7 +96,7 @@ def measure(
 
     """
     tokens = checked.tokens()
-    layouts = Layouts.from_manifest(checked.architecture.prompts())
+    layouts = Layouts.from_manifest(checked.prompts)
     texts = report_texts(data, tokens, layouts, checked.sizes.context)
     ids = [text.ids for text in texts]
 

@@ -28,7 +28,9 @@ from .fabricate import STANDARD_DEVIATION, made_up_tokenizer
 from .inspect import Inspected
 from .manifest import manifest_of, write_json, write_side_files
 from .progress import SILENT, Advance, Track
+from .prompts import manifest_prompts
 from .refact_shapes import PUBLISHED, PUBLISHED_TOKENS
+from .starcoder import IDS
 from .variants import data_bytes, specs_in, write_graphs
 from .weights import VariantWriter, form_of
 
@@ -139,6 +141,7 @@ def _unread(source: Path, decoder: Decoder, tokens: int, origin: str) -> Inspect
         raise NotImplementedError(f"{name} was never made")
 
     architecture = find(MODEL_TYPE)
+    family = architecture.FAMILIES[0]
     return Inspected(
         checkpoint=Checkpoint(source, {}, {}, (), read),
         architecture=architecture,
@@ -147,5 +150,7 @@ def _unread(source: Path, decoder: Decoder, tokens: int, origin: str) -> Inspect
         sizes=sizes_of(decoder, tokens),
         source_files=[{"file": origin, "bytes": 0, "sha256": ""}],
         tokenizer=(source / layout.TOKENIZER).read_bytes(),
+        family=family,
+        prompts=manifest_prompts(family, IDS),
         notes=(),
     )

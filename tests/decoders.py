@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from refact_edge.export import starcoder
-from refact_edge.export.architectures import gpt_refact, register
+from refact_edge.export.architectures import register
 from refact_edge.export.checkpoint import Checkpoint
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import made_up_tokenizer
+from refact_edge.export.families import REFACT
+from refact_edge.export.prompts import PromptFamily
 from refact_edge.export.tensors import Heads, Shared, Stacked, Table
 from refact_edge.runtime.bundle.decoder import (
     Attention,
@@ -159,7 +160,7 @@ class Family:
     facts: Callable[[Mapping[str, Any]], Decoder]
     table: Table
     config: Mapping[str, Any]
-    SPECIAL_TOKENS: tuple[str, ...] = starcoder.SPECIAL_TOKENS
+    FAMILIES: tuple[PromptFamily, ...] = (REFACT,)
     IGNORED: tuple[str, ...] = ()
     ZERO: tuple[str, ...] = ()
 
@@ -174,12 +175,6 @@ class Family:
     def check_vocabulary(self, decoder: Decoder, tokens: int, problems: list[str]) -> None:
         if tokens > decoder.vocabulary:
             problems.append(f"{tokens} tokens, more than {decoder.vocabulary} rows")
-
-    def prompts(self) -> dict[str, Any]:
-        return gpt_refact.prompts()
-
-    def sampling(self) -> dict[str, Any]:
-        return gpt_refact.sampling()
 
     def reference(self, checkpoint: Checkpoint) -> torch.nn.Module:
         model = _built(checkpoint.config)

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..checkpoint import Checkpoint
+    from ..prompts import PromptFamily
     from ..tensors import Table
 
 
 class Architecture(Protocol):
     """What every architecture's module offers."""
 
-    SPECIAL_TOKENS: tuple[str, ...]
+    FAMILIES: tuple[PromptFamily, ...]  # how its models are asked, the likeliest first
     IGNORED: tuple[str, ...]  # ends of names of tensors that say nothing, such as buffers
     ZERO: tuple[str, ...]  # tensors that are accepted only when all their values are zero
 
@@ -33,12 +34,6 @@ class Architecture(Protocol):
 
     def check_vocabulary(self, decoder: Decoder, tokens: int, problems: list[str]) -> None:
         """Compare the tokenizer's size with the embedding's."""
-
-    def prompts(self) -> dict[str, Any]:
-        """Return the prompt layouts for the manifest."""
-
-    def sampling(self) -> dict[str, Any]:
-        """Return the sampling defaults for the manifest."""
 
     def reference(self, checkpoint: Checkpoint) -> nn.Module:
         """Return a torch module with the checkpoint's weights: ids [B, T] -> logits [B, T, V].

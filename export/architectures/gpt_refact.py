@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...runtime.bundle.decoder import Decoder
-from .. import starcoder
+from ..families import REFACT
 from ..fields import Fields
 from ..refact_shapes import (
     PUBLISHED,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
 
 ARCHITECTURE = "GPTRefactForCausalLM"
-SPECIAL_TOKENS = starcoder.SPECIAL_TOKENS
+FAMILIES = (REFACT,)
 IGNORED: tuple[str, ...] = ()
 ZERO = ("ln_f.bias",)  # untrained, in some files
 
@@ -100,28 +100,6 @@ def check_vocabulary(decoder: Decoder, tokens: int, problems: list[str]) -> None
         )
     if is_published(decoder) and tokens not in (0, PUBLISHED_TOKENS):
         problems.append(f"tokenizer.json has {tokens} tokens, expected {PUBLISHED_TOKENS}")
-
-
-def prompts() -> dict[str, Any]:
-    """Return the prompt layouts that this model was trained with."""
-    empty = starcoder.special_id("<empty_output>")
-    return {
-        **starcoder.fim_prompts(default="spm"),
-        "chat": {
-            "default_system": "You are a programming assistant",
-            "layouts": {
-                "system": [empty, "SYSTEM {}\n"],
-                "user": [empty, "USER {}\n"],
-                "assistant": [empty, "ASSISTANT {}\n"],
-                "answer": [empty, "ASSISTANT"],
-            },
-        },
-    }
-
-
-def sampling() -> dict[str, Any]:
-    """Return the defaults of the authors' own server."""
-    return {"temperature": 0.2, "top_k": 50, "top_p": 1.0, "max_tokens": 50}
 
 
 def reference(checkpoint: Checkpoint) -> nn.Module:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...runtime.errors import EvalError
 from .figures import interval, mcnemar
-from .fim import MEASURED, PSM, SPM
+from .fim import MEASURED
 from .results import HOLES, Record, Results
 from .samples import passed_by_problem
 
@@ -87,7 +87,7 @@ def _measured(results: Results) -> dict[str, Record]:
 def _bits(a: Mapping[str, Record], b: Mapping[str, Record]) -> dict[str, Any]:
     """Return how many bits a byte b pays more than a, hole by hole, in each order."""
     differences = {}
-    for order in (SPM, PSM):
+    for order in next(iter(a.values()))["end_probability"] if a else ():
         more = [
             (b[name]["bits"][order] - a[name]["bits"][order]) / a[name]["bytes"]
             for name in a

@@ -1,8 +1,8 @@
 """Fill-in-the-middle on the holes of a folder: what the model writes, and what the truth costs.
 
-The truth is measured behind five prompts: suffix first and prefix first, both again with the
-suffix of another hole, and the prefix alone. A model that uses the suffix pays least with the
-right one.
+The truth is measured behind each order of parts that the model was trained with, again with the
+suffix of another hole, and behind the prefix alone. A model that uses the suffix pays least with
+the right one.
 
 The prefix alone has no end token, so exact match with and without the suffix is compared on whole
 lines only, and both answers are then cut at the line end. All else is the model's own end. An
@@ -26,8 +26,7 @@ from .results import Record
 from .similarity import similarity
 
 DEFAULT_CONTEXT, SMALLEST_CONTEXT = 1024, 128
-SPM, PSM, ALONE = "spm", "psm", "prefix alone"
-WRONG = {SPM: "spm, wrong suffix", PSM: "psm, wrong suffix"}
+ALONE, WRONG = "prefix alone", "{}, wrong suffix"
 REPEATS = 3  # so many equal lines make an answer repetitive
 MEASURED, TOO_LONG = "measured", "too long"
 
@@ -58,7 +57,9 @@ class Filler:
         self.order = order or model.layouts.fim_default
         if self.context < SMALLEST_CONTEXT:
             raise OptionError(f"context {self.context}; expected {SMALLEST_CONTEXT} or more")
-        self._overhead = max(model.layouts.fim_overhead(name) for name in (SPM, PSM, self.order))
+        self._orders = model.layouts.hole_orders
+        overheads = (model.layouts.fim_overhead(name) for name in (*self._orders, self.order))
+        self._overhead = max(overheads)
         self._layouts, self._tokens = model.layouts, model.tokens
         self._reader = Reader(model.session, model.layouts.end_id, model.layouts.special_ids)
 
@@ -118,16 +119,18 @@ class Filler:
 
     def _costs(self, parts: Parts, wrong: Ids | None) -> Record:
         prompts = {ALONE: parts.prefix}
-        for order in (SPM, PSM):
+        for order in self._orders:
             prompts[order] = self._layouts.fim_ids(order, parts.prefix, parts.suffix)
             if wrong is not None:
                 # Both sides were cut for their own windows; together they may need less.
                 room = self.context - self._overhead - len(parts.middle) - 1 - len(parts.prefix)
-                prompts[WRONG[order]] = self._layouts.fim_ids(order, parts.prefix, wrong[:room])
+                prompts[WRONG.format(order)] = self._layouts.fim_ids(
+                    order, parts.prefix, wrong[:room]
+                )
         costs = {name: self._reader.cost(ids, parts.middle) for name, ids in prompts.items()}
         return {
             "bits": {name: cost.bits for name, cost in costs.items()},
-            "end_probability": {name: costs[name].end_probability for name in (SPM, PSM)},
+            "end_probability": {name: costs[name].end_probability for name in self._orders},
         }
 
 
@@ -178,6 +181,6 @@ def _figures(group: Sequence[Record]) -> dict[str, Any]:
         "bits_per_byte": {name: sum(r["bits"][name] for r in group) / size for name in names},
         "end_probability": {
             name: sum(record["end_probability"][name] for record in group) / len(group)
-            for name in (SPM, PSM)
+            for name in group[0]["end_probability"]
         },
     }

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .fim import ALONE, PSM, SPM, WRONG
-
 MOST_CHANGED = 20  # names that are printed; --json has all
 
 # Heading and format of the columns of holes, and where in a kind's figures their value is.
@@ -17,15 +15,15 @@ _HOLE_COLUMNS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("stopped %", "11.1f", ("stopped",)),
     ("repetitive", "12d", ("repetitive",)),
 )
-_BIT_COLUMNS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("spm", "7.3f", ("bits_per_byte", SPM)),
-    ("psm", "7.3f", ("bits_per_byte", PSM)),
-    (ALONE, "14.3f", ("bits_per_byte", ALONE)),
-    (WRONG[SPM], "19.3f", ("bits_per_byte", WRONG[SPM])),
-    (WRONG[PSM], "19.3f", ("bits_per_byte", WRONG[PSM])),
-    ("end spm", "9.3f", ("end_probability", SPM)),
-    ("end psm", "9.3f", ("end_probability", PSM)),
-)
+
+
+def _bit_columns(group: Mapping[str, Any]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Return the columns of bits a byte, and of how likely the end is behind the truth."""
+    bits, ends = group["bits_per_byte"], group["end_probability"]
+    return [
+        *((name, f"{len(name) + 4}.3f", ("bits_per_byte", name)) for name in bits),
+        *((f"end {name}", f"{len(name) + 6}.3f", ("end_probability", name)) for name in ends),
+    ]
 
 
 def samples(
@@ -68,7 +66,7 @@ def holes(name: str, settings: Mapping[str, Any], figures: Mapping[str, Any]) ->
         yield f"  lines without the suffix: {lines['exact_alone']:.1f} % exact{_ratio(lines)}"
     if kinds:
         yield "bits a byte of the true text, by what is shown; probability of the end after it"
-    yield from _table(kinds, _BIT_COLUMNS, "  ")
+        yield from _table(kinds, _bit_columns(next(iter(kinds.values()))), "  ")
 
 
 def _ratio(lines: Mapping[str, Any]) -> str:

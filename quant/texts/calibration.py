@@ -1,13 +1,14 @@
 """Calibration texts: prompts in the model's own format, cut from source files.
 
 What a quantized model must keep is what it does with prompts for holes and questions, so these
-are what its activations are watched on. Two of five texts are a hole with the suffix first, two
-one with the prefix first, one is a question with an answer.
+are what its activations are watched on. Four of five texts are holes, in the orders of parts that
+the model was trained with in turn; one is a question with an answer, where it was trained on those.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,8 +24,7 @@ from .sources import Source
 Ids = npt.NDArray[np.int64]
 
 TEXTS, TEXT_TOKENS = 32, 512  # 16k tokens: what the full size needs, too
-SPM, PSM, CHAT = "spm", "psm", "chat"
-FORMS = (SPM, PSM, SPM, PSM, CHAT)
+CHAT = "chat"
 QUESTION_LINES = 12
 
 
@@ -55,14 +55,21 @@ def calibration_texts(
     """
     holes = cut_holes(sources, list(KINDS), max(texts, len(KINDS)), seed)
     cut = []
+    forms = _forms(layouts)
     for number in range(texts):
-        hole, form = holes[number % len(holes)], FORMS[number % len(FORMS)]
+        hole, form = holes[number % len(holes)], forms[number % len(forms)]
         if form == CHAT:
             ids = _conversation(hole, tokens, layouts)
         else:
             ids = filled(hole, form, tokens, layouts, text_tokens)
         cut.append(np.array(ids[:text_tokens], np.int64))
     return cut
+
+
+def _forms(layouts: Layouts) -> tuple[str, ...]:
+    """Return what the texts are, in turn: orders of a hole's parts, and a conversation."""
+    orders = tuple(itertools.islice(itertools.cycle(layouts.fim), 4))
+    return (*orders, CHAT) if layouts.chat else orders
 
 
 def fingerprint(texts: Sequence[Ids]) -> str:
@@ -90,4 +97,4 @@ def _conversation(hole: Hole, tokens: Tokens, layouts: Layouts) -> list[int]:
     question = f"Continue this code:\n{before}"
     prompt = layouts.chat_ids([{"role": "user", "content": question}], tokens.encode)
     after = "\n".join((hole.middle + hole.suffix).split("\n")[: 2 * QUESTION_LINES])
-    return [*prompt, *tokens.encode(f" {after}\n"), layouts.end_id]
+    return [*prompt, *layouts.answered(after, tokens.encode)]

@@ -132,16 +132,16 @@ class CursorPrompts:
             window.prefix, window.suffix, budget, encode, lines_before=window.lines_before
         )
         typed = self._tokens.to_bytes(above.pop()) if heal and above else b""
-        ids = self._layouts.fim_ids(order, [*others, *above], below)
+        ids = self._layouts.fim_ids(order, above, below, others)
         return CursorPrompt(ids, [others, below, above], typed)
 
     def _extra_ids(self, window: Window, budget: int) -> list[int]:
         """Return other files and the name of the file itself; the first files matter most."""
         encode = self._tokens.encode
         own = self._layouts.file_ids(window.filename, encode)
-        if len(own) >= budget:
+        files = self._layouts.repository_ids(encode)
+        if len(files) + len(own) >= budget:
             return []
-        files: list[int] = []
         for name, text in window.extra:
             head = self._layouts.file_ids(name, encode)
             room = budget - len(files) - len(head) - len(own)

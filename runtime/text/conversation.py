@@ -23,7 +23,9 @@ def conversation_ids(
     """
     if isinstance(messages, str):  # type: ignore[unreachable] # an easy mistake
         raise OptionError("messages is a string; expected a list with a role and content each")
-    turns = [{"role": role, "content": content} for role, content in clean_messages(messages)]
+    strip = layouts.chat is None or layouts.chat.strip
+    cleaned = clean_messages(messages, strip=strip)
+    turns = [{"role": role, "content": content} for role, content in cleaned]
     ids = layouts.chat_ids(turns, encode)
     while len(ids) > limit_tokens and (shorter := _drop_oldest(turns)):
         turns = shorter

@@ -17,34 +17,69 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from ..errors import one_line
+from .lines import Cut
 
 LONGEST_TEXT = 2048  # bytes; Refact's tokenizer.json has 513 at most
-_ABSENT = ("normalizer", "post_processor", "truncation", "padding")
+_ABSENT = ("post_processor", "truncation", "padding")
 _MODEL_OPTIONS = {
     "dropout": None,
     "continuing_subword_prefix": None,
     "end_of_word_suffix": None,
     "byte_fallback": False,
-    "ignore_merges": False,
 }
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A byte-level BPE: what its text is cut by, as JSON and in words."""
+    """A byte-level BPE: what its text is cut by, as JSON and in words, and where lines may be cut.
+
+    With `composes` a text may be put into Unicode's composed form (NFC) first.
+    """
 
     steps: tuple[dict[str, Any], ...]
     words: str
+    cut: Cut
+    composes: bool = False
 
 
+def _split(expression: str) -> dict[str, Any]:
+    return {
+        "type": "Split",
+        "pattern": {"Regex": expression},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+
+
+_DIGITS = {"type": "Digits", "individual_digits": True}
+_BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+_GPT2 = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_WORDS = rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+"
+_BLANKS = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+_SIGNS = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
+_DEEPSEEK = tuple(map(_split, (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+")))
+
+# Expressions that are known are known not to take long, whatever the text.
 PIPELINES = (
+    Pipeline((_DIGITS, _GPT2), "Digits(individual) and then ByteLevel(no prefix space)", "before"),
+    Pipeline((_GPT2,), "ByteLevel(no prefix space) alone", "before"),
     Pipeline(
-        (
-            {"type": "Digits", "individual_digits": True},
-            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
-        ),
-        "Digits(individual) and then ByteLevel(no prefix space)",
+        (_split(rf"{_WORDS}|\p{{N}}|{_SIGNS}|{_BLANKS}"), _BYTES),
+        "Qwen2's expression",
+        "behind",
+        composes=True,
     ),
+    Pipeline(
+        (_split(rf"{_WORDS}|\p{{N}}{{1,3}}|{_SIGNS}|{_BLANKS}"), _BYTES), "Llama 3's", "behind"
+    ),
+    Pipeline(
+        (_split(rf"{_WORDS}|\p{{N}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|{_BLANKS}"), _BYTES),
+        "Seed-Coder's",
+        "behind",
+    ),
+    Pipeline((*_DEEPSEEK, _DIGITS, _BYTES), "DeepSeek-Coder's", "behind"),
+    Pipeline((*_DEEPSEEK, _split(r"\p{N}"), _BYTES), "the same with digits as a Split", "behind"),
 )
 
 
@@ -99,11 +134,36 @@ def pipeline_problems(tokenizer: Tokenizer) -> list[str]:
         value = getattr(tokenizer.model, option)
         if (value or None) != (expected or None):
             problems.append(f"{option} is {_short(value)}, expected {expected}")
-    cut = _state(tokenizer.pre_tokenizer)
-    if not any(_cuts_so(cut, pipeline) for pipeline in PIPELINES):
+    pipeline = _pipeline(tokenizer)
+    if pipeline is None:
         words = ", or ".join(pipeline.words for pipeline in PIPELINES)
-        problems.append(f"pre_tokenizer is {_short(cut)}, expected {words}")
+        cut = _short(_state(tokenizer.pre_tokenizer))
+        problems.append(f"pre_tokenizer is {cut}, expected {words}")
+    normalizer = _state(tokenizer.normalizer)
+    composed = normalizer == {"type": "NFC"} and (pipeline is None or pipeline.composes)
+    if normalizer is not None and not composed:
+        problems.append(f"normalizer is {_short(normalizer)}, expected none")
     return problems
+
+
+def line_cut(tokenizer: Tokenizer) -> Cut | None:
+    """Return where a tokenizer's lines may be cut; None where tokens could have blanks in them."""
+    pipeline = _pipeline(tokenizer)
+    added = tokenizer.get_added_tokens_decoder().values()
+    if pipeline is None or tokenizer.truncation or not all(token.special for token in added):
+        return None
+    return pipeline.cut
+
+
+def splits_digits(tokenizer: Tokenizer) -> bool:
+    """Return whether each digit is a word of its own."""
+    pipeline = _pipeline(tokenizer)
+    return pipeline is not None and pipeline.steps != (_GPT2,)
+
+
+def _pipeline(tokenizer: Tokenizer) -> Pipeline | None:
+    cut = _state(tokenizer.pre_tokenizer)
+    return next((pipeline for pipeline in PIPELINES if _cuts_so(cut, pipeline)), None)
 
 
 def _state(part: Any) -> Any:
@@ -114,7 +174,9 @@ def _state(part: Any) -> Any:
 
 
 def _cuts_so(cut: Any, pipeline: Pipeline) -> bool:
-    steps = cut.get("pretokenizers") if isinstance(cut, dict) else None
+    if not isinstance(cut, dict):
+        return False
+    steps = cut.get("pretokenizers") if cut.get("type") == "Sequence" else [cut]
     if not isinstance(steps, list) or len(steps) != len(pipeline.steps):
         return False
     return all(

@@ -6,6 +6,7 @@ string is text with a slot; text is encoded without special tokens, so it can ne
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,16 +21,54 @@ _MOST_PARTS, _MOST_CHARACTERS = 64, 4096  # of a layout, which is a handful of t
 ROLES = ("system", "user", "assistant")
 
 
+SLOTS = frozenset({"prefix", "suffix", "files"})
+_ANSWER = "answer"
+
+
+@dataclass(frozen=True)
+class ChatLayouts:
+    """What a conversation looks like.
+
+    Args:
+        layouts: of a message, by its role, and of what stands before the answer.
+        default_system: the system message where none is given.
+        always: whether that stands before every conversation, or before a single question alone.
+        strip: whether contents lose the blanks around them.
+        marks: starts of lines that begin a turn, in templates without special tokens for that.
+
+    """
+
+    layouts: dict[str, Layout]
+    default_system: str
+    always: bool = False
+    strip: bool = True
+    marks: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Layouts:
-    """The layouts of one model."""
+    """The layouts of one model.
+
+    Args:
+        fim_default: the order of a hole's parts that serves it best.
+        fim: layouts of a hole by their order, of those that the model was trained with; one without
+            a suffix goes on from the prefix alone.
+        file: the line that introduces a file.
+        repository: what stands once before other files.
+        chat: None where the model was not trained on conversations.
+        start_ids: what every prompt begins with.
+        end_ids: what ends a text; the first is that of code.
+        special_ids: tokens that text must not spell, and that end a text when generated.
+
+    """
 
     fim_default: str
     fim: dict[str, Layout]
     file: Layout
-    chat: dict[str, Layout]
-    default_system: str
-    end_id: int
+    repository: Layout
+    chat: ChatLayouts | None
+    start_ids: tuple[int, ...]
+    end_ids: tuple[int, ...]
     special_ids: frozenset[int]
 
     @classmethod
@@ -41,50 +80,50 @@ class Layouts:
 
         """
         try:
-            special = frozenset(map(_id, prompts["special_ids"]))
-            layouts = cls(
-                fim_default=_text(prompts["fim"]["default"]),
-                fim={name: tuple(parts) for name, parts in prompts["fim"]["orders"].items()},
-                file=_layout(prompts["file"], special),
-                chat={
-                    name: _layout(parts, special)
-                    for name, parts in prompts["chat"]["layouts"].items()
-                },
-                default_system=_text(prompts["chat"]["default_system"]),
-                end_id=_id(prompts["end_id"]),
-                special_ids=special,
-            )
-            parts = [part for order in layouts.fim.values() for part in _layout(order, special)]
-            slots = {part for part in parts if not isinstance(part, int)}
-            if slots != {"prefix", "suffix"} or layouts.fim_default not in layouts.fim:
-                raise ValueError(f"orders with {sorted(map(str, slots))}")
-            if missing := {*ROLES, "answer"} - layouts.chat.keys():
-                raise ValueError(f"no layout for {', '.join(sorted(missing))}")
-            if layouts.end_id not in special:
-                raise ValueError(f"end_id {layouts.end_id} is not among the special ids")
-            return layouts
+            return _read(prompts)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
                 f"the manifest's prompt layouts are unusable ({one_line(error)}); "
                 "export the model again"
             ) from error
 
-    def fim_ids(self, order: str, prefix: Sequence[int], suffix: Sequence[int]) -> list[int]:
+    @property
+    def end_id(self) -> int:
+        """What ends code."""
+        return self.end_ids[0]
+
+    @property
+    def hole_orders(self) -> tuple[str, ...]:
+        """The orders that show what is behind the cursor; none where the model cannot see that."""
+        return tuple(order for order, parts in self.fim.items() if "suffix" in parts)
+
+    def fim_ids(
+        self,
+        order: str,
+        prefix: Sequence[int],
+        suffix: Sequence[int],
+        files: Sequence[int] = (),
+    ) -> list[int]:
         """Return the prompt for a hole between `prefix` and `suffix`.
+
+        Other files stand where the layout has a slot for them, or else before the prefix.
 
         Raises:
             OptionError: when the model has no such order.
 
         """
-        slots = {"prefix": prefix, "suffix": suffix}
-        ids: list[int] = []
-        for part in self._fim(order):
+        layout = self._fim(order)
+        if "files" not in layout:
+            prefix, files = [*files, *prefix], ()
+        slots = {"prefix": prefix, "suffix": suffix, "files": files}
+        ids = list(self.start_ids)
+        for part in layout:
             ids.extend([part] if isinstance(part, int) else slots[part])
         return ids
 
     def fim_overhead(self, order: str) -> int:
         """Return the number of special tokens in that order."""
-        return sum(isinstance(part, int) for part in self._fim(order))
+        return len(self.start_ids) + sum(isinstance(part, int) for part in self._fim(order))
 
     def _fim(self, order: str) -> Layout:
         if order not in self.fim:
@@ -95,26 +134,117 @@ class Layouts:
         """Return the line that introduces a file by its name."""
         return fill(self.file, name, encode)
 
+    def repository_ids(self, encode: Encode) -> list[int]:
+        """Return what stands once before other files."""
+        return fill(self.repository, "", encode)
+
     def chat_ids(self, messages: Sequence[Message], encode: Encode) -> list[int]:
         """Return the prompt for the answer to `messages`, or for the rest of one that has begun.
 
-        Contents are stripped and empty messages skipped. Without a system message the default
-        one stands first in a single exchange; in longer ones the model never saw one.
+        Empty messages are skipped. A line of theirs that looks like the start of a turn gets a
+        blank before it.
 
         Raises:
-            OptionError: when a role is unknown or the last message is empty.
+            OptionError: when a role is unknown, the last message is empty, or the model was not
+                trained on conversations.
 
         """
-        turns = clean_messages(messages)
+        chat = self._chat
+        turns = clean_messages(messages, strip=chat.strip)
         begun = turns.pop()[1] if is_answer(turns[-1]) else None
-        if len(turns) < 2 and all(role == "user" for role, _ in turns):
-            turns = [("system", self.default_system), *turns]
-        ids: list[int] = []
+        if chat.default_system and _lacks_system(turns, always=chat.always):
+            turns = [("system", chat.default_system), *turns]
+        ids = list(self.start_ids)
         for role, content in turns:
-            ids.extend(fill(self.chat[role], content, encode))
+            ids.extend(fill(chat.layouts[role], _unmarked(content, chat.marks), encode))
         if begun is None:
-            return [*ids, *fill(self.chat["answer"], "", encode)]
-        return [*ids, *fill(_to_slot(self.chat["assistant"]), begun, encode)]
+            return [*ids, *fill(chat.layouts[_ANSWER], "", encode)]
+        return [*ids, *fill(_to_slot(chat.layouts["assistant"]), begun, encode)]
+
+    def answered(self, text: str, encode: Encode) -> list[int]:
+        """Return an answer as it follows the prompt of `chat_ids`, with what ends it.
+
+        Raises:
+            OptionError: when the model was not trained on conversations.
+
+        """
+        chat = self._chat
+        before, whole = chat.layouts[_ANSWER], chat.layouts["assistant"]
+        at = len(before) - 1  # both have the same parts before the text
+        rest = (str(whole[at]).removeprefix(str(before[at])), *whole[at + 1 :])
+        end = next((i for i, part in enumerate(rest) if isinstance(part, int)), len(rest))
+        return [*fill(rest[: end + 1], text, encode), *([self.end_id] if end == len(rest) else [])]
+
+    @property
+    def _chat(self) -> ChatLayouts:
+        if self.chat is None:
+            raise OptionError(
+                "this model was not trained on conversations; ask for a completion instead"
+            )
+        return self.chat
+
+
+def _lacks_system(turns: Sequence[tuple[str, str]], *, always: bool) -> bool:
+    if always:
+        return all(role != "system" for role, _ in turns)
+    return len(turns) < 2 and all(role == "user" for role, _ in turns)
+
+
+def _unmarked(content: str, marks: Sequence[str]) -> str:
+    """Return a content in which no line begins with a mark, as that would begin a turn."""
+    for mark in marks:
+        content = re.sub(rf"^(?={re.escape(mark)})", " ", content, flags=re.M)
+    return content
+
+
+def _read(prompts: Mapping[str, Any]) -> Layouts:
+    special = frozenset(map(_id, prompts["special_ids"]))
+    ends = tuple(map(_id, prompts["end_ids"]))
+    layouts = Layouts(
+        fim_default=_text(prompts["fim"]["default"]),
+        fim={
+            _text(name): _layout(parts, special) for name, parts in prompts["fim"]["orders"].items()
+        },
+        file=_layout(prompts["file"], special),
+        repository=_layout(prompts["repository"], special),
+        chat=None if prompts["chat"] is None else _chat(prompts["chat"], special),
+        start_ids=_specials("start_ids", prompts["start_ids"], special),
+        end_ids=_specials("end_ids", ends, special),
+        special_ids=special,
+    )
+    for order, parts in layouts.fim.items():
+        slots = [part for part in parts if not isinstance(part, int)]
+        if "prefix" not in slots or len(slots) != len(set(slots)) or not set(slots) <= SLOTS:
+            raise ValueError(f"order {order} with {sorted(map(str, slots))}")
+    if layouts.fim_default not in layouts.fim:
+        raise ValueError(f"no order {layouts.fim_default}")
+    if not ends:
+        raise ValueError("no end_ids")
+    return layouts
+
+
+def _chat(value: Mapping[str, Any], special: frozenset[int]) -> ChatLayouts:
+    layouts = {name: _layout(parts, special) for name, parts in value["layouts"].items()}
+    if missing := {*ROLES, _ANSWER} - layouts.keys():
+        raise ValueError(f"no layout for {', '.join(sorted(missing))}")
+    rule, strip, marks = value["system_rule"], value["strip"], value["marks"]
+    if rule not in ("always", "single") or type(strip) is not bool or len(marks) > _MOST_PARTS:
+        raise ValueError(f"system_rule {rule!r:.40}, strip {strip!r:.40}, {len(marks)} marks")
+    return ChatLayouts(
+        layouts,
+        _text(value["default_system"]),
+        rule == "always",
+        strip,
+        tuple(map(_text, marks)),
+    )
+
+
+def _specials(name: str, ids: Sequence[Any], special: frozenset[int]) -> tuple[int, ...]:
+    if len(ids) > _MOST_PARTS:
+        raise ValueError(f"{len(ids)} {name}")
+    if strange := [one for one in map(_id, ids) if one not in special]:
+        raise ValueError(f"{name}: {strange[0]} is not among the special ids")
+    return tuple(ids)
 
 
 def _layout(parts: Any, special: frozenset[int]) -> Layout:
@@ -139,8 +269,8 @@ def _text(value: Any) -> str:
     return value
 
 
-def clean_messages(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    """Return (role, content) of the messages that say something.
+def clean_messages(messages: Sequence[Message], *, strip: bool = True) -> list[tuple[str, str]]:
+    """Return (role, content) of the messages that say something; `strip` the blanks around them.
 
     The assistant's last message is one that goes on: it keeps the blanks at its end.
 
@@ -161,8 +291,11 @@ def clean_messages(messages: Sequence[Message]) -> list[tuple[str, str]]:
     if not turns or not turns[-1][1].strip():
         raise OptionError("the last message is empty; expected a question, or a begun answer")
     *before, (role, content) = turns
-    earlier = [(role, content.strip()) for role, content in before if content.strip()]
-    return [*earlier, (role, content.lstrip() if is_answer(turns[-1]) else content.strip())]
+    earlier = [(role, text) for role, text in before if text.strip()]
+    if strip:
+        earlier = [(role, text.strip()) for role, text in earlier]
+        content = content.lstrip() if is_answer(turns[-1]) else content.strip()
+    return [*earlier, (role, content)]
 
 
 def goes_on(messages: Sequence[Message]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import warnings
 from collections.abc import Collection, Iterable
 from functools import cached_property
 from pathlib import Path
@@ -10,24 +11,10 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ..bundle.limits import SPECIAL_TOKENS
-from ..errors import BundleError, OptionError, one_line
-from .lines import Lines, cuts_at_line_ends
-from .pipelines import pipeline_problems, read_tokenizer
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """Return the bytes that the characters of byte-level BPE tokens stand for.
-
-    Printable Latin-1 characters stand for themselves and the other bytes, in order, for the
-    characters from 256 on (Radford et al. 2019).
-    """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    alphabet = {chr(byte): byte for byte in printable}
-    return alphabet | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-BYTE_ALPHABET = _byte_alphabet()
+from ..errors import BundleError, OptionError, RefactEdgeWarning, one_line
+from .alphabet import BYTE_ALPHABET, missing_bytes
+from .lines import Lines
+from .pipelines import line_cut, pipeline_problems, read_tokenizer
 
 
 class Tokens:
@@ -51,8 +38,14 @@ class Tokens:
             raise BundleError(f"{file} cannot be read: {error.strerror}") from error
         self._plain = self._read()
         self._plain.encode_special_tokens = True
-        lines = Lines(self._encode)
-        self._by_line = lines.encode if cuts_at_line_ends(self._plain) else self._encode
+        cut = line_cut(self._plain)
+        self._by_line = Lines(self._encode, cut).encode if cut else self._encode
+        self._missing = missing_bytes(self._plain)
+        # Added tokens are written as they are, and not by the alphabet.
+        self._added: dict[int, bytes] = {
+            token_id: added.content.encode()
+            for token_id, added in self._plain.get_added_tokens_decoder().items()
+        }
 
     @cached_property
     def size(self) -> int:
@@ -60,8 +53,20 @@ class Tokens:
         return int(self._plain.get_vocab_size(with_added_tokens=True))
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of user text; specials in it stay text."""
-        return self._by_line(_whole(text))
+        """Return the ids of user text; specials in it stay text.
+
+        Warns once where the vocabulary cannot hold the text: the model reads less than there is.
+        """
+        whole = _whole(text)
+        if self._missing and (lost := self._missing.intersection(whole.encode())):
+            listed = " ".join(f"{byte:02x}" for byte in sorted(lost))
+            warnings.warn(
+                f"the model's vocabulary has no token for the bytes {listed}: it reads the text "
+                "without them",
+                RefactEdgeWarning,
+                stacklevel=2,
+            )
+        return self._by_line(whole)
 
     def encode_special(self, text: str) -> list[int]:
         """Return the ids of `text` with special tokens in it parsed."""
@@ -130,6 +135,8 @@ class Tokens:
 
     def to_bytes(self, token_id: int) -> bytes:
         """Return the bytes of one token; a token outside the byte alphabet counts as text."""
+        if (added := self._added.get(token_id)) is not None:
+            return added
         token = self._plain.id_to_token(token_id) or ""
         try:
             return bytes(BYTE_ALPHABET[character] for character in token)

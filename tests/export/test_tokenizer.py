@@ -61,13 +61,13 @@ def test_faulty_tokenizers_are_named(
 
 
 def test_the_real_tokenizer_passes_the_door(shared_data: Path, tmp_path: Path) -> None:
+    from refact_edge.export.families import REFACT
     from refact_edge.export.refact_shapes import PUBLISHED_TOKENS
-    from refact_edge.export.starcoder import SPECIAL_TOKENS
     from refact_edge.export.tokenizer import check_tokenizer
 
     problems: list[str] = []
     file = shared_data / "refact-tokenizer" / "tokenizer.json"
-    tokenizer = check_tokenizer(file, SPECIAL_TOKENS, problems)
+    tokenizer = check_tokenizer(file, (REFACT,), {}, problems)
     assert (tokenizer.tokens, tokenizer.notes) == (PUBLISHED_TOKENS, ())
     assert tokenizer.content == file.read_bytes()
     assert problems == []

@@ -60,7 +60,8 @@ def test_holes_are_compared_by_exact_match_and_by_bits() -> None:
     def run(bits: float, exact: tuple[bool, bool]) -> Results:
         records = [
             {"hole": str(i), "outcome": "measured", "exact": e, "bytes": 10,
-             "bits": {"spm": 10 * bits, "psm": 20 * bits}}
+             "bits": {"spm": 10 * bits, "psm": 20 * bits},
+                 "end_probability": {"spm": 0.5, "psm": 0.5}}
             for i, e in enumerate(exact)
         ]  # fmt: skip
         return Results({"kind": "holes"}, [*records, {"hole": "9", "outcome": "too long"}])

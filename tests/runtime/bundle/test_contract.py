@@ -174,7 +174,11 @@ MANIFEST_FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda m: m["prompts"].update(file=[True, "{}"]), "True is no id"),
     (lambda m: m["prompts"].update(file=["{}"] * 65), "a layout of 65 parts"),
     (lambda m: m["prompts"].update(file=["{}" * 3000]), "or too long a text"),
-    (lambda m: m["prompts"].update(end_id=30), "end_id 30 is not among the special ids"),
+    (lambda m: m["prompts"].update(end_ids=[30]), "end_ids: 30 is not among the special ids"),
+    (lambda m: m["prompts"].update(start_ids=[-1]), "-1 is no id"),
+    (lambda m: m["prompts"]["fim"]["orders"].update(odd=["suffix"]), "order odd with .'suffix'"),
+    (lambda m: m["prompts"]["chat"].update(marks=[5]), "5 is no text"),
+    (lambda m: m["prompts"]["chat"].update(system_rule="never"), "system_rule 'never'"),
     (lambda m: m["prompts"]["chat"].update(default_system=5), "5 is no text"),
     (lambda m: m["decoder"].update(layers=2**24), "layers is 16777216, expected 1 to 1024"),
     (

@@ -10,9 +10,10 @@ LAYOUTS = Layouts(
     "spm",
     {"spm": (3, "suffix", 1, "prefix", 2)},
     ("{}",),
-    {},
-    "",
-    0,
+    (),
+    None,
+    (),
+    (0,),
     frozenset({0, 1, 2, 3}),
 )
 

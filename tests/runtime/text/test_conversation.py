@@ -2,12 +2,14 @@
 
 import pytest
 
-from refact_edge.export.architectures import gpt_refact
+from refact_edge.export.families import REFACT
+from refact_edge.export.prompts import manifest_prompts
+from refact_edge.export.starcoder import IDS
 from refact_edge.runtime.errors import OptionError
 from refact_edge.runtime.text.conversation import conversation_ids
 from refact_edge.runtime.text.prompts import Layouts
 
-LAYOUTS = Layouts.from_manifest(gpt_refact.prompts())
+LAYOUTS = Layouts.from_manifest(manifest_prompts(REFACT, IDS))
 SYSTEM = {"role": "system", "content": "s"}
 TALK = [
     {"role": role, "content": content * 20}
