@@ -75,6 +75,11 @@ def _require(extra: str) -> None:
 )
 @click.option("--no-calibration", is_flag=True, help="Round to nearest: fast, and less exact.")
 @click.option("--no-report", is_flag=True, help="Do not measure what was lost.")
+@click.option(
+    "--prompts",
+    metavar="FAMILY",
+    help="How the model was trained to be asked, such as mellum; told by its tokens by default.",
+)
 def export(
     checkpoint: Path,
     bundle: Path,
@@ -87,6 +92,7 @@ def export(
     limit_kl: float | None,
     no_calibration: bool,
     no_report: bool,
+    prompts: str | None,
 ) -> None:
     """Turn the folder CHECKPOINT into the ONNX bundle BUNDLE.
 
@@ -116,6 +122,7 @@ def export(
         calibration=calibration_sources(calibrate, no_calibration),
         data=() if no_report else default_data(),
         limit=limit_of(limit, limit_kl),
+        prompts=prompts,
         track=progress_bar,
     )
     echo(f"{bundle} ({done.manifest['architecture']})")

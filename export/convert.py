@@ -50,6 +50,7 @@ def export_bundle(
     calibration: Sequence[Source] = (),
     data: Sequence[Source] = (),
     limit: Limit | None = None,
+    prompts: str | None = None,
     track: Track = SILENT,
 ) -> Exported:
     """Convert the checkpoint folder into a bundle at `target`.
@@ -78,7 +79,7 @@ def export_bundle(
     _check_target(target, force)
     licence_file = _licence_file(checkpoint, licence)
     check_writable(target)
-    checked = inspect_checkpoint(checkpoint, track, adapter)
+    checked = inspect_checkpoint(checkpoint, track, adapter, prompts=prompts)
     rounded = any(scheme.rotated for scheme in schemes)
     texts = calibrated_texts(checked, calibration) if calibration and rounded else []
     check_space(target, data_bytes(checked.decoder, schemes))

@@ -106,6 +106,7 @@ def inspect_checkpoint(
     assert tokenizer.family is not None
     sizes = sizes_of(decoder, tokenizer.tokens)
     sources = [path / "config.json", path / TOKENIZER, *checkpoint.files]
+    sources = [file for file in sources if file.exists()]  # a tokenizer may be made here
     files = [
         {"file": file.name, "bytes": file.stat().st_size, "sha256": file_sha256(file)}
         for file in sources

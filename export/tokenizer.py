@@ -18,6 +18,7 @@ from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import one_line
 from ..runtime.text.alphabet import UNASSIGNED, missing_bytes
 from ..runtime.text.pipelines import pipeline_problems, read_tokenizer, splits_digits
+from . import codegen25
 from .checkpoint import read_json
 from .prompts import PromptFamily, Traits, family_of
 
@@ -65,7 +66,12 @@ def check_tokenizer(
         CheckpointError: when there is no such file, or it is no JSON object.
 
     """
-    content, notes = read_json(file), []
+    notes: list[str] = []
+    if codegen25.needs_tokenizer(file.parent, config):
+        content = codegen25.tokenizer_json()
+        notes.append(f"{file.name}: there is none; CodeGen2.5's own is made of GPT-2's merges")
+    else:
+        content = read_json(file)
     model = content.get("model")
     if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
         problems.append(f"{file.name}: the model is no BPE")

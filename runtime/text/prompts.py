@@ -193,7 +193,7 @@ def _lacks_system(turns: Sequence[tuple[str, str]], *, always: bool) -> bool:
 def _unmarked(content: str, marks: Sequence[str]) -> str:
     """Return a content in which no line begins with a mark, as that would begin a turn."""
     for mark in marks:
-        content = re.sub(rf"^(?={re.escape(mark)})", " ", content, flags=re.M)
+        content = re.sub(rf"(?:^|(?<=\r))(?={re.escape(mark)})", " ", content, flags=re.M)
     return content
 
 
