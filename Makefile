@@ -19,11 +19,12 @@ PEERS_DIR ?= build/bench-peers
 SCORE_DIR ?= build/demo-score
 MINIMUMS := build/minimums
 PYTHONS ?= python3.12 python3.13
+REAL_DIR ?= build/real
 RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated bench-native fuzz docs
+.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated bench-native fuzz docs
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -50,6 +51,9 @@ demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one compl
 
 test: $(READY) $(DEMO)/refact_edge.json ## Run the tests
 	$(BIN)/python -m pytest tests
+
+test-real: $(READY) ## Test on real weights: SmolLM2-135M-Instruct, fetched, or MODEL=FOLDER (network, 2 GB of disk, 15 minutes)
+	@$(BIN)/python -m bench.real $(REAL_DIR) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 # With Ctrl-C's tests in it: not to be started in the background, where that is ignored.
 test-minimums: ## Run the tests with the oldest versions that pyproject.toml allows, torch aside (network, 15 minutes)

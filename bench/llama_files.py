@@ -1,7 +1,7 @@
 """A checkpoint as llama.cpp's files: our side of it, in our own environment.
 
-llama.cpp runs RMSNorm where this model has LayerNorm; after the weights are mean-centred the two
-are the same. `llama_formats.py` writes and quantizes the files, in an environment that has
+llama.cpp runs RMSNorm where a model has LayerNorm; after the weights are mean-centred the two are
+the same. `llama_formats.py` writes and quantizes the files, in an environment that has
 llama-cpp-python: it is handed one line of JSON and then the tensors in that order, in fp32, so that
 neither side ever holds more than one of them.
 """
@@ -10,29 +10,37 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from bench.llama_rows import INTERLEAVED, in_halves, in_pairs
+from bench.real.gguf_tokenizer import split_name
 from refact_edge.export.centre import centred
 from refact_edge.export.checkpoint import Floating
 from refact_edge.export.inspect import Inspected
 from refact_edge.export.roles import WeightSpec, weight_specs
 from refact_edge.runtime.bundle.contract import TOKENIZER
+from refact_edge.runtime.bundle.decoder import EMBEDDING, HEAD, Alibi, Decoder, Rotary
+from refact_edge.runtime.errors import CheckpointError
+
+Order = Callable[[Floating, int], Floating]
 
 SCRIPT = Path(__file__).with_name("llama_formats.py")
 WHOLE = {
-    "embedding": "token_embd.weight",
-    "norm.weight": "output_norm.weight",
-    "head": "output.weight",
+    "embedding": "token_embd",
+    "norm": "output_norm",
+    "head": "output",
 }
 PARTS = {
-    "norm1.weight": ("attn_norm",),
+    "norm1": ("attn_norm",),
     "attention.q": ("attn_q",),
     "attention.kv": ("attn_k", "attn_v"),
     "attention.out": ("attn_output",),
-    "norm2.weight": ("ffn_norm",),
+    "norm2": ("ffn_norm",),
     "mlp.gate_up": ("ffn_gate", "ffn_up"),
     "mlp.down": ("ffn_down",),
 }
@@ -40,32 +48,49 @@ PARTS = {
 
 def llama_names(name: str) -> tuple[str, ...]:
     """Return the names that a weight's parts have in llama.cpp, in the order of their rows."""
-    if name in WHOLE:
-        return (WHOLE[name],)
-    _, layer, part = name.split(".", 2)
-    return tuple(f"blk.{layer}.{own}.weight" for own in PARTS[part])
+    end = "bias" if name.endswith(".bias") else "weight"
+    matrix = name.removesuffix(f".{end}")
+    if matrix in WHOLE:
+        return (f"{WHOLE[matrix]}.{end}",)
+    _, layer, part = matrix.split(".", 2)
+    return tuple(f"blk.{layer}.{own}.{end}" for own in PARTS[part])
+
+
+def llama_architecture(decoder: Decoder) -> str:
+    """Return which of llama.cpp's architectures computes what a decoder does.
+
+    Raises:
+        CheckpointError: when it is none of those that are written here.
+
+    """
+    attention, mlp = decoder.attention, decoder.mlp
+    plain = mlp.gated and mlp.activation == "silu" and decoder.residual == "sequential"
+    plain = plain and not attention.head_norm and not decoder.norm.bias
+    if plain and isinstance(decoder.positions, Alibi) and attention.kv_heads == 1:
+        return "refact"
+    whole = isinstance(decoder.positions, Rotary) and decoder.positions.dims == attention.head_size
+    if plain and whole and decoder.norm.kind == "rms":
+        only_inputs = attention.bias_qkv and not attention.bias_out and not mlp.bias
+        return "qwen2" if only_inputs else "llama"
+    raise CheckpointError("llama.cpp's files are written of Refact and Llama-like decoders alone")
 
 
 def write_full(source: Inspected, peer: Path, file: Path) -> None:
-    """Write the centred weights into a GGUF file in fp32, a tensor at a time.
+    """Write the weights into a GGUF file in fp32, a tensor at a time; see `centred`.
 
     Raises:
         CalledProcessError: when the peers' python at `peer` fails.
+        CheckpointError: when llama.cpp has another idea of the model, or of its tokenizer.
 
     """
     specs = weight_specs(source.decoder)
-    head = {
-        "sizes": vars(source.sizes) | {"inner": source.decoder.mlp.hidden},
-        "tokenizer": str(source.checkpoint.path.absolute() / TOKENIZER),
-        "tensors": [entry for spec in specs for entry in _entries(spec)],
-    }
     command = [str(peer), str(SCRIPT), "write", str(file)]
+    head = json.dumps(_head(source, specs)).encode()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2) as process:
         assert process.stdin is not None
-        process.stdin.write(json.dumps(head).encode() + b"\n")
+        process.stdin.write(head + b"\n")
         for spec in specs:
-            weight = centred(spec, source.weight(spec.name))
-            process.stdin.write(np.ascontiguousarray(weight, np.float32).data)
+            process.stdin.write(np.ascontiguousarray(_as_theirs(source, spec), np.float32).data)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
 
@@ -76,25 +101,96 @@ def quantize(peer: Path, full: Path, form: str, file: Path) -> None:
 
 
 def values(source: Inspected, peer: Path, file: Path) -> tuple[Mapping[str, Floating], int]:
-    """Return what a file's weights stand for, under our names, and the bytes of its tensors."""
+    """Return what a file's weights stand for, under our names, and the bytes of its tensors.
+
+    They lie in a folder beside the file, and are read from it whenever one is asked for.
+    """
     folder = file.with_suffix(".values")
     folder.mkdir()
     size = int(_run(peer, "values", file, folder))
-    specs = weight_specs(source.decoder)
-    weights = {spec.name: np.concatenate(list(_parts(spec, folder))) for spec in specs}
-    return weights, size
+    return _Values(source.decoder, folder), size
+
+
+@dataclass(frozen=True)
+class _Values(Mapping[str, Floating]):
+    """Weights [N, K] under our names, and [1, N] of norms and biases, out of a folder."""
+
+    decoder: Decoder
+    folder: Path
+
+    def __getitem__(self, name: str) -> Floating:
+        own = EMBEDDING if name == HEAD and self.decoder.tied else name
+        parts = [np.load(self.folder / f"{part}.npy") for part in llama_names(own)]
+        parts = _heads(self.decoder, own, parts, in_halves)
+        whole: Floating = np.concatenate(parts)
+        return whole.reshape((1, *whole.shape)[-2:])
+
+    def __iter__(self) -> Iterator[str]:
+        return (spec.name for spec in weight_specs(self.decoder))
+
+    def __len__(self) -> int:
+        return len(weight_specs(self.decoder))
+
+
+def _as_theirs(source: Inspected, spec: WeightSpec) -> Floating:
+    """Return a weight as llama.cpp's architecture has it."""
+    weight = source.weight(spec.name)
+    if source.decoder.norm.kind == "layer":
+        weight = centred(spec, weight)
+    parts = np.split(weight.reshape(spec.shape), len(llama_names(spec.name)))
+    return np.concatenate(_heads(source.decoder, spec.name, parts, in_pairs))
+
+
+def _heads(decoder: Decoder, name: str, parts: list[Floating], order: Order) -> list[Floating]:
+    """Return the parts of a weight with the rows of queries and keys in another order."""
+    if llama_architecture(decoder) not in INTERLEAVED:
+        return parts
+    matrix, first, *rest = name.removesuffix(".bias"), *parts
+    if matrix.endswith("attention.q"):
+        first = order(first, decoder.attention.heads)
+    elif matrix.endswith("attention.kv"):
+        first = order(first, decoder.attention.kv_heads)
+    return [first, *rest]
+
+
+def _head(source: Inspected, specs: list[WeightSpec]) -> dict[str, Any]:
+    """Return what the other side writes before the tensors."""
+    decoder, config = source.decoder, source.checkpoint.config
+    ends = config.get("eos_token_id") or 0
+    file = source.checkpoint.path.absolute() / TOKENIZER
+    return {
+        "architecture": llama_architecture(decoder),
+        "sizes": _sizes(decoder),
+        "tokenizer": str(file),
+        "pre": split_name(json.loads(file.read_text(encoding="utf-8"))),
+        "end_id": ends[0] if isinstance(ends, list) else ends,
+        "tensors": [entry for spec in specs for entry in _entries(spec)],
+    }
+
+
+def _sizes(decoder: Decoder) -> dict[str, float]:
+    rotary = decoder.positions
+    more = {}
+    if isinstance(rotary, Rotary):
+        more = {"rope_base": rotary.base, "rope_factor": rotary.factor}
+    return {
+        "context": decoder.context,
+        "width": decoder.width,
+        "hidden": decoder.mlp.hidden,
+        "layers": decoder.layers,
+        "heads": decoder.attention.heads,
+        "kv_heads": decoder.attention.kv_heads,
+        "head_size": decoder.attention.head_size,
+        "vocabulary": decoder.vocabulary,
+        "epsilon": decoder.norm.epsilon,
+        **more,
+    }
 
 
 def _entries(spec: WeightSpec) -> list[tuple[str, list[int]]]:
     """Return name and shape of each of a weight's parts, which lie one behind the other."""
     names = llama_names(spec.name)
     return [(name, [spec.shape[0] // len(names), *spec.shape[1:]]) for name in names]
-
-
-def _parts(spec: WeightSpec, folder: Path) -> Iterator[Floating]:
-    for name in llama_names(spec.name):
-        array = np.load(folder / f"{name}.npy")
-        yield array.reshape((1, *array.shape)[-2:])
 
 
 def _run(peer: Path, *arguments: object) -> str:

@@ -30,9 +30,9 @@ FORMATS = {
 def write(file: str) -> None:
     """Write the weights from standard input into one GGUF file, a tensor at a time."""
     head = json.loads(sys.stdin.buffer.readline())
-    writer = gguf.GGUFWriter(file, "refact")
+    writer = gguf.GGUFWriter(file, head["architecture"])
     add_sizes(writer, head["sizes"])
-    add_tokenizer(writer, json.loads(Path(head["tokenizer"]).read_text()), head["sizes"])
+    add_tokenizer(writer, json.loads(Path(head["tokenizer"]).read_text()), head)
     for name, shape in head["tensors"]:
         writer.add_tensor_info(name, shape, np.dtype(np.float32), 4 * int(np.prod(shape)))
     writer.write_header_to_file()
@@ -44,37 +44,45 @@ def write(file: str) -> None:
     writer.close()
 
 
-def add_sizes(writer: Any, sizes: dict[str, int]) -> None:
+def add_sizes(writer: Any, sizes: dict[str, Any]) -> None:
     """Write the numbers that llama.cpp builds its graph by."""
     writer.add_context_length(sizes["context"])
     writer.add_embedding_length(sizes["width"])
-    writer.add_feed_forward_length(sizes["inner"])
+    writer.add_feed_forward_length(sizes["hidden"])
     writer.add_block_count(sizes["layers"])
     writer.add_head_count(sizes["heads"])
-    writer.add_head_count_kv(1)
-    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_head_count_kv(sizes["kv_heads"])
+    writer.add_key_length(sizes["head_size"])
+    writer.add_value_length(sizes["head_size"])
+    writer.add_layer_norm_rms_eps(sizes["epsilon"])
     writer.add_vocab_size(sizes["vocabulary"])
     writer.add_file_type(llama_cpp.LLAMA_FTYPE_ALL_F32)
+    if "rope_base" in sizes:
+        writer.add_rope_dimension_count(sizes["head_size"])
+        writer.add_rope_freq_base(sizes["rope_base"])
+    if sizes.get("rope_factor", 1.0) != 1.0:
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(sizes["rope_factor"])
 
 
-def add_tokenizer(writer: Any, tokenizer: dict[str, Any], sizes: dict[str, int]) -> None:
+def add_tokenizer(writer: Any, tokenizer: dict[str, Any], head: dict[str, Any]) -> None:
     """Write the vocabulary and its merges, filled up to the rows of the embedding."""
     special = {token["id"]: token["content"] for token in tokenizer["added_tokens"]}
     words = {i: word for word, i in tokenizer["model"]["vocab"].items()} | special
-    ids = range(sizes["vocabulary"])
+    ids = range(head["sizes"]["vocabulary"])
     normal, control, unused = (
         gguf.TokenType.NORMAL, gguf.TokenType.CONTROL, gguf.TokenType.UNUSED,
     )  # fmt: skip
     merges = tokenizer["model"]["merges"]
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("refact")
+    writer.add_tokenizer_pre(head["pre"])
     writer.add_token_list([words.get(i, f"[PAD{i}]") for i in ids])
     writer.add_token_types(
         [control if i in special else normal if i in words else unused for i in ids]
     )
     writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in merges])
-    writer.add_bos_token_id(0)
-    writer.add_eos_token_id(0)
+    writer.add_bos_token_id(head["end_id"])
+    writer.add_eos_token_id(head["end_id"])
     writer.add_add_bos_token(False)
 
 

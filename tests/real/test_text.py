@@ -1,0 +1,111 @@
+"""What a real model writes: answers, what fills a hole, pieces, and where it ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from refact_edge import Limits, Model, Sampling
+from refact_edge.runtime.text.cursor import Cursor
+
+GREEDY = Sampling(temperature=0)
+
+# Each with what a right answer holds.
+QUESTIONS = [
+    ("What is the capital of France?", "Paris"),
+    ("Write a Python function that returns a string reversed.", "[::-1]"),
+    ("Translate 'good morning' into French.", "onjour"),
+]
+# Text before and behind the hole, and a line that fills it.
+HOLES = [
+    (
+        "class Point:\n    def __eq__(self, other):\n        if not isinstance(other, Point):\n"
+        "            ",
+        "\n        return self.value == other.value\n",
+        "return False",
+    ),
+    (
+        "def quicksort(arr):\n    if len(arr) <= 1:\n        return arr\n"
+        "    pivot = arr[len(arr) // 2]\n    ",
+        "\n    middle = [x for x in arr if x == pivot]\n"
+        "    right = [x for x in arr if x > pivot]\n"
+        "    return quicksort(left) + middle + quicksort(right)\n",
+        "left = [x for x in arr if x < pivot]",
+    ),
+    (
+        'import os\n\ndef size_of(path):\n    """Return the size of all files under a folder."""\n'
+        "    total = 0\n    for root, dirs, files in os.walk(path):\n        for name in files:\n"
+        "            ",
+        "\n    return total\n",
+        "total += os.path.getsize(os.path.join(root, name))",
+    ),
+]
+CODE = "def fibonacci(n):\n    if n < 2:\n        return n\n    return "
+
+
+def fills(model: Model) -> bool:
+    """Whether the model was trained to fill holes: some order has more than the prefix."""
+    return any("suffix" in parts for parts in model.layouts.fim.values())
+
+
+@pytest.mark.parametrize(("question", "answer"), QUESTIONS)
+def test_questions_are_answered(model: Model, question: str, answer: str) -> None:
+    turns = [{"role": "user", "content": question}]
+    stream = model.chat(turns, max_tokens=160, sampling=GREEDY)
+    assert answer in "".join(stream)
+
+
+def test_an_answer_ends_by_itself(model: Model) -> None:
+    turns = [{"role": "user", "content": QUESTIONS[0][0]}]
+    stream = model.chat(turns, max_tokens=60, sampling=GREEDY)
+    text = "".join(stream)
+    assert stream.finish == "stop"
+    assert "<|" not in text
+
+
+def test_holes_are_filled_as_their_surroundings_ask(model: Model) -> None:
+    if not fills(model):
+        assert all(parts == ("prefix",) for parts in model.layouts.fim.values())
+        return
+    for before, behind, line in HOLES:
+        text = "".join(model.complete(before, behind, max_tokens=40, sampling=GREEDY))
+        assert text.strip().startswith(line)
+
+
+def test_a_completion_ends_before_it_repeats_what_stands_behind_the_cursor(model: Model) -> None:
+    before, behind, _ = HOLES[1]
+    text = "".join(model.complete(before, behind, max_tokens=60, sampling=GREEDY))
+    assert "middle =" not in text or not fills(model)
+
+
+def test_pieces_of_a_stream_are_the_text_that_its_ids_stand_for(model: Model) -> None:
+    prompt = "# Grüße, 世界 🙂 in a comment:\ngreeting = '"
+    stream = model.generate(prompt, max_tokens=24, sampling=GREEDY)
+    pieces = list(stream)
+    again = model.generate(prompt, max_tokens=24, top_logprobs=0, sampling=GREEDY)
+    assert "".join(again) == stream.text
+    ids = [scored.id for scored in again.scores if scored.id not in model.layouts.special_ids]
+    assert "".join(pieces) == stream.text == model.tokens.decode(ids)
+    assert "�" not in stream.text
+    assert stream.usage.new == 24 or stream.finish == "stop"
+
+
+def test_a_broken_word_is_written_anew(model: Model) -> None:
+    """`fibona` is no piece of the tokenizer's that would go on with `cci`."""
+    whole = "".join(model.complete(CODE, multiline=False, max_tokens=24, sampling=GREEDY))
+    assert whole.startswith("fib")
+    for typed in ("f", "fib", "fibon", "fibonac"):
+        rest = "".join(
+            model.complete(CODE + typed, multiline=False, max_tokens=24, sampling=GREEDY)
+        )
+        assert typed + rest == whole
+
+
+@pytest.mark.parametrize("stop", ["(n - 1)", " +", "bonacci", "\n"])
+def test_a_stop_string_ends_the_text_before_it_wherever_tokens_are_cut(
+    model: Model, stop: str
+) -> None:
+    limits = Limits(max_tokens=30, stop=["\n\n"])
+    whole = "".join(model.complete_at(Cursor(CODE), limits, sampling=GREEDY))
+    limits = Limits(max_tokens=30, stop=[stop, "\n\n"])
+    stream = model.complete_at(Cursor(CODE), limits, sampling=GREEDY)
+    assert "".join(stream) == whole.partition(stop)[0]

