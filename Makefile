@@ -137,8 +137,10 @@ test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need Debia
 	@$(INSTALL) playwright
 	$(BIN)/python -m pytest tests/runtime/serve/test_playground.py tests/runtime/serve/test_clients.py
 
-bench-fidelity: $(READY) $(PEERS)/.ready ## What int4 and int8 lose beside llama.cpp's formats, on the demo's held-out modules (after train-data)
-	@$(BIN)/python -m bench.fidelity demo/checkpoint $(PEERS)/bin/python --data $(DATA_DIR) --plot build/frontier.svg
+# A real model's weights lie on the grid of the file that they came in: they get noise first.
+bench-fidelity: $(READY) $(PEERS)/.ready ## What int4 and int8 lose beside llama.cpp's formats, on the demo's held-out modules (after train-data) or with MODEL=FOLDER
+	@$(BIN)/python -m bench.fidelity $(if $(MODEL),$(MODEL),demo/checkpoint) $(PEERS)/bin/python \
+		$(if $(MODEL),--noise,--mixed --data $(DATA_DIR) --plot build/frontier.svg) $(ARGS)
 
 train-data: $(READY) ## Install the packages the demo checkpoint learns from, and list what was taken (network, 700 MB)
 	@$(BIN)/python -m demo.data --out $(DATA_DIR)

@@ -1,0 +1,119 @@
+"""What formats make of a checkpoint's weights, as floats again: ours and llama.cpp's.
+
+A real model's floats are large: they lie in a folder, and one weight is read at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from tokenizers import Tokenizer
+
+from bench.llama_files import quantize, values, write_full
+from bench.llama_tools import importance, quantize_weighted
+from refact_edge.export.inspect import Inspected
+from refact_edge.export.layerwise import Floating, Ids, Layerwise
+from refact_edge.export.roles import weight_specs
+from refact_edge.export.weights import form_of, quantized, with_relations
+from refact_edge.quant.pack import Packed, pack, unpack
+from refact_edge.quant.schemes import Scheme
+from refact_edge.runtime.bundle.decoder import EMBEDDING, HEAD
+
+PLAIN = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
+WEIGHTED = ("Q4_K_M", "IQ4_XS")  # made with an importance matrix, too
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that a format stands for, the bytes of all tensors, and whether they are rotated."""
+
+    weights: Mapping[str, Floating]
+    bytes: int
+    rotated: bool = False
+
+
+class Stored(Mapping[str, Floating]):
+    """Weights [N, K] in a folder, by name; a tied decoder's head is its embedding."""
+
+    def __init__(self, folder: Path, *, tied: bool = False) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self._tied = folder, tied
+
+    def add(self, name: str, packed: Packed) -> int:
+        """Write what a packed weight stands for; return the bytes that it takes packed."""
+        np.save(self._folder / f"{name}.npy", unpack(packed))
+        return sum(part.nbytes for part in packed.parts.values())
+
+    def __getitem__(self, name: str) -> Floating:
+        own = EMBEDDING if name == HEAD and self._tied else name
+        weight: Floating = np.load(self._folder / f"{own}.npy")
+        return weight
+
+    def __iter__(self) -> Iterator[str]:
+        return (file.stem for file in self._folder.glob("*.npy"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def ours(
+    source: Inspected, schemes: Mapping[str, Scheme], texts: Sequence[Ids], folder: Path
+) -> Iterator[tuple[str, Candidate]]:
+    """Yield what schemes make of the checkpoint, calibrated on `texts`, all in one pass."""
+    weights = {name: Stored(folder / name) for name in schemes}
+    sizes = dict.fromkeys(schemes, 0)
+    for stage in Layerwise(source, rotated=True).calibrate(texts):
+        for spec, relations in with_relations(stage):
+            for name, scheme in schemes.items():
+                packed = quantized(stage.weights[spec.name], form_of(spec, scheme), relations)
+                sizes[name] += weights[name].add(spec.name, packed)
+    yield from ((name, Candidate(weights[name], sizes[name], rotated=True)) for name in schemes)
+
+
+def nearest(source: Inspected, scheme: Scheme, folder: Path) -> Candidate:
+    """Return the checkpoint as it is, rounded to nearest, with nothing known of its use."""
+    weights, size = Stored(folder, tied=source.decoder.tied), 0
+    for spec in weight_specs(source.decoder):
+        size += weights.add(spec.name, pack(source.weight(spec.name), form_of(spec, scheme)))
+    return Candidate(weights, size)
+
+
+class LlamaFormats:
+    """llama.cpp's formats of one checkpoint, made by its own quantizer."""
+
+    def __init__(self, source: Inspected, peer: Path, folder: Path) -> None:
+        """Write the checkpoint in fp32 into `folder`; `peer` is the peers' python."""
+        self._source, self._peer, self._folder = source, peer, folder
+        self._full = folder / "full.gguf"
+        write_full(source, peer, self._full)
+
+    def plain(self, form: str) -> Candidate:
+        """Return a format as it is made of weights alone."""
+        file = self._folder / f"{form}.gguf"
+        quantize(self._peer, self._full, form, file)
+        return self._candidate(file)
+
+    def weighted(self, forms: Sequence[str], texts: Sequence[Ids]) -> Iterator[Candidate]:
+        """Yield formats made for what `texts` make of each product's inputs.
+
+        They are handed over as one text, special tokens by their names, which llama.cpp reads back.
+        """
+        peers = self._peer.parents[1]
+        tokenizer = Tokenizer.from_buffer(self._source.tokenizer)
+        text = "".join(tokenizer.decode(ids.tolist(), skip_special_tokens=False) for ids in texts)
+        importances = self._folder / "importances.gguf"
+        importance(peers, self._full, text, importances)
+        for form in forms:
+            file = self._folder / f"{form}-weighted.gguf"
+            quantize_weighted(peers, self._full, importances, form, file)
+            yield self._candidate(file)
+
+    def _candidate(self, file: Path) -> Candidate:
+        click.echo(f"llama.cpp made {file.stem}", err=True)
+        candidate = Candidate(*values(self._source, self._peer, file))
+        file.unlink()
+        return candidate
