@@ -92,7 +92,6 @@ def test_pieces_of_a_stream_are_the_text_that_its_ids_stand_for(model: Model) ->
 
 def test_a_broken_word_is_written_anew(model: Model) -> None:
     """None of these pieces is one that the tokenizer would cut the word into."""
-
     for typed in ("fibo", "fibon", "fibonac", "fibonacc"):
         before = f"{CODE} {typed}"
         pieces = model.complete(before, multiline=False, max_tokens=24, sampling=GREEDY)
