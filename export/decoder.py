@@ -99,9 +99,8 @@ def build_head(g: Graph, decoder: Decoder, weights: Weights) -> None:
 
 
 def _build(g: Graph, decoder: Decoder, weights: Weights, *, standard: bool) -> None:
-    kv, attention = weights.activations, decoder.attention
-    heads, width = _cached(attention, standard=standard)
-    cache: list[int | str] = ["batch_size", heads, "past", width]
+    kv = weights.activations
+    cache = _cache_shape(decoder, "past", standard=standard)
     ids = g.input(INPUT_IDS, "int64", ["batch_size", "tokens"])
     mask = g.input(ATTENTION_MASK, "int64", ["batch_size", "total"]) if standard else None
     pasts = [
@@ -122,7 +121,7 @@ def _build(g: Graph, decoder: Decoder, weights: Weights, *, standard: bool) -> N
     logits = by_batch(g, logits, s, decoder.vocabulary)
     rows, cached = ("tokens", "total") if standard else ("kept", "tokens")
     g.output(logits, LOGITS, "float32", ["batch_size", rows, decoder.vocabulary])
-    shape: list[int | str] = ["batch_size", heads, cached, width]
+    shape = _cache_shape(decoder, cached, standard=standard)
     for i, present in enumerate(presents):
         for part, value in zip(PARTS, present, strict=True):
             g.output(value, present_name(i, part), kv, shape)
@@ -136,6 +135,17 @@ def _cached(attention: Attention, *, standard: bool) -> tuple[int, int]:
     """
     groups, size = attention.kv_heads, attention.head_size
     return (groups, size) if standard else (1, groups * size)
+
+
+def _cache_shape(decoder: Decoder, rows: str, *, standard: bool) -> list[int | str]:
+    """Return the shape of a cache of so many rows.
+
+    Optimum begins with an empty cache of heads that share the stream's width, as wide as they may
+    be: it passes where the size has but a name, and what is empty is joined with anything.
+    """
+    heads, width = _cached(decoder.attention, standard=standard)
+    wide = standard and decoder.attention.heads * width != decoder.width
+    return ["batch_size", heads, rows, "head_size" if wide else width]
 
 
 def _nothing(g: Graph, decoder: Decoder) -> str:

@@ -1,12 +1,16 @@
 """The files by which other loaders open a bundle: optimum, onnxruntime-genai, transformers.js.
 
-None of them need know the model, so config.json carries the label of a decoder they do know and
-whose cache has the same shape. It says nothing about the weights; refact_edge.json does.
+They compute with a bundle's graphs and want of the model no more than the shape of its cache and
+the ids that end a text. Where they know the model's own type, config.json carries that and all
+facts that belong to it. Else it carries the label of a decoder whose cache has the same shape;
+then it says nothing about the weights, and refact_edge.json does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,17 +18,78 @@ from ..runtime.bundle.contract import (
     ATTENTION_MASK,
     INPUT_IDS,
     LOGITS,
-    Sizes,
     standard_graph,
     weights_file,
 )
-from ..runtime.bundle.decoder import Decoder
+from ..runtime.bundle.decoder import Decoder, Rotary
 
 # What transformers.js calls our variants.
 _DTYPES = {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "int4": "q4"}
-_END = "<|endoftext|>"
 # The variant that loaders take when they must name one.
 _FIRST_CHOICE = ("int4", "int8", "fp32", "fp16")
+
+
+@dataclass(frozen=True)
+class Label:
+    """What other loaders call a decoder: transformers' type and class, onnxruntime-genai's type."""
+
+    model_type: str
+    architecture: str
+    genai: str
+
+
+# Types that all three loaders know, and that have the caches of our graphs.
+_LABELS = {
+    "llama": Label("llama", "LlamaForCausalLM", "llama"),
+    "qwen2": Label("qwen2", "Qwen2ForCausalLM", "qwen2"),
+    "decicoder": Label("llama", "LlamaForCausalLM", "llama"),  # a Llama but for its name
+}
+# Optimum and transformers.js have no generic type; onnxruntime-genai's is decoder.
+_STAND_IN = Label("llama", "LlamaForCausalLM", "decoder")
+
+
+def label_of(model_type: str) -> Label:
+    """Return what other loaders call a model of this type."""
+    return _LABELS.get(model_type, _STAND_IN)
+
+
+@dataclass(frozen=True)
+class SpecialIds:
+    """The ids with which a text starts (None: with none), ends and is padded, and their names."""
+
+    start: int | None
+    ends: tuple[int, ...]
+    pad: int
+    names: Mapping[int, str]
+
+    @classmethod
+    def of(
+        cls, prompts: Mapping[str, Any], config: Mapping[str, Any], tokenizer: bytes
+    ) -> SpecialIds:
+        """Read a manifest's prompts, a checkpoint's config.json and the bundle's tokenizer.json.
+
+        Texts are padded with the first id that ends one where config.json names no token for it.
+        """
+        added = json.loads(tokenizer)["added_tokens"]
+        names = {token["id"]: token["content"] for token in added}
+        start, ends, pad = prompts["start_ids"], prompts["end_ids"], config.get("pad_token_id")
+        if not isinstance(pad, int) or pad not in names:
+            pad = ends[0]
+        return cls(start[0] if start else None, tuple(ends), pad, names)
+
+    def as_config(self) -> dict[str, Any]:
+        """Return the three as config.json has them: a single end is no list."""
+        ends = list(self.ends)
+        return {
+            "bos_token_id": self.start,
+            "eos_token_id": ends if len(ends) > 1 else ends[0],
+            "pad_token_id": self.pad,
+        }
+
+    def as_tokens(self) -> dict[str, str]:
+        """Return special_tokens_map.json, which has room for one end."""
+        ids = {"bos": self.start, "eos": self.ends[0], "pad": self.pad}
+        return {f"{role}_token": self.names[id] for role, id in ids.items() if id is not None}
 
 
 def first_choice(variants: Sequence[str]) -> str:
@@ -32,11 +97,14 @@ def first_choice(variants: Sequence[str]) -> str:
     return next(name for name in _FIRST_CHOICE if name in variants)
 
 
-def hugging_face_config(decoder: Decoder, variants: Sequence[str]) -> dict[str, Any]:
-    """Return config.json. The decoder's label is llama: see the module's docstring."""
+def hugging_face_config(
+    model_type: str, decoder: Decoder, special: SpecialIds, variants: Sequence[str]
+) -> dict[str, Any]:
+    """Return config.json, with the model's own type or a label: see the module's docstring."""
+    label = label_of(model_type)
     return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+        "architectures": [label.architecture],
+        "model_type": label.model_type,
         "hidden_size": decoder.width,
         "intermediate_size": decoder.mlp.hidden,
         "num_hidden_layers": decoder.layers,
@@ -45,10 +113,9 @@ def hugging_face_config(decoder: Decoder, variants: Sequence[str]) -> dict[str, 
         "head_dim": decoder.attention.head_size,
         "vocab_size": decoder.vocabulary,
         "max_position_embeddings": decoder.context,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "pad_token_id": 0,
-        "tie_word_embeddings": False,
+        **(_facts(decoder) if label is not _STAND_IN else {}),
+        **special.as_config(),
+        "tie_word_embeddings": decoder.tied,
         "use_cache": True,
         "transformers.js_config": {
             "dtype": _DTYPES[first_choice(variants)],
@@ -59,36 +126,54 @@ def hugging_face_config(decoder: Decoder, variants: Sequence[str]) -> dict[str, 
     }
 
 
-def generation_config() -> dict[str, Any]:
+def _facts(decoder: Decoder) -> dict[str, Any]:
+    """Return what a label would say wrongly, rotary positions in the old form and the new one."""
+    attention, positions = decoder.attention, decoder.positions
+    assert isinstance(positions, Rotary), "a type of _LABELS has others"
+    scaled = {"rope_type": "linear", "factor": positions.factor}
+    scaling = scaled if positions.factor != 1 else None
+    return {
+        "hidden_act": decoder.mlp.activation,
+        "rms_norm_eps": decoder.norm.epsilon,
+        "attention_bias": attention.bias_qkv,
+        "mlp_bias": decoder.mlp.bias,
+        "rope_theta": positions.base,
+        "rope_scaling": scaling,
+        "rope_parameters": {
+            **(scaling or {"rope_type": "default"}),
+            "rope_theta": positions.base,
+        },
+    }
+
+
+def generation_config(special: SpecialIds) -> dict[str, Any]:
     """Return generation_config.json."""
-    return {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, "do_sample": False}
+    return {**special.as_config(), "do_sample": False}
 
 
-def tokenizer_config(context: int) -> dict[str, Any]:
+def tokenizer_config(context: int, special: SpecialIds) -> dict[str, Any]:
     """Return tokenizer_config.json; cleaning up spaces would corrupt code."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
         "model_max_length": context,
-        **special_tokens_map(),
+        **special.as_tokens(),
     }
 
 
-def special_tokens_map() -> dict[str, str]:
-    """Return special_tokens_map.json."""
-    return {f"{role}_token": _END for role in ("bos", "eos", "unk", "pad")}
-
-
-def genai_config(sizes: Sizes, variants: Sequence[str]) -> dict[str, Any]:
+def genai_config(
+    model_type: str, decoder: Decoder, special: SpecialIds, variants: Sequence[str]
+) -> dict[str, Any]:
     """Return genai_config.json; an unknown key anywhere in it is fatal to its reader."""
-    decoder = {
+    attention = decoder.attention
+    graph = {
         "filename": standard_graph(first_choice(variants)),
-        "head_size": sizes.head_size,
-        "hidden_size": sizes.width,
-        "num_attention_heads": sizes.heads,
-        "num_hidden_layers": sizes.layers,
-        "num_key_value_heads": sizes.kv_heads,
+        "head_size": attention.head_size,
+        "hidden_size": decoder.width,
+        "num_attention_heads": attention.heads,
+        "num_hidden_layers": decoder.layers,
+        "num_key_value_heads": attention.kv_heads,
         "inputs": {
             INPUT_IDS: INPUT_IDS,
             ATTENTION_MASK: ATTENTION_MASK,
@@ -102,21 +187,20 @@ def genai_config(sizes: Sizes, variants: Sequence[str]) -> dict[str, Any]:
         },
         "session_options": {"provider_options": []},
     }
+    ids = {name: value for name, value in special.as_config().items() if value is not None}
     return {
         "model": {
-            "type": "decoder",
-            "vocab_size": sizes.vocabulary,
-            "context_length": sizes.context,
-            "bos_token_id": 0,
-            "eos_token_id": 0,
-            "pad_token_id": 0,
-            "decoder": decoder,
+            "type": label_of(model_type).genai,
+            "vocab_size": decoder.vocabulary,
+            "context_length": decoder.context,
+            **ids,
+            "decoder": graph,
         },
-        "search": {"max_length": sizes.context, "do_sample": False, "top_k": 50, "top_p": 1.0},
+        "search": {"max_length": decoder.context, "do_sample": False, "top_k": 50, "top_p": 1.0},
     }
 
 
-def readme(name: str, variants: Sequence[str], licence: str | None) -> str:
+def readme(model_type: str, variants: Sequence[str], licence: str | None) -> str:
     """Return the README that travels with a bundle."""
     rows = "\n".join(
         f"| {variant} | `{standard_graph(variant)}` | `{weights_file(variant)}` |"
@@ -126,13 +210,13 @@ def readme(name: str, variants: Sequence[str], licence: str | None) -> str:
     terms = f"See `{licence}`." if licence else "The checkpoint came without a licence file."
     return f"""# A refact-edge bundle
 
-Made by refact-edge from a {name} checkpoint. `refact_edge.json` says what this is: architecture,
-prompt layouts, source files with their sha256, and a sha256 for every file here.
+Made by refact-edge from a {model_type} checkpoint. `refact_edge.json` says what this is:
+architecture, prompt layouts, source files with their sha256, and a sha256 for every file here.
 
     refact-edge complete --bundle . --prefix 'def add(a, b):' --suffix ''
 
-`config.json` says `llama`. That is a label for loaders that do not know {name}; the weights are
-{name}'s, and its norms and positions are in the graphs. Other loaders open the standard graphs:
+{_truth(model_type)}
+Other loaders open the standard graphs:
 
 | variant | graph | weights |
 |---|---|---|
@@ -145,3 +229,14 @@ Always give optimum the file name: among several graphs it picks one by itself.
 
 Licence of the weights: {terms}
 """
+
+
+def _truth(model_type: str) -> str:
+    """Say whether `config.json` says what the model is."""
+    label = label_of(model_type)
+    if label is not _STAND_IN:
+        return (
+            f"`config.json` says what this is, a {label.model_type}; the weights are in the graphs."
+        )
+    return f"""`config.json` says `{label.model_type}`. That is a label for loaders that do not know
+{model_type}; the weights are {model_type}'s, and its norms and positions are in the graphs."""

@@ -28,19 +28,20 @@ def write_side_files(
     work: Path, checked: Inspected, variants: list[str], licence: Path | None
 ) -> None:
     """Write what other loaders read, the tokenizer, the licence if there is one, and a README."""
-    sizes = checked.sizes
+    model_type, decoder = checked.model_type, checked.decoder
+    special = loaders.SpecialIds.of(checked.prompts, checked.checkpoint.config, checked.tokenizer)
     (work / layout.TOKENIZER).write_bytes(checked.tokenizer)
     for name, content in (
-        ("config.json", loaders.hugging_face_config(checked.decoder, variants)),
-        ("generation_config.json", loaders.generation_config()),
-        ("tokenizer_config.json", loaders.tokenizer_config(sizes.context)),
-        ("special_tokens_map.json", loaders.special_tokens_map()),
-        ("genai_config.json", loaders.genai_config(sizes, variants)),
+        ("config.json", loaders.hugging_face_config(model_type, decoder, special, variants)),
+        ("generation_config.json", loaders.generation_config(special)),
+        ("tokenizer_config.json", loaders.tokenizer_config(decoder.context, special)),
+        ("special_tokens_map.json", special.as_tokens()),
+        ("genai_config.json", loaders.genai_config(model_type, decoder, special, variants)),
     ):
         write_json(work / name, content)
     if licence is not None:
         shutil.copyfile(licence, work / "LICENSE")
-    text = loaders.readme(checked.model_type, variants, "LICENSE" if licence else None)
+    text = loaders.readme(model_type, variants, "LICENSE" if licence else None)
     (work / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
 

@@ -82,6 +82,15 @@ def decoder_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
     return {name: make_bundle(name, folder / name) for name in DECODERS}
 
 
+@pytest.fixture(scope="session")
+def loadable_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return bundles of types that other loaders know; see loadable.py."""
+    from loadable import LOADABLE, make_loadable
+
+    folder = tmp_path_factory.mktemp("loadable")
+    return {name: make_loadable(name, folder / name) for name in LOADABLE}
+
+
 @pytest.fixture
 def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
     """Return a bundle that a test may damage."""

@@ -1,7 +1,7 @@
 """More families as facts, for blocks that those of decoders.py have not; see there.
 
-Norms of single heads, heads wider than the stream, one norm before both parts of a layer, a bias of
-logits, and scales of embeddings, scores and logits.
+Biases of queries, keys and values alone, norms of single heads, heads wider than the stream, one
+norm before both parts of a layer, a bias of logits, and scales of embeddings, scores and logits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ from refact_edge.export.architectures import register
 from refact_edge.export.tensors import Stacked, Table
 from refact_edge.runtime.bundle.decoder import Attention, Decoder, Mlp, Norm, Rotary
 
-MORE = ("qwen3", "phi", "granite")
+MORE = ("qwen2", "qwen3", "phi", "granite")
+
+
+def _qwen2(config: Mapping[str, Any]) -> Decoder:
+    plain = llama_facts(config)
+    return replace(plain, attention=replace(plain.attention, bias_qkv=True))
 
 
 def _qwen3(config: Mapping[str, Any]) -> Decoder:
@@ -73,6 +78,11 @@ _QWEN3: Table = {
     "layers.{}.attention.k_norm": f"{_L}self_attn.k_norm.weight",
 }
 _KEYS, _VALUES = f"{_L}self_attn.k_proj", f"{_L}self_attn.v_proj"
+_QWEN2: Table = {
+    **LLAMA,
+    "layers.{}.attention.q.bias": f"{_L}self_attn.q_proj.bias",
+    "layers.{}.attention.kv.bias": Stacked((f"{_KEYS}.bias", f"{_VALUES}.bias")),
+}
 _PHI: Table = {
     "embedding": "model.embed_tokens.weight",
     **with_bias("layers.{}.norm1", f"{_L}input_layernorm"),
@@ -99,6 +109,7 @@ _ROTARY = {
 _RMS = {**_ROTARY, "rms_norm_eps": 1e-6, "tie_word_embeddings": False}
 
 FAMILIES |= {
+    "qwen2": Family(_qwen2, _QWEN2, {**_RMS, "rope_theta": 1e6, "tie_word_embeddings": True}),
     "qwen3": Family(_qwen3, _QWEN3, {**_RMS, "head_dim": 32}),
     "granite": Family(
         _granite,

@@ -8,54 +8,111 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from decoders import decoder, make_checkpoint
+from decoders import model as decoder_model
+from loadable import LOADABLE
+from loaded import NEAR, greedy
 
 import refact_edge
+from refact_edge.export.convert import export_bundle
+from refact_edge.export.loaders import SpecialIds
 from refact_edge.runtime.backends.onnxruntime import ask_for_exact_products, import_onnxruntime
 from refact_edge.runtime.bundle import contract as layout
-from refact_edge.runtime.engine.sampling import GREEDY
 
 PROMPT = "def read_lines(path):\n    with open(path) as stream:\n"
 
 
-@pytest.mark.parametrize("variant", ["fp32", "int8", "int4"])
-def test_optimum_gives_the_same_50_greedy_tokens(variant: str, demo_bundle: Path) -> None:
+def _optimum(bundle: Path, variant: str) -> Any:
     settings = import_onnxruntime().SessionOptions()  # telemetry is off before optimum imports it
     ask_for_exact_products(settings)
     from optimum.onnxruntime import ORTModelForCausalLM
 
-    ours = refact_edge.load(demo_bundle, variant=variant)
-    ids = ours.tokens.encode(PROMPT)
-    theirs = ORTModelForCausalLM.from_pretrained(
-        demo_bundle,
-        file_name=Path(layout.standard_graph(variant)).name,
-        session_options=settings,
-    )
+    name = Path(layout.standard_graph(variant)).name
+    return ORTModelForCausalLM.from_pretrained(bundle, file_name=name, session_options=settings)
+
+
+def _assert_same_tokens(bundle: Path, variant: str, ids: list[int], count: int) -> None:
+    model = _optimum(bundle, variant)
     with torch.inference_mode():
-        out = theirs.generate(
-            torch.tensor([ids]), max_new_tokens=50, do_sample=False, eos_token_id=None
-        )
-    from refact_edge.runtime.engine.generation import Generation, Request
-    from refact_edge.runtime.engine.prefix import PrefixCache
-
-    request = Request(ids, GREEDY, 50, stop_ids=frozenset())
-    mine = list(Generation(ours.session, PrefixCache(ours.session.new_cache), request))
-    assert len(mine) == 50
-    same = _until_a_near_tie(ours, ids, mine) if variant != "fp32" else 50
-    assert out[0, len(ids) : len(ids) + same].tolist() == mine[:same]
+        prompt = torch.tensor([ids])
+        out = model.generate(prompt, max_new_tokens=count, do_sample=False, eos_token_id=None)
+    new = out[0, len(ids) :].tolist()
+    greedy(bundle, variant, ids, count).assert_same(new, NEAR[variant])
 
 
-def _until_a_near_tie(model: refact_edge.Model, ids: list[int], new: list[int]) -> int:
-    """Return how many ids come before the first whose two best logits are almost the same.
+@pytest.mark.parametrize("variant", ["fp32", "int8", "int4"])
+def test_optimum_gives_the_same_50_greedy_tokens(variant: str, demo_bundle: Path) -> None:
+    ids = refact_edge.load(demo_bundle).tokens.encode(PROMPT)
+    _assert_same_tokens(demo_bundle, variant, ids, 50)
 
-    Where activations are rounded to bytes, a difference in the last digit moves a few of them by
-    a whole step, and logits by a little more than kernels differ.
-    """
-    logits = model.session.step(np.array([*ids, *new[:-1]]), model.session.new_cache(), len(new))
-    best = np.sort(logits, axis=1)[:, -2:]
-    near = np.flatnonzero(best[:, 1] - best[:, 0] < 0.05)
-    count = int(near[0]) if len(near) else len(new)
-    assert count >= 10, "a near tie so soon that nothing is compared"
-    return count
+
+@pytest.mark.parametrize("variant", ["fp32", "int8", "int4"])
+@pytest.mark.parametrize("name", LOADABLE)
+def test_optimum_gives_the_same_tokens_of_types_that_it_knows(
+    name: str, variant: str, loadable_bundles: dict[str, Path]
+) -> None:
+    _assert_same_tokens(loadable_bundles[name], variant, [31, 45, 60, 170, 221, 99], 50)
+
+
+def test_optimum_opens_heads_that_are_wider_than_their_share(tmp_path: Path) -> None:
+    assert decoder("qwen3").attention.head_size != decoder("qwen3").width // 6
+    export_bundle(make_checkpoint("qwen3", tmp_path / "qwen3"), tmp_path / "bundle", ["fp32"])
+    model = _optimum(tmp_path / "bundle", "fp32")
+    with torch.inference_mode():
+        prompt = torch.tensor([[31, 45, 60]])
+        mine = model.generate(prompt, max_new_tokens=20, do_sample=False, eos_token_id=None)
+        theirs = decoder_model("qwen3").generate(prompt, max_new_tokens=20, do_sample=False)
+    torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("name", LOADABLE)
+def test_config_tells_transformers_all_that_the_checkpoint_says(
+    name: str, loadable_bundles: dict[str, Path]
+) -> None:
+    from transformers import AutoConfig
+
+    bundle = loadable_bundles[name]
+    mine = AutoConfig.from_pretrained(bundle).to_dict()
+    theirs = AutoConfig.from_pretrained(bundle.parent / "checkpoint").to_dict()
+    facts = {"rope_theta", "rope_scaling", "rms_norm_eps", "hidden_act", "tie_word_embeddings"}
+    sizes = {"hidden_size", "num_key_value_heads", "head_dim", "max_position_embeddings"}
+    for fact in ("model_type", "architectures", *facts, *sizes & theirs.keys()):
+        assert mine[fact] == theirs[fact], fact
+
+
+def test_every_end_of_a_text_is_told_to_each_loader(loadable_bundles: dict[str, Path]) -> None:
+    bundle = loadable_bundles["qwen2"]
+    names = json.loads((bundle / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+    ids = {token["content"]: token["id"] for token in names}
+    ends = json.loads((bundle / "refact_edge.json").read_text())["prompts"]["end_ids"]
+    assert {ids["<|endoftext|>"], ids["<|im_end|>"], ids["<|fim_pad|>"]} < set(ends)
+    for file in ("config.json", "generation_config.json"):
+        assert json.loads((bundle / file).read_text())["eos_token_id"] == ends
+    genai = json.loads((bundle / "genai_config.json").read_text())["model"]
+    assert genai["eos_token_id"] == ends
+    assert "bos_token_id" not in genai  # no text of this model starts with one
+    tokens = json.loads((bundle / "tokenizer_config.json").read_text())
+    assert (tokens["eos_token"], tokens["pad_token"]) == ("<|endoftext|>",) * 2
+    assert "bos_token" not in tokens
+
+
+def test_a_pad_token_is_the_checkpoints_where_it_names_one() -> None:
+    tokenizer = json.dumps(
+        {"added_tokens": [{"id": id, "content": f"<{id}>"} for id in range(3)]}
+    ).encode()
+    prompts = {"start_ids": [1], "end_ids": [2]}
+    for pad, expected in ((0, 0), (None, 2), (7, 2), ([0], 2)):
+        special = SpecialIds.of(prompts, {"pad_token_id": pad}, tokenizer)
+        assert special.as_config() == {
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "pad_token_id": expected,
+        }
+        assert special.as_tokens() == {
+            "bos_token": "<1>",
+            "eos_token": "<2>",
+            "pad_token": f"<{expected}>",
+        }
 
 
 def test_transformers_reads_the_same_ids(demo_bundle: Path) -> None:
