@@ -73,6 +73,7 @@ def _require(extra: str) -> None:
     metavar="NATS",
     help="Most that int4 may lose, such as 0.01; its forms are mixed to the fewest bytes.",
 )
+@click.option("--name", help="What servers call the model; by default as its checkpoint does.")
 @click.option("--no-calibration", is_flag=True, help="Round to nearest: fast, and less exact.")
 @click.option("--no-report", is_flag=True, help="Do not measure what was lost.")
 @click.option(
@@ -90,6 +91,7 @@ def export(
     calibrate: Path | None,
     limit: str | None,
     limit_kl: float | None,
+    name: str | None,
     no_calibration: bool,
     no_report: bool,
     prompts: str | None,
@@ -123,6 +125,7 @@ def export(
         data=() if no_report else default_data(),
         limit=limit_of(limit, limit_kl),
         prompts=prompts,
+        name=name,
         track=progress_bar,
     )
     echo(f"{bundle} ({done.manifest['architecture']})")

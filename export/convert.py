@@ -23,6 +23,7 @@ from .beside import beside, check_space, check_writable
 from .budget import Limit, check_size, fitted
 from .inspect import Inspected, inspect_checkpoint
 from .manifest import manifest_of, write_json, write_side_files
+from .naming import model_name
 from .progress import SILENT, Track
 from .quality import measure
 from .variants import data_bytes, write_variants
@@ -51,6 +52,7 @@ def export_bundle(
     data: Sequence[Source] = (),
     limit: Limit | None = None,
     prompts: str | None = None,
+    name: str | None = None,
     track: Track = SILENT,
 ) -> Exported:
     """Convert the checkpoint folder into a bundle at `target`.
@@ -59,10 +61,11 @@ def export_bundle(
     without, to the nearest. With `data` files, what was lost is measured on them and stands in the
     manifest. A LoRA `adapter` is merged in first. The same checkpoint, files, tools and kind of
     machine give the same bytes. Within a `limit`, the forms of int4's weights are chosen by what
-    each would lose.
+    each would lose. The manifest carries the model's `name`, by which servers list it: that of its
+    config.json or folder when none is given.
 
     Raises:
-        OptionError: when a variant is unknown, or no mix keeps the limit.
+        OptionError: when a variant is unknown, no mix keeps the limit, or the name is none.
         CheckpointError: when checkpoint or adapter are not what they should be; lists all that is
             wrong.
         EvalError: when the files have no place for a hole.
@@ -72,6 +75,7 @@ def export_bundle(
 
     """
     schemes = require_schemes(variants)
+    model_name(name, {}, checkpoint)  # a wrong one shows at once
     if limit is not None:
         _check_limit(limit, schemes, calibration, data)
     target = target.resolve()  # a link stays, and points at the new bundle
@@ -97,7 +101,8 @@ def export_bundle(
             check_size(work, schemes, limit)
         names = [scheme.name for scheme in schemes]
         write_side_files(work, checked, names, licence_file)
-        manifest = manifest_of(work, checked, schemes, written, calibration, texts)
+        called = model_name(name, checked.checkpoint.config, checkpoint)
+        manifest = manifest_of(work, checked, schemes, written, calibration, texts, called)
         if data:
             types = {scheme.name: scheme.activations for scheme in schemes}
             manifest["quality"] = measure(checked, work, types, data=data, track=track)

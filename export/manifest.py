@@ -58,19 +58,21 @@ def manifest_of(
     written: list[VariantWriter],
     calibration: Sequence[Source],
     texts: Sequence[Ids],
+    name: str,
 ) -> dict[str, Any]:
     """Return the manifest of the files in `work`, which are all of the bundle's but itself.
 
-    The calibration files are named when `texts` were cut from them.
+    `name` is the model's. The calibration files are named when `texts` were cut from them.
     """
     hashes = {layout.weights_file(w.scheme.name): w.sha256 for w in written}
     files = {}
     for file in sorted(path for path in work.rglob("*") if path.is_file()):
-        name = file.relative_to(work).as_posix()
-        sha256 = hashes.get(name) or file_sha256(file)
-        files[name] = {"bytes": file.stat().st_size, "sha256": sha256}
+        place = file.relative_to(work).as_posix()
+        sha256 = hashes.get(place) or file_sha256(file)
+        files[place] = {"bytes": file.stat().st_size, "sha256": sha256}
     return {
         "format": layout.FORMAT,
+        "name": name,
         "architecture": checked.model_type,
         "decoder": to_json(checked.decoder),
         "tokens": checked.sizes.tokens,

@@ -75,7 +75,7 @@ def fabricate_bundle(
         with track(f"making {shape}", total) as advance:
             written = [_write_variant(work, decoder, scheme, seed, advance) for scheme in schemes]
         write_side_files(work, checked, [scheme.name for scheme in schemes], None)
-        manifest = manifest_of(work, checked, schemes, written, [], [])
+        manifest = manifest_of(work, checked, schemes, written, [], [], shape)
         manifest["provenance"]["shape"] = shape
         for entry in manifest["variants"].values():  # nothing was rounded: no other figure counts
             entry["report"] = {"bits_per_weight": entry["report"]["bits_per_weight"]}

@@ -15,7 +15,7 @@ from ..errors import BundleError, OptionError, one_line
 from .decoder import Decoder, decoder_of
 from .limits import SIZES, is_size
 from .manifest import MANIFEST as MANIFEST
-from .manifest import is_count, is_printable, is_sha256, read_manifest
+from .manifest import is_count, is_name, is_printable, is_sha256, read_manifest
 from .places import Place, places_of, why_other_weights
 
 FORMAT = 2
@@ -121,6 +121,7 @@ class Bundle:
     provenance: dict[str, Any]
     files: dict[str, dict[str, Any]]
     quality: dict[str, Any]  # what was measured against full precision; empty when nothing was
+    name: str = ""  # of the model, as its exporter calls it; earlier bundles have none
 
     def variant_files(self, variant: str) -> list[str]:
         """Files of one variant: its two graphs and their weights."""
@@ -168,6 +169,7 @@ def read_bundle(path: Path) -> Bundle:
             provenance=dict(manifest["provenance"]),
             files={name: dict(entry) for name, entry in manifest["files"].items()},
             quality=dict(manifest.get("quality", {})),
+            name=manifest.get("name", ""),
         )
         _check_values(bundle)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -208,6 +210,8 @@ def _check_values(bundle: Bundle) -> None:
         problems.append(f"{sizes.tokens} tokens for {sizes.vocabulary} rows of logits")
     if not is_printable(bundle.architecture):
         problems.append(f"architecture {bundle.architecture!r:.40}")
+    if bundle.name and not is_name(bundle.name):
+        problems.append(f"name {bundle.name!r:.40}")
     problems += [
         problem
         for variant in bundle.variants.values()

@@ -14,6 +14,7 @@ from ..files.plain import MISSING, why_not_plain
 
 MANIFEST = "refact_edge.json"
 LIMIT_BYTES = 16 * 2**20
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -62,6 +63,11 @@ def _load(path: Path, file: Path) -> dict[str, Any]:
 def is_printable(value: object) -> bool:
     """Whether it is a text that a terminal shows as it is."""
     return isinstance(value, str) and value.isprintable()
+
+
+def is_name(value: object) -> bool:
+    """Whether a model may be called so: words and at most one slash, which fit any interface."""
+    return isinstance(value, str) and len(value) <= 96 and _NAME.fullmatch(value) is not None
 
 
 def is_count(value: object) -> bool:

@@ -21,8 +21,6 @@ from .process.output import note, say
 from .process.parent import end_with_parent
 from .service.settings import Settings
 
-REFACT_SHAPE = (32, 2048)  # layers and width
-
 
 @click.command()
 @model_options(BUNDLE_ARGUMENT)
@@ -87,8 +85,7 @@ def require_extra(extra: str, *packages: str) -> None:
 
 
 def name_of(bundle: Path) -> str:
-    """Return the model's name: Refact's for its shape, else the folder's."""
-    sizes = read_bundle(bundle).sizes
-    if (sizes.layers, sizes.width) == REFACT_SHAPE:
-        return Settings.name
-    return "demo" if bundle == find_demo() else bundle.resolve().name
+    """Return the model's name: as its exporter called it, else the folder's."""
+    if bundle == find_demo():
+        return "demo"
+    return read_bundle(bundle).name or bundle.resolve().name

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from ...bundle.contract import TOKENIZER
 from ...bundle.identity import manifest_hash
+from ..service.abilities import PREFIX, SUFFIX, Abilities
 from ..web.exchange import Call, Dialect, Endpoint
 from ..web.files import file_response
 from ..web.framing import Shape
@@ -26,26 +27,42 @@ class Caps(Shape):
     caps_version: int
 
 
+def _filling(context: int, abilities: Abilities) -> dict[str, Any]:
+    """Return how the plugins' engine is to put a hole: by these tokens, in the trained order.
+
+    The token between both sides is the last of the prompt, and none in a few models.
+    """
+    suffix_first = abilities.hole.index(SUFFIX) < abilities.hole.index(PREFIX)
+    last = abilities.hole[-1]
+    scratchpad = {
+        "fim_prefix": abilities.token_before(PREFIX),
+        "fim_suffix": abilities.token_before(SUFFIX),
+        "fim_middle": "" if last in (PREFIX, SUFFIX) else last,
+        "eot": abilities.ends[0],
+        "extra_stop_tokens": list(abilities.ends[1:]),
+        "context_format": "",
+        "rag_ratio": 0.0,
+    }
+    order = "FIM-SPM" if suffix_first else "FIM-PSM"
+    return {"n_ctx": context, "supports_scratchpads": {order: scratchpad}}
+
+
 async def caps(call: Call, _: None) -> Response:
     """Return where everything is."""
-    name = call.settings.name
-    context = (await call.service.about()).bundle.sizes.context
+    name, about = call.settings.name, await call.service.about()
+    context, abilities = about.bundle.sizes.context, about.abilities
+    passed = {name: {"n_ctx": context, "supports_scratchpads": {"PASSTHROUGH": {}}}}
     content = Caps(
         cloud_name="Refact Self-Hosted",
         completion={
             "endpoint": "/v1/completions",
-            "default_model": name,
-            "models": {
-                name: {
-                    "n_ctx": context,
-                    "supports_scratchpads": {"FIM-SPM": {"context_format": "", "rag_ratio": 0.0}},
-                }
-            },
+            "default_model": name if abilities.fills else "",
+            "models": {name: _filling(context, abilities)} if abilities.fills else {},
         },
         chat={
             "endpoint": "/v1/chat/completions",
-            "default_model": name,
-            "models": {name: {"n_ctx": context, "supports_scratchpads": {"PASSTHROUGH": {}}}},
+            "default_model": name if abilities.chats else "",
+            "models": passed if abilities.chats else {},
         },
         embedding={"endpoint": "/v1/embeddings", "default_model": "", "models": {}},
         telemetry_endpoints={

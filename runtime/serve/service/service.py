@@ -27,6 +27,7 @@ from ...errors import (
 )
 from ...model import Model
 from ...stream import Stream, Usage
+from .abilities import Abilities, abilities_of
 from .run import Run, Slots
 from .settings import Settings
 
@@ -47,6 +48,7 @@ class About:
     parts: tuple[str, ...]
     device: str
     sampling: Sampling
+    abilities: Abilities
 
     @property
     def bytes(self) -> int:
@@ -127,7 +129,7 @@ class Service:
         finally:
             self._opening = None
         self.opened_s = time.perf_counter() - start
-        self._about = About(model.bundle, model.variant, model.parts, model.device, model.sampling)
+        self._about = _about(model)
         self._model = model
         self._used_s = time.perf_counter()
 
@@ -245,6 +247,11 @@ class Service:
         """Save the caches, where the user named a folder for them."""
         if self._model is not None:
             _save(self._model)
+
+
+def _about(model: Model) -> About:
+    abilities = abilities_of(model.layouts, model.tokens)
+    return About(model.bundle, model.variant, model.parts, model.device, model.sampling, abilities)
 
 
 def _save(model: Model) -> None:

@@ -46,7 +46,7 @@ class Settings:
 
     """
 
-    name: str = "Refact/1.6B"
+    name: str = "model"
     slots: int = 2
     queue: int = 64
     max_body_bytes: int = 8 * 2**20

@@ -76,7 +76,7 @@ def test_it_prints_its_addresses_and_a_line_that_works(tiny_bundle: Path) -> Non
         pytest.skip("curl is not installed")
     with _serve(tiny_bundle, "--port", 0, "--variant", "int8") as process:
         lines = _greeting(process)
-        assert re.fullmatch(r"tiny-bundle, int8 on cpu, at http://127\.0\.0\.1:\d+", lines[0])
+        assert re.fullmatch(r"tiny, int8 on cpu, at http://127\.0\.0\.1:\d+", lines[0])
         (line,) = [line for line in lines if line.startswith("try: ")]
         command = shlex.split(line.removeprefix("try: "))
         done = subprocess.run([*command, "-s"], capture_output=True, text=True, check=True)

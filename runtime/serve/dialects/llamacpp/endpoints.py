@@ -18,6 +18,7 @@ from ....text.endings import Endings
 from ....text.limits import Limits
 from ....text.prompts import clean_messages
 from ...service.requests import GenerationOptions, fill, go_on
+from ...web.chat import require_chat
 from ...web.embeddings import no_embeddings
 from ...web.errors import HttpError
 from ...web.exchange import Call, Dialect, Endpoint, Job
@@ -167,6 +168,7 @@ async def detokenize(call: Call, body: shapes.DetokenizeRequest) -> Response:
 
 async def apply_template(call: Call, body: shapes.TemplateRequest) -> Response:
     """Return the text that a chat's prompt stands for."""
+    await require_chat(call, 501)
     model = await call.service.model()
     turns = [
         {"role": role, "content": content}
@@ -192,7 +194,9 @@ async def props(call: Call, _: None) -> Response:
             "total_slots": call.settings.slots,
             "model_path": about.bundle.path.name,
             "model_alias": call.settings.name,
+            "model_ftype": about.variant,
             "chat_template": "",
+            "eos_token": about.abilities.ends[0],
             "build_info": "refact-edge",
             "is_sleeping": not call.service.loaded,
         }

@@ -154,7 +154,9 @@ class PropsResponse(Shape):
     total_slots: int
     model_path: str
     model_alias: str
+    model_ftype: str
     chat_template: str
+    eos_token: str
     build_info: str
     is_sleeping: bool
 

@@ -15,6 +15,7 @@ from ....text.cursor import Cursor
 from ...service.requests import GenerationOptions, fill, go_on, reply
 from ...service.run import Piece, Run
 from ...service.service import UNSAID, Ask
+from ...web.chat import require_chat
 from ...web.embeddings import no_embeddings
 from ...web.errors import HttpError
 from ...web.exchange import Call, Dialect, Endpoint, Job
@@ -132,6 +133,7 @@ async def generate(call: Call, body: shapes.GenerateRequest) -> Job | Response:
     if _is_hole(body):
         ask = fill(Cursor(body.prompt, body.suffix or ""), options, settings)
     elif body.system and not body.raw:
+        await require_chat(call)
         turns = [
             {"role": "system", "content": body.system},
             {"role": "user", "content": body.prompt},
@@ -155,6 +157,7 @@ async def chat(call: Call, body: shapes.ChatRequest) -> Job | Response:
     options = _options(body)
     if not body.messages:
         return await _load_or_release(call, body, chat=True)
+    await require_chat(call)
     turns = [{"role": one.role, "content": one.content} for one in body.messages]
     return await _job(call, body, reply(turns, options, call.settings), chat=True)
 

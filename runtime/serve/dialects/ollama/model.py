@@ -11,31 +11,40 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from ..... import __version__
+from ...service.abilities import PREFIX, SUFFIX, Abilities, in_billions, parameter_count
 from ...service.service import About
 from ...web.exchange import Call
 from ...web.files import written_s
 from . import shapes as shapes
 
-# Continue fills holes natively where a template names .Suffix.
-_TEMPLATE = (
-    "{{- if .Suffix }}<fim_suffix>{{ .Suffix }}<fim_prefix>{{ .Prompt }}<fim_middle>"
-    "{{- else }}{{ .Prompt }}{{- end }}"
-)
+_SLOTS = {PREFIX: "{{ .Prompt }}", SUFFIX: "{{ .Suffix }}"}
+# Where llama.cpp, and so Ollama, calls an architecture otherwise than its config.json.
+_FAMILIES = {"gpt_refact": "refact"}
 _CLOCK_BEGAN_S = time.time() - time.perf_counter()
 # Of the dialect: clients ask for features by it, and the pickiest want this one at least.
 _VERSION = "0.6.4"
 
 
+def _family(about: About) -> str:
+    return _FAMILIES.get(about.bundle.architecture, about.bundle.architecture)
+
+
+def _template(abilities: Abilities) -> str:
+    """Return the template of a hole; Continue fills holes natively where one names .Suffix."""
+    if not abilities.fills:
+        return "{{ .Prompt }}"
+    hole = "".join(_SLOTS.get(part, part) for part in abilities.hole)
+    return f"{{{{- if .Suffix }}}}{hole}{{{{- else }}}}{{{{ .Prompt }}}}{{{{- end }}}}"
+
+
 def _details(about: About) -> dict[str, Any]:
-    part = about.bundle.variants[about.parts[-1]]
-    bits = part.report.get("bits_per_weight", 0)
-    weights = 8 * part.bytes / bits if bits else 0
+    family = _family(about)
     return {
         "parent_model": "",
         "format": "onnx",
-        "family": about.bundle.architecture,
-        "families": [about.bundle.architecture],
-        "parameter_size": f"{weights / 1e9:.1f}B" if weights >= 5e7 else f"{weights / 1e6:.1f}M",
+        "family": family,
+        "families": [family],
+        "parameter_size": in_billions(parameter_count(about.bundle.decoder)),
         "quantization_level": about.variant,
     }
 
@@ -84,21 +93,24 @@ def _expiry(goes_s: float | None) -> str:
 async def show(call: Call, body: shapes.ShowRequest) -> Response:
     """Tell what the model is; its template names .Suffix, which tells that it fills holes."""
     about = await call.service.about()
-    sizes, sampling = about.bundle.sizes, about.sampling
+    sizes, sampling, family = about.bundle.sizes, about.sampling, _family(about)
     return JSONResponse(
         {
             "modelfile": "",
             "parameters": f"num_ctx {sizes.context}\ntemperature {sampling.temperature}",
-            "template": _TEMPLATE,
+            "template": _template(about.abilities),
             "details": _details(about),
             "model_info": {
-                "general.architecture": "refact",
+                "general.architecture": family,
                 "general.basename": body.model or body.name or call.settings.name,
-                "refact.context_length": sizes.context,
-                "refact.embedding_length": sizes.width,
-                "refact.block_count": sizes.layers,
+                "general.parameter_count": parameter_count(about.bundle.decoder),
+                f"{family}.context_length": sizes.context,
+                f"{family}.embedding_length": sizes.width,
+                f"{family}.block_count": sizes.layers,
+                f"{family}.attention.head_count": sizes.heads,
+                f"{family}.attention.head_count_kv": sizes.kv_heads,
             },
-            "capabilities": ["completion", "insert"],
+            "capabilities": ["completion", *(["insert"] if about.abilities.fills else [])],
             "modified_at": _modified(about),
         }
     )

@@ -11,8 +11,10 @@ from starlette.responses import JSONResponse, Response
 from ....errors import ContextError
 from ....model import Model
 from ....text.cursor import Cursor
+from ...service.abilities import parameter_count
 from ...service.requests import GenerationOptions, fill, go_on, reply
 from ...service.service import About
+from ...web.chat import require_chat
 from ...web.embeddings import no_embeddings
 from ...web.errors import HttpError
 from ...web.exchange import Call, Dialect, Endpoint, Job
@@ -105,6 +107,7 @@ async def fim(call: Call, body: shapes.FimRequest) -> Job:
 
 async def chat(call: Call, body: shapes.ChatRequest) -> Job:
     """Answer the last message."""
+    await require_chat(call)
     most = _most(body)
     if most is None and body.n_predict is not None:
         most = body.n_predict or 1  # 0 is for evaluating the prompt ahead
@@ -138,7 +141,7 @@ async def one_model(call: Call, _: None) -> Response:
 
 
 def _card(about: About, name: str) -> shapes.ModelCard:
-    sizes = about.bundle.sizes
+    sizes, abilities = about.bundle.sizes, about.abilities
     return shapes.ModelCard(
         id=name,
         object="model",
@@ -149,9 +152,13 @@ def _card(about: About, name: str) -> shapes.ModelCard:
             "n_ctx_train": sizes.context,
             "n_embd": sizes.width,
             "n_vocab": sizes.tokens,
+            "n_params": parameter_count(about.bundle.decoder),
             "size": about.bytes,
             "variant": about.variant,
             "device": about.device,
+            "architecture": about.bundle.architecture,
+            "fills_holes": abilities.fills,
+            "chats": abilities.chats,
         },
     )
 

@@ -13,6 +13,7 @@ from ....stream import Stream
 from ....text.prompts import Message
 from ...service.requests import GenerationOptions, reply
 from ...service.service import Ask
+from ...web.chat import require_chat
 from ...web.errors import HttpError
 from ...web.exchange import Call, Endpoint, Job
 from . import responses_shapes as shapes
@@ -23,6 +24,7 @@ from .responses_replies import ResponsesReply
 
 async def responses(call: Call, body: shapes.ResponsesRequest) -> Job:
     """Answer the last message of the input."""
+    await require_chat(call)
     options = GenerationOptions.from_request(body, max_tokens="max_output_tokens")
     turns = body.turns()
     ask = reply(turns, options, call.settings)

@@ -13,6 +13,8 @@ def test_caps_lead_to_everything(server: Served) -> None:
     name = caps["completion"]["default_model"]
     scratchpads = caps["completion"]["models"][name]["supports_scratchpads"]
     assert list(scratchpads) == ["FIM-SPM"]
+    words = [scratchpads["FIM-SPM"][name] for name in ("fim_prefix", "fim_suffix", "fim_middle")]
+    assert words == ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
     assert caps["completion"]["models"][name]["n_ctx"] == server.model.context_tokens
     tokenizer = server.http.get(caps["tokenizer_endpoints"][name])
     file = server.model.bundle.path / "tokenizer.json"

@@ -65,7 +65,8 @@ def test_a_chat_is_answered(server: Served) -> None:
 
 def test_continue_finds_out_that_it_fills_holes(server: Served) -> None:
     content = server.post("/api/show", name="whatever").json()
-    assert ".Suffix" in content["template"]
+    hole = "<fim_suffix>{{ .Suffix }}<fim_prefix>{{ .Prompt }}<fim_middle>"
+    assert content["template"].startswith("{{- if .Suffix }}" + hole)
     assert f"num_ctx {server.model.context_tokens}" in content["parameters"]
     assert "insert" in content["capabilities"]
 

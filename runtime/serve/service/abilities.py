@@ -1,0 +1,64 @@
+"""What a model was trained for, as its prompt layouts tell: holes, answers, and in which words.
+
+Dialects list it for their clients, which ask for nothing else then.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ...bundle.decoder import Decoder, weight_shapes
+from ...text.prompts import Layouts
+from ...text.tokens import Tokens
+
+PREFIX, SUFFIX = "prefix", "suffix"
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What is asked of a model with sense.
+
+    Args:
+        fills: whether it sees what stands behind a cursor; one that does not goes on from the
+            prefix.
+        chats: whether it answers messages.
+        hole: the parts of its default order: slots, and special tokens as they are written.
+        ends: tokens that end an answer, as they are written; the first ends it as a rule.
+
+    """
+
+    fills: bool
+    chats: bool
+    hole: tuple[str, ...]
+    ends: tuple[str, ...]
+
+    def token_before(self, slot: str) -> str:
+        """Return the special token that stands before a slot of the hole; "" for none."""
+        at = self.hole.index(slot) if slot in self.hole else 0
+        before = self.hole[at - 1] if at else ""
+        return "" if before in (PREFIX, SUFFIX) else before
+
+
+def abilities_of(layouts: Layouts, tokens: Tokens) -> Abilities:
+    """Read them from a model's prompts."""
+    order = layouts.fim[layouts.fim_default]
+    hole = tuple(part if isinstance(part, str) else tokens.decode([part]) for part in order)
+    return Abilities(
+        fills=any(SUFFIX in parts for parts in layouts.fim.values()),
+        chats=bool(layouts.chat),
+        hole=hole,
+        ends=(tokens.decode([layouts.end_id]),),
+    )
+
+
+def parameter_count(decoder: Decoder) -> int:
+    """Return how many numbers the model has learned; what is shared counts once."""
+    return sum(math.prod(shape) for shape in weight_shapes(decoder).values())
+
+
+def in_billions(parameters: int) -> str:
+    """Return a count of parameters as models are called by it: 1.6B, 135.2M."""
+    if parameters >= 1e9:
+        return f"{parameters / 1e9:.1f}B"
+    return f"{parameters / 1e6:.1f}M"
