@@ -1,9 +1,10 @@
-"""The whole path at the exact 1.6B shape, on random weights: that it holds, and what it costs.
+"""The whole path at the exact shape of a model, on random weights: that it holds, what it costs.
 
-Usage: python -m bench.fullsize DIR
+Usage: python -m bench.fullsize DIR [--shape NAME] [--variants int4]
 
-Fabricates a checkpoint, exports it, verifies every graph against the reference and completes a
-FIM prompt of 2,000 tokens, each in a process of its own whose peak memory the system reports.
+Fabricates a checkpoint, exports it, verifies every graph against the reference (if fp32 is among
+the variants) and completes a prompt of 2,000 tokens, each in a process of its own whose peak
+memory the system reports.
 Random weights show speed, memory and parity; they say nothing about quality.
 """
 
@@ -23,13 +24,18 @@ from typing import Any
 import click
 
 from refact_edge import Sampling, load
+from refact_edge.export.fabricate import decoder_of_shape
+from refact_edge.export.published import shape_of
 from refact_edge.runtime.bundle.contract import weights_file
+from refact_edge.runtime.bundle.decoder import parameter_count
 
-VARIANTS = ("fp32", "int8", "int4")
-NEEDED_BYTES = 19e9
+SHAPE, VARIANTS = "refact-1.6b", "fp32,int8,int4"
+BYTES = {"fp32": 4.0, "fp16": 2.0, "int8": 1.1, "int4": 0.75}  # a weight, at most
+CHECKPOINT_BYTES, MEMORY_BYTES = 2.0, 5.0
 PROMPT_TOKENS = 2000
 NEW_TOKENS = 32
-EXPORT_LIMIT_BYTES = 2.5e9  # promised of an int4 export
+# Promised of an int4 export: 2.5 GB at 1.6B parameters, 4 GB at 6.7B.
+EXPORT_BYTES, EXPORT_BYTES_A_WEIGHT = 2.04e9, 0.291
 
 
 @dataclass(frozen=True)
@@ -141,32 +147,63 @@ def print_results(costs: dict[str, Cost], runs: dict[str, tuple[Cost, dict[str, 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--shape", default=SHAPE, show_default=True, help="A published model's.")
+@click.option("--variants", default=VARIANTS, show_default=True, help="Comma-separated.")
 @click.option("--keep", is_flag=True, help="Keep checkpoint and bundle when done.")
 @click.option("--measure", "only", nargs=2, hidden=True, help="BUNDLE VARIANT: one measurement.")
-def main(folder: Path, keep: bool, only: tuple[str, str] | None) -> None:
-    """Prove and measure the full shape; DIR holds the files, about 19 GB."""
+def main(folder: Path, shape: str, variants: str, keep: bool, only: tuple[str, str] | None) -> None:
+    """Prove and measure the full shape; DIR holds the files, about 19 GB at 1.6B parameters."""
     if only:
         click.echo(json.dumps(measure(Path(only[0]), only[1])))
         return
-    check_room(folder, NEEDED_BYTES, 8e9)
-    checkpoint, bundle, small = folder / "checkpoint", folder / "bundle", folder / "bundle-int4"
-    costs = {}
-    if not checkpoint.exists():
-        costs["fabricate"] = refact_edge("fabricate", checkpoint, *tokenizer())
-    fast = ["--no-calibration", "--no-report", "--force"]  # bench.calibration looks at these
-    costs["export int4"] = refact_edge("export", checkpoint, small, "--variants", "int4", *fast)
-    shutil.rmtree(small)
-    every = ",".join(VARIANTS)
-    costs[f"export {every}"] = refact_edge("export", checkpoint, bundle, "--variants", every, *fast)
-    costs["verify"] = refact_edge("verify", bundle, "--checkpoint", checkpoint, "--json")
+    weights, names = parameter_count(decoder_of_shape(shape_of(shape))), variants.split(",")
+    disk = CHECKPOINT_BYTES + BYTES["int4"] + sum(BYTES[name] for name in names)
+    memory = MEMORY_BYTES if "fp32" in names else 1.0
+    check_room(folder, disk * weights, memory * weights)
+    checkpoint, bundle = folder / "checkpoint", folder / "bundle"
+    costs = prepare(shape, checkpoint, bundle, variants)
+    if "fp32" in names:
+        costs["verify"] = refact_edge("verify", bundle, "--checkpoint", checkpoint, "--json")
     runs = {}
-    for variant in VARIANTS:
+    for variant in names:
         cost = run(sys.executable, "-m", "bench.fullsize", folder, "--measure", bundle, variant)
         size = (bundle / weights_file(variant)).stat().st_size
         runs[variant] = (cost, json.loads(cost.output) | {"bytes": size})
     print_results(costs, runs)
+    if "verify" in costs:
+        print_verified(costs["verify"])
+    if not keep:
+        for made in (checkpoint, bundle):
+            shutil.rmtree(made)
+    limit = EXPORT_BYTES + EXPORT_BYTES_A_WEIGHT * weights
+    if costs["export int4"].peak_bytes > limit:
+        raise click.ClickException(f"the int4 export took more than {limit / 1e9:.1f} GB of memory")
+
+
+def prepare(shape: str, checkpoint: Path, bundle: Path, variants: str) -> dict[str, Cost]:
+    """Make a checkpoint and its bundle; return what each step took, int4 alone among them."""
+    costs = {}
+    if not checkpoint.exists():
+        real = tokenizer() if shape == SHAPE else ()
+        command = ("fabricate", checkpoint, "--shape", shape, "--shards", 4, *real)
+        costs["fabricate"] = refact_edge(*command)
+    fast = ["--no-calibration", "--no-report", "--force"]  # bench.calibration looks at these
+    small = bundle.with_name("bundle-int4")
+    costs["export int4"] = refact_edge("export", checkpoint, small, "--variants", "int4", *fast)
+    if variants == "int4":
+        small.replace(bundle)
+        return costs
+    shutil.rmtree(small)
+    costs[f"export {variants}"] = refact_edge(
+        "export", checkpoint, bundle, "--variants", variants, *fast
+    )
+    return costs
+
+
+def print_verified(cost: Cost) -> None:
+    """Print what `verify` said of each variant."""
     click.echo("\nverify:")
-    for variant, figures in json.loads(costs["verify"].output)["variants"].items():
+    for variant, figures in json.loads(cost.output)["variants"].items():
         greedy = ""
         if figures["greedy_length"]:
             greedy = f", greedy text {figures['greedy_tokens']} of {figures['greedy_length']} equal"
@@ -174,11 +211,6 @@ def main(folder: Path, keep: bool, only: tuple[str, str] | None) -> None:
             f"{variant:8} max abs diff {figures['max_abs_diff']:.2e}, "
             f"top-1 {figures['top1_agreement']:.2%}, near ties {figures['near_ties']}{greedy}"
         )
-    if not keep:
-        for made in (checkpoint, bundle):
-            shutil.rmtree(made)
-    if costs["export int4"].peak_bytes > EXPORT_LIMIT_BYTES:
-        raise click.ClickException("the int4 export took more than 2.5 GB of memory")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What serving costs a lone user: time to the first token through HTTP beside the library's own.
 
-Usage: python -m bench.serve [BUNDLE] [--variant int4] [--asks 40] [--fresh]
+Usage: python -m bench.serve [BUNDLE | --shape NAME] [--variant int4] [--asks 40] [--fresh]
 
 A trace is replayed by the library in this process and by a server in another one, request by
 request; each has
@@ -122,15 +122,16 @@ def measure(bundle: Path, variant: str, number: int, *, fresh: bool) -> None:
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True), required=False)
+@click.option("--shape", default=SHAPE, show_default=True, help="In place of BUNDLE.")
 @click.option("--variant", default="int4", show_default=True)
 @click.option("--asks", "number", default=40, show_default=True, help="Requests of the trace.")
 @click.option("--fresh", is_flag=True, help="A connection for each request.")
-def main(bundle: Path | None, variant: str, number: int, fresh: bool) -> None:
-    """Print both medians and the ratio; without BUNDLE of random weights of the 1.6B shape."""
+def main(bundle: Path | None, shape: str, variant: str, number: int, fresh: bool) -> None:
+    """Print both medians and the ratio; without BUNDLE of random weights of a shape."""
     if bundle is not None:
         measure(bundle, variant, number, fresh=fresh)
         return
-    with shaped(SHAPE, variant, None, tell=click.echo, track=_untold) as made:
+    with shaped(shape, variant, None, tell=click.echo, track=_untold) as made:
         measure(made, variant, number, fresh=fresh)
 
 

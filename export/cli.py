@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from .parity import Comparison
 
 _FOLDER = click.Path(path_type=Path)
+REFACT = "refact-1.6b"  # the shape of a checkpoint when none is named
 _LORA = click.option(
     "--lora",
     type=_FOLDER,
@@ -261,34 +261,46 @@ def _print_comparison(results: dict[str, Comparison]) -> None:
 @click.command()
 @click.argument("target", metavar="DIR", type=_FOLDER)
 @click.option("--tokenizer", type=_FOLDER, help="A tokenizer.json; a made-up one when not given.")
+@click.option("--shape", "name", default=REFACT, show_default=True, help="A published model's.")
 @click.option("--layout", type=click.Choice(["fused", "unfused"]), default="fused")
 @click.option("--shards", default=1, show_default=True, help="Number of weight files.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--layers", default=32, show_default=True, help="Fewer make a smaller stand-in.")
+@click.option("--layers", type=int, help="Fewer make a smaller stand-in.")
 def fabricate(
-    target: Path, tokenizer: Path | None, layout: str, shards: int, seed: int, layers: int
+    target: Path,
+    tokenizer: Path | None,
+    name: str,
+    layout: str,
+    shards: int,
+    seed: int,
+    layers: int | None,
 ) -> None:
-    """Write a random checkpoint of the 1.6B shape to DIR.
+    """Write a random checkpoint of a published model's shape to DIR.
 
-    It is bf16, takes 3.2 GB and is for measuring speed, memory and parity. Random weights say
-    nothing about quality.
+    It is bf16, two bytes a weight, and is for measuring speed, memory and parity. Random weights
+    say nothing about quality. The layout is of Refact's files, of which there are two.
 
     \b
     Examples:
       refact-edge fabricate random-1.6b --tokenizer tokenizer.json
       refact-edge fabricate random-1.6b --layout unfused --shards 4 --seed 7
+      refact-edge fabricate random-qwen --shape qwen2.5-coder-1.5b
     """
     _require("export")
-    from .fabricate import fabricate_checkpoint
-    from .refact_shapes import PUBLISHED
+    from .architectures.gpt_refact import UNFUSED
+    from .fabricate import fabricate as write
+    from .published import shape_of
 
-    if not (1 <= shards <= 100 and 1 <= layers <= 1000 and seed >= 0):
+    if not (1 <= shards <= 100 and (layers is None or 1 <= layers <= 1000) and seed >= 0):
         raise OptionError(
             f"shards {shards}, layers {layers}, seed {seed}; expected 1 to 100, 1 to 1000 and "
             "0 or more"
         )
-    options: dict[str, Any] = {"seed": seed, "fused": layout == "fused", "shards": shards}
-    size = fabricate_checkpoint(
-        target, tokenizer, decoder=replace(PUBLISHED, layers=layers), track=progress_bar, **options
+    if layout == "unfused" and name != REFACT:
+        raise OptionError(f"layout unfused is {REFACT}'s; leave it out for {name}")
+    shape = shape_of(name) if layers is None else shape_of(name).with_layers(layers)
+    table = UNFUSED if layout == "unfused" else None
+    size = write(
+        target, shape, tokenizer, table=table, seed=seed, shards=shards, track=progress_bar
     )
-    echo(f"{target}: {size / 1e9:.2f} GB of random weights, seed {seed}, {layout} layout")
+    echo(f"{target}: {size / 1e9:.2f} GB of random weights, {name}, seed {seed}, {layout} layout")

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 
 from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import ExportError
 from ..runtime.text.alphabet import BYTE_ALPHABET
-from .architectures.gpt_refact import ARCHITECTURE, FUSED, UNFUSED
+from .architectures import find
+from .architectures.gpt_refact import FUSED, UNFUSED
 from .beside import beside, check_space, check_writable
 from .manifest import write_json
 from .progress import SILENT, Track
-from .refact_shapes import PUBLISHED, PUBLISHED_TOKENS, config_sizes
+from .published import STANDARD_DEVIATION, Shape, refact_shape
+from .random_tensors import in_shards, write_random
+from .refact_shapes import PUBLISHED, PUBLISHED_TOKENS
 from .starcoder import SPECIAL_TOKENS
-from .tensors import Tensors
+from .tensors import Table, Tensors
 
-Bfloat16 = npt.NDArray[np.generic]
-STANDARD_DEVIATION = 0.02  # initializer_range of the published model
 _DRAWN_FIRST = ("ln_1", "ln_2", "attn.q", "attn.c_proj", "mlp.c_proj")  # of a layer
 
 
@@ -40,7 +40,7 @@ def fabricate_checkpoint(
     shards: int = 1,
     track: Track = SILENT,
 ) -> int:
-    """Write a seeded random bf16 checkpoint and return the bytes of its weights.
+    """Write a Refact checkpoint of any shape: see `fabricate`.
 
     Args:
         target: a folder that does not exist yet.
@@ -56,23 +56,64 @@ def fabricate_checkpoint(
         ExportError: when `target` exists, the tokenizer is no file, or the disk is full.
 
     """
+    shape, table = refact_shape(decoder, tokens), FUSED if fused else UNFUSED
+    return fabricate(target, shape, tokenizer, table=table, seed=seed, shards=shards, track=track)
+
+
+def fabricate(
+    target: Path,
+    shape: Shape,
+    tokenizer: Path | None = None,
+    *,
+    table: Table | None = None,
+    seed: int = 0,
+    shards: int = 1,
+    track: Track = SILENT,
+) -> int:
+    """Write a seeded random bf16 checkpoint and return the bytes of its weights.
+
+    It takes little memory, whatever its size. `table` says where weights lie where an architecture
+    has several layouts.
+
+    Raises:
+        CheckpointError: when this package has no architecture for the shape.
+        ExportError: when `target` exists, the tokenizer is no file, or the disk is full.
+
+    """
     if target.exists():
         raise ExportError(f"{target} exists; choose another folder")
     if tokenizer is not None and not tokenizer.is_file():
         raise ExportError(f"{tokenizer} is not a file; expected a tokenizer.json")
-    tensors = _as_drawn(Tensors(decoder, FUSED if fused else UNFUSED).expected())
-    needed = sum(2 * int(np.prod(size)) for size in tensors.values())
+    architecture = find(shape.config["model_type"])
+    layout = architecture.tensors(set()) if table is None else table
+    tensors = _as_drawn(Tensors(decoder_of_shape(shape), layout).expected())
+    needed = 2 * sum(map(math.prod, tensors.values()))
     check_writable(target)
     check_space(target, needed)
     with beside(target) as work:
         if tokenizer is None:
-            made_up = made_up_tokenizer(tokens)
+            made_up = made_up_tokenizer(shape.tokens, shape.specials)
             (work / "tokenizer.json").write_text(json.dumps(made_up), encoding="utf-8")
         else:
             shutil.copyfile(tokenizer, work / "tokenizer.json")
-        write_json(work / "config.json", config_json(decoder))
+        write_json(work / "config.json", dict(shape.config))
         _write_shards(work, tensors, seed, shards, track)
     return needed
+
+
+def decoder_of_shape(shape: Shape) -> Decoder:
+    """Return the facts that an architecture reads out of a shape's config.json.
+
+    Raises:
+        CheckpointError: when this package has no architecture for it.
+        ExportError: when the architecture refuses it.
+
+    """
+    problems: list[str] = []
+    decoder = find(shape.config["model_type"]).decoder(shape.config, problems)
+    if decoder is None or problems:
+        raise ExportError(f"a shape that cannot be exported: {'; '.join(problems)}")
+    return decoder
 
 
 def _as_drawn(tensors: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -88,36 +129,19 @@ def _as_drawn(tensors: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ..
     return dict(sorted(tensors.items(), key=lambda tensor: place(tensor[0])))
 
 
-def config_json(decoder: Decoder) -> dict[str, object]:
-    """Return the config.json of that shape, with the fields of the published one."""
-    return {
-        "architectures": [ARCHITECTURE],
-        "model_type": "gpt_refact",
-        **config_sizes(decoder),
-        "n_inner": None,
-        "multi_query": True,
-        "eos_token_id": SPECIAL_TOKENS.index("<|endoftext|>"),
-        "initializer_range": STANDARD_DEVIATION,
-        "torch_dtype": "bfloat16",
-    }
-
-
-def made_up_tokenizer(tokens: int) -> dict[str, object]:
+def made_up_tokenizer(tokens: int, specials: Mapping[str, int] | None = None) -> dict[str, object]:
     """Return a byte-level BPE tokenizer.json of that size whose merges are mere pairs of bytes.
 
-    It encodes any text and has the special tokens where they belong; real text takes about
-    twice the tokens that a trained one would.
+    It encodes any text and has the special tokens where they belong, StarCoder's when none are
+    named; real text takes about twice the tokens that a trained one would.
     """
-    alphabet = list(BYTE_ALPHABET)
-    first = len(SPECIAL_TOKENS)
-    pairs = itertools.product(alphabet, alphabet)
-    merges = list(itertools.islice(pairs, max(0, tokens - first - len(alphabet))))
-    words = [*alphabet, *("".join(pair) for pair in merges)]
+    if specials is None:
+        specials = {token: place for place, token in enumerate(SPECIAL_TOKENS)}
+    words, merges = _words(tokens - len(specials))
+    reserved, ids = set(specials.values()), itertools.count()
+    vocabulary = {word: next(i for i in ids if i not in reserved) for word in words}
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    special = [
-        {"id": i, "content": token, **flags, "special": True}
-        for i, token in enumerate(SPECIAL_TOKENS)
-    ]
+    added = [{"id": i, "content": token, **flags, "special": True} for token, i in specials.items()]
     byte_level = {"type": "ByteLevel", "trim_offsets": True, "use_regex": True}
     steps = [
         {"type": "Digits", "individual_digits": True},
@@ -127,57 +151,39 @@ def made_up_tokenizer(tokens: int) -> dict[str, object]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": special,
+        "added_tokens": added,
         "normalizer": None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
         "post_processor": None,
         "decoder": {**byte_level, "add_prefix_space": True},
-        "model": {
-            "type": "BPE",
-            "vocab": {token: i for i, token in enumerate([*SPECIAL_TOKENS, *words])},
-            "merges": [list(pair) for pair in merges],
-        },
+        "model": {"type": "BPE", "vocab": dict(specials) | vocabulary, "merges": merges},
     }
+
+
+def _words(count: int) -> tuple[list[str], list[list[str]]]:
+    """Return the alphabet with pairs of it, then pairs with one more, and how they are merged."""
+    alphabet = list(BYTE_ALPHABET)
+    pairs = [first + second for first, second in itertools.product(alphabet, alphabet)]
+    merged = itertools.chain(
+        itertools.product(alphabet, alphabet), itertools.product(pairs, alphabet)
+    )
+    merges = [list(parts) for parts in itertools.islice(merged, max(0, count - len(alphabet)))]
+    return [*alphabet, *map("".join, merges)], merges
 
 
 def _write_shards(
     work: Path, tensors: dict[str, tuple[int, ...]], seed: int, shards: int, track: Track
 ) -> None:
-    from safetensors.numpy import save_file
-
     random = np.random.default_rng(seed)
-    index = {}
-    total = sum(int(np.prod(size)) for size in tensors.values())
+    index: dict[str, str] = {}
+    total = sum(map(math.prod, tensors.values()))
     with track("fabricating weights", total) as advance:
-        for number, names in enumerate(_split(list(tensors), tensors, shards), start=1):
+        for number, part in enumerate(in_shards(tensors, shards), start=1):
             file = "model.safetensors"
             if shards > 1:
                 file = f"model-{number:05}-of-{shards:05}.safetensors"
-            content = {}
-            for name in names:
-                content[name] = _random(random, tensors[name])
-                index[name] = file
-                advance(content[name].size)
-            save_file(content, work / file, metadata={"format": "pt"})
+            write_random(work / file, part, random, STANDARD_DEVIATION, advance)
+            index |= dict.fromkeys(part, file)
     if shards > 1:
         listing = {"metadata": {"total_size": 2 * total}, "weight_map": index}
         write_json(work / "model.safetensors.index.json", listing)
-
-
-def _random(random: np.random.Generator, size: tuple[int, ...]) -> Bfloat16:
-    """Return normal values for a matrix, and values around 1 for a norm."""
-    values = random.standard_normal(size, dtype=np.float32)
-    if len(size) == 1:
-        return (1 + np.float32(0.1) * values).astype(ml_dtypes.bfloat16)
-    return (np.float32(STANDARD_DEVIATION) * values).astype(ml_dtypes.bfloat16)
-
-
-def _split(names: list[str], sizes: dict[str, tuple[int, ...]], shards: int) -> Iterator[list[str]]:
-    """Cut the names, in order, into shards of about equal weight."""
-    total = sum(int(np.prod(sizes[name])) for name in names)
-    groups: list[list[str]] = [[] for _ in range(shards)]
-    done = 0
-    for name in names:
-        groups[min(shards - 1, done * shards // total)].append(name)
-        done += int(np.prod(sizes[name]))
-    yield from groups

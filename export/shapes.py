@@ -24,39 +24,36 @@ from ..runtime.errors import ExportError
 from .architectures import find
 from .beside import beside, check_space, check_writable
 from .checkpoint import Checkpoint, Floating
-from .fabricate import STANDARD_DEVIATION, made_up_tokenizer
+from .fabricate import decoder_of_shape, made_up_tokenizer
 from .inspect import Inspected
 from .manifest import manifest_of, write_json, write_side_files
 from .progress import SILENT, Advance, Track
 from .prompts import manifest_prompts
-from .refact_shapes import PUBLISHED, PUBLISHED_TOKENS
-from .starcoder import IDS
+from .published import STANDARD_DEVIATION, Shape, shape_of
+from .tokenizer import check_tokenizer
 from .variants import data_bytes, specs_in, write_graphs
 from .weights import VariantWriter, form_of
 
-MODEL_TYPE = "gpt_refact"
-SHAPE = "refact-1.6b"
 
-
-def refact_1_6b(target: Path, variants: list[str], track: Track) -> None:
-    """Write a bundle of the published model's shape; see `fabricate_bundle`."""
-    fabricate_bundle(target, variants, track=track)
+def fabricate_shape(name: str, target: Path, variants: list[str], track: Track) -> None:
+    """Write a bundle of a published model's shape; see `fabricate_bundle`."""
+    fabricate_bundle(target, variants, name, shape_of(name), track=track)
 
 
 def fabricate_bundle(
     target: Path,
     variants: list[str],
+    name: str,
+    shape: Shape,
     *,
-    shape: str = SHAPE,
-    decoder: Decoder = PUBLISHED,
-    tokens: int = PUBLISHED_TOKENS,
     seed: int = 0,
     track: Track = SILENT,
 ) -> None:
-    """Write a bundle of random packed weights, with a made-up tokenizer of that many tokens.
+    """Write a bundle of random packed weights, with a made-up tokenizer.
 
     Raises:
         OptionError: when a variant is unknown.
+        CheckpointError: when this package has no architecture for the shape.
         ExportError: when `target` exists or the disk is full.
 
     """
@@ -65,18 +62,19 @@ def fabricate_bundle(
         raise ExportError(f"{target} exists; choose another folder")
     check_writable(target)
     with beside(target) as work, tempfile.TemporaryDirectory() as source:
-        tokenizer = json.dumps(made_up_tokenizer(tokens))
+        tokenizer = json.dumps(made_up_tokenizer(shape.tokens, shape.specials))
         (Path(source) / layout.TOKENIZER).write_text(tokenizer, encoding="utf-8")
-        checked = _unread(Path(source), decoder, tokens, f"random weights, seed {seed}")
+        checked = _unread(Path(source), shape, f"random weights, seed {seed}")
+        decoder = checked.decoder
         check_space(target, data_bytes(decoder, schemes))
         (work / layout.GRAPH_FOLDER).mkdir()
         specs = [spec for scheme in schemes for spec in specs_in(decoder, scheme)]
         total = sum(math.prod(spec.shape) for spec in specs)
-        with track(f"making {shape}", total) as advance:
+        with track(f"making {name}", total) as advance:
             written = [_write_variant(work, decoder, scheme, seed, advance) for scheme in schemes]
         write_side_files(work, checked, [scheme.name for scheme in schemes], None)
-        manifest = manifest_of(work, checked, schemes, written, [], [], shape)
-        manifest["provenance"]["shape"] = shape
+        manifest = manifest_of(work, checked, schemes, written, [], [], name)
+        manifest["provenance"]["shape"] = name
         for entry in manifest["variants"].values():  # nothing was rounded: no other figure counts
             entry["report"] = {"bits_per_weight": entry["report"]["bits_per_weight"]}
         write_json(work / layout.MANIFEST, manifest)
@@ -134,23 +132,28 @@ def _bytes(count: int, random: np.random.Generator) -> np.ndarray[Any, np.dtype[
     return words.view(np.uint8)[:count]
 
 
-def _unread(source: Path, decoder: Decoder, tokens: int, origin: str) -> Inspected:
+def _unread(source: Path, shape: Shape, origin: str) -> Inspected:
     """Return a checkpoint without tensors, which is all that graphs and manifest ask for."""
 
     def read(name: str) -> Floating:
         raise NotImplementedError(f"{name} was never made")
 
-    architecture = find(MODEL_TYPE)
-    family = architecture.FAMILIES[0]
+    problems: list[str] = []
+    model_type, decoder = str(shape.config["model_type"]), decoder_of_shape(shape)
+    architecture = find(model_type)
+    file = source / layout.TOKENIZER
+    tokenizer = check_tokenizer(file, architecture.FAMILIES, shape.config, problems)
+    if problems or tokenizer.family is None:
+        raise ExportError(f"a shape that cannot be made: {'; '.join(problems)}")
     return Inspected(
-        checkpoint=Checkpoint(source, {}, {}, (), read),
+        checkpoint=Checkpoint(source, dict(shape.config), {}, (), read),
         architecture=architecture,
-        model_type=MODEL_TYPE,
+        model_type=model_type,
         decoder=decoder,
-        sizes=sizes_of(decoder, tokens),
+        sizes=sizes_of(decoder, tokenizer.tokens),
         source_files=[{"file": origin, "bytes": 0, "sha256": ""}],
-        tokenizer=(source / layout.TOKENIZER).read_bytes(),
-        family=family,
-        prompts=manifest_prompts(family, IDS),
+        tokenizer=tokenizer.content,
+        family=tokenizer.family,
+        prompts=manifest_prompts(tokenizer.family, tokenizer.specials, tokenizer.start),
         notes=(),
     )

@@ -52,7 +52,7 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
         engine_option,
         click.option("--variant", help="int4, int8, fp32 or hybrid; the best for a CPU."),
         click.option("--keep", type=PATH, metavar="DIR", help="Keep the shape's bundle there."),
-        click.option("--shape", help="In place of BUNDLE, random weights: refact-1.6b."),
+        click.option("--shape", help="In place of BUNDLE, random weights of a published shape."),
         click.argument("bundle", type=PATH, required=False),
     ):
         command = option(command)
@@ -68,7 +68,7 @@ def bench() -> None:
     \b
     Examples:
       refact-edge bench bundle
-      refact-edge bench --shape refact-1.6b
+      refact-edge bench --shape qwen2.5-coder-1.5b
       refact-edge bench typing bundle --json
     """
 

@@ -1,7 +1,7 @@
 """Bundles of random weights of a known shape, for measuring what is not at hand.
 
 This part of the package builds no graphs: whoever can registers as an entry point, by the shape's
-name. It is called with a folder to make, the variants, and a function that shows progress.
+name. It is called with that, a folder to make, the variants, and a function that shows progress.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from ..opening.choice import PREFERENCE, required_variants
 GROUP = "refact_edge.shapes"
 
 Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-Fabricate = Callable[[Path, list[str], Track], None]
+Fabricate = Callable[[str, Path, list[str], Track], None]  # of the shape of that name
+
+
+def shape_names() -> list[str]:
+    """Return the shapes that there are."""
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
 def find_shape(shape: str) -> Fabricate:
@@ -32,7 +37,7 @@ def find_shape(shape: str) -> Fabricate:
     """
     shapes = {entry.name: entry for entry in entry_points(group=GROUP)}
     if shape not in shapes:
-        names = ", ".join(sorted(shapes)) or "none, as the extra export is not there"
+        names = ", ".join(shape_names()) or "none, as the extra export is not there"
         raise OptionError(f"shape {shape!r}; expected one of: {names}")
     try:
         fabricate: Fabricate = shapes[shape].load()
@@ -67,14 +72,14 @@ def shaped(
         return
     fabricate = find_shape(shape)
     if keep is not None:
-        fabricate(keep, variants, track)
+        fabricate(shape, keep, variants, track)
         tell(f"the random weights of the shape {shape} stay in {keep}")
         yield keep
         return
     with tempfile.TemporaryDirectory(prefix="refact-edge-shape-") as folder:
         tell(f"making random weights in {folder}, removed in the end; --keep DIR keeps them")
         bundle = Path(folder) / shape
-        fabricate(bundle, variants, track)
+        fabricate(shape, bundle, variants, track)
         yield bundle
 
 

@@ -8,6 +8,7 @@ decoder has.
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -276,6 +277,11 @@ def weight_shapes(decoder: Decoder) -> dict[str, tuple[int, ...]]:
     if decoder.head_bias:
         shapes[f"{HEAD}.bias"] = (decoder.vocabulary,)
     return shapes
+
+
+def parameter_count(decoder: Decoder) -> int:
+    """Return how many numbers the model has learned; what is shared counts once."""
+    return sum(math.prod(shape) for shape in weight_shapes(decoder).values())
 
 
 def _norm_shapes(decoder: Decoder, name: str) -> dict[str, tuple[int, ...]]:

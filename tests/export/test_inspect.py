@@ -11,9 +11,9 @@ from tiny import Change
 from refact_edge.export import refact_shapes
 from refact_edge.export.architectures import gpt_refact
 from refact_edge.export.convert import export_bundle
-from refact_edge.export.fabricate import config_json
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
+from refact_edge.export.published import refact_shape
 from refact_edge.runtime.errors import CheckpointError
 
 Edit = Callable[[dict[str, Any]], object]  # of tensors
@@ -109,7 +109,7 @@ def test_the_published_width_must_come_with_the_published_figures(
 def test_the_published_model_may_have_other_padding_rows() -> None:
     for rows, right in ((49152, True), (49153, True), (49216, True), (49151, False)):
         problems: list[str] = []
-        config = {**config_json(refact_shapes.PUBLISHED), "vocab_size": rows}
+        config = {**refact_shape(refact_shapes.PUBLISHED, 0).config, "vocab_size": rows}
         gpt_refact.decoder(config, problems)
         assert (problems == []) == right
 

@@ -5,10 +5,8 @@ Dialects list it for their clients, which ask for nothing else then.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from ...bundle.decoder import Decoder, weight_shapes
 from ...text.prompts import Layouts
 from ...text.tokens import Tokens
 
@@ -50,11 +48,6 @@ def abilities_of(layouts: Layouts, tokens: Tokens) -> Abilities:
         hole=hole,
         ends=(tokens.decode([layouts.end_id]),),
     )
-
-
-def parameter_count(decoder: Decoder) -> int:
-    """Return how many numbers the model has learned; what is shared counts once."""
-    return sum(math.prod(shape) for shape in weight_shapes(decoder).values())
 
 
 def in_billions(parameters: int) -> str:

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from starlette.responses import JSONResponse, Response
 
+from ....bundle.decoder import parameter_count
 from ....errors import ContextError
 from ....model import Model
 from ....text.cursor import Cursor
-from ...service.abilities import parameter_count
 from ...service.requests import GenerationOptions, fill, go_on, reply
 from ...service.service import About
 from ...web.chat import require_chat
