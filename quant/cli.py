@@ -25,9 +25,9 @@ from .eval.cli import OPENING, SAMPLED, Opening, Sampled, collect
 from .eval.compare import check_comparable, compare_results
 from .eval.fim import Filler, lender
 from .eval.fim import summarize as summarize_holes
-from .eval.forms import Writer, check_form
+from .eval.forms import Writer, check_form, form_for
 from .eval.judging.sandbox import Sandbox
-from .eval.presets import DEFAULT, INFILLING, PRESETS, Preset
+from .eval.presets import DEFAULT, INFILLING, OWN_QUESTION, PRESETS, Preset
 from .eval.problems import Benchmark, read_benchmark
 from .eval.results import HOLES, SAMPLES, Record, Results, open_results, read_results
 from .eval.samples import Write, canonical, empty, judged, of_run, sampled, slots, summarize
@@ -62,9 +62,10 @@ def humaneval(file: Path, preset: str, options: Sampled, opening: Opening) -> No
 
     FILE is HumanEval.jsonl or .jsonl.gz, as it is published.
 
-    Presets redo the rows of the model card: greedy (T 0.01), cool (T 0.2, 20 samples), warm (T
-    0.8, 200 samples) and chat. Forms: ltr, spm, psm, chat. Generated code runs under bubblewrap,
-    without network and files.
+    Presets redo the rows of the model card. For Refact: greedy (T 0.01), cool (T 0.2, 20 samples),
+    warm (T 0.8, 200 samples) and chat. For others, by name: base models complete, instruct models
+    are asked as their makers ask. Forms: ltr, fim (the model's own order), spm, psm, chat.
+    Generated code runs under bubblewrap, without network and files.
 
     \b
     Examples:
@@ -87,8 +88,9 @@ def infilling(file: Path, options: Sampled, opening: Opening) -> None:
 
     FILE is its .jsonl or .jsonl.gz, as it is published.
 
-    Forms: spm (suffix first, the default), psm, and ltr, which shows no suffix. In SingleLine files
-    the answer is cut at its first line's end; in others it ends where the model ends it.
+    Forms: fim (the model's own order, the default), spm (suffix first), psm, and ltr, which shows
+    no suffix. In SingleLine files the answer is cut at its first line's end; in others it ends
+    where the model ends it.
 
     \b
     Examples:
@@ -105,7 +107,7 @@ def infilling(file: Path, options: Sampled, opening: Opening) -> None:
 @click.option("--kinds", default=",".join(KINDS), show_default=True, help="Comma-separated.")
 @click.option("--ext", multiple=True, help="File ending, in place of the usual; may be repeated.")
 @click.option("--context", type=int, help="Tokens shown at most; 1024 or what the model holds.")
-@click.option("--order", help="spm or psm for what is written; the model's own by default.")
+@click.option("--order", help="Of what is written, as spm; the model's own by default.")
 @click.option("--seed", default=0, show_default=True, help="The same seed, the same holes.")
 @gathered("opening", Opening, OPENING)
 def fim(
@@ -206,8 +208,11 @@ class _Judging:
             raise OptionError(f"max_tokens {self.options.max_tokens}; expected 1 or more")
         most = min(self.options.max_tokens, model.context_tokens // 2)
         drawn = {name: getattr(sampling, name) for name in _DRAWN}
-        settings = {**_identity(model), "form": preset.form, **drawn, "seed": seed}
-        writer = Writer(model, preset.form, self.benchmark.infilling, most)
+        form = form_for(model, preset.form)
+        settings = {**_identity(model), "form": form, **drawn, "seed": seed}
+        if preset.question != OWN_QUESTION:
+            settings["question"] = preset.question.name
+        writer = Writer(model, form, self.benchmark.infilling, most, preset.question)
         return self._run(
             {**settings, "max_tokens": most},
             sampled(writer, sampling, seed),
@@ -246,12 +251,16 @@ def _run_samples(benchmark: Benchmark, options: Sampled, preset: Preset, opening
         echo("warning: --unsafe: generated code runs as you, only bounded", err=True)
     sandbox = Sandbox(options.timeout, unsafe=options.unsafe)
     judging = _Judging(benchmark, options, preset, opening, sandbox)
-    published = {} if how else preset.published_for(len(benchmark.problems))
-    show = functools.partial(report.samples, published=published)
     if how:
+        show = functools.partial(report.samples, published={})
         _finish({how: judging.without_model(how)}, summarize, show, opening)
-    else:
-        _run_variants(opening, judging.with_model, summarize, show)
+        return
+    published: Mapping[int, float] = {}
+    if opening.bundle is not None:  # of the demo nothing was published
+        sizes = read_bundle(opening.bundle).sizes
+        published = preset.published_for(len(benchmark.problems), sizes)
+    show = functools.partial(report.samples, published=published)
+    _run_variants(opening, judging.with_model, summarize, show)
 
 
 _DRAWN = ("temperature", "top_k", "top_p")

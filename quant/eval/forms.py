@@ -2,8 +2,8 @@
 
 `ltr`    the prompt without blanks around it, left to right; infilling: the text before the hole
          alone.
-`spm`    fill-in-the-middle, suffix first; `psm` prefix first. Infilling shows the raw text on
-         both sides.
+`fim`    fill-in-the-middle in the order that the model was trained with; `spm` suffix first,
+         `psm` prefix first. Infilling shows the raw text on both sides.
 `chat`   a question that holds the prompt; the code is taken out of the answer.
 """
 
@@ -20,16 +20,14 @@ from ...runtime.text.cursor import Cursor
 from ...runtime.text.endings import NO_ENDINGS
 from ...runtime.text.limits import Limits
 from .cuts import CODE, CODE_STOPS, OWN, apply, infilling_cut, is_complete
+from .presets import OWN_QUESTION, Question
 from .problems import Problem
 
-LTR, SPM, PSM, CHAT = "ltr", "spm", "psm", "chat"
-HUMANEVAL_FORMS = (LTR, SPM, PSM, CHAT)
-INFILLING_FORMS = (SPM, PSM, LTR)
+LTR, FIM, SPM, PSM, CHAT = "ltr", "fim", "spm", "psm", "chat"
+HUMANEVAL_FORMS = (LTR, FIM, SPM, PSM, CHAT)
+INFILLING_FORMS = (FIM, SPM, PSM, LTR)
 
-QUESTION = (
-    "Complete this Python function. Answer with the whole function in one block of code.\n\n"
-    "```python\n{prompt}\n```"
-)
+FENCE = "\n```"
 _BLOCK = re.compile(r"```[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
@@ -43,6 +41,28 @@ def check_form(form: str, *, infilling: bool) -> None:
     forms = INFILLING_FORMS if infilling else HUMANEVAL_FORMS
     if form not in forms:
         raise OptionError(f"form {form!r}; expected one of: {', '.join(forms)}")
+
+
+def form_for(model: Model, form: str) -> str:
+    """Return the form in which a model is asked: its own order for `fim`.
+
+    Raises:
+        OptionError: when the model was not taught that form; says which it was.
+
+    """
+    layouts = model.layouts
+    orders = layouts.hole_orders
+    if form == FIM:
+        if not orders:
+            raise OptionError("this model was not trained to fill holes; try --form ltr")
+        return layouts.fim_default if layouts.fim_default in orders else orders[0]
+    if form == CHAT and not layouts.chat:
+        raise OptionError("this model has no chat format: it is a base model; try --form ltr")
+    if form in (SPM, PSM) and form not in orders:
+        raise OptionError(
+            f"this model was trained with: {', '.join(orders) or 'no order of holes'}; not {form}"
+        )
+    return form
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,7 @@ class Writer:
     form: str
     infilling: bool
     max_tokens: int
+    question: Question = OWN_QUESTION
 
     def write(self, problem: Problem, sampling: Sampling) -> Solution:
         """Generate one solution.
@@ -80,6 +101,8 @@ class Writer:
                     break
         finish = "stop" if is_complete(text, cut) else stream.finish
         completion = apply(text, cut)
+        if self.form == CHAT:
+            completion = self.question.begun + completion
         program = build_program(problem, completion, self.form, self.infilling)
         return Solution(completion, program, finish, stream.usage.new)
 
@@ -92,9 +115,12 @@ class Writer:
         model, most = self.model, self.max_tokens
         stop = () if self.infilling else CODE_STOPS
         if self.form == CHAT:
-            question = QUESTION.format(prompt=problem.prompt.strip())
+            question = self.question.text.format(prompt=problem.prompt.strip())
             turns = [{"role": "user", "content": question}]
-            return model.chat(turns, max_tokens=most, sampling=sampling)
+            if not self.question.begun:
+                return model.chat(turns, max_tokens=most, sampling=sampling)
+            turns.append({"role": "assistant", "content": self.question.begun})
+            return model.chat(turns, max_tokens=most, stop=(FENCE,), sampling=sampling)
         before = problem.prompt if self.infilling else problem.prompt.strip()
         if self.form == LTR:
             return model.generate(before, max_tokens=most, stop=stop, sampling=sampling)

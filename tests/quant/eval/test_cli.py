@@ -211,7 +211,10 @@ MISTAKES: list[tuple[tuple[object, ...], str]] = [
     (("humaneval", "FILE", "--n", 0), "n 0; expected 1 or more"),
     (("humaneval", "FILE", "--limit", -1, "--jobs", 0), "limit -1; expected 1 or more; jobs 0"),
     (("humaneval", "FILE", "--preset", "hot"), "preset 'hot'; expected one of: greedy, cool"),
-    (("humaneval", "FILE", "--form", "fim"), "form 'fim'; expected one of: ltr, spm, psm, chat"),
+    (
+        ("humaneval", "FILE", "--form", "fun"),
+        "form 'fun'; expected one of: ltr, fim, spm, psm, chat",
+    ),
     (("humaneval", "FILE", "--max-tokens", 0), "max_tokens 0; expected 1"),
     (("humaneval", "FILE", "--timeout", 0), "timeout 0; expected over 0"),
     (("humaneval", "FILE", "--temperature", -1), "temperature -1.0; expected 0 to 100"),

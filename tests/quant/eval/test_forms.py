@@ -1,10 +1,21 @@
 """How a problem is put to the model, and how its answer becomes a program."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from refact_edge.quant.eval.forms import CHAT, LTR, PSM, SPM, Writer, build_program, check_form
+from refact_edge.quant.eval.forms import (
+    CHAT,
+    LTR,
+    PSM,
+    SPM,
+    Writer,
+    build_program,
+    check_form,
+    form_for,
+)
+from refact_edge.quant.eval.presets import PRESETS
 from refact_edge.quant.eval.problems import Problem
 from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.errors import OptionError
@@ -117,9 +128,54 @@ def test_a_chat_answer_without_the_function_is_its_body() -> None:
 
 
 def test_a_form_that_the_benchmark_lacks_is_refused() -> None:
-    for form in ("ltr", "spm", "psm", "chat"):
+    for form in ("ltr", "fim", "spm", "psm", "chat"):
         check_form(form, infilling=False)
-    with pytest.raises(OptionError, match="form 'chat'; expected one of: spm, psm, ltr"):
+    with pytest.raises(OptionError, match="form 'chat'; expected one of: fim, spm, psm, ltr"):
         check_form("chat", infilling=True)
-    with pytest.raises(OptionError, match="form 'xyz'; expected one of: ltr, spm, psm, chat"):
+    with pytest.raises(OptionError, match="form 'xyz'; expected one of: ltr, fim, spm, psm, chat"):
         check_form("xyz", infilling=False)
+
+
+def _layouts(fim: dict[str, tuple[int | str, ...]], default: str, chat: bool) -> Any:
+    return SimpleNamespace(
+        layouts=SimpleNamespace(fim=fim, fim_default=default, chat={"user": ()} if chat else None)
+    )
+
+
+QWEN = _layouts({"psm": (1, "prefix", 2, "suffix", 3)}, "psm", chat=True)
+BASE = _layouts({"prefix": ("prefix",)}, "prefix", chat=False)
+
+
+def test_the_models_own_order_is_asked_for_by_its_name() -> None:
+    assert form_for(QWEN, "fim") == "psm"
+    assert form_for(QWEN, "chat") == "chat"
+    both = _layouts({"psm": ("suffix",), "spm": ("suffix",)}, "spm", chat=False)
+    assert form_for(both, "fim") == "spm"
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("fim", "was not trained to fill holes; try --form ltr"),
+        ("psm", "was trained with: no order of holes; not psm"),
+        ("chat", "has no chat format"),
+    ],
+)
+def test_a_form_that_the_model_was_not_taught_is_refused(form: str, message: str) -> None:
+    assert form_for(BASE, "ltr") == "ltr"
+    with pytest.raises(OptionError, match=message):
+        form_for(BASE, form)
+
+
+def test_a_question_with_a_begun_answer_goes_on_from_it() -> None:
+    question = PRESETS["qwen2.5-coder-instruct"].question
+    model: Any = Scripted("def f(x):\n    return x + 1\n")
+    answer = Writer(model, CHAT, False, 64, question).write(PROBLEM, GREEDY)
+    turns = model.call["arguments"][0]
+    assert [turn["role"] for turn in turns] == ["user", "assistant"]
+    assert PROMPT.strip() in turns[0]["content"]
+    assert turns[1]["content"].endswith("```python\n")
+    assert model.call["stop"] == ("\n```",)
+    names: dict[str, Any] = {}
+    exec(answer.program, names)
+    assert names["f"](1) == 2

@@ -1,12 +1,16 @@
 """What is printed, and when the card's figure stands beside ours."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from refact_edge.export.refact_shapes import PUBLISHED
 from refact_edge.quant.eval import report
 from refact_edge.quant.eval.cli import MAX_TOKENS, Sampled
+from refact_edge.quant.eval.forms import check_form
 from refact_edge.quant.eval.presets import PRESETS
+from refact_edge.runtime.bundle.contract import sizes_of
 
 FIGURES: dict[str, Any] = {
     "problems": 164,
@@ -32,15 +36,24 @@ def test_a_run_is_told_in_lines() -> None:
     ]
 
 
+REFACT = sizes_of(PUBLISHED, 49152)
+
+
 def test_the_published_figure_stands_beside_the_presets_own_run_alone() -> None:
     for name, preset in PRESETS.items():
-        assert _asked().preset(preset).published_for(164) == preset.published, name
-        assert _asked().preset(preset).published_for(163) == {}
+        own = replace(REFACT, layers=preset.layers, width=preset.width)
+        assert _asked().preset(preset).published_for(164, own) == preset.published, name
+        assert _asked().preset(preset).published_for(163, own) == {}
     base = PRESETS["cool"]
     changes = ("n", 5), ("temperature", 0.3), ("limit", 164), ("form", "psm"), ("max_tokens", 9)
     for name, value in changes:
-        assert _asked(**{name: value}).preset(base).published_for(164) == {}, name
+        assert _asked(**{name: value}).preset(base).published_for(164, REFACT) == {}, name
     assert _asked(n=base.samples).preset(base).published == base.published
+
+
+def test_a_published_figure_stands_beside_no_other_model() -> None:
+    assert PRESETS["greedy"].published_for(164, replace(REFACT, layers=2)) == {}
+    assert PRESETS["decicoder"].published_for(164, REFACT) == {}
 
 
 def test_the_presets_redo_the_cards_rows() -> None:
@@ -49,7 +62,16 @@ def test_the_presets_redo_the_cards_rows() -> None:
     assert rows["cool"] == (0.2, {1: 31.5})
     assert rows["warm"] == (0.8, {10: 53.0, 100: 76.9})
     assert rows["chat"][1] == {1: 38.4, 10: 55.6}
-    assert all(p.samples >= max(p.published) for p in PRESETS.values())
+    assert rows["decicoder"][1] == {1: 19.1}
+    assert rows["codegen2.5-multi"][1] == {1: 28.4, 10: 47.5}
+    assert rows["codegen2.5-instruct"][1] == {1: 36.2, 10: 60.87}
+    assert all(p.samples >= max(p.published, default=1) for p in PRESETS.values())
+
+
+def test_presets_ask_in_forms_that_humaneval_has() -> None:
+    for preset in PRESETS.values():
+        check_form(preset.form, infilling=False)
+        assert preset.question.text.count("{prompt}") == 1
 
 
 def test_what_changed_is_listed_up_to_a_bound() -> None:

@@ -1,5 +1,6 @@
 """Calibration texts: prompts in the model's own format."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,22 @@ def test_holes_in_both_orders_and_questions_take_turns(tokens: Tokens, layouts: 
         else:
             assert sorted(specials) == [END, PREFIX, MIDDLE, SUFFIX]
             assert specials[-2:] == [MIDDLE, END]
+
+
+def test_a_model_of_one_order_is_calibrated_on_that_and_on_questions(
+    tokens: Tokens, layouts: Layouts
+) -> None:
+    one = replace(layouts, fim={"psm": layouts.fim["psm"]}, fim_default="psm")
+    texts = calibration_texts(default_sources(), tokens, one, texts=5, text_tokens=300)
+    assert [int(ids[0]) for ids in texts] == [*[PREFIX] * 4, EMPTY_OUTPUT]
+
+
+def test_a_model_that_knows_neither_holes_nor_questions_is_calibrated_on_text(
+    tokens: Tokens, layouts: Layouts
+) -> None:
+    plain = replace(layouts, fim={"prefix": ("prefix",)}, fim_default="prefix", chat=None)
+    for ids in calibration_texts(default_sources(), tokens, plain, texts=5, text_tokens=200):
+        assert set(ids.tolist()) & layouts.special_ids <= {END}
 
 
 def test_what_a_file_spells_never_becomes_a_special_token(tokens: Tokens, layouts: Layouts) -> None:
