@@ -284,6 +284,13 @@ def parameter_count(decoder: Decoder) -> int:
     return sum(math.prod(shape) for shape in weight_shapes(decoder).values())
 
 
+def in_billions(parameters: int) -> str:
+    """Return a count of parameters as models are called by it: 1.6B, 135.2M."""
+    if parameters >= 1e9:
+        return f"{parameters / 1e9:.1f}B"
+    return f"{parameters / 1e6:.1f}M"
+
+
 def _norm_shapes(decoder: Decoder, name: str) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {f"{name}.weight": (decoder.width,)}
     return shapes | ({f"{name}.bias": (decoder.width,)} if decoder.norm.bias else {})

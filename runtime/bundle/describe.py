@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .contract import HYBRID, HYBRID_READER, HYBRID_WRITER, Bundle
+from .decoder import in_billions, parameter_count
 
 
 def describe(bundle: Bundle) -> Iterator[str]:
     """Yield the lines that `refact-edge info` prints."""
     sizes = bundle.sizes
+    called = f"{bundle.name}, " if bundle.name else ""
     yield (
-        f"{bundle.path}: {bundle.architecture}, {sizes.layers} layers of width {sizes.width}, "
-        f"{sizes.context} tokens of context, {sizes.tokens} in the vocabulary"
+        f"{bundle.path}: {called}{bundle.architecture}, {sizes.layers} layers of width "
+        f"{sizes.width}, {in_billions(parameter_count(bundle.decoder))} weights, {sizes.context} "
+        f"tokens of context, {sizes.tokens} in the vocabulary"
     )
     yield f"{'variant':8} {'MB':>8} {'bits/weight':>12} {'mean KL':>9}  scheme"
     for name, variant in bundle.variants.items():

@@ -112,7 +112,7 @@ cursor_options = gathered(
         click.option(
             "--extra", type=PATH, multiple=True, help="Another open file; may be repeated."
         ),
-        click.option("--order", help="spm (suffix first, the default) or psm."),
+        click.option("--order", help="Of the prompt's parts, as psm; the model's own by default."),
         click.option("--single-line", is_flag=True, help="Complete the cursor's line only."),
     ),
 )

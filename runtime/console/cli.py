@@ -55,7 +55,7 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="refact-edge")
 def cli() -> None:
-    """Code completion and chat from an ONNX bundle of Refact-1.6B, on machines with no big GPU."""
+    """Code completion and chat from the ONNX bundle of a model, on machines with no big GPU."""
 
 
 @cli.command()

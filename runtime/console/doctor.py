@@ -115,7 +115,8 @@ def _bundle(path: Path, machine: Machine) -> list[Finding]:
         bundle = read_bundle(path)
     except RefactEdgeError as error:
         return [Finding("bundle", "unusable", str(error))]
-    findings = [Finding("bundle", f"{path} ({bundle.architecture})")]
+    called = f"{bundle.name}, " if bundle.name else ""
+    findings = [Finding("bundle", f"{path} ({called}{bundle.architecture})")]
     try:
         verify_files(bundle, bundle.side_files())
     except RefactEdgeError as error:

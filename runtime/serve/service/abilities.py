@@ -48,10 +48,3 @@ def abilities_of(layouts: Layouts, tokens: Tokens) -> Abilities:
         hole=hole,
         ends=(tokens.decode([layouts.end_id]),),
     )
-
-
-def in_billions(parameters: int) -> str:
-    """Return a count of parameters as models are called by it: 1.6B, 135.2M."""
-    if parameters >= 1e9:
-        return f"{parameters / 1e9:.1f}B"
-    return f"{parameters / 1e6:.1f}M"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from refact_edge import Model, load
-from refact_edge.runtime.bundle.decoder import parameter_count
-from refact_edge.runtime.serve.service.abilities import abilities_of, in_billions
+from refact_edge.runtime.bundle.decoder import in_billions, parameter_count
+from refact_edge.runtime.serve.service.abilities import abilities_of
 
 
 @pytest.fixture(scope="module")
