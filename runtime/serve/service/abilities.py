@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ...text.prompts import Layouts
 from ...text.tokens import Tokens
 
-PREFIX, SUFFIX = "prefix", "suffix"
+PREFIX, SUFFIX, FILES = "prefix", "suffix", "files"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Abilities:
         fills: whether it sees what stands behind a cursor; one that does not goes on from the
             prefix.
         chats: whether it answers messages.
-        hole: the parts of its default order: slots, and special tokens as they are written.
+        hole: the parts of its default order: slots of the text on both sides, and special tokens as
+            they are written.
         ends: tokens that end an answer, as they are written; the first ends it as a rule.
 
     """
@@ -41,10 +42,11 @@ class Abilities:
 def abilities_of(layouts: Layouts, tokens: Tokens) -> Abilities:
     """Read them from a model's prompts."""
     order = layouts.fim[layouts.fim_default]
-    hole = tuple(part if isinstance(part, str) else tokens.decode([part]) for part in order)
+    slots = (part for part in order if part != FILES)
+    hole = tuple(part if isinstance(part, str) else tokens.decode([part]) for part in slots)
     return Abilities(
-        fills=any(SUFFIX in parts for parts in layouts.fim.values()),
-        chats=bool(layouts.chat),
+        fills=SUFFIX in order,
+        chats=layouts.chat is not None,
         hole=hole,
-        ends=(tokens.decode([layouts.end_id]),),
+        ends=tuple(tokens.decode([end]) for end in layouts.end_ids),
     )

@@ -137,9 +137,10 @@ def test_a_form_that_the_benchmark_lacks_is_refused() -> None:
 
 
 def _layouts(fim: dict[str, tuple[int | str, ...]], default: str, chat: bool) -> Any:
-    return SimpleNamespace(
-        layouts=SimpleNamespace(fim=fim, fim_default=default, chat={"user": ()} if chat else None)
-    )
+    orders = tuple(name for name, parts in fim.items() if "suffix" in parts)
+    talk = {"user": ()} if chat else None
+    layouts = SimpleNamespace(fim=fim, fim_default=default, chat=talk, hole_orders=orders)
+    return SimpleNamespace(layouts=layouts)
 
 
 QWEN = _layouts({"psm": (1, "prefix", 2, "suffix", 3)}, "psm", chat=True)

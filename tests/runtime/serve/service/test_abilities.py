@@ -32,7 +32,7 @@ def test_a_slot_with_no_token_before_it_has_none(model: Model) -> None:
 
 
 def test_a_base_model_without_the_tokens_of_holes_neither_fills_nor_chats(model: Model) -> None:
-    plain = replace(model.layouts, fim={"prefix": ("prefix",)}, fim_default="prefix", chat={})
+    plain = replace(model.layouts, fim={"prefix": ("prefix",)}, fim_default="prefix", chat=None)
     abilities = abilities_of(plain, model.tokens)
     assert (abilities.fills, abilities.chats) == (False, False)
     assert abilities.hole == ("prefix",)
