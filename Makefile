@@ -117,8 +117,8 @@ $(PEERS)/.ready-openvino: $(PEERS)/.ready
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps openvino==2026.4.1
 	@touch $@
 
-bench-peers: $(READY) $(PEERS)/.ready $(PEERS)/.ready-openvino ## Speed and memory beside llama.cpp and OpenVINO (80 minutes, 21 GB of disk, 11 GB of memory, ARGS="--isa avx2", ARGS=--quick)
-	@$(BIN)/python -m bench.peers $(PEERS_DIR) $(PEERS)/bin/python --json $(PEERS_DIR)/results.json $(ARGS)
+bench-peers: $(READY) $(PEERS)/.ready $(PEERS)/.ready-openvino ## Speed and memory beside llama.cpp and OpenVINO (80 minutes, 21 GB of disk, 11 GB of memory, MODEL=FOLDER of real weights, ARGS="--isa avx2", ARGS=--quick)
+	@$(BIN)/python -m bench.peers $(PEERS_DIR) $(PEERS)/bin/python $(if $(MODEL),--model $(MODEL)) --json $(PEERS_DIR)/results.json $(ARGS)
 
 bench-serve: $(READY) ## What HTTP costs a lone user beside the library, at the full shape (1 GB of disk, 5 minutes)
 	@$(BIN)/python -m bench.serve $(ARGS)

@@ -1,15 +1,31 @@
 """Measuring beside other engines: whose turn it is, what was typed, what a ratio is."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
+from click import ClickException
 
+from bench.peers.__main__ import files_for
 from bench.peers.engines import GROUPS, Runner
-from bench.peers.prompts import asks_with_answers, typed_next
-from bench.peers.tables import AIMS, COLD, PART, PEAK, Aim, Measurements, medians, ratio, ratios
-from bench.peers.work import Piece, schedule
+from bench.peers.prompts import Prompt, Prompter, asks_with_answers, typed_next
+from bench.peers.tables import (
+    AIMS,
+    COLD,
+    PART,
+    PEAK,
+    Aim,
+    Measurements,
+    aims_of,
+    medians,
+    ratio,
+    ratios,
+)
+from bench.peers.work import Piece, keystroke, schedule
 from bench.peers.worker import Slot, ask, decode
 from refact_edge.runtime.bench.traces import Event, Trace, read_trace, shipped_traces
+from refact_edge.runtime.text.cursor import Cursor
 
 OURS, THEIRS = Runner("int4", "int4"), Runner("Q4_0", "Q4_0", "flash", "flash")
 
@@ -128,3 +144,61 @@ def test_decoding_is_one_by_one_behind_what_is_there() -> None:
     engine = Recorder()
     decode(Slot(engine), [1, 2, 3, 4], depth=2)
     assert engine.fed == [[0], [1, 2], [3], [4]]
+
+
+class Written:
+    """Writes the same ids at every cursor."""
+
+    def __init__(self, *ids: int) -> None:
+        self.ids = list(ids)
+
+    def at(self, _cursor: Cursor, most: int) -> list[int]:
+        return self.ids[:most]
+
+
+def test_a_real_models_own_text_is_what_all_write(tiny_bundle: Path) -> None:
+    texts: Any = Written(7, 8, 9)
+    prompt = Prompter(tiny_bundle, texts).prompt("def f(a):", "", "\n    return a")
+    assert prompt.text == [7, 8, 9]
+    assert list(prompt.ids) == ["spm", "psm"]
+
+
+def test_a_text_that_ends_early_is_filled_up_where_a_number_of_tokens_is_timed(
+    tiny_bundle: Path,
+) -> None:
+    texts: Any = Written(7)
+    first, second = Prompter(tiny_bundle, texts).keystroke()
+    assert (first.text[0], second.text[0]) == (7, 7)
+    assert (len(first.text), len(second.text)) == (16, 16)
+
+
+def test_each_answer_of_ours_is_in_the_models_own_order() -> None:
+    asked: list[str] = []
+
+    def ask(_do: str, **request: Any) -> dict[str, Any]:
+        asked.append(request["slot"])
+        return {"first_s": 1.0, "all_s": 2.0}
+
+    prompt = Prompt("a", "b", {"psm": [1], "spm": [2]}, [3])
+    piece = keystroke(prompt, prompt, 1)
+    measures = piece.run(THEIRS, ask)
+    assert asked == ["flash psm", "flash psm", "flash spm", "flash spm"]
+    assert "keystroke to first token, psm" in measures
+
+
+def test_what_is_aimed_at_follows_the_models_order_and_the_cpu() -> None:
+    wide, narrow = aims_of(("psm",), "amx"), aims_of(("psm",), "avx2")
+    assert (wide[0].ratio, narrow[0].ratio) == (2.5, 2.0)
+    assert any(aim.measure == "keystroke to 16 tokens, psm" for aim in wide)
+    assert not any("spm" in aim.measure for aim in wide)
+
+
+def test_a_folder_without_a_checkpoint_is_refused_and_each_model_has_a_place_of_its_own(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ClickException, match=r"holds no config\.json"):
+        files_for(tmp_path, tmp_path, quick=False)
+    files = files_for(tmp_path, tiny_checkpoint, quick=False)
+    assert files.checkpoint == tiny_checkpoint
+    assert files.bundle == tmp_path / tiny_checkpoint.name / "bundle"
+    assert files_for(tmp_path, None, quick=True).bundle == tmp_path / "quick" / "bundle"

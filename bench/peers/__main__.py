@@ -1,7 +1,9 @@
 """How fast it is beside llama.cpp and OpenVINO, in turns, on the same weights and the same work.
 
-Usage: python -m bench.peers DIR PEER_PYTHON [--quick] [--isa KIND] [--only PART] [--json FILE]
+Usage: python -m bench.peers DIR PEER_PYTHON [--model FOLDER] [--quick] [--isa KIND] [--only PART]
+                             [--json FILE]
 
+With --model it is a checkpoint of real weights, and the texts are those that it writes itself.
 With --isa our kernels, llama.cpp's and ik_llama.cpp's are held to one kind of CPU, at a prompt of
 512 tokens, single tokens and 4 at once. Without it they use the best kind that this machine has.
 DIR holds, or gets, a random checkpoint of the exact shape, its bundle and the peers' files: 15 GB,
@@ -24,10 +26,13 @@ from .kinds import KINDS, kind_for
 from .measure import Measured, measure
 from .process import WorkerError
 
+SMALLEST_SHARE = 0.15  # what each engine takes, however small the model
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("peer", type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), help="A checkpoint of real weights.")
 @click.option("--quick", is_flag=True, help="A small model, fewer rounds: a quick look.")
 @click.option("--isa", type=click.Choice(list(KINDS)), help="Hold all engines to this kind of CPU.")
 @click.option(
@@ -39,6 +44,7 @@ from .process import WorkerError
 def main(
     folder: Path,
     peer: Path,
+    model: Path | None,
     quick: bool,
     isa: str | None,
     ik_source: str | None,
@@ -50,14 +56,8 @@ def main(
     if isa and only:
         raise click.UsageError("--isa measures one part of its own; leave --only out")
     kind = kind_for(isa, opened().able)
-    files = Files(
-        folder.absolute() / ("quick" if quick else ""),
-        peer.absolute(),
-        threads,
-        kind,
-        forced=isa is not None,
-        layers=QUICK_LAYERS if quick else LAYERS,
-    )
+    files = files_for(folder.absolute(), model and model.absolute(), quick=quick)
+    files = replace(files, peer=peer.absolute(), threads=threads, kind=kind, forced=isa is not None)
     prepare.check(files)
     prepare.make(files)
     ik = ik_build.build_for(kind, peer.absolute().parents[1], ik_source)
@@ -74,6 +74,19 @@ def main(
     except WorkerError as error:
         raise click.ClickException(f"no more results: {error}") from error
     click.echo(report.markdown(measured, files, quick))
+
+
+def files_for(folder: Path, model: Path | None, *, quick: bool) -> Files:
+    """Return where everything lies for a model, or for random weights: in a folder of its own."""
+    if model is None:
+        place = folder / "quick" if quick else folder
+        layers, share = (QUICK_LAYERS, 0.25) if quick else (LAYERS, 1.0)
+        return Files(place, Path(), 0, "", layers=layers, share=share)
+    if not (model / "config.json").is_file():
+        raise click.ClickException(f"{model} holds no config.json; expected a checkpoint's folder")
+    size = sum(file.stat().st_size for file in model.iterdir() if file.is_file())
+    share = max(SMALLEST_SHARE, size / prepare.CHECKPOINT_BYTES)
+    return Files(folder / model.name, Path(), 0, "", model=model, share=share)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from .process import Worker
 
 FLASH, PLAIN = "flash", "no flash"  # attention
 COPIED = ("int4 kept", "int4 kept onnxruntime")
-ORDERS = ("spm", "psm")
 LLAMA_FORMATS = ("Q4_0", "Q4_K_M", "Q8_0")
 IK = "ik_llama.cpp Q4_0"
 GROUP_SIZES = (128, 32)
@@ -41,7 +40,9 @@ class Files:
     forced: bool = False
     variant: str = ""  # of llama.cpp's CPU libraries; the kind's own when empty
     ik: Path | None = None  # ik_llama.cpp's library, where it could be built
-    layers: int = LAYERS  # of the model
+    layers: int = LAYERS  # of the model of random weights
+    model: Path | None = None  # a checkpoint of real weights in its place
+    share: float = 1.0  # of the 1.6B model's disk and memory that this one needs, at most
 
     @property
     def llama_library(self) -> str:
@@ -54,14 +55,9 @@ class Files:
         return LLAMA_FORMATS[:1] if self.forced else LLAMA_FORMATS
 
     @property
-    def share(self) -> float:
-        """Which part of the whole model's disk and memory this one needs, at most."""
-        return 1.0 if self.layers == LAYERS else 0.25
-
-    @property
     def checkpoint(self) -> Path:
         """The weights that all formats are made of."""
-        return self.folder / "checkpoint"
+        return self.model or self.folder / "checkpoint"
 
     @property
     def bundle(self) -> Path:
@@ -103,9 +99,9 @@ class Runner:
         return self.engine in OURS
 
     @property
-    def orders(self) -> tuple[str, ...]:
-        """Orders of the prompts that it gets: llama.cpp's own is not ours."""
-        return ORDERS if self.engine in (*LLAMA_FORMATS, IK) else ORDERS[:1]
+    def every_order(self) -> bool:
+        """Whether it gets prompts in every order: llama.cpp's own may not be the model's."""
+        return self.engine in (*LLAMA_FORMATS, IK)
 
     @property
     def name(self) -> str:

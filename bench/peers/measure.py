@@ -17,6 +17,7 @@ from .limits import Limits, measure_limits
 from .process import Worker, WorkerError
 from .prompts import Prompter
 from .tables import ANONYMOUS, COLD, IMPORTED, MAPPED, PEAK, Measurements
+from .texts import Texts
 from .work import DEPTHS, LENGTHS, STEPS, Piece, keystroke, reading, replay, schedule, writing
 
 COLD_TOKENS = 64
@@ -32,17 +33,23 @@ class Measured:
     measurements: Measurements = field(default_factory=Measurements)
     versions: dict[str, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)  # workers that did not start, and why
+    orders: tuple[str, ...] = ()  # of the model's holes, its own first
     written: list[str] = field(default_factory=list)  # into the home folder, by any of them
     limits: list[Limits] = field(default_factory=list)  # of this machine, before and after groups
 
 
 def measure(files: Files, parts: Sequence[str], quick: bool, measured: Measured) -> Iterator[None]:
     """Measure the parts into `measured`, and yield after each."""
-    prompter = Prompter(files.bundle)
+    texts = Texts(files.bundle, files.threads) if files.model else None
+    prompter = Prompter(files.bundle, texts)
+    measured.orders = prompter.orders
     for group in groups(files):
         if group.name in parts:
             measured.limits.append(measure_limits(files))
-            _measure_group(group, _pieces(group, prompter, quick), files, measured)
+            pieces = _pieces(group, prompter, quick)
+            if texts is not None:
+                texts.close()
+            _measure_group(group, pieces, files, measured)
             measured.limits.append(measure_limits(files))
             yield
     if STARTS in parts:

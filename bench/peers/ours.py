@@ -32,6 +32,7 @@ from refact_edge.runtime.opening.plan import Wishes, plan
 from refact_edge.runtime.text.endings import NO_ENDINGS
 
 from .kinds import KINDS
+from .texts import with_context
 from .worker import Reply, serve
 
 DRAFTED = 16  # the most tokens of a step whose logits are all computed
@@ -110,7 +111,7 @@ class Typing:
 
     def __init__(self, model: Model) -> None:
         self._scripted = Scripted(model.session)
-        self._model = Model(model.bundle, model.variant, self._scripted)
+        self._model = with_context(Model(model.bundle, model.variant, self._scripted))
 
     def complete(self, prefix: str, suffix: str, text: list[int], ahead: bool = False) -> Reply:
         """Complete at a cursor, writing `text`; the times start with the call.

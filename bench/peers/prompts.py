@@ -1,8 +1,8 @@
 """What is typed: the texts around the cursor, the ids that each engine gets, the answers.
 
 Ids are made once, by our own tokenizer and the way in from a cursor (trimming, healing, layouts),
-and are the same for all engines.
-Weights are random, so the answers are fixed too: what was typed next, or stood in the file.
+and are the same for all engines. The answers are fixed too: what a real model writes there, and of
+random weights what was typed next, or stood in the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from refact_edge.runtime.text.cursor import Cursor
 from refact_edge.runtime.text.prompts import Layouts
 from refact_edge.runtime.text.tokens import Tokens
 
-from .engines import ORDERS
+from .texts import CONTEXT, Texts
 
 ABOVE, BELOW = 1505, 300  # tokens before and after the cursor
 HOLE = 400  # characters between the two
@@ -32,7 +32,7 @@ ASKS, QUICK_ASKS = 30, 12
 
 @dataclass(frozen=True)
 class Prompt:
-    """A cursor in a text, the prompt in each order, and the answer."""
+    """A cursor in a text, the prompt in each order, the model's own first, and the answer."""
 
     prefix: str
     suffix: str
@@ -41,24 +41,36 @@ class Prompt:
 
 
 class Prompter:
-    """Makes prompts as the model's public way in would."""
+    """Makes prompts as the model's public way in would; `texts` writes the answers, if given."""
 
-    def __init__(self, bundle: Path) -> None:
+    def __init__(self, bundle: Path, texts: Texts | None = None) -> None:
         opened = read_bundle(bundle)
-        self.context = opened.sizes.context
-        self._tokens = Tokens(bundle / TOKENIZER)
-        self._prompts = CursorPrompts(self._tokens, Layouts.from_manifest(opened.prompts))
+        self.context = min(CONTEXT, opened.sizes.context)
+        self._tokens, self._texts = Tokens(bundle / TOKENIZER), texts
+        layouts = Layouts.from_manifest(opened.prompts)
+        self.orders = tuple(dict.fromkeys((layouts.fim_default, *layouts.hole_orders)))
+        self._prompts = CursorPrompts(self._tokens, layouts)
 
-    def prompt(self, prefix: str, suffix: str, answer: str) -> Prompt:
-        """Return the prompt at a cursor; the answer begins with what the prompt takes back."""
+    def prompt(self, prefix: str, suffix: str, answer: str, least: int = 1) -> Prompt:
+        """Return the prompt at a cursor; the answer begins with what the prompt takes back.
+
+        One that a model ends itself is filled up with `answer` to the `least` number of ids.
+        """
+        text = self._typed(prefix, suffix, answer)
+        if self._texts is not None:
+            own = self._texts.at(Cursor(prefix, suffix), ANSWER)
+            text = own + text[len(own) : max(least, len(own))]
         ids = {}
-        text: list[int] = []
-        for order in ORDERS:
+        for order in self.orders:
             window = window_at(Cursor(prefix, suffix, order=order), self.context)
-            typed = self._prompts.prompt(window, self.context - ANSWER).typed
-            text = self._tokens.encode(typed.decode(errors="replace") + (answer or "\n"))[:ANSWER]
             ids[order] = self._prompts.prompt(window, self.context - len(text)).ids
         return Prompt(prefix, suffix, ids, text)
+
+    def _typed(self, prefix: str, suffix: str, answer: str) -> list[int]:
+        """Return the ids of what was typed next, behind what the prompt takes back."""
+        window = window_at(Cursor(prefix, suffix), self.context)
+        typed = self._prompts.prompt(window, self.context - ANSWER).typed
+        return self._tokens.encode(typed.decode(errors="replace") + (answer or "\n"))[:ANSWER]
 
     def code(self, tokens: int) -> list[int]:
         """Return so many ids of code."""
@@ -74,8 +86,8 @@ class Prompter:
         after = cursor + HOLE
         suffix = decode(self._tokens.encode(text[after : after + 8 * BELOW])[:BELOW])
         return (
-            self.prompt(text[:cursor], suffix, text[cursor:after]),
-            self.prompt(text[: cursor + TYPED], suffix, text[cursor + TYPED : after]),
+            self.prompt(text[:cursor], suffix, text[cursor:after], ANSWER),
+            self.prompt(text[: cursor + TYPED], suffix, text[cursor + TYPED : after], ANSWER),
         )
 
     def trace(self, path: Path, limit: int | None) -> list[Prompt]:

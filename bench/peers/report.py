@@ -12,12 +12,12 @@ from .engines import Files
 from .kinds import KINDS
 from .limits import in_words
 from .measure import Measured
-from .tables import medians, ratios, ratios_of_one_kind
+from .tables import aims_of, medians, ratios, ratios_of_one_kind
 from .work import DEPTHS
 
 QUICK = (
-    " A quick look: a model of few layers, on a machine that may be busy; no figure here is one to "
-    "quote."
+    " A quick look: few rounds, of random weights few layers, on a machine that may be busy; no "
+    "figure here is one to quote."
 )
 
 
@@ -26,19 +26,29 @@ def markdown(measured: Measured, files: Files, quick: bool) -> str:
     spare = KINDS[files.kind].why if files.variant else ""
     why = f" For {KINDS[files.kind].variant} could not be used: {spare}." if spare else ""
     versions = ", ".join(f"{name} {version}" for name, version in measured.versions.items())
+    of = f" Real weights: {files.model.name}." if files.model else ""
     parts = [
         f"{datetime.datetime.now(datetime.UTC).date()}. {os.cpu_count()} cores of an {_cpu()}, "
-        f"{files.threads} threads, {versions}." + (QUICK if quick else ""),
+        f"{files.threads} threads, {versions}.{of}" + (QUICK if quick else ""),
         f"Our kernels are held to {files.kind}, and llama.cpp to {files.llama_library}.{why}",
         "Medians; of an engine's settings the better one, work by work:",
         medians(measured.measurements),
         "Ratios of the same run:",
-        (ratios_of_one_kind if files.forced else ratios)(measured.measurements),
+        _ratios(measured, files),
         *_limits(measured, files),
         *(f"{worker} was not measured: {why}" for worker, why in measured.absent.items()),
         f"Written into the home folder by any of them: {', '.join(measured.written) or 'nothing'}.",
     ]
     return "\n\n".join(parts)
+
+
+def _ratios(measured: Measured, files: Files) -> str:
+    """Return the table of ratios, beside what is aimed at for this model."""
+    if files.forced:
+        return ratios_of_one_kind(measured.measurements)
+    if files.model is None:
+        return ratios(measured.measurements)
+    return ratios(measured.measurements, aims=aims_of(measured.orders, files.kind))
 
 
 def _limits(measured: Measured, files: Files) -> list[str]:
@@ -57,6 +67,7 @@ def as_json(measured: Measured, files: Files, quick: bool) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": files.threads,
         "quick": quick,
+        "model": files.model.name if files.model else None,
         "kind": files.kind,
         "llama.cpp": files.llama_library,
         "limits": [asdict(one) for one in measured.limits],

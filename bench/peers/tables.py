@@ -95,6 +95,31 @@ AIMS = (
 )
 
 
+FULL_WIDTH = ("amx", "avx512vnni")  # kinds of CPU with the wide products
+
+
+def aims_of(orders: Sequence[str], kind: str) -> tuple[Aim, ...]:
+    """Return what is aimed at with real weights: our int4 beside Q4_0 of the same model."""
+    own, *others = (f"{FIRST}, {order}" for order in orders)
+    whole, prompt = f"{ALL}, {orders[0]}", 2.5 if kind in FULL_WIDTH else 2.0
+    return (
+        Aim("int4", "Q4_0", "prefill 512", prompt),
+        Aim("int4", "Q4_0", "prefill 2048", None),
+        Aim("int4", "OpenVINO", "prefill 512", None),
+        Aim("int4", "OpenVINO", "prefill 2048", None),
+        Aim("int8", "Q8_0", "prefill 512", None),
+        Aim("int4", "Q4_0", "decode at 64", 1.6),
+        Aim("int4", "Q4_0", "decode at 2048", None),
+        Aim("int4", "Q4_0", f"decode at 64, {AT_ONCE} at once", None),
+        Aim("int4", "Q4_0", own, None, PART),
+        *(Aim("int4", "Q4_0", own, None, PART, other) for other in others),
+        Aim("int4", "Q4_0", f"{FIRST}, {PAUSED}", None, PART, own),
+        Aim("int4", "Q4_0", whole, 0.35, PART),
+        Aim("int4", "Q4_0", COLD, 0.5, PART),
+        Aim("int4", "Q4_0", PEAK, 0.7, PART),
+    )
+
+
 def in_units(measure: str, value: float) -> str:
     """Return a value in the unit that suits its measure."""
     if measure in (ANONYMOUS, MAPPED, PEAK):

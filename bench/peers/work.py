@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .engines import ORDERS, Runner
+from .engines import Runner
 from .process import WorkerError
 from .prompts import ANSWER, Prompt
 
@@ -75,12 +75,14 @@ def writing(ids: Sequence[int], depth: int, rounds: int) -> Piece:
 
 
 def answer(
-    runner: Runner, ask: Ask, prompt: Prompt, order: str = ORDERS[0], *, ahead: bool = False
+    runner: Runner, ask: Ask, prompt: Prompt, order: str = "", *, ahead: bool = False
 ) -> dict[str, Any]:
     """Have a runner answer a prompt its own way; the peers go on from the longest prefix.
 
-    With `ahead` one of ours then warms its cache with the answer, as in a pause.
+    Without an `order` it is the model's own. With `ahead` one of ours then warms its cache with
+    the answer, as in a pause.
     """
+    order = order or next(iter(prompt.ids))
     if runner.ours:
         request = {"prefix": prompt.prefix, "suffix": prompt.suffix, "text": prompt.text}
         reply = ask("complete", **request, ahead=ahead)
@@ -102,7 +104,7 @@ def keystroke(before: Prompt, after: Prompt, rounds: int) -> Piece:
 
     def run(runner: Runner, ask: Ask) -> Mapping[str, float]:
         times: dict[str, float] = {}
-        for order in runner.orders:
+        for order in tuple(before.ids)[: None if runner.every_order else 1]:
             answer(runner, ask, before, order)
             reply = answer(runner, ask, after, order)
             times[f"keystroke to first token, {order}"] = reply["first_s"]
@@ -128,7 +130,7 @@ def replay(name: str, prompts: Sequence[Prompt]) -> Piece:
         rest = sum(reply["all_s"] for reply in replies) - first
         return {
             f"{EDITS}{name}: keystroke to first token": first / len(replies),
-            f"{EDITS}{name}: {WRITTEN}": rest / sum(reply["new"] - 1 for reply in replies),
+            f"{EDITS}{name}: {WRITTEN}": rest / max(1, sum(reply["new"] - 1 for reply in replies)),
         }
 
     # Once, as it is many requests.
