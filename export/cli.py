@@ -303,4 +303,4 @@ def fabricate(
     size = write(
         target, shape, tokenizer, table=table, seed=seed, shards=shards, track=progress_bar
     )
-    echo(f"{target}: {size / 1e9:.2f} GB of random weights, {name}, seed {seed}, {layout} layout")
+    echo(f"{target}: {size / 1e9:.2f} GB of random weights, {name}, seed {seed}")
