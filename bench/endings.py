@@ -3,11 +3,14 @@
 Usage: python -m bench.endings BUNDLE [--data DIR] [--holes N]
 
 BUNDLE is an export of the demo checkpoint. Each hole is completed once, greedily, up to a blank
-line; the rules are then tried on what was written, as they do nothing but end it sooner.
+line; the rules are then tried on what was written, as they do nothing but end it sooner. A text is
+counted as a loop by a test of its own, apart from the rule against them. That rule is also tried
+on the modules themselves, where whatever it would end was written by people.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,21 +22,26 @@ import refact_edge
 from demo.corpus import load_corpus
 from demo.data import CORPUS, DATA
 from refact_edge import Model, Sampling
+from refact_edge.quant.eval.figures import mcnemar
 from refact_edge.quant.eval.similarity import similarity
 from refact_edge.quant.texts.holes import KINDS, Hole, cut_holes
 from refact_edge.quant.texts.sources import Source
 from refact_edge.runtime.text.endings import NO_ENDINGS, Endings
+from refact_edge.runtime.text.loops import LoopScanner
 
 SEED = 5
 BEFORE, AFTER = 1500, 600  # characters of the prompt
-MAX_TOKENS = 100
+MAX_TOKENS = 256  # loops need room
 RULES = {
     "none": NO_ENDINGS,
-    "block": Endings(block=True, repeat=False),
-    "repeat": Endings(),
-    "both": Endings(block=True),
+    "block": Endings(block=True, repeat=False, loop=False),
+    "repeat": Endings(loop=False),
+    "loop": Endings(repeat=False),
+    "usual": Endings(),
 }
 DRAWS = 2000  # of holes, for the interval of a difference
+LOOP_COPIES, LOOP_CHARACTERS = 3, 40  # at the end of a text, to be called a loop
+_TELLING = re.compile(r"\w.*\w.*\w", re.S)
 
 
 def answers(model: Model, hole: Hole) -> list[str]:
@@ -48,12 +56,39 @@ def answers(model: Model, hole: Hole) -> list[str]:
             sampling=Sampling(temperature=0),
         )
     )
-    texts = []
-    for endings in RULES.values():
-        scanner = endings.scanner(before, after)
-        text = scanner.push(written)
-        texts.append(text + ("" if scanner.stopped else scanner.flush()))
-    return texts
+    return [scan(written, endings, before, after) for endings in RULES.values()]
+
+
+def scan(text: str, endings: Endings, before: str, after: str) -> str:
+    """Return what of a text the rules pass on."""
+    for scanner in endings.scanners(before, after):
+        text = scanner.push(text)
+        text += "" if scanner.stopped else scanner.flush()
+    return text
+
+
+def is_loop(text: str) -> bool:
+    """Whether a text ends with copies of one part that says something."""
+    end = text.rstrip()
+    for period in range(1, len(end) // LOOP_COPIES + 1):
+        size = max(period * LOOP_COPIES, LOOP_CHARACTERS)
+        same = size <= len(end) and end[-size:-period] == end[period - size :]
+        if same and _TELLING.search(end[-period:]):
+            return True
+    return False
+
+
+def ended(text: str) -> list[str]:
+    """Return what the rule against loops would end in a text that people wrote."""
+    ends, at = [], 0
+    while at < len(text):
+        scanner, start = LoopScanner(), at
+        while at < len(text) and not scanner.stopped:
+            scanner.push(text[at])
+            at += 1
+        if scanner.stopped:
+            ends.append(text[start:at])
+    return ends
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:
@@ -65,16 +100,20 @@ def interval(differences: Sequence[float]) -> tuple[float, float]:
 
 
 def rows(kind: str, answers_of: Sequence[tuple[str, list[str]]]) -> list[str]:
-    """Return a line for each rule: how alike, how often exact, and the difference from none."""
+    """Return a line for each rule: how alike, how often exact, how often a loop."""
     likeness = [[similarity(text, middle) for text in texts] for middle, texts in answers_of]
+    right = [[text.rstrip() == middle.rstrip() for text in texts] for middle, texts in answers_of]
     lines = []
     for place, name in enumerate(RULES):
         alike = [row[place] for row in likeness]
-        exact = sum(texts[place].rstrip() == middle.rstrip() for middle, texts in answers_of)
         changed = sum(texts[place] != texts[0] for _, texts in answers_of)
+        loops = sum(is_loop(texts[place]) for _, texts in answers_of)
+        lost = sum(row[0] and not row[place] for row in right)
+        won = sum(row[place] and not row[0] for row in right)
         low, high = interval([row[place] - row[0] for row in likeness])
         lines.append(
-            f"{kind:6} {name:8} {np.mean(alike):10.4f} {exact:6} {changed:8} "
+            f"{kind:6} {name:8} {np.mean(alike):10.4f} {sum(row[place] for row in right):6} "
+            f"{mcnemar(lost, won):6.3f} {loops:6} {changed:8} "
             f"{np.mean(alike) - np.mean([row[0] for row in likeness]):+9.4f} "
             f"({low:+.4f} to {high:+.4f})"
         )
@@ -102,11 +141,17 @@ def main(bundle: Path, data: Path, count: int, variant: str) -> None:
             answers_by_kind[hole.kind].append((hole.middle, answers(model, hole)))
     click.echo(f"{count} holes of each kind, {variant}; alike is 1 less the edit distance's share")
     click.echo(
-        f"{'':6} {'rules':8} {'alike':>10} {'exact':>6} {'changed':>8} {'less none':>9} (95%)"
+        f"{'':6} {'rules':8} {'alike':>10} {'exact':>6} {'p':>6} {'loops':>6} {'changed':>8} "
+        f"{'less none':>9} (95%)"
     )
     for kind, pairs in answers_by_kind.items():
         for line in rows(kind, pairs):
             click.echo(line)
+    ends = [end for source in held_out for end in ended(source.text)]
+    characters = sum(len(source.text) for source in held_out)
+    click.echo(f"the modules themselves, {characters} characters: would be ended {len(ends)} times")
+    for end in ends:
+        click.echo(f"  {end[-60:]!r}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from .text.conversation import conversation_ids
 from .text.cursor import Cursor, OpenFile
 from .text.endings import Endings
 from .text.limits import Limits
+from .text.loops import LoopScanner
 from .text.prompts import Layouts, Message, goes_on
 from .text.stops import AnswerTrimmer
 from .text.tokens import Tokens
@@ -258,6 +259,7 @@ class Model:
         *,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
+        loop: bool = True,
         top_logprobs: int | None = None,
         sampling: Sampling | None = None,
         cancel: CancelToken | None = None,
@@ -265,7 +267,8 @@ class Model:
         """Answer the last of `messages`, each with a role (system, user, assistant) and content.
 
         When that is the assistant's, it goes on: the text is what follows on it. The oldest
-        exchanges are dropped when the conversation outgrows the context.
+        exchanges are dropped when the conversation outgrows the context. With `loop`, an answer
+        ends where it goes round in circles.
 
         Raises:
             OptionError: when a role is unknown, or the last message is empty.
@@ -278,7 +281,10 @@ class Model:
         request = self._dispatcher.request(ids, new, sampling or self.sampling, cancel)
         request = replace(request, top_logprobs=top_logprobs)
         return self._dispatcher.stream(
-            request, stop, trimmer=AnswerTrimmer(started=goes_on(messages))
+            request,
+            stop,
+            [LoopScanner()] if loop else [],
+            trimmer=AnswerTrimmer(started=goes_on(messages)),
         )
 
     def generate(

@@ -140,7 +140,9 @@ class Stream:
     def _scan(self, piece: str) -> str:
         for scanner in self._scanners:
             piece = scanner.push(piece)
-        self._stopped = any(scanner.stopped for scanner in self._scanners)
+            if self._stopped and not scanner.stopped:
+                piece += scanner.flush()  # the text ends there: nothing more decides
+            self._stopped = self._stopped or scanner.stopped
         return piece
 
     def _flush(self) -> str:

@@ -1,4 +1,4 @@
-"""Where a completion ends besides at stop strings: with its block, or where it repeats the file."""
+"""Where a completion ends besides at stop strings: with its block, or where it repeats text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import OptionError
+from .loops import LoopScanner
 from .stops import Scanner
 
 _TELLING = re.compile(r"\w.*\w.*\w", re.S)  # a line such as `})` says nothing by being repeated
@@ -27,6 +28,8 @@ class Endings:
         line_ms: once a line has ended and so many milliseconds have passed since the first text;
             None for no such rule.
         least_probability: before the first token less likely than that; 0 never.
+        loop: before lines that repeat the ones above them again and again, or where a line repeats
+            its own text; see `LoopScanner`.
 
     Raises:
         OptionError: when the probability is none.
@@ -38,6 +41,7 @@ class Endings:
     least_probability: float = 0.0
     least_indent: int | None = None
     line_ms: float | None = None
+    loop: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.least_probability < 1:
@@ -47,8 +51,12 @@ class Endings:
 
     def scanners(self, prefix: str, suffix: str) -> list[Scanner]:
         """Return all that watch a completion between `prefix` and `suffix`."""
-        lines = self.scanner(prefix, suffix)
-        return [lines] if self.line_ms is None else [lines, LineClock(self.line_ms)]
+        scanners: list[Scanner] = [self.scanner(prefix, suffix)]
+        if self.loop:
+            scanners.append(LoopScanner())
+        if self.line_ms is not None:
+            scanners.append(LineClock(self.line_ms))
+        return scanners
 
     def scanner(self, prefix: str, suffix: str) -> LineScanner:
         """Return what watches the lines of a completion between `prefix` and `suffix`."""
@@ -61,7 +69,7 @@ class Endings:
         return LineScanner(before, least, following if telling else "")
 
 
-NO_ENDINGS = Endings(repeat=False)
+NO_ENDINGS = Endings(repeat=False, loop=False)
 
 
 class LineScanner:
