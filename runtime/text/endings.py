@@ -53,7 +53,7 @@ class Endings:
         """Return all that watch a completion between `prefix` and `suffix`."""
         scanners: list[Scanner] = [self.scanner(prefix, suffix)]
         if self.loop:
-            scanners.append(LoopScanner())
+            scanners.append(LoopScanner(prefix[prefix.rfind("\n") + 1 :]))
         if self.line_ms is not None:
             scanners.append(LineClock(self.line_ms))
         return scanners

@@ -37,16 +37,19 @@ class LoopScanner:
     before them, and the third copy of a part of a line.
     """
 
-    def __init__(self) -> None:
-        """Start with an empty text: what stands before the cursor may be repeated."""
+    def __init__(self, before: str = "") -> None:
+        """Watch a text that goes on from the line `before`; lines above it may be repeated."""
         self.stopped = False
-        self._text, self._output_end, self._line_start = "", 0, 0
+        self._text, self._line_start = "", 0
         self._codes = np.zeros(2 * LONGEST_CHARACTERS, np.uint32)  # of characters, latest first
         self._latest = LONGEST_CHARACTERS
         self._periods = np.arange(1, LONGEST_CHARACTERS + 1)
         # For each period: how many characters at the end are the same as those a period before.
         self._runs = np.zeros_like(self._periods)
         self._least = (min(LINES.copies, WITHIN_A_LINE.copies) - 1) * self._periods
+        for sign in "\n" + before[-LONGEST_CHARACTERS:]:
+            self._add(sign)
+        self._output_end = len(self._text)
 
     def push(self, piece: str) -> str:
         """Return the text that is safe to show after `piece`; sets `stopped` at the end."""

@@ -29,6 +29,14 @@ def test_lines_that_go_on_and_on_stand_there_once(lines: str, size: int) -> None
     assert _passed(text + 20 * lines, size) == (text, True)
 
 
+def test_the_cursors_line_is_the_first_that_may_be_repeated() -> None:
+    line = "    self.root = root"
+    scanner = LoopScanner(line[:9])
+    assert scanner.push(line[9:] + 9 * ("\n" + line)) == line[9:]
+    assert _passed(line + 9 * ("\n" + line)) == (line, True)
+    assert LoopScanner(line[:9]).push("root = root\n" + line) == "root = root"
+
+
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_a_part_of_a_line_that_goes_on_and_on_stands_there_twice(size: int) -> None:
     assert _passed("def f(a, name" + 40 * ", module", size) == (

@@ -129,7 +129,7 @@ def test_the_prompts_time_is_obeyed_only_when_asked_for(tiny_bundle: Path) -> No
 
 def test_writing_ends_at_a_line_end_when_its_time_is_over(demo_bundle: Path) -> None:
     body = {
-        "input_prefix": "import os\nimport sys\n",
+        "input_prefix": "class A:\n    def f(self):\n        ",
         "input_suffix": "",
         "n_predict": 60,
         "temperature": 0,
