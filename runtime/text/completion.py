@@ -9,6 +9,7 @@ from ..errors import PromptError
 from .cursor import Cursor, OpenFile
 from .lines import LINE_END, unix_line_ends
 from .prompts import Layouts
+from .suffix import SUFFIX_TOKENS, is_behind, near
 from .tokens import Tokens
 from .trim import CHARACTERS_A_TOKEN, trim
 
@@ -128,9 +129,11 @@ class CursorPrompts:
             )
         others = self._extra_ids(window, room // EXTRA_SHARE) if window.extra else []
         budget, encode = room - len(others), self._tokens.encode
-        above, below = trim(
-            window.prefix, window.suffix, budget, encode, lines_before=window.lines_before
-        )
+        behind = is_behind(self._layouts.fim[order])
+        suffix = near(window.suffix, encode, SUFFIX_TOKENS) if behind else window.suffix
+        above, below = trim(window.prefix, suffix, budget, encode, window.lines_before)
+        if behind:
+            below = below[:SUFFIX_TOKENS]
         typed = self._tokens.to_bytes(above.pop()) if heal and above else b""
         ids = self._layouts.fim_ids(order, above, below, others)
         return CursorPrompt(ids, [others, below, above], typed)
