@@ -9,7 +9,7 @@ from ..errors import PromptError
 from .cursor import Cursor, OpenFile
 from .lines import LINE_END, unix_line_ends
 from .prompts import Layouts
-from .suffix import SUFFIX_TOKENS, is_behind, near
+from .suffix import SUFFIX_TOKENS, is_behind, near_tokens
 from .tokens import Tokens
 from .trim import CHARACTERS_A_TOKEN, trim
 
@@ -127,28 +127,31 @@ class CursorPrompts:
                 f"the prompt may have {limit_tokens} tokens, which leaves no room for text; ask "
                 "for fewer new tokens"
             )
-        others = self._extra_ids(window, room // EXTRA_SHARE) if window.extra else []
-        budget, encode = room - len(others), self._tokens.encode
+        files, own = self._extra_ids(window, room // EXTRA_SHARE) if window.extra else ([], [])
+        encode, to_bytes = self._tokens.encode, self._tokens.to_bytes
         behind = is_behind(self._layouts.fim[order])
-        suffix = near(window.suffix, encode, SUFFIX_TOKENS) if behind else window.suffix
-        above, below = trim(window.prefix, suffix, budget, encode, window.lines_before)
-        if behind:
-            below = below[:SUFFIX_TOKENS]
-        typed = self._tokens.to_bytes(above.pop()) if heal and above else b""
-        ids = self._layouts.fim_ids(order, above, below, others)
-        return CursorPrompt(ids, [others, below, above], typed)
+        long = behind and room > SUFFIX_TOKENS
+        head = self._layouts.file_ids(window.filename, encode) if long else []
+        budget = room - len(files) - len(head) - len(own)
+        above, below = trim(window.prefix, window.suffix, budget, encode, window.lines_before)
+        typed = to_bytes(above.pop()) if heal and above else b""
+        near = near_tokens(below, to_bytes) if behind else len(below)
+        rest = [*head, *below[near:]] if near < len(below) else []
+        others = [*files, *rest, *own]
+        ids = self._layouts.fim_ids(order, above, below[:near], others)
+        return CursorPrompt(ids, [others, below[:near], above], typed)
 
-    def _extra_ids(self, window: Window, budget: int) -> list[int]:
-        """Return other files and the name of the file itself; the first files matter most."""
+    def _extra_ids(self, window: Window, budget: int) -> tuple[list[int], list[int]]:
+        """Return other files, and the name of the file itself; the first files matter most."""
         encode = self._tokens.encode
         own = self._layouts.file_ids(window.filename, encode)
         files = self._layouts.repository_ids(encode)
         if len(files) + len(own) >= budget:
-            return []
+            return [], []
         for name, text in window.extra:
             head = self._layouts.file_ids(name, encode)
             room = budget - len(files) - len(head) - len(own)
             if room <= 0:
                 break
             files += [*head, *encode(text.removesuffix("\n") + "\n")[:room]]
-        return [*files, *own]
+        return files, own

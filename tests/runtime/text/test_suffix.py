@@ -11,16 +11,17 @@ import pytest
 from refact_edge.runtime.bench.traces import asks, read_trace, shipped_traces
 from refact_edge.runtime.text.completion import CursorPrompts, Window
 from refact_edge.runtime.text.prompts import Layouts
-from refact_edge.runtime.text.suffix import SUFFIX_TOKENS, is_behind, near
+from refact_edge.runtime.text.suffix import SUFFIX_TOKENS, is_behind, near_tokens
 
 LAYOUTS = Layouts(
     "psm",
-    {"psm": (1, "prefix", 3, "suffix", 2), "spm": (3, "suffix", 1, "prefix", 2)},
-    ("{}",),
-    {},
-    "",
-    0,
-    frozenset({0, 1, 2, 3}),
+    {"psm": ("files", 1, "prefix", 3, "suffix", 2), "spm": (3, "suffix", 1, "prefix", 2)},
+    (5, "{}\n"),
+    (),
+    None,
+    (),
+    (0,),
+    frozenset({0, 1, 2, 3, 5}),
 )
 
 
@@ -52,17 +53,37 @@ def test_the_layout_says_which_comes_first() -> None:
     assert not is_behind(LAYOUTS.fim["spm"])
 
 
-def test_the_suffix_ends_with_a_line_when_it_is_long() -> None:
+def test_far_lines_of_the_suffix_stand_before_the_prefix_like_a_file() -> None:
+    encode, line = Characters().encode, "\nbelow"
+    ids = PROMPTS.prompt(Window("x = ", 100 * line, filename="a.py"), 4000, heal=False).ids
+    near = SUFFIX_TOKENS // len(line)
+    rest = [5, *encode("a.py\n" + ((100 - near) * line).removeprefix("\n"))]
+    assert ids == [*rest, 1, *encode("x = "), 3, *encode(near * line + "\n"), 2]
+
+
+def test_a_short_suffix_is_whole() -> None:
+    encode, below = Characters().encode, "\n" + "y" * (SUFFIX_TOKENS - 1)
+    assert _ids("x", below) == [1, *encode("x"), 3, *encode(below), 2]
+
+
+@pytest.mark.parametrize("suffix", ["y" * 999, "\n" + "y" * 999])
+def test_a_long_line_is_cut_by_tokens(suffix: str) -> None:
+    assert near_tokens(Characters().encode(suffix), Characters().to_bytes) == SUFFIX_TOKENS
+
+
+def test_other_files_and_the_name_of_the_own_one_stay_around_the_rest() -> None:
     encode = Characters().encode
-    assert near("a\nbc\ndef\n", encode, 9) == "a\nbc\ndef\n"
-    assert near("a\nbc\ndef\n", encode, 8) == "a\nbc\n"
-    assert near("\nabc\n", encode, 3) == "\nabc\n"  # nothing but blanks would say nothing
-    assert near("", encode, 3) == ""
-
-
-def test_a_long_line_is_cut_by_tokens() -> None:
-    ids = _ids("x = ", "y" * 9999)
-    assert ids == [1, *Characters().encode("x = "), 3, *Characters().encode("y" * SUFFIX_TOKENS), 2]
+    window = Window("x", "\nbelow" * 20, extra=(("b.py", "b"),), filename="a.py")
+    text = PROMPTS.prompt(window, 4000, heal=False).ids
+    start = [
+        5,
+        *encode("b.py\nb\n"),
+        5,
+        *encode("a.py\nbelow" + 9 * "\nbelow"),
+        5,
+        *encode("a.py\n"),
+    ]
+    assert text[: len(start) + 2] == [*start, 1, *encode("x")]
 
 
 def test_a_suffix_first_prompt_has_all_of_it() -> None:
