@@ -1,4 +1,4 @@
-"""A base model without tokens for holes: it completes left to right, and refuses to chat."""
+"""What is listed and refused of a base model without holes, and of one with another order."""
 
 from __future__ import annotations
 
@@ -67,3 +67,15 @@ def test_its_lists_offer_nothing_that_it_cannot_do(base: Served) -> None:
     assert (caps["completion"]["models"], caps["chat"]["models"]) == ({}, {})
     (card,) = base.http.get("/v1/models").json()["data"]
     assert (card["meta"]["fills_holes"], card["meta"]["chats"]) == (False, False)
+
+
+def test_a_model_of_the_other_order_is_listed_with_its_own(bundle_copy: Path) -> None:
+    def edit(manifest: dict[str, Any]) -> None:
+        manifest["prompts"]["fim"]["default"] = "psm"
+
+    edit_manifest(bundle_copy, edit)
+    with serving(bundle_copy) as served:
+        hole = "<fim_prefix>{{ .Prompt }}<fim_suffix>{{ .Suffix }}<fim_middle>"
+        assert hole in served.post("/api/show", name="tiny").json()["template"]
+        (model,) = served.http.get("/refact-caps").json()["completion"]["models"].values()
+        assert list(model["supports_scratchpads"]) == ["FIM-PSM"]
