@@ -11,10 +11,8 @@ from pathlib import Path
 
 import click
 import numpy as np
-from tokenizers import Tokenizer
 
-from bench.llama_files import quantize, values, write_full
-from bench.llama_tools import importance, quantize_weighted
+from bench.llama_files import quantize, values, write_full, write_importances
 from refact_edge.export.inspect import Inspected
 from refact_edge.export.layerwise import Floating, Ids, Layerwise
 from refact_edge.export.roles import weight_specs
@@ -100,16 +98,15 @@ class LlamaFormats:
     def weighted(self, forms: Sequence[str], texts: Sequence[Ids]) -> Iterator[Candidate]:
         """Yield formats made for what `texts` make of each product's inputs.
 
-        They are handed over as one text, special tokens by their names, which llama.cpp reads back.
+        Raises:
+            CalledProcessError: when llama.cpp cannot.
+
         """
-        peers = self._peer.parents[1]
-        tokenizer = Tokenizer.from_buffer(self._source.tokenizer)
-        text = "".join(tokenizer.decode(ids.tolist(), skip_special_tokens=False) for ids in texts)
-        importances = self._folder / "importances.gguf"
-        importance(peers, self._full, text, importances)
+        importances = self._folder / "importances.npz"
+        write_importances(self._source, texts, importances)
         for form in forms:
             file = self._folder / f"{form}-weighted.gguf"
-            quantize_weighted(peers, self._full, importances, form, file)
+            quantize(self._peer, self._full, form, file, importances)
             yield self._candidate(file)
 
     def _candidate(self, file: Path) -> Candidate:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from bench.real.gguf_tokenizer import split_name
 from refact_edge.export.centre import centred
 from refact_edge.export.checkpoint import Floating
 from refact_edge.export.inspect import Inspected
+from refact_edge.export.layerwise import Ids, Layerwise
 from refact_edge.export.roles import WeightSpec, weight_specs
 from refact_edge.runtime.bundle.contract import TOKENIZER
 from refact_edge.runtime.bundle.decoder import EMBEDDING, HEAD, Alibi, Decoder, Rotary
@@ -95,9 +96,26 @@ def write_full(source: Inspected, peer: Path, file: Path) -> None:
         raise subprocess.CalledProcessError(process.returncode, command)
 
 
-def quantize(peer: Path, full: Path, form: str, file: Path) -> None:
-    """Let llama.cpp's own quantizer make one of its formats."""
-    _run(peer, "quantize", full, form, file)
+def quantize(
+    peer: Path, full: Path, form: str, file: Path, importances: Path | None = None
+) -> None:
+    """Let llama.cpp's own quantizer make one of its formats; see `write_importances`."""
+    _run(peer, "quantize", full, form, file, *([importances] if importances else []))
+
+
+def write_importances(source: Inspected, texts: Sequence[Ids], file: Path) -> None:
+    """Write the mean square of each input of each product within the layers, over some texts.
+
+    That is what llama.cpp's own tool collects, which leaves embedding and head out as well.
+    """
+    squares: dict[str, Floating] = {}
+    for stage in Layerwise(source).calibrate(texts):
+        for name, moments in stage.moments.items():
+            if name != HEAD:
+                squares |= dict.fromkeys(
+                    llama_names(name), moments.second.diagonal().astype(np.float32)
+                )
+    np.savez(file, allow_pickle=False, **squares)
 
 
 def values(source: Inspected, peer: Path, file: Path) -> tuple[Mapping[str, Floating], int]:

