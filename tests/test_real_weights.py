@@ -15,7 +15,14 @@ import pytest
 from decoders import TOKENS, make_checkpoint
 from safetensors.numpy import load_file, save_file
 
-from bench.llama_files import _as_theirs, _head, llama_architecture, llama_names
+from bench.candidates import nearest
+from bench.llama_files import (
+    _as_theirs,
+    _head,
+    llama_architecture,
+    llama_names,
+    write_importances,
+)
 from bench.llama_rows import in_halves, in_pairs
 from bench.real import fetch
 from bench.real.gguf_checkpoint import EMBEDDING, HEAD, Header, convert, tensor_name, tie
@@ -24,6 +31,7 @@ from bench.real.noise import BLOCK, SHARE, noisy, with_noise
 from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.progress import SILENT
 from refact_edge.export.roles import weight_specs
+from refact_edge.quant.schemes import SCHEMES
 from refact_edge.runtime.bundle.decoder import Rotary
 
 WORDS = ["<end>", "a", "b", "ab", "1", "[PAD5]"]
@@ -103,6 +111,33 @@ def test_the_rows_of_queries_are_told_apart_from_those_of_values(source: Inspect
 def test_pairs_and_halves_undo_each_other(heads: int) -> None:
     rows = np.arange(24.0).reshape(12 * heads // heads, 2)
     np.testing.assert_array_equal(in_halves(in_pairs(rows, heads), heads), rows)
+
+
+def test_importances_are_mean_squares_of_what_each_product_reads(
+    source: Inspected, tmp_path: Path
+) -> None:
+    texts = [np.array([5, 9, 200, 7]), np.array([300, 2])]
+    write_importances(source, texts, tmp_path / "i.npz")
+    with np.load(tmp_path / "i.npz") as arrays:
+        importances = dict(arrays)
+    x = source.weight("embedding")[np.concatenate(texts)].astype(np.float64)
+    x /= np.sqrt((x**2).mean(axis=1, keepdims=True) + source.decoder.norm.epsilon)
+    x *= source.weight("layers.0.norm1.weight")
+    for part in ("q", "k", "v"):
+        own = importances[f"blk.0.attn_{part}.weight"]
+        np.testing.assert_allclose(own, (x**2).mean(axis=0), rtol=1e-4)
+    assert len(importances) == 7 * source.decoder.layers  # neither embedding nor head
+
+
+def test_a_format_of_a_tied_model_has_its_embedding_for_a_head(
+    source: Inspected, tmp_path: Path
+) -> None:
+    candidate = nearest(source, SCHEMES["int8"], tmp_path / "int8")
+    table, head = candidate.weights["embedding"], candidate.weights["head"]
+    np.testing.assert_array_equal(table, head)
+    assert np.abs(table - source.weight("embedding")).max() < 0.02
+    assert len(candidate.weights) == len(weight_specs(source.decoder))
+    assert 1.0 < candidate.bytes / sum(w.size for w in candidate.weights.values()) < 1.2
 
 
 def test_llama_cpps_architecture_follows_the_facts(source: Inspected) -> None:
