@@ -27,10 +27,14 @@ WEIGHTED = ("Q4_K_M", "IQ4_XS")  # made with an importance matrix, too
 
 @dataclass(frozen=True)
 class Candidate:
-    """Weights that a format stands for, the bytes of all tensors, and whether they are rotated."""
+    """Weights that a format stands for, the bytes of all tensors, and whether they are rotated.
+
+    The weights lie in `folder`, which whoever is done with them removes: it is large.
+    """
 
     weights: Mapping[str, Floating]
     bytes: int
+    folder: Path
     rotated: bool = False
 
 
@@ -69,7 +73,10 @@ def ours(
             for name, scheme in schemes.items():
                 packed = quantized(stage.weights[spec.name], form_of(spec, scheme), relations)
                 sizes[name] += weights[name].add(spec.name, packed)
-    yield from ((name, Candidate(weights[name], sizes[name], rotated=True)) for name in schemes)
+    yield from (
+        (name, Candidate(weights[name], sizes[name], folder / name, rotated=True))
+        for name in schemes
+    )
 
 
 def nearest(source: Inspected, scheme: Scheme, folder: Path) -> Candidate:
@@ -77,7 +84,7 @@ def nearest(source: Inspected, scheme: Scheme, folder: Path) -> Candidate:
     weights, size = Stored(folder, tied=source.decoder.tied), 0
     for spec in weight_specs(source.decoder):
         size += weights.add(spec.name, pack(source.weight(spec.name), form_of(spec, scheme)))
-    return Candidate(weights, size)
+    return Candidate(weights, size, folder)
 
 
 class LlamaFormats:
@@ -111,6 +118,6 @@ class LlamaFormats:
 
     def _candidate(self, file: Path) -> Candidate:
         click.echo(f"llama.cpp made {file.stem}", err=True)
-        candidate = Candidate(*values(self._source, self._peer, file))
+        weights, size = values(self._source, self._peer, file)
         file.unlink()
-        return candidate
+        return Candidate(weights, size, file.with_suffix(".values"))

@@ -10,6 +10,7 @@ were on a format's grid before get noise with --noise, and are compared with the
 from __future__ import annotations
 
 import functools
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -170,6 +171,7 @@ def main(
         for name, candidate in candidates(source, peer.absolute(), folder, mix=mixed):
             sizes[name], entry = candidate.bytes, scorer.figures(candidate)
             figures[name] = entry
+            shutil.rmtree(candidate.folder)
             click.echo(
                 f"{name:24} {candidate.bytes / 1e6:8.3f} {entry['mean_kl']:10} "
                 f"{entry['p99_kl']:9} {entry['top1_agreement']:13.2%}"
