@@ -6,6 +6,7 @@ import numpy as np
 
 from refact_edge.runtime.bundle.contract import Sizes
 from refact_edge.runtime.engine.cache import KvCache
+from refact_edge.runtime.engine.kv_type import FP32
 
 SIZES = Sizes(
     layers=1, heads=1, kv_heads=1, head_size=4, width=4, vocabulary=40, tokens=32, context=300
@@ -30,7 +31,7 @@ class CountingSession:
         pass
 
     def new_cache(self) -> KvCache:
-        return KvCache.in_memory(self.sizes, np.dtype("float32"))
+        return KvCache.in_memory(self.sizes, FP32)
 
     def step(self, ids: np.ndarray, cache: KvCache, keep: int = 1) -> np.ndarray:
         cache.check_room(len(ids))

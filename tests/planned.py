@@ -20,6 +20,7 @@ class Facts:
     has_cuda: bool = False
     cuda_problem: str = ""
     has_openvino: bool = True
+    available_memory: int | None = None
     native_kind: str = "avx2"
     native_problem: str = ""
     native_fails: bool = False

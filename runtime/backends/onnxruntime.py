@@ -27,6 +27,7 @@ from ..bundle.contract import (
 )
 from ..bundle.verified import VerifiedGraph
 from ..engine.cache import Allocation, KvCache, row_width
+from ..engine.kv_type import graph_type
 from ..errors import BundleError, DeviceError, MissingExtraError, one_line
 from ..machine.cores import fast_cores
 from . import cuda, denormals
@@ -136,7 +137,7 @@ class OnnxruntimeSession:
         """
         self.sizes, self.device = verified.sizes, options.device
         self._graph, self._weights = verified.graph_file, verified.weights_file
-        self.kv_type: np.dtype[Any] = np.dtype(verified.kv_type)
+        self.kv_type = graph_type(verified.kv_type)
         self._ort = import_onnxruntime()
         self._run_options = self._ort.RunOptions()
         self._run_options.log_severity_level = _FATAL_ONLY  # all else is raised, and told by us
@@ -180,7 +181,7 @@ class OnnxruntimeSession:
         if session is None:
             raise ValueError("the session is closed")
         cache.check_room(new)
-        width = row_width(self.sizes)
+        width, kv_type = row_width(self.sizes), self.kv_type.dtype
         logits = np.empty((1, keep, self.sizes.vocabulary), np.float32)
         # onnxruntime keeps only pointers: these arrays must live until the run is over.
         rows, count = np.ascontiguousarray(ids[None, :], np.int64), np.array(keep, np.int64)
@@ -189,11 +190,9 @@ class OnnxruntimeSession:
         binding.bind_cpu_input(LOGITS_TO_KEEP, count)
         binding.bind_output(LOGITS, "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
         for (past_input, present_output), pointer in zip(self._parts, cache.pointers, strict=True):
-            binding.bind_input(
-                past_input, self.device, 0, self.kv_type, [1, 1, past, width], pointer
-            )
+            binding.bind_input(past_input, self.device, 0, kv_type, [1, 1, past, width], pointer)
             binding.bind_output(
-                present_output, self.device, 0, self.kv_type, [1, 1, new, width],
+                present_output, self.device, 0, kv_type, [1, 1, new, width],
                 pointer + past * cache.row_bytes,
             )  # fmt: skip
         try:
@@ -212,7 +211,7 @@ class OnnxruntimeSession:
 
     def _on_device(self, shape: tuple[int, ...]) -> Allocation:
         value = self._ort.OrtValue.ortvalue_from_shape_and_type(
-            list(shape), self.kv_type, self.device, 0
+            list(shape), self.kv_type.dtype, self.device, 0
         )
         return Allocation(value.data_ptr(), value)
 

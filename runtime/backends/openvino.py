@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ..bundle.contract import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, past_name, present_name
 from ..bundle.verified import VerifiedGraph
 from ..engine.cache import KvCache
+from ..engine.kv_type import graph_type
 from ..errors import BundleError, DeviceError, MissingExtraError, one_line
 from .weights_file import check_openvino_follows
 
@@ -85,7 +86,7 @@ class OpenVinoSession:
         graph = verified.graph_file
         check_openvino_follows(graph, verified.weights_file)
         self.sizes = sizes = verified.sizes
-        self._kv_type = np.dtype(verified.kv_type)
+        self._kv_type = graph_type(verified.kv_type)
         self._openvino = openvino = import_openvino()
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",

@@ -52,6 +52,16 @@ _LOADING = (
         help="A folder for KV caches, which the next start reuses. They hold your text.",
     ),
     click.option(
+        "--cache-type",
+        help="What KV caches of int4's native kernels hold: fp32, fp16 or int8; by default the "
+        "smallest that loses nothing to speak of.",
+    ),
+    click.option(
+        "--context",
+        type=int,
+        help="Tokens of prompt and answer; fewer than the model's take less memory.",
+    ),
+    click.option(
         "--copy-weights",
         is_flag=True,
         help="Read the weights into memory: a mapped file that is cut short ends the process.",
@@ -70,6 +80,8 @@ class ModelOptions:
     engine: str
     prefill: str
     caches: Path | None
+    cache_type: str | None
+    context: int | None
     copy_weights: bool
 
     def folder(self, say: Callable[[str], None]) -> Path:
@@ -101,6 +113,8 @@ class ModelOptions:
             prefill=self.prefill,
             caches=self.caches,
             copy_weights=self.copy_weights,
+            kv_type=self.cache_type,
+            context=self.context,
         )
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..bundle.contract import Sizes
 from ..errors import PromptError
+from .kv_type import KvType
 
 PAGE_BYTES = mmap.PAGESIZE  # memory is taken by whole pages
 
@@ -49,12 +50,12 @@ def row_width(sizes: Sizes) -> int:
     return sizes.kv_heads * sizes.head_size
 
 
-def _buffer_shape(sizes: Sizes) -> tuple[int, int, int, int]:
+def _buffer_shape(sizes: Sizes, kv_type: KvType) -> tuple[int, int, int, int]:
     """Return the shape of one layer's keys or values.
 
     A token's heads lie together, so that new rows lie behind the old ones.
     """
-    return 1, 1, sizes.context, row_width(sizes)
+    return 1, 1, sizes.context, kv_type.row_items(sizes)
 
 
 def _mapped(size: int) -> npt.NDArray[np.uint8]:
@@ -73,7 +74,7 @@ def _mapped(size: int) -> npt.NDArray[np.uint8]:
 
 @dataclass
 class KvCache:
-    """One buffer [1, 1, context, G * D] a layer and part, filled up to row len(ids).
+    """One buffer [1, 1, context, items of a row] a layer and part, filled up to row len(ids).
 
     Going back to an earlier prefix is forgetting ids; rows behind it are overwritten later.
     """
@@ -90,31 +91,33 @@ class KvCache:
     def allocate(
         cls,
         sizes: Sizes,
-        kv_type: np.dtype[np.generic],
+        kv_type: KvType,
         allocate: Callable[[tuple[int, ...]], Allocation],
         *,
         lazy: bool = False,
     ) -> KvCache:
         """Make an empty cache in buffers of any memory."""
-        shape = _buffer_shape(sizes)
+        shape = _buffer_shape(sizes, kv_type)
         buffers = [allocate(shape) for _ in range(2 * sizes.layers)]
-        return cls(sizes.context, row_width(sizes) * kv_type.itemsize, buffers, lazy)
+        return cls(sizes.context, kv_type.row_bytes(sizes), buffers, lazy)
 
     @classmethod
-    def in_memory(cls, sizes: Sizes, kv_type: np.dtype[np.generic]) -> KvCache:
+    def in_memory(cls, sizes: Sizes, kv_type: KvType) -> KvCache:
         """Make an empty cache in this computer's memory.
 
         All buffers are one mapping of their own, each from a page's start on. Pages are taken when
         they are written first, and all are given back with the cache: the C library's heap does
         neither for pieces that it has seen before.
         """
-        shape = _buffer_shape(sizes)
-        row_bytes, count = row_width(sizes) * kv_type.itemsize, 2 * sizes.layers
+        shape = _buffer_shape(sizes, kv_type)
+        row_bytes, count = kv_type.row_bytes(sizes), 2 * sizes.layers
         apart = whole_pages(sizes.context * row_bytes)
         memory = _mapped(count * apart)
         buffers = []
         for start in range(0, count * apart, apart):
-            part = memory[start : start + sizes.context * row_bytes].view(kv_type).reshape(shape)
+            part = (
+                memory[start : start + sizes.context * row_bytes].view(kv_type.dtype).reshape(shape)
+            )
             buffers.append(Allocation(part.ctypes.data, part))
         return cls(sizes.context, row_bytes, buffers, lazy=True)
 

@@ -31,7 +31,7 @@ from .cache import KvCache, shared_start
 
 LIMIT_BYTES = 1 << 30  # of all files in a folder, as 64 files of the 1.6B shape at 1,000 tokens
 LEAST_TOKENS = 64  # fewer are evaluated about as soon
-_FORMAT = 1
+_FORMAT = 2
 # A folder that a user named may hold other files, which are not ours to read or to remove.
 _NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}\.npz")
 _DRAFT_S = 3600  # a draft of that age was left by a process that was killed
@@ -39,9 +39,9 @@ _DRAFT_S = 3600  # a draft of that age was left by a process that was killed
 _log = logging.getLogger(__name__)
 
 
-def maker_of(bundle: Bundle, variants: Sequence[str], engine: str) -> str:
-    """Return a hash that differs for rows of another model, variant or engine."""
-    parts = [str(_FORMAT), engine, *variants, *running_hashes(bundle, variants)]
+def maker_of(bundle: Bundle, variants: Sequence[str], engine: str, kv_type: str) -> str:
+    """Return a hash that differs for rows of another model, variant, engine or type."""
+    parts = [str(_FORMAT), engine, kv_type, *variants, *running_hashes(bundle, variants)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

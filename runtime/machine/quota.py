@@ -21,10 +21,20 @@ def quota(system: Path, process: Path) -> float:
 
     `system` is where /sys is, and `process` where /proc/self is.
     """
-    paths = _groups(text(process / "cgroup"))
-    limits = [_version_2(folder) for folder in _folders(system, _VERSION_2, paths.get("", "/"))]
-    limits += [_version_1(folder) for folder in _folders(system, _VERSION_1, paths.get("cpu", "/"))]
+    limits = [_version_2(folder) for folder in group_folders(system, process, "", _VERSION_2)]
+    limits += [_version_1(folder) for folder in group_folders(system, process, "cpu", _VERSION_1)]
     return min(limits, default=math.inf)
+
+
+def group_folders(
+    system: Path, process: Path, controller: str, mounts: tuple[str, ...]
+) -> Iterator[Path]:
+    """Yield the folders of the process's group of a controller, and of all that it lies in.
+
+    Version 2's groups have no controller of their own: "". Some folders may not be there.
+    """
+    path = _groups(text(process / "cgroup")).get(controller, "/")
+    yield from _folders(system, mounts, path)
 
 
 def text(file: Path) -> str:

@@ -29,6 +29,11 @@ class Machine(Protocol):
         ...
 
     @property
+    def available_memory(self) -> int | None:
+        """The bytes of memory that can still be had; None where nothing says so."""
+        ...
+
+    @property
     def native_kind(self) -> str:
         """The best kind of the native kernels here; "" where there are none."""
         ...

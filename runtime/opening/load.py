@@ -15,6 +15,7 @@ from .int4 import ENGINES
 from .machine import this_machine
 from .open import OpenOptions, open_wished
 from .plan import DEVICES, PREFILL, Plan, Wishes, plan
+from .room import bounded
 
 
 def load(
@@ -30,6 +31,8 @@ def load(
     prefill: str = PREFILL[0],
     caches: str | Path | None = None,
     copy_weights: bool = False,
+    kv_type: str | None = None,
+    context: int | None = None,
 ) -> Model:
     """Open a bundle and return the model in it.
 
@@ -55,18 +58,25 @@ def load(
         copy_weights: read the weights into memory of this process. Usually they are mapped, which
             opens sooner and is shared between processes; but whoever truncates a mapped file ends
             the process. What `warm` left for onnxruntime is not used then.
+        kv_type: of the KV caches of the native kernels: fp32, fp16 or int8 (a scale a token and
+            head); None takes the smallest that loses nothing to speak of. Other engines have
+            their graph's own.
+        context: tokens that prompt and answer may have together, to take less memory; None takes
+            the model's.
 
     Raises:
         BundleError: when the bundle is missing, incomplete or altered.
         OptionError: when variant, device, engine or prefill is unknown, or they do not go together,
             or `caches` is no folder, or one that others may write to.
-        DeviceError: when cuda is asked for and cannot be used, as hybrid and openvino cannot.
+        DeviceError: when cuda is asked for and cannot be used, as hybrid and openvino cannot, or
+            the model does not fit this machine's memory; says what would.
         MissingExtraError: when onnxruntime or openvino is needed and not installed.
 
     """
-    wishes = Wishes(variant, device, engine, prefill)
+    wishes = Wishes(variant, device, engine, prefill, kv_type)
     options = OpenOptions(threads, hashes, prepacked, copy_weights)
-    opened = read_bundle(Path(bundle) if bundle is not None else demo_bundle())
+    whole = read_bundle(Path(bundle) if bundle is not None else demo_bundle())
+    opened = bounded(whole, context)
     machine = this_machine()
     folder = Path(caches) if caches is not None else None
     if folder is not None and plan(opened, wishes, machine).device == "cpu":
@@ -74,7 +84,7 @@ def load(
     chosen, session = open_wished(opened, wishes, machine, options)
     for message in chosen.warnings:
         warnings.warn(message, RefactEdgeWarning, stacklevel=2)
-    saved = _saved(folder, opened, chosen, session) if folder is not None else None
+    saved = _saved(folder, whole, chosen, session) if folder is not None else None
     return Model(opened, chosen.variant, session, lookup=lookup, saved=saved)
 
 
@@ -87,4 +97,5 @@ def _saved(folder: Path, bundle: Bundle, chosen: Plan, session: Session) -> Save
             stacklevel=3,
         )
         return None
-    return Saved(folder, maker_of(bundle, chosen.parts, session.engine), bundle.sizes)
+    maker = maker_of(bundle, chosen.parts, session.engine, chosen.kv_type)
+    return Saved(folder, maker, bundle.sizes)

@@ -14,6 +14,7 @@ from ..backends.native.library import opened
 from ..backends.native.selftest import computes_rightly
 from ..backends.onnxruntime import has_cuda_library, why_not_cuda
 from ..errors import OptionError
+from ..machine.memory import available_memory
 from .facts import Machine
 from .trial import Trial, settle
 
@@ -71,6 +72,11 @@ class ThisMachine:
     def has_openvino(self) -> bool:
         """Whether openvino is installed."""
         return find_spec("openvino") is not None
+
+    @property
+    def available_memory(self) -> int | None:
+        """The bytes of memory that can still be had; None where nothing says so."""
+        return available_memory()
 
     @property
     def native_kind(self) -> str:

@@ -15,11 +15,13 @@ from ..backends.openvino import OpenVinoSession
 from ..bundle.contract import Bundle
 from ..bundle.limits import THREADS
 from ..bundle.verified import Verified, VerifiedGraph, verify
+from ..engine.kv_type import KV_TYPES, KvType
 from ..engine.session import Session
 from ..errors import BundleError, OptionError, RefactEdgeWarning
 from ..store import hash_notes, prepack
 from .facts import Machine
 from .plan import Failures, Plan, Wishes, plan
+from .room import check_room
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class OpenOptions:
 def open_wished(
     bundle: Bundle, wishes: Wishes, machine: Machine, options: OpenOptions
 ) -> tuple[Plan, Session]:
-    """Open the best plan that can be opened, and return both.
+    """Open the best plan that can be opened and fits this machine's memory, and return both.
 
     That CUDA does not start, or the native kernels do not compute a graph, shows only when it is
     opened: another plan is made then, which does without.
@@ -67,6 +69,7 @@ def open_wished(
     while True:  # twice more at most, as each failure excludes what has failed
         chosen = plan(bundle, wishes, machine, failures)
         _log.debug("plan: %s (%s)", chosen, "; ".join(chosen.reasons))
+        check_room(bundle, chosen, machine.available_memory)
         try:
             return chosen, open_plan(bundle, chosen, options)
         except CudaStartError as error:
@@ -96,7 +99,8 @@ def open_plan(bundle: Bundle, chosen: Plan, options: OpenOptions) -> Session:
 
 def _open(bundle: Bundle, part: str, chosen: Plan, options: OpenOptions) -> Session:
     if chosen.engine_of(part) == "native":
-        return _native(_verify(bundle, part, options), options)
+        kv_type = KV_TYPES[chosen.kv_type]
+        return _native(_verify(bundle, part, options), options, kv_type)
     if options.prepacked and not options.copied and chosen.device == "cpu":
         copy = prepack.find(bundle, part, hashes=options.hashes)
         if copy is not None:
@@ -113,7 +117,7 @@ def _open_with_openvino(bundle: Bundle, chosen: Plan, options: OpenOptions) -> S
     verified = _verify(bundle, chosen.variant, options)
     decode: Session
     if chosen.engine == "native":
-        decode = _native(verified, options)
+        decode = _native(verified, options, KV_TYPES[chosen.kv_type])
     else:
         decode = _onnxruntime(verified, chosen.device, options)
     prefill = OpenVinoSession(verified, options.threads, copied=options.copied)
@@ -131,8 +135,14 @@ def _verify(bundle: Bundle, part: str, options: OpenOptions) -> Verified:
     return verify(bundle, part, hashes=options.hashes, hashed_before=hashed_before)
 
 
-def _native(verified: Verified, options: OpenOptions) -> Session:
-    return NativeSession(verified, threads=options.threads, cpu=options.kind, copied=options.copied)
+def _native(verified: Verified, options: OpenOptions, kv_type: KvType) -> Session:
+    return NativeSession(
+        verified,
+        threads=options.threads,
+        cpu=options.kind,
+        copied=options.copied,
+        kv_type=kv_type,
+    )
 
 
 def _onnxruntime(verified: VerifiedGraph, device: str, options: OpenOptions) -> Session:

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from ..backends.native.library import BLOCK
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..bundle.contract import HYBRID, Bundle
+from ..engine.kv_type import KV_TYPES, graph_type
 from ..errors import DeviceError, MissingExtraError, OptionError
 from .choice import best_variant, parts_of, required_variants
 from .facts import Machine
 from .int4 import ENGINES, int4_engine
 
 DEVICES = ("auto", "cpu", "cuda")
-PREFILL = ("same", "openvino")
+PREFILL = SAME, OPENVINO = ("same", "openvino")
 OPENVINO_VARIANT = "int4"  # int8's operators are slow there
+# The smallest type of which real weights lose at most 1e-4 in mean KL at 4,096 tokens.
+USUAL_KV_TYPE = "fp16"
 _FP16_ON_CPU = "fp16 has no kernels on a CPU and gains nothing over fp32; take int4 or int8"
 _IN_WORDS = {"native": "the native kernels", "onnxruntime": "onnxruntime"}
 
@@ -36,11 +39,14 @@ class Wishes:
     device: str = DEVICES[0]
     engine: str = ENGINES[0]
     prefill: str = PREFILL[0]
+    kv_type: str | None = None
 
     def __post_init__(self) -> None:
         for name, values in (("device", DEVICES), ("engine", ENGINES), ("prefill", PREFILL)):
             if (value := getattr(self, name)) not in values:
                 raise OptionError(f"{name} {value!r}; expected one of {', '.join(values)}")
+        if self.kv_type not in (None, *KV_TYPES):
+            raise OptionError(f"cache type {self.kv_type!r}; expected one of {', '.join(KV_TYPES)}")
 
     @property
     def for_cpu(self) -> bool:
@@ -65,6 +71,7 @@ class Plan:
         engine: what computes: native or onnxruntime. Of hybrid and openvino, what decodes.
         device: cpu or cuda.
         prefill: same, or what computes long steps: openvino, or onnxruntime over hybrid's int8.
+        kv_type: the type of its caches: fp32, fp16 or int8.
         reasons: why it is so; sentences without a full stop.
         warnings: those of them that the user must be warned of.
 
@@ -74,6 +81,7 @@ class Plan:
     engine: str
     device: str
     prefill: str
+    kv_type: str
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
@@ -126,7 +134,21 @@ def plan(
     prefill = _prefill(bundle, wishes, variant, machine)
     if "onnxruntime" in (engine, prefill) and machine.without_onnxruntime:
         raise MissingExtraError("onnxruntime", "cpu", machine.without_onnxruntime)
-    return Plan(variant, engine, device, prefill, (*reasons, *warnings), tuple(warnings))
+    kv_type = _kv_type(bundle, wishes, variant, engine, prefill)
+    return Plan(variant, engine, device, prefill, kv_type, (*reasons, *warnings), tuple(warnings))
+
+
+def _kv_type(bundle: Bundle, wishes: Wishes, variant: str, engine: str, prefill: str) -> str:
+    """Return the type of the caches: a graph's own, wherever onnxruntime or openvino reads them."""
+    if engine == "native" and prefill == SAME:
+        return wishes.kv_type or USUAL_KV_TYPE
+    own = graph_type(bundle.variants[parts_of(variant)[-1]].kv_type).name
+    if wishes.kv_type not in (None, own):
+        raise OptionError(
+            f"cache type {wishes.kv_type}: {variant} has caches of {own} where onnxruntime or "
+            "openvino computes; take the native kernels with int4, or no cache type"
+        )
+    return own
 
 
 def _check(wishes: Wishes) -> None:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import refact_edge
 from refact_edge import Sampling
 from refact_edge.runtime.backends import cuda
 from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession, import_onnxruntime
+from refact_edge.runtime.engine.kv_type import FP16
 from refact_edge.runtime.errors import BundleError, DeviceError, OptionError, RefactEdgeWarning
 from refact_edge.runtime.opening import demo, machine
 
@@ -35,7 +35,7 @@ def test_the_variant_follows_the_device_and_fp16_is_never_chosen_on_cpu(
     with pytest.warns(RefactEdgeWarning, match="fp16 has no kernels on a CPU"):
         half = refact_edge.load(tmp_path / "half", variant="fp16")
     assert isinstance(half.session, OnnxruntimeSession)
-    assert half.session.kv_type == np.float16
+    assert half.session.kv_type == FP16
 
 
 def test_cuda_where_there_is_none_fails_with_the_reason(

@@ -130,7 +130,7 @@ static int is_append(State *s, const Operation *o) {
 static int is_attend(State *s, const Operation *o) {
   const Attend *a = &o->attend;
   return !s->only_last && within(1, a->heads, MOST_HEADS) && within(1, a->kv_heads, a->heads) &&
-         a->heads % a->kv_heads == 0 && within(1, a->head_size, MOST_COLS) &&
+         a->heads % a->kv_heads == 0 && within(1, a->head_size, MOST_COLS) && a->kv_heads == s->p->kv_heads &&
          (int64_t)a->kv_heads * a->head_size == s->p->kv_width &&
          (int64_t)a->heads * a->head_size == readable(s, o->from) &&
          readable(s, o->from) == width_of(s, o->to) && o->from != o->to &&
@@ -176,7 +176,9 @@ static int sizes_are_sound(const Program *p) {
     if (!within(0, p->widths[i], 2 * MOST_COLS)) return 0;
   return within(1, p->count, MOST_OPERATIONS) && within(1, p->context, MOST_CONTEXT) &&
          within(1, p->vocabulary, MOST_ROWS) && within(1, p->layers, MOST_LAYERS) &&
-         within(1, p->kv_width, MOST_COLS) && p->data_bytes >= 0 && p->table_bytes >= 0 && p->operations;
+         within(1, p->kv_width, MOST_COLS) && within(1, p->kv_heads, p->kv_width) &&
+         p->kv_width % p->kv_heads == 0 && within(0, p->kv_type, KV_TYPES - 1) && p->data_bytes >= 0 &&
+         p->table_bytes >= 0 && p->operations;
 }
 
 int program_is_sound(const Program *p) {
@@ -189,13 +191,13 @@ int program_is_sound(const Program *p) {
   return s.logits_are_written && s.appended == p->layers;
 }
 
-int step_is_sound(const Program *p, const int64_t *ids, int tokens, int past, float *const *caches,
+int step_is_sound(const Program *p, const int64_t *ids, int tokens, int past, uint8_t *const *caches,
                   int keep) {
   if (!within(1, tokens, p->context) || !within(0, past, p->context - tokens) || !within(1, keep, tokens))
     return 0;
   for (int t = 0; t < tokens; t++)
     if (!within(0, ids[t], p->vocabulary - 1)) return 0;
   for (int i = 0; i < 2 * p->layers; i++)
-    if (!caches[i]) return 0;
+    if (!caches[i] || (uintptr_t)caches[i] % sizeof(float)) return 0;
   return 1;
 }

@@ -8,6 +8,7 @@ int matrix_is_sound(const Matrix *w); /* in its sizes, wherever it lies */
 /* Every operation has the sizes of its buffers, and reads only what was written; all weights lie in the program's data
    or tables. */
 int program_is_sound(const Program *p);
-int step_is_sound(const Program *p, const int64_t *ids, int tokens, int past, float *const *caches, int keep);
+int step_is_sound(const Program *p, const int64_t *ids, int tokens, int past, uint8_t *const *caches,
+                  int keep);
 
 #endif

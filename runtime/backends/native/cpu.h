@@ -2,6 +2,7 @@
 #ifndef EDGE_CPU_H
 #define EDGE_CPU_H
 
+#include "kv.h"
 #include "weights.h"
 
 /* Activations of one step, rounded to 8 bits with a scale a token and block, as onnxruntime's MatMulNBits does at
@@ -22,12 +23,13 @@ typedef struct {
 /* Query heads of some tokens, and the keys and values of the head that they share. `heads` times `tokens` is at most
    the number of lanes. */
 typedef struct {
-  const float *q;             /* [tokens][q_stride]: heads of head_size next to each other, not yet scaled */
-  const float *keys, *values; /* rows of head_size, one every kv_stride floats */
-  const float *slopes;        /* [heads], of ALiBi, or NULL */
-  float *scratch;             /* attention_scratch floats */
-  float *out;                 /* as q */
+  const float *q; /* [tokens][q_stride]: heads of head_size next to each other, not yet scaled */
+  const uint8_t *keys, *values; /* a head of kv_type, one every kv_stride bytes */
+  const float *slopes;          /* [heads], of ALiBi, or NULL */
+  float *scratch;               /* attention_scratch floats */
+  float *out;                   /* as q */
   ptrdiff_t q_stride, kv_stride;
+  KvType kv_type;
   float scale; /* of scores */
   int tokens, heads, head_size;
   int position; /* of the first token, which meets the keys 0 to position */
@@ -48,6 +50,8 @@ typedef struct {
   void (*layer_norm)(const float *x, const float *weight, float epsilon, int width, float *out);
   void (*rms_norm)(const float *x, const float *weight, float epsilon, int width, float *out);
   void (*round)(const float *x, int cols, const Rounded *to, int t);
+  /* Write a token's keys or values, as many heads of as many numbers, as a row of a cache. */
+  void (*pack)(KvType type, const float *x, int heads, int size, uint8_t *to);
   void (*attend_heads)(const Attention *a); /* a head a lane: for groups of at least half a vector */
   void (*attend_keys)(const Attention *a);  /* a key a lane: for smaller groups */
   void (*gate)(Activation activation, const float *gate, const float *up, int count, float *out);
@@ -65,9 +69,11 @@ const Cpu *cpu_named(const char *name);
 
 static inline int is_arranged(const Cpu *cpu, int tokens) { return tokens <= cpu->arranged_tokens; }
 
+enum { KEYS_AT_ONCE = 8 }; /* whose numbers are floats at a time, where the cache's are none */
+
 /* Floats that either way to attend needs beside it, with keys of up to `context` tokens. */
 static inline ptrdiff_t attention_scratch(const Cpu *cpu, int context, int head_size) {
-  return (ptrdiff_t)cpu->lanes * (context + cpu->lanes + 2 * head_size);
+  return (ptrdiff_t)cpu->lanes * (context + cpu->lanes + 2 * head_size) + KEYS_AT_ONCE * (ptrdiff_t)head_size;
 }
 
 #endif

@@ -13,9 +13,9 @@ enum { EDGE_NO_MEMORY = 0, EDGE_DONE = 1, EDGE_REFUSED = 2 };
 enum { MOST_THREADS = 1024 };
 
 EXPORT int edge_open(const Program *program, int threads, const char *cpu, Edge **opened);
-/* Run `tokens` ids behind `past` rows of the caches (keys then values, layer by layer, each [context][kv_width]), which
-   get the new rows, and write the last `keep` logits. */
-EXPORT int edge_step(Edge *edge, const int64_t *ids, int tokens, int past, float *const *caches, int keep,
+/* Run `tokens` ids behind `past` rows of the caches (keys then values, layer by layer, each `context` rows as kv.h has
+   them), which get the new rows, and write the last `keep` logits. */
+EXPORT int edge_step(Edge *edge, const int64_t *ids, int tokens, int past, uint8_t *const *caches, int keep,
                      float *logits);
 EXPORT void edge_close(Edge *edge);
 

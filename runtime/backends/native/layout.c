@@ -70,6 +70,8 @@ static const struct {
     FIELD(Program, vocabulary),
     FIELD(Program, layers),
     FIELD(Program, kv_width),
+    FIELD(Program, kv_heads),
+    FIELD(Program, kv_type),
 };
 
 static const struct {
@@ -85,7 +87,8 @@ static const struct {
     CONSTANT(APPEND),          CONSTANT(ATTEND),         CONSTANT(GATE),
     CONSTANT(KEEP_LAST),       CONSTANT(SILU),           CONSTANT(GELU),
     CONSTANT(GELU_TANH),       CONSTANT(EDGE_NO_MEMORY), CONSTANT(EDGE_DONE),
-    CONSTANT(EDGE_REFUSED),
+    CONSTANT(EDGE_REFUSED),    CONSTANT(KV_FP32),        CONSTANT(KV_FP16),
+    CONSTANT(KV_INT8),         CONSTANT(KV_SCALE_BYTES),
 };
 
 const char *edge_field(int number, int *offset, int *bytes) {

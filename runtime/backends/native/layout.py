@@ -128,6 +128,8 @@ class Program(ctypes.Structure):
         ("vocabulary", _NUMBER),
         ("layers", _NUMBER),
         ("kv_width", _NUMBER),
+        ("kv_heads", _NUMBER),
+        ("kv_type", _NUMBER),
     )
 
 

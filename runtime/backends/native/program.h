@@ -6,6 +6,7 @@
 #ifndef EDGE_PROGRAM_H
 #define EDGE_PROGRAM_H
 
+#include "kv.h"
 #include "weights.h"
 
 enum { MOST_BUFFERS = 16, MOST_OPERATIONS = 1 << 15, MOST_LAYERS = 1024, MOST_HEADS = 1024 };
@@ -103,7 +104,14 @@ typedef struct {
   int64_t table_bytes;
   int32_t widths[MOST_BUFFERS]; /* 0 for buffers that are none */
   int32_t count, context, vocabulary;
-  int32_t layers, kv_width; /* of the caches: rows of kv_width floats, a layer's keys and its values */
+  /* Of the caches, a layer's keys and its values: rows of kv_width numbers in kv_heads heads. */
+  int32_t layers, kv_width, kv_heads, kv_type;
 } Program;
+
+/* Bytes of a head, and of a row, of a cache. */
+static inline ptrdiff_t head_bytes(const Program *p) {
+  return kv_head_bytes(p->kv_type, p->kv_width / p->kv_heads);
+}
+static inline ptrdiff_t row_bytes(const Program *p) { return p->kv_heads * head_bytes(p); }
 
 #endif

@@ -46,8 +46,11 @@ def build_program(
     places: Mapping[str, Place],
     data: npt.NDArray[np.uint8],
     constants: Mapping[str, int],
+    kv_type: str = "fp32",
 ) -> Program:
     """Return the program of a decoder whose weights lie in `data`; `constants` are the library's.
+
+    `kv_type` is that of its caches: fp32, fp16 or int8.
 
     Raises:
         OtherGraphError: when the kernels do not take such a model, or such weights.
@@ -81,6 +84,8 @@ def build_program(
         vocabulary=decoder.vocabulary,
         layers=decoder.layers,
         kv_width=kv_width,
+        kv_heads=attention.kv_heads,
+        kv_type=constants[f"KV_{kv_type.upper()}"],
     )
     return Program(c, tables, data)
 

@@ -7,12 +7,14 @@ on which tokens are evaluated together, to the last bit.
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ...bundle.verified import Verified
-from ...engine.cache import KvCache, row_width
+from ...engine.cache import KvCache
+from ...engine.kv_type import FP32, KvType
 from ...errors import OptionError
 from ...machine.cores import fast_cores
 from ...machine.forks import ForkableLock
@@ -36,10 +38,12 @@ class NativeSession:
         cpu: str | None = None,
         native: Native | None = None,
         copied: bool = False,
+        kv_type: KvType = FP32,
     ) -> None:
         """Map a verified int4, or read a copy of its weights into memory.
 
-        `cpu` names one of the ways to compute.
+        `cpu` names one of the ways to compute, and `kv_type` is that of the caches, in which also
+        the tokens of a step itself are read.
 
         Raises:
             OtherGraphError: when the kernels do not take such a model.
@@ -47,8 +51,9 @@ class NativeSession:
             MemoryError: when there is no memory for its threads.
 
         """
-        self.sizes = sizes = verified.sizes
-        self._layout = sizes.context, 4 * row_width(sizes), 2 * sizes.layers  # of its caches
+        self.sizes, self.kv_type = verified.sizes, kv_type
+        rows = self.sizes.context, kv_type.row_bytes(self.sizes), 2 * self.sizes.layers
+        self._layout = rows  # of its caches
         self._edge = ctypes.c_void_p()  # as `close` may come before there is more
         self._lock = ForkableLock()
         self._native = native or opened()
@@ -67,7 +72,8 @@ class NativeSession:
             np.fromfile(path, np.uint8) if copied else np.memmap(path, np.uint8, mode="r")
         )
         places = verified.variant.weights
-        return build_program(self.decoder, places, data, self._native.constants)
+        decoder = replace(self.decoder, context=self.sizes.context)
+        return build_program(decoder, places, data, self._native.constants, self.kv_type.name)
 
     def _open(self, program: Program, threads: int) -> None:
         done = self._native.functions.edge_open(
@@ -102,7 +108,7 @@ class NativeSession:
 
     def new_cache(self) -> KvCache:
         """Return an empty cache."""
-        return KvCache.in_memory(self.sizes, np.dtype(np.float32))
+        return KvCache.in_memory(self.sizes, self.kv_type)
 
     def step(
         self, ids: npt.NDArray[np.int64], cache: KvCache, keep: int = 1

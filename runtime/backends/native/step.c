@@ -17,7 +17,7 @@ enum { ROWS_AT_ONCE = 64, PRODUCTS_AT_ONCE = 4 };
 typedef struct {
   Edge *edge;
   const int64_t *ids;
-  float *const *caches;
+  uint8_t *const *caches;
   float *logits;
   int tokens, past;
 } Step;
@@ -47,12 +47,23 @@ static void step_norm(const Step *s, const Operation *o, int t) {
   for (int i = 0; n->bias && i < width; i++) to[i] += n->bias[i];
 }
 
+/* Write a token's keys and values behind the rows that the layer's caches have. */
+static void step_append(const Step *s, const Operation *o, int t) {
+  const Program *p = &s->edge->program;
+  const float *row = row_of(s, o->from, t);
+  for (int part = 0; part < 2; part++) {
+    uint8_t *to = s->caches[2 * o->append.layer + part] + (s->past + t) * row_bytes(p);
+    s->edge->cpu->pack((KvType)p->kv_type, row + part * p->kv_width, p->kv_heads, p->kv_width / p->kv_heads,
+                       to);
+  }
+}
+
 static void step_token(void *what, int t, int thread) {
   (void)thread;
   const Run *run = what;
   const Step *s = run->step;
   Edge *e = s->edge;
-  const int kv_width = e->program.kv_width, position = s->past + t;
+  const int position = s->past + t;
   for (const Operation *o = run->operations; o < run->operations + run->count; o++) {
     if (o->kind == EMBED)
       embed_token(&o->embed, s->ids[t], position, row_of(s, o->to, t));
@@ -65,8 +76,7 @@ static void step_token(void *what, int t, int thread) {
     else if (o->kind == ROTARY)
       rotate_heads(&o->rotary, position, row_of(s, o->to, t));
     else
-      append_row(row_of(s, o->from, t), kv_width, position, s->caches[2 * o->append.layer],
-                 s->caches[2 * o->append.layer + 1]);
+      step_append(s, o, t);
   }
 }
 
@@ -161,13 +171,14 @@ static void step_attend(void *what, int item, int thread) {
   const Edge *e = s->edge;
   const Attention part = {
       .q = row_of(s, run->operations->from, t) + (ptrdiff_t)head * a->head_size,
-      .keys = s->caches[2 * a->layer] + (ptrdiff_t)group * a->head_size,
-      .values = s->caches[2 * a->layer + 1] + (ptrdiff_t)group * a->head_size,
+      .keys = s->caches[2 * a->layer] + group * head_bytes(&e->program),
+      .values = s->caches[2 * a->layer + 1] + group * head_bytes(&e->program),
       .slopes = a->slopes ? a->slopes + head : NULL,
       .scratch = e->scratch + thread * e->scratch_floats,
       .out = row_of(s, run->operations->to, t) + (ptrdiff_t)head * a->head_size,
       .q_stride = (ptrdiff_t)a->heads * a->head_size,
-      .kv_stride = e->program.kv_width,
+      .kv_stride = row_bytes(&e->program),
+      .kv_type = (KvType)e->program.kv_type,
       .scale = a->scale,
       .tokens = s->tokens - t < shares.tokens ? s->tokens - t : shares.tokens,
       .heads = of_group - first < shares.heads ? of_group - first : shares.heads,
@@ -221,7 +232,7 @@ static int step_operation(Step *s, const Operation *o, int left, int keep) {
   return 1;
 }
 
-int edge_step(Edge *e, const int64_t *ids, int tokens, int past, float *const *caches, int keep,
+int edge_step(Edge *e, const int64_t *ids, int tokens, int past, uint8_t *const *caches, int keep,
               float *logits) {
   const Program *p = &e->program;
   if (!step_is_sound(p, ids, tokens, past, caches, keep)) return EDGE_REFUSED;

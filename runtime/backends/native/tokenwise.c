@@ -54,9 +54,3 @@ void rotate_heads(const Rotary *rotary, int position, float *row) {
     }
   }
 }
-
-void append_row(const float *row, int kv_width, int position, float *keys, float *values) {
-  const size_t bytes = sizeof(float) * (size_t)kv_width;
-  memcpy(keys + (ptrdiff_t)position * kv_width, row, bytes);
-  memcpy(values + (ptrdiff_t)position * kv_width, row + kv_width, bytes);
-}

@@ -8,7 +8,5 @@
 void embed_token(const Embed *embed, int64_t id, int position, float *to);
 void norm_heads(const NormHeads *norm, float *row);
 void rotate_heads(const Rotary *rotary, int position, float *row);
-/* Copy a row [2 * kv_width] behind the `position` rows that a layer's keys and values have. */
-void append_row(const float *row, int kv_width, int position, float *keys, float *values);
 
 #endif

@@ -187,7 +187,7 @@ def test_a_manifest_without_hashes_is_no_traceback(bundle: Bundle) -> None:
         for ask in (
             lambda one: prepack.find(one, "int8"),
             lambda one: prepack.make(one, "int8"),
-            lambda one: maker_of(one, ["int8"], "native"),
+            lambda one: maker_of(one, ["int8"], "native", "fp32"),
             lambda one: hash_notes.note(one, "int8"),
         ):
             with pytest.raises(BundleError, match=r"manifest|altered"):

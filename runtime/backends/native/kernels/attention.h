@@ -2,7 +2,8 @@
    bits: an output is the same sums, over a head's numbers and then over keys, each in the order of its index, whatever
    number of tokens, heads and lanes there is.
 
-   Scores lie in the scratch memory, [key][row] or [row][key] of LANES rows. */
+   Scores lie in the scratch memory, [key][row] or [row][key] of LANES rows. The type of the cache is known to the compiler
+   in each function: a cache of fp32 is read where it lies, and what lies in another as the floats that it stands for. */
 
 /* Keys whose weight is below e^-32 of the largest have none: 4096 of them are less than half a unit in
    the last place of the sum. It keeps far ones out of the slow numbers next to zero, too. */
@@ -14,21 +15,23 @@ enum { ROWS_TOGETHER = 4, FOURS = LANES / ROWS_TOGETHER, PIECES = LANES == 16 ? 
 typedef struct {
   const float *weights; /* of a key every key_stride floats, of the next row every row_stride */
   ptrdiff_t key_stride, row_stride;
-  const float *values;
+  const uint8_t *values;
   ptrdiff_t kv_stride;
   int first, count, head_size;
 } Weighted;
 
 /* Weighted sums of values for `rows` rows, numbers d0 to d0 + pieces * LANES of each; the first `real` are written. */
-INLINE void sum_values(const int rows, const int pieces, const Weighted *w, int d0, const float *totals,
-                       int real, float *out) {
+INLINE void sum_values(const int type, const int rows, const int pieces, const Weighted *w, int d0,
+                       const float *totals, int real, float *out) {
   Floats sums[ROWS_TOGETHER][PIECES];
   for (int h = 0; h < rows; h++)
     for (int d = 0; d < pieces; d++) sums[h][d] = all(0);
   for (int j = w->first; j < w->count; j++) {
-    const float *weight = w->weights + j * w->key_stride, *value = w->values + j * w->kv_stride + d0;
+    const float *weight = w->weights + j * w->key_stride;
+    const uint8_t *value = w->values + j * w->kv_stride;
+    const float scale = kv_scale(type, value);
     for (int d = 0; d < pieces; d++) {
-      const Floats v = load(value + d * LANES);
+      const Floats v = kv_load(type, value, scale, d0 + d * LANES);
       for (int h = 0; h < rows; h++) sums[h][d] += weight[h * w->row_stride] * v;
     }
   }
@@ -38,14 +41,15 @@ INLINE void sum_values(const int rows, const int pieces, const Weighted *w, int 
 
 /* The same for the last numbers of a head, which are no whole vector. Not as loops over single numbers: of those the
    compiler makes a multiplication and an addition here, and one instruction that rounds once there. */
-INLINE void sum_last_values(const int rows, const Weighted *w, int d0, const float *totals, int real,
-                            float *out) {
+INLINE void sum_last_values(const int type, const int rows, const Weighted *w, int d0, const float *totals,
+                            int real, float *out) {
   const int left = w->head_size - d0;
   Floats sums[ROWS_TOGETHER];
   for (int h = 0; h < rows; h++) sums[h] = all(0);
   for (int j = w->first; j < w->count; j++) {
     const float *weight = w->weights + j * w->key_stride;
-    const Floats v = load_some(w->values + j * w->kv_stride + d0, left);
+    const uint8_t *value = w->values + j * w->kv_stride;
+    const Floats v = kv_load_some(type, value, kv_scale(type, value), d0, left);
     for (int h = 0; h < rows; h++) sums[h] += weight[h * w->row_stride] * v;
   }
   for (int h = 0; h < rows && h < real; h++)
@@ -53,24 +57,28 @@ INLINE void sum_last_values(const int rows, const Weighted *w, int d0, const flo
 }
 
 /* The same for all numbers of a head. */
-INLINE void sum_heads(const int rows, const Weighted *w, const float *totals, int real, float *out) {
+INLINE void sum_heads(const int type, const int rows, const Weighted *w, const float *totals, int real,
+                      float *out) {
   int d0 = 0;
   for (; d0 + PIECES * LANES <= w->head_size; d0 += PIECES * LANES)
-    sum_values(rows, PIECES, w, d0, totals, real, out);
-  for (; d0 + LANES <= w->head_size; d0 += LANES) sum_values(rows, 1, w, d0, totals, real, out);
-  if (d0 < w->head_size) sum_last_values(rows, w, d0, totals, real, out);
+    sum_values(type, rows, PIECES, w, d0, totals, real, out);
+  for (; d0 + LANES <= w->head_size; d0 += LANES) sum_values(type, rows, 1, w, d0, totals, real, out);
+  if (d0 < w->head_size) sum_last_values(type, rows, w, d0, totals, real, out);
 }
 
-/* Scores of LANES heads with the keys 0 to count - 1, [key][head]; returns the largest of each head. */
-INLINE Floats score_keys(const float *across, const Attention *a, Floats slope, int count, float *scores) {
-  enum { KEYS = 8 };
+/* Scores of LANES heads with the keys 0 to count - 1, [key][head]; returns the largest of each head. `room` is for
+   KEYS_AT_ONCE keys. */
+INLINE Floats score_keys(const int type, const float *across, const Attention *a, Floats slope, int count,
+                         float *room, float *scores) {
+  enum { KEYS = KEYS_AT_ONCE };
   Floats top = all(-INFINITY);
   for (int j = 0; j < count; j += KEYS) {
     const int some = count - j < KEYS ? count - j : KEYS;
     const float *k[KEYS];
     Floats sums[KEYS];
     for (int i = 0; i < KEYS; i++) {
-      k[i] = a->keys + (j + (i < some ? i : 0)) * a->kv_stride;
+      const uint8_t *key = a->keys + (j + (i < some ? i : 0)) * a->kv_stride;
+      k[i] = kv_numbers(type, key, a->head_size, room + i * a->head_size);
       sums[i] = all(0);
     }
     for (int d = 0; d < a->head_size; d++) {
@@ -107,8 +115,9 @@ INLINE Floats weigh_heads(float *scores, Floats top, int count, int *first) {
 }
 
 /* Heads are the vector: a key's number meets the same number of all queries. */
-INLINE void attend_token(const Attention *a, int t) {
-  float *across = a->scratch, *scores = a->scratch + (ptrdiff_t)LANES * a->head_size;
+INLINE void attend_token(const int type, const Attention *a, int t) {
+  float *across = a->scratch, *room = across + (ptrdiff_t)LANES * a->head_size;
+  float *scores = room + KEYS_AT_ONCE * (ptrdiff_t)a->head_size;
   float totals[LANES], slope[LANES];
   const float *q = a->q + t * a->q_stride;
   const int count = a->position + t + 1;
@@ -117,7 +126,7 @@ INLINE void attend_token(const Attention *a, int t) {
     for (int h = 0; h < LANES; h++)
       across[d * LANES + h] = h < a->heads ? q[h * a->head_size + d] * a->scale : 0;
   for (int h = 0; h < LANES; h++) slope[h] = a->slopes && h < a->heads ? a->slopes[h] : 0;
-  const Floats top = score_keys(across, a, load(slope), count, scores);
+  const Floats top = score_keys(type, across, a, load(slope), count, room, scores);
   save(totals, weigh_heads(scores, top, count, first));
   for (int h = 0; h < a->heads; h += ROWS_TOGETHER) {
     const Weighted w = {.weights = scores + h,
@@ -129,12 +138,19 @@ INLINE void attend_token(const Attention *a, int t) {
                         .count = count,
                         .head_size = a->head_size};
     float *out = a->out + t * a->q_stride + h * a->head_size;
-    sum_heads(ROWS_TOGETHER, &w, totals + h, a->heads - h, out);
+    sum_heads(type, ROWS_TOGETHER, &w, totals + h, a->heads - h, out);
   }
 }
 
 static void OF_KIND(attend_heads)(const Attention *a) {
-  for (int t = 0; t < a->tokens; t++) attend_token(a, t);
+  for (int t = 0; t < a->tokens; t++) {
+    if (a->kv_type == KV_FP16)
+      attend_token(KV_FP16, a, t);
+    else if (a->kv_type == KV_INT8)
+      attend_token(KV_INT8, a, t);
+    else
+      attend_token(KV_FP32, a, t);
+  }
 }
 
 typedef float Four __attribute__((vector_size(16)));
@@ -156,11 +172,14 @@ INLINE void transpose_four_keys(const float *const *keys, int d, float *to) {
   for (int i = 0; i < 4; i++) memcpy(to + i * LANES, &columns[i], sizeof columns[i]);
 }
 
-/* LANES keys from j on as columns [head_size][LANES]; those behind the last one repeat it. */
-INLINE void transpose_keys(const Attention *a, int j, int last, float *columns) {
+/* LANES keys from j on as columns [head_size][LANES]; those behind the last one repeat it. `room` is for 4 keys. */
+INLINE void transpose_keys(const int type, const Attention *a, int j, int last, float *room, float *columns) {
   for (int i = 0; i < LANES; i += 4) {
     const float *keys[4];
-    for (int k = 0; k < 4; k++) keys[k] = a->keys + (j + i + k < last ? j + i + k : last) * a->kv_stride;
+    for (int k = 0; k < 4; k++) {
+      const uint8_t *key = a->keys + (j + i + k < last ? j + i + k : last) * a->kv_stride;
+      keys[k] = kv_numbers(type, key, a->head_size, room + k * a->head_size);
+    }
     int d = 0;
     for (; d + 4 <= a->head_size; d += 4) transpose_four_keys(keys, d, columns + d * LANES + i);
     for (; d < a->head_size; d++)
@@ -205,7 +224,7 @@ INLINE float weigh_row(const QueryRow *row, int *first) {
 }
 
 /* The weighted values of one token's rows. */
-INLINE void sum_token(const Attention *a, const QueryRow *row, ptrdiff_t room, float *out) {
+INLINE void sum_token(const int type, const Attention *a, const QueryRow *row, ptrdiff_t room, float *out) {
   float totals[LANES];
   Weighted w = {.weights = row->scores,
                 .key_stride = 1,
@@ -221,16 +240,16 @@ INLINE void sum_token(const Attention *a, const QueryRow *row, ptrdiff_t room, f
   }
   int h = 0;
   for (; h + ROWS_TOGETHER <= a->heads; h += ROWS_TOGETHER, w.weights += ROWS_TOGETHER * room)
-    sum_heads(ROWS_TOGETHER, &w, totals + h, ROWS_TOGETHER, out + h * a->head_size);
-  for (; h < a->heads; h++, w.weights += room) sum_heads(1, &w, totals + h, 1, out + h * a->head_size);
+    sum_heads(type, ROWS_TOGETHER, &w, totals + h, ROWS_TOGETHER, out + h * a->head_size);
+  for (; h < a->heads; h++, w.weights += room) sum_heads(type, 1, &w, totals + h, 1, out + h * a->head_size);
 }
 
 /* Keys are the vector: they are laid out as columns once for all rows. */
-static void OF_KIND(attend_keys)(const Attention *a) {
+INLINE void attend_rows(const int type, const Attention *a) {
   const int rows = a->tokens * a->heads, last = a->position + a->tokens - 1;
   const ptrdiff_t room = (last / LANES + 1) * LANES;
-  float *columns = a->scratch, *scaled = columns + LANES * a->head_size,
-        *scores = scaled + rows * a->head_size;
+  float *unpacked = a->scratch, *columns = unpacked + KEYS_AT_ONCE * a->head_size,
+        *scaled = columns + LANES * a->head_size, *scores = scaled + rows * a->head_size;
   QueryRow row[LANES];
   for (int r = 0; r < rows; r++) {
     const float *q = a->q + r / a->heads * a->q_stride + r % a->heads * a->head_size;
@@ -243,10 +262,19 @@ static void OF_KIND(attend_keys)(const Attention *a) {
   }
   for (int j = 0; j <= last; j += LANES) {
     int r = 0;
-    transpose_keys(a, j, last, columns);
+    transpose_keys(type, a, j, last, unpacked, columns);
     for (; r + ROWS_TOGETHER <= rows; r += ROWS_TOGETHER)
       score_rows(ROWS_TOGETHER, columns, a->head_size, j, row + r);
     for (; r < rows; r++) score_rows(1, columns, a->head_size, j, row + r);
   }
-  for (int t = 0; t < a->tokens; t++) sum_token(a, row + t * a->heads, room, a->out + t * a->q_stride);
+  for (int t = 0; t < a->tokens; t++) sum_token(type, a, row + t * a->heads, room, a->out + t * a->q_stride);
+}
+
+static void OF_KIND(attend_keys)(const Attention *a) {
+  if (a->kv_type == KV_FP16)
+    attend_rows(KV_FP16, a);
+  else if (a->kv_type == KV_INT8)
+    attend_rows(KV_INT8, a);
+  else
+    attend_rows(KV_FP32, a);
 }

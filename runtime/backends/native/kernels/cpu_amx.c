@@ -139,6 +139,7 @@ const Cpu cpu_amx = {
     .layer_norm = amx_layer_norm,
     .rms_norm = amx_rms_norm,
     .round = amx_round,
+    .pack = amx_pack,
     .attend_heads = amx_attend_heads,
     .attend_keys = amx_attend_keys,
     .gate = amx_gate,

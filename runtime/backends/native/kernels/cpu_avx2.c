@@ -108,6 +108,7 @@ const Cpu cpu_avx2 = {
     .layer_norm = avx2_layer_norm,
     .rms_norm = avx2_rms_norm,
     .round = avx2_round,
+    .pack = avx2_pack,
     .attend_heads = avx2_attend_heads,
     .attend_keys = avx2_attend_keys,
     .gate = avx2_gate,

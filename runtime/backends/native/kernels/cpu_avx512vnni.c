@@ -167,6 +167,7 @@ const Cpu cpu_avx512vnni = {
     .layer_norm = avx512vnni_layer_norm,
     .rms_norm = avx512vnni_rms_norm,
     .round = avx512vnni_round,
+    .pack = avx512vnni_pack,
     .attend_heads = avx512vnni_attend_heads,
     .attend_keys = avx512vnni_attend_keys,
     .gate = avx512vnni_gate,

@@ -81,6 +81,7 @@ const Cpu cpu_avxvnni = {
     .layer_norm = avxvnni_layer_norm,
     .rms_norm = avxvnni_rms_norm,
     .round = avxvnni_round,
+    .pack = avxvnni_pack,
     .attend_heads = avxvnni_attend_heads,
     .attend_keys = avxvnni_attend_keys,
     .gate = avxvnni_gate,

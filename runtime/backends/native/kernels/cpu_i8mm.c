@@ -140,6 +140,7 @@ const Cpu cpu_i8mm = {
     .layer_norm = i8mm_layer_norm,
     .rms_norm = i8mm_rms_norm,
     .round = i8mm_round,
+    .pack = i8mm_pack,
     .attend_heads = i8mm_attend_heads,
     .attend_keys = i8mm_attend_keys,
     .gate = i8mm_gate,

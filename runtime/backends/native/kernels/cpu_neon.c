@@ -128,6 +128,7 @@ const Cpu cpu_neon = {
     .layer_norm = neon_layer_norm,
     .rms_norm = neon_rms_norm,
     .round = neon_round,
+    .pack = neon_pack,
     .attend_heads = neon_attend_heads,
     .attend_keys = neon_attend_keys,
     .gate = neon_gate,

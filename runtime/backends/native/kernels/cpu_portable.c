@@ -1,6 +1,29 @@
 /* Plain C: right on any CPU, and what the others are compared with, to the last bit. */
 #define KIND portable
 #define LANES 4
+#include "vectors.h"
+
+INLINE Floats load_halves(const void *from) {
+  uint16_t halves[LANES];
+  Floats v;
+  memcpy(halves, from, sizeof halves);
+  for (int l = 0; l < LANES; l++) v[l] = half_to_float(halves[l]);
+  return v;
+}
+
+INLINE void save_halves(void *to, Floats v) {
+  uint16_t halves[LANES];
+  for (int l = 0; l < LANES; l++) halves[l] = float_to_half(v[l]);
+  memcpy(to, halves, sizeof halves);
+}
+
+INLINE Floats load_codes(const void *from) {
+  const int8_t *codes = from;
+  Floats v;
+  for (int l = 0; l < LANES; l++) v[l] = (float)codes[l];
+  return v;
+}
+
 #include "rows.h"
 
 static int portable_here(void) { return 1; }
@@ -38,6 +61,7 @@ const Cpu cpu_portable = {
     .layer_norm = portable_layer_norm,
     .rms_norm = portable_rms_norm,
     .round = portable_round,
+    .pack = portable_pack,
     .attend_heads = portable_attend_heads,
     .attend_keys = portable_attend_keys,
     .gate = portable_gate,

@@ -1,4 +1,4 @@
-/* Scales are stored as halves. */
+/* Halves: scales, and rows of caches. */
 #ifndef EDGE_HALF_H
 #define EDGE_HALF_H
 
@@ -18,6 +18,26 @@ static inline float half_to_float(uint16_t half) {
   float value;
   memcpy(&value, &bits, sizeof value);
   return value;
+}
+
+/* To the nearest half, halves to even. */
+static inline uint16_t float_to_half(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  const uint32_t sign = bits >> 16 & 0x8000u;
+  bits &= 0x7fffffffu;
+  if (bits > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (bits >> 13 & 1023)); /* no number */
+  if (bits >= 0x47800000u) return (uint16_t)(sign | 0x7c00u);                      /* 65536 and more */
+  if (bits <
+      0x38800000u) { /* too small for an exponent: adding 0.5, numbers next to which are 2^-24 apart, rounds */
+    float sum;
+    memcpy(&sum, &bits, sizeof sum);
+    sum += 0.5f;
+    memcpy(&bits, &sum, sizeof bits);
+    return (uint16_t)(sign | (bits - 0x3f000000u));
+  }
+  bits += 0xfffu + (bits >> 13 & 1);
+  return (uint16_t)(sign | (bits - 0x38000000u) >> 13);
 }
 
 #endif

@@ -10,6 +10,26 @@
    fma each, so results are the same to the last bit for any number of tokens, by sdot and by smmla, and the same as
    those of x86's AVX2, VNNI and AMX. */
 #define LANES 4
+#include "vectors.h"
+
+INLINE Floats load_halves(const void *from) {
+  uint16x4_t halves;
+  memcpy(&halves, from, sizeof halves);
+  return (Floats)vcvt_f32_f16(vreinterpret_f16_u16(halves));
+}
+
+INLINE void save_halves(void *to, Floats v) {
+  const uint16x4_t halves = vreinterpret_u16_f16(vcvt_f16_f32((float32x4_t)v));
+  memcpy(to, &halves, sizeof halves);
+}
+
+INLINE Floats load_codes(const void *from) {
+  uint32_t four;
+  memcpy(&four, from, sizeof four);
+  const int16x8_t codes = vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(four)));
+  return (Floats)vcvtq_f32_s32(vmovl_s16(vget_low_s16(codes)));
+}
+
 #include "rows.h"
 
 enum { ROWS = 16, HALF = 8, TOKENS_AT_ONCE = 128, FEW_TOKENS = 4, FEW_ROWS = 4 };

@@ -1,7 +1,6 @@
-/* What every CPU does alike with rows of floats. Each CPU's file includes this after it has said what the CPU can do, and
-   defined LANES and KIND. */
-#include "vectors.h"
-
+/* What every CPU does alike with rows of floats. Each CPU's file includes this after vectors.h, and after it has said how
+   numbers of caches are converted (kv_rows.h). */
+#include "kv_rows.h"
 #include "attention.h"
 #include "gate.h"
 
@@ -66,9 +65,6 @@ static void OF_KIND(rms_norm)(const float *x, const float *weight, float epsilon
   const float inverse = 1.0f / sqrtf(mean_of_squares(x, width, 0) + epsilon);
   for (int i = 0; i < width; i++) out[i] = x[i] * inverse * weight[i];
 }
-
-/* The step between rounded values; 0 where all are so near to zero that a step has no inverse. */
-INLINE float scale_of(float top) { return top < 1e-35f ? 0 : top / 127.0f; }
 
 /* Round blocks to 8 bits by their largest value, to the nearest, halves to even. */
 INLINE void rows_round(const float *from, int cols, const Rounded *to, int t) {

@@ -42,6 +42,9 @@ INLINE Floats larger(Floats a, Floats b) { return pick(a > b, a, b); }
 
 INLINE Floats between(Floats low, Floats x, Floats high) { return pick(x > high, high, larger(x, low)); }
 
+/* The step between values rounded to 8 bits; 0 where all are so near to zero that a step has no inverse. */
+INLINE float scale_of(float top) { return top < 1e-35f ? 0 : top / 127.0f; }
+
 /* e^x within 2 units in the last place, for x from -87 to 88, at which it ends: 2^n * 2^f, f in
    [-0.5, 0.5], by its series. */
 INLINE Floats exponential(Floats x) {

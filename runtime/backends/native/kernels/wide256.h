@@ -1,5 +1,17 @@
 /* What CPUs with 256-bit vectors do alike; each such CPU's file includes this after its target. */
 #define LANES 8
+#include "vectors.h"
+
+INLINE Floats load_halves(const void *from) { return (Floats)_mm256_cvtph_ps(_mm_loadu_si128(from)); }
+
+INLINE void save_halves(void *to, Floats v) {
+  _mm_storeu_si128(to, _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+INLINE Floats load_codes(const void *from) {
+  return (Floats)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadu_si64(from)));
+}
+
 #include "rows.h"
 
 INLINE __m256i vector(const void *from, int number) {

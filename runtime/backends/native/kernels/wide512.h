@@ -12,6 +12,18 @@
 #include <immintrin.h>
 
 #define LANES 16
+#include "vectors.h"
+
+INLINE Floats load_halves(const void *from) { return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256(from)); }
+
+INLINE void save_halves(void *to, Floats v) {
+  _mm256_storeu_si256(to, _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+INLINE Floats load_codes(const void *from) {
+  return (Floats)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from)));
+}
+
 #include "rows.h"
 
 enum { VECTORS = BLOCK / 4 };

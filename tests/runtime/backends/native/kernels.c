@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "kernels/half.h"
 #include "rounded.h"
 
 static unsigned state;
@@ -20,7 +21,7 @@ static float *floats(int count) {
   return to;
 }
 
-enum { CASES = 60 };
+enum { CASES = 120 };
 
 static int compare(const float *right, const float *mine, int count, double off, double least) {
   for (int i = 0; i < count; i++)
@@ -92,49 +93,163 @@ static int check_product(const Cpu *cpu) {
   return same;
 }
 
-/* The row's own other way to attend gives the same bits, too. */
-static int check_attend(const Cpu *cpu, int by_keys) {
-  const int heads = from_to(1, cpu->lanes), tokens = from_to(1, cpu->lanes / heads);
-  const int past = from_to(0, 150), size = from_to(1, 70), groups = from_to(1, 3), count = past + tokens;
-  const int q_width = heads * size + from_to(0, 9);
-  float *q = floats(q_width * tokens), *keys = floats(groups * size * count),
-        *values = floats(groups * size * count);
-  float *slopes = floats(heads), *right = floats(q_width * tokens),
-        *mine = malloc(sizeof(float) * (size_t)(q_width * tokens));
-  float *other = malloc(sizeof(float) * (size_t)(q_width * tokens));
-  memcpy(mine, right, sizeof(float) * (size_t)(q_width * tokens));
-  memcpy(other, right, sizeof(float) * (size_t)(q_width * tokens));
-  for (int h = 0; h < heads; h++) slopes[h] = fabsf(slopes[h]);
-  Attention a = {.q = q,
-                 .keys = keys,
-                 .values = values,
-                 .slopes = from_to(0, 1) ? slopes : NULL,
-                 .q_stride = q_width,
-                 .kv_stride = groups * size,
-                 .scale = 0.3f,
-                 .tokens = tokens,
-                 .heads = heads,
-                 .head_size = size,
-                 .position = past};
-  a.scratch = malloc(sizeof(float) * (size_t)attention_scratch(cpu, count, size)), a.out = mine;
-  (by_keys ? cpu->attend_keys : cpu->attend_heads)(&a);
-  a.out = other;
-  (by_keys ? cpu->attend_heads : cpu->attend_keys)(&a);
-  int same = !memcmp(mine, other, sizeof(float) * (size_t)(q_width * tokens));
-  if (!same)
-    printf("both ways to attend differ: %d heads of %d, %d tokens behind %d\n", heads, size, tokens, past);
-  free(a.scratch);
-  a.scratch = malloc(sizeof(float) * (size_t)attention_scratch(&cpu_portable, count, size));
-  for (int t = 0; t < tokens; t++) /* head by head, as the portable kind has fewer lanes */
-    for (int h = 0; h < heads; h++) {
-      Attention one = a;
-      one.q = q + t * q_width + h * size, one.out = right + t * q_width + h * size, one.position = past + t;
-      one.slopes = a.slopes ? slopes + h : NULL, one.tokens = one.heads = 1;
-      cpu_portable.attend_heads(&one);
-    }
-  same = same && compare(right, mine, q_width * tokens, 1e-4, 1);
-  free(q), free(keys), free(values), free(slopes), free(right), free(mine), free(other), free(a.scratch);
+/* Numbers of all sizes, and such as are none. */
+static float odd_number(void) {
+  static const float some[] = {0.0f,  -0.0f,   65504.0f, 65519.9f, 65520.0f, -7e4f,
+                               3e38f, 5.9e-8f, 2.9e-8f,  1e-40f,   6.1e-5f};
+  if (!from_to(0, 40)) return from_to(0, 2) ? INFINITY : NAN;
+  if (!from_to(0, 3)) return some[next() % (sizeof some / sizeof *some)];
+  return ldexpf((float)(next() & 0xffffff) - 8388608.0f, from_to(-50, -10));
+}
+
+/* The half of a number, by trying all: the nearest one, and of two the even one. */
+static uint16_t right_half(float x) {
+  uint16_t low = 0, high = 0x7bff; /* neighbours among the positive ones */
+  const double size = fabs((double)x);
+  while (high - low > 1) {
+    const uint16_t middle = (uint16_t)((low + high) / 2);
+    if ((double)half_to_float(middle) <= size)
+      low = middle;
+    else
+      high = middle;
+  }
+  const double below = size - (double)half_to_float(low), above = (double)half_to_float(high) - size;
+  const uint16_t nearest = below < above || (below == above && !(low & 1)) ? low : high;
+  return (uint16_t)(nearest | (signbit(x) ? 0x8000 : 0));
+}
+
+static int halves_are_right(const float *x, int count, const uint8_t *row) {
+  for (int i = 0; i < count; i++) {
+    uint16_t half;
+    memcpy(&half, row + 2 * i, sizeof half);
+    if (!isnan(x[i]) && half != right_half(x[i])) return printf("half %04x of %.9g\n", half, (double)x[i]), 0;
+  }
+  return 1;
+}
+
+static int check_pack(const Cpu *cpu) {
+  const KvType type = (KvType)from_to(KV_FP32, KV_INT8);
+  const int heads = from_to(1, 5), size = from_to(1, 70), count = heads * size;
+  const size_t bytes = (size_t)(heads * kv_head_bytes(type, size));
+  float *x = malloc(sizeof(float) * (size_t)count);
+  uint8_t *right = malloc(bytes), *mine = malloc(bytes);
+  const int odd = from_to(0, 1);
+  for (int i = 0; i < count; i++) x[i] = odd ? odd_number() : (float)(next() % 2001) / 500.0f - 2.0f;
+  cpu_portable.pack(type, x, heads, size, right);
+  cpu->pack(type, x, heads, size, mine);
+  int same = !memcmp(right, mine, bytes);
+  if (!same) printf("%d heads of %d are other bytes in type %d\n", heads, size, (int)type);
+  same = same && (type != KV_FP16 || halves_are_right(x, count, mine));
+  free(x), free(right), free(mine);
   return same;
+}
+
+/* Keys or values of some tokens as a cache has them, and the floats that these stand for. */
+typedef struct {
+  uint8_t *rows;
+  float *numbers;
+} Cache;
+
+static float number_of(KvType type, const uint8_t *head, int d) {
+  uint16_t half;
+  float scale;
+  if (type == KV_FP16) return memcpy(&half, head + 2 * d, sizeof half), half_to_float(half);
+  memcpy(&scale, head, sizeof scale);
+  return scale * (float)(int8_t)head[KV_SCALE_BYTES + d];
+}
+
+static Cache make_cache(const Cpu *cpu, KvType type, int heads, int size, int count) {
+  const ptrdiff_t head_bytes = kv_head_bytes(type, size), row_bytes = heads * head_bytes;
+  Cache c = {.rows = malloc((size_t)(row_bytes * count)), .numbers = floats(heads * size * count)};
+  for (int t = 0; t < count; t++)
+    cpu->pack(type, c.numbers + t * heads * size, heads, size, c.rows + t * row_bytes);
+  for (int h = 0; type != KV_FP32 && h < heads * count; h++)
+    for (int d = 0; d < size; d++) c.numbers[h * size + d] = number_of(type, c.rows + h * head_bytes, d);
+  return c;
+}
+
+/* A case, and what it is made of. */
+typedef struct {
+  Attention a;
+  Cache keys, values;
+  float *q, *slopes;
+  size_t out_bytes;
+} Case;
+
+static Case make_case(const Cpu *cpu) {
+  const int heads = from_to(1, cpu->lanes), tokens = from_to(1, cpu->lanes / heads);
+  const int past = from_to(0, 150), size = from_to(1, 70), groups = from_to(1, 3);
+  const int q_width = heads * size + from_to(0, 9);
+  const KvType type = (KvType)from_to(KV_FP32, KV_INT8);
+  Case c = {.keys = make_cache(cpu, type, groups, size, past + tokens),
+            .values = make_cache(cpu, type, groups, size, past + tokens),
+            .q = floats(q_width * tokens),
+            .slopes = floats(heads),
+            .out_bytes = sizeof(float) * (size_t)(q_width * tokens)};
+  for (int h = 0; h < heads; h++) c.slopes[h] = fabsf(c.slopes[h]);
+  c.a = (Attention){.q = c.q,
+                    .keys = c.keys.rows,
+                    .values = c.values.rows,
+                    .slopes = from_to(0, 1) ? c.slopes : NULL,
+                    .q_stride = q_width,
+                    .kv_stride = groups * kv_head_bytes(type, size),
+                    .kv_type = type,
+                    .scale = 0.3f,
+                    .tokens = tokens,
+                    .heads = heads,
+                    .head_size = size,
+                    .position = past};
+  return c;
+}
+
+/* What a way to attend writes, where 0 was before. */
+static float *attended(const Cpu *cpu, const Case *c, Attention a, int by_keys) {
+  const ptrdiff_t floats_beside = attention_scratch(cpu, a.position + a.tokens, a.head_size);
+  a.scratch = malloc(sizeof(float) * (size_t)floats_beside), a.out = calloc(1, c->out_bytes);
+  (by_keys ? cpu->attend_keys : cpu->attend_heads)(&a);
+  free(a.scratch);
+  return a.out;
+}
+
+/* By the portable kind, head by head, as it has fewer lanes. */
+static float *attended_portably(const Case *c) {
+  float *out = calloc(1, c->out_bytes);
+  for (int t = 0; t < c->a.tokens; t++)
+    for (int h = 0; h < c->a.heads; h++) {
+      Attention one = c->a;
+      one.q += t * one.q_stride + h * one.head_size, one.position += t, one.tokens = one.heads = 1;
+      one.slopes = one.slopes ? one.slopes + h : NULL;
+      float *part = attended(&cpu_portable, c, one, 0);
+      memcpy(out + t * one.q_stride + h * one.head_size, part, sizeof(float) * (size_t)one.head_size);
+      free(part);
+    }
+  return out;
+}
+
+/* The same case with the floats that its caches stand for. */
+static Attention unpacked(const Case *c) {
+  Attention a = c->a;
+  a.keys = (const uint8_t *)c->keys.numbers, a.values = (const uint8_t *)c->values.numbers;
+  a.kv_stride = c->a.kv_stride / kv_head_bytes(c->a.kv_type, a.head_size) * a.head_size * 4;
+  a.kv_type = KV_FP32;
+  return a;
+}
+
+/* The row's own other way to attend gives the same bits, too, and so do the floats that a cache stands for. */
+static int check_attend(const Cpu *cpu, int by_keys) {
+  const Case c = make_case(cpu);
+  const Attention *a = &c.a;
+  float *mine = attended(cpu, &c, *a, by_keys), *other = attended(cpu, &c, *a, !by_keys);
+  float *as_floats = attended(cpu, &c, unpacked(&c), by_keys), *right = attended_portably(&c);
+  const int same = !memcmp(mine, other, c.out_bytes), same_unpacked = !memcmp(mine, as_floats, c.out_bytes);
+  if (!same || !same_unpacked)
+    printf("%s: %d heads of %d, %d tokens behind %d, type %d\n",
+           same ? "a cache and its floats differ" : "both ways to attend differ", a->heads, a->head_size,
+           a->tokens, a->position, (int)a->kv_type);
+  const int near = compare(right, mine, (int)(c.out_bytes / sizeof(float)), 1e-4, 1);
+  free(c.keys.rows), free(c.keys.numbers), free(c.values.rows), free(c.values.numbers), free(c.q);
+  free(c.slopes), free(mine), free(other), free(as_floats), free(right);
+  return same && same_unpacked && near;
 }
 
 static int check_attend_heads(const Cpu *cpu) { return check_attend(cpu, 0); }
@@ -178,14 +293,9 @@ static const struct {
   const char *name;
   int (*check)(const Cpu *cpu);
 } KERNELS[] = {
-    {"layer_norm", check_layer_norm},
-    {"rms_norm", check_rms_norm},
-    {"round", check_round},
-    {"product", check_product},
-    {"attend_heads", check_attend_heads},
-    {"attend_keys", check_attend_keys},
-    {"gate", check_gate},
-    {"rotate", check_rotate},
+    {"layer_norm", check_layer_norm},   {"rms_norm", check_rms_norm}, {"round", check_round},
+    {"product", check_product},         {"pack", check_pack},         {"attend_heads", check_attend_heads},
+    {"attend_keys", check_attend_keys}, {"gate", check_gate},         {"rotate", check_rotate},
 };
 
 int main(int argc, char **argv) {

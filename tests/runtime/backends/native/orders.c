@@ -57,7 +57,7 @@ static Heads heads_of(int width) {
 static Operation operation(const State *s, int kind) {
   const Program *p = s->p;
   Operation o = {.kind = kind, .from = from_to(0, BUFFERS - 1), .to = from_to(0, BUFFERS - 1)};
-  const int from = p->widths[o.from], to = p->widths[o.to], size = from_to(1, p->kv_width);
+  const int from = p->widths[o.from], to = p->widths[o.to], size = p->kv_width / p->kv_heads;
   if (kind == EMBED)
     o.embed = (Embed){.matrix = matrix(p->vocabulary, to, 0),
                       .positions = maybe_floats((int64_t)(p->context + 1) * to),
@@ -83,7 +83,7 @@ static Operation operation(const State *s, int kind) {
                         .scale = 0.25f,
                         .layer = from_to(0, s->appended),
                         .heads = from / size,
-                        .kv_heads = p->kv_width / size,
+                        .kv_heads = p->kv_heads,
                         .head_size = size};
   if (kind == GATE) {
     o.gate = (Gate){.rotation_size = maybe() << from_to(0, 8), .activation = from_to(SILU, GELU_TANH)};
@@ -119,7 +119,9 @@ static Program make_program(void) {
                .context = from_to(1, 70),
                .vocabulary = from_to(1, 150),
                .layers = MOST_LAYERS,
-               .kv_width = from_to(1, 3) * from_to(1, 12)};
+               .kv_heads = from_to(1, 3),
+               .kv_type = from_to(KV_FP32, KV_INT8)};
+  p.kv_width = p.kv_heads * from_to(1, 12);
   for (int i = 0; i < BUFFERS; i++)
     p.widths[i] = from_to(0, 2) ? p.kv_width * scales[next() % 7] : 16 * from_to(1, 20);
   State s = {.p = &p};
@@ -143,9 +145,8 @@ static uint64_t hash_of(uint64_t hash, const void *from, size_t bytes) {
 
 /* Fill the context in steps of any length; returns the hash of all logits, going on from `hash`. */
 static uint64_t run(const Program *p, Edge *edge, uint64_t hash) {
-  float *caches[MOST_CACHES];
-  for (int i = 0; i < 2 * p->layers; i++)
-    caches[i] = malloc(sizeof(float) * (size_t)(p->context * p->kv_width));
+  uint8_t *caches[MOST_CACHES];
+  for (int i = 0; i < 2 * p->layers; i++) caches[i] = malloc((size_t)(p->context * row_bytes(p)));
   for (int past = 0; past < p->context;) {
     const int tokens = from_to(1, p->context - past), keep = from_to(1, tokens);
     const size_t bytes = sizeof(float) * (size_t)(keep * p->vocabulary);

@@ -155,7 +155,9 @@ static Program make_program(const Model *m) {
                .context = CONTEXT,
                .vocabulary = m->vocabulary,
                .layers = m->layers,
-               .kv_width = m->kv_heads * m->head_size};
+               .kv_width = m->kv_heads * m->head_size,
+               .kv_heads = m->kv_heads,
+               .kv_type = from_to(KV_FP32, KV_INT8)};
   p.widths[STREAM] = p.widths[NORMED] = m->width;
   p.widths[Q] = p.widths[ATTENDED] = m->heads * m->head_size;
   p.widths[KV] = 2 * p.kv_width;
@@ -167,10 +169,10 @@ static Program make_program(const Model *m) {
 /* Run all tokens in steps of at most `most`; logits [TOKENS][vocabulary]. */
 static int run(const Program *p, const char *cpu, int threads, int most, const int64_t *ids, float *logits) {
   Edge *edge;
-  float *caches[4];
+  uint8_t *caches[4];
   int done = 0;
   if (edge_open(p, threads, cpu, &edge) != EDGE_DONE) return 0;
-  for (int i = 0; i < 2 * p->layers; i++) caches[i] = malloc(sizeof(float) * (size_t)(CONTEXT * p->kv_width));
+  for (int i = 0; i < 2 * p->layers; i++) caches[i] = malloc((size_t)(CONTEXT * row_bytes(p)));
   while (done < TOKENS) {
     const int some = TOKENS - done < most ? TOKENS - done : most;
     float *to = logits + done * p->vocabulary;

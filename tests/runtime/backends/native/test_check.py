@@ -26,6 +26,7 @@ from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.bundle.decoder import Decoder
 from refact_edge.runtime.bundle.verified import verify
 from refact_edge.runtime.engine.cache import KvCache
+from refact_edge.runtime.engine.kv_type import FP16, FP32
 from refact_edge.runtime.errors import OptionError
 
 HEAD_NORMS = replace(LLAMA, attention=replace(LLAMA.attention, head_norm=True))
@@ -117,6 +118,12 @@ LIES: dict[str, Callable[[Lie], None]] = {
     "layers: beyond all reason": lambda p: _set(p.c, layers=HUGE),
     "kv_width: wider": lambda p: _set(p.c, kv_width=49),
     "kv_width: beyond all reason": lambda p: _set(p.c, kv_width=HUGE),
+    "kv_heads: none": lambda p: _set(p.c, kv_heads=0),
+    "kv_heads: other than attention's": lambda p: _set(p.c, kv_heads=4),
+    "kv_heads: no divisor": lambda p: _set(p.c, kv_heads=5),
+    "kv_heads: more than numbers": lambda p: _set(p.c, kv_heads=49),
+    "kv_type: negative": lambda p: _set(p.c, kv_type=-1),
+    "kv_type: unknown": lambda p: _set(p.c, kv_type=3),
     "widths: a wider stream": lambda p: _width(p, STREAM, 129),
     "widths: a negative one": lambda p: _width(p, STREAM, -128),
     "widths: no keys and values": lambda p: _width(p, KV, 0),
@@ -310,10 +317,10 @@ def test_a_cache_of_another_model_is_refused(
     change: dict[str, int], session: NativeSession
 ) -> None:
     """The library cannot know how much memory lies behind a pointer."""
-    foreign = KvCache.in_memory(replace(session.sizes, **change), np.dtype(np.float32))
+    foreign = KvCache.in_memory(replace(session.sizes, **change), FP32)
     with pytest.raises(ValueError, match="the cache is another model's"):
         session.step(np.arange(3), foreign)
-    halves = KvCache.in_memory(session.sizes, np.dtype(np.float16))
+    halves = KvCache.in_memory(session.sizes, FP16)
     with pytest.raises(ValueError, match="the cache is another model's"):
         session.step(np.arange(3), halves)
 

@@ -17,7 +17,8 @@ HERE = Path(__file__).parent
 X86 = ["amx", "avx512vnni", "avxvnni", "avx2"]
 CPUS = [*X86, "portable"]
 KERNELS = (
-    "layer_norm", "rms_norm", "round", "product", "attend_heads", "attend_keys", "gate", "rotate",
+    "layer_norm", "rms_norm", "round", "product", "pack", "attend_heads", "attend_keys", "gate",
+    "rotate",
 )  # fmt: skip
 RELEASED = ("-fwrapv",)  # as Python's own flags have it, by which compilers vectorize otherwise
 WARNINGS = "-g", "-O1", "-Wall", "-Wextra", "-Werror"
@@ -91,7 +92,7 @@ def test_each_kernel_computes_as_the_portable_one(
 ) -> None:
     program = built.program(HERE / "kernels.c", *_sanitizing("address,undefined"))
     done = _run(program, cpu, kernel, 1)
-    assert (done.returncode, done.stdout) == (0, f"{cpu} {kernel}: 60 cases\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{cpu} {kernel}: 120 cases\n"), done.stderr
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -100,7 +101,7 @@ def test_each_kernel_as_it_is_released_computes_as_the_portable_one(
 ) -> None:
     """Compilers vectorize at -O3 what they leave alone under sanitizers."""
     done = _run(built.program(HERE / "kernels.c", *RELEASED), cpu, kernel, 2)
-    assert (done.returncode, done.stdout) == (0, f"{cpu} {kernel}: 60 cases\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{cpu} {kernel}: 120 cases\n"), done.stderr
 
 
 # Fewer models where each takes long.
