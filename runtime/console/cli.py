@@ -24,6 +24,7 @@ from ..opening.demo import demo_bundle, find_demo
 from ..opening.machine import this_machine
 from ..opening.plan import Wishes, plan
 from ..opening.prepare import prepare
+from ..opening.room import caches_in_words
 from ..store import folder as cachefolder
 from .doctor import examine
 from .params import PATH, engine_option
@@ -76,6 +77,7 @@ def info(bundle: Path | None, as_json: bool) -> None:
         return
     for line in describe(opened):
         echo(line)
+    echo(f"KV caches: {caches_in_words(opened)}")
     try:
         chosen = plan(opened, Wishes(), this_machine())
     except RefactEdgeError as error:

@@ -22,6 +22,7 @@ from ..opening.int4 import int4_in_words
 from ..opening.machine import this_machine
 from ..opening.plan import Failures, Wishes, plan
 from ..opening.prepare import why_not_native_graph
+from ..opening.room import caches_in_words, check_room, memory_in_words
 from ..store import prepack
 from ..store.folder import has_entry
 
@@ -132,7 +133,8 @@ def _bundle(path: Path, machine: Machine) -> list[Finding]:
             findings.append(Finding(f"  {name}", "all files as the manifest says"))
             refusal = refusal or _refusal(verified, machine)
         findings += _copy(bundle, name)
-    return [*findings, _plan(bundle, machine, refusal)]
+    caches = Finding("  KV caches", caches_in_words(bundle))
+    return [*findings, caches, *_plan(bundle, machine, refusal)]
 
 
 def _refusal(verified: Verified, machine: Machine) -> str:
@@ -142,13 +144,22 @@ def _refusal(verified: Verified, machine: Machine) -> str:
     return why_not_native_graph(verified)
 
 
-def _plan(bundle: Bundle, machine: Machine, refusal: str) -> Finding:
-    """Say as what `load` opens the bundle here, and why."""
+def _plan(bundle: Bundle, machine: Machine, refusal: str) -> list[Finding]:
+    """Say as what `load` opens the bundle here, why, and what memory that takes."""
     try:
         chosen = plan(bundle, Wishes(), machine, Failures(native=refusal))
     except RefactEdgeError as error:  # a variant may be named, or a package installed
-        return Finding("  opens here as", f"nothing, as {error}")
-    return Finding("  opens here as", f"{chosen}: {'; '.join(chosen.reasons)}")
+        return [Finding("  opens here as", f"nothing, as {error}")]
+    findings = [Finding("  opens here as", f"{chosen}: {'; '.join(chosen.reasons)}")]
+    if chosen.device != "cpu":
+        return findings
+    available, problem = machine.available_memory, ""
+    try:
+        check_room(bundle, chosen, available)
+    except RefactEdgeError as error:
+        problem = str(error)
+    takes = memory_in_words(bundle, chosen, available)
+    return [*findings, Finding("  memory, full context", takes, problem)]
 
 
 def _copy(bundle: Bundle, variant: str) -> list[Finding]:

@@ -66,6 +66,27 @@ def need_of(bundle: Bundle, chosen: Plan) -> Need:
     return _need(bundle, chosen, chosen.variant, KV_TYPES[chosen.kv_type])
 
 
+def caches_in_words(bundle: Bundle) -> str:
+    """Return what KV caches of each type take; int8 is the native kernels' alone."""
+    sizes = bundle.sizes
+    takes = (
+        f"{name} {kv_type.token_bytes(sizes)} bytes a token, "
+        f"{_gb(kv_type.token_bytes(sizes) * sizes.context)} for {sizes.context}"
+        for name, kv_type in KV_TYPES.items()
+    )
+    return "; ".join(takes)
+
+
+def memory_in_words(bundle: Bundle, chosen: Plan, available: int | None) -> str:
+    """Return what a plan takes of a CPU's memory with a whole context, and what there is."""
+    need = need_of(bundle, chosen)
+    there = "" if available is None else f" of {_gb(available)} available"
+    return (
+        f"{_gb(need.total)}{there}: weights {_gb(need.weights)}, a cache of {need.kv_type.name} "
+        f"{_gb(need.cache)}, to work in {_gb(need.working)}"
+    )
+
+
 def check_room(bundle: Bundle, chosen: Plan, available: int | None) -> None:
     """Refuse a plan for a CPU that takes more than the bytes that are available.
 

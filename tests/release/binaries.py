@@ -13,7 +13,7 @@ from .signature import why_not_signed
 from .targets import MACOS, Target
 
 EXPORTS = {
-    "edge_close", "edge_constant", "edge_cpu", "edge_cpu_features", "edge_cpu_name",
+    "edge_cached", "edge_close", "edge_constant", "edge_cpu", "edge_cpu_features", "edge_cpu_name",
     "edge_fast_cores", "edge_field", "edge_flush_denormals", "edge_open", "edge_product",
     "edge_step",
 }  # fmt: skip

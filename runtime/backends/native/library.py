@@ -70,6 +70,21 @@ class Native:
             raise OptionError(f"this CPU cannot compute as {cpu!r}")
         return out
 
+    def cached(self, cpu: str, kv_type: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return what a cache of a type gives back of a head's numbers, by both ways to attend.
+
+        Raises:
+            OptionError: when this CPU cannot compute as `cpu` names it.
+
+        """
+        out, number = np.empty((2, len(x)), np.float32), self.constants[f"KV_{kv_type.upper()}"]
+        done = self.functions.edge_cached(
+            cpu.encode(), number, x.ctypes.data, len(x), out.ctypes.data
+        )
+        if done != self.constants["EDGE_DONE"]:
+            raise OptionError(f"this CPU cannot compute as {cpu!r}")
+        return out
+
 
 def _declare(library: ctypes.CDLL) -> None:
     pointer, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
@@ -88,6 +103,8 @@ def _declare(library: ctypes.CDLL) -> None:
     library.edge_product.argtypes = [
         text, ctypes.POINTER(layout.Matrix), pointer, number, pointer
     ]  # fmt: skip
+    library.edge_cached.restype = number
+    library.edge_cached.argtypes = [text, number, pointer, number, pointer]
 
 
 def _listed(entry: Callable[..., bytes | None], values: int) -> dict[str, tuple[int, ...]]:

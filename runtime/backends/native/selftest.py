@@ -1,4 +1,4 @@
-"""Whether the library's products are right: beside whole numbers and double precision."""
+"""Whether the library's products and caches are right: beside numpy's numbers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,35 @@ def right_product(
     return result
 
 
+def right_cached(kv_type: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return what a cache should give back of a head's numbers, to the last bit."""
+    if kv_type == "fp32":
+        return x
+    if kv_type == "fp16":
+        most = np.float32(np.finfo(np.float16).max)
+        return np.clip(x, -most, most).astype(np.float16).astype(np.float32)
+    scale = np.abs(x).max() / np.float32(127)
+    codes: npt.NDArray[np.float32] = np.rint(x * (np.float32(1) / scale)) * scale
+    return codes
+
+
 def computes_rightly(native: Native, cpu: str) -> bool:
+    """Compare a kind of CPU's products and caches with right ones."""
+    return _multiplies_rightly(native, cpu) and _caches_rightly(native, cpu)
+
+
+def _caches_rightly(native: Native, cpu: str) -> bool:
+    """Have numbers of all sizes stored and read back, in heads of whole vectors and others."""
+    rng = np.random.default_rng(0)
+    for kv_type, size in product(("fp32", "fp16", "int8"), (64, 77)):
+        for exponent in (-8, 0, 5):
+            x = (rng.standard_normal(size) * 10.0**exponent).astype(np.float32)
+            if not (native.cached(cpu, kv_type, x) == right_cached(kv_type, x)).all():
+                return False
+    return True
+
+
+def _multiplies_rightly(native: Native, cpu: str) -> bool:
     """Multiply small matrices: both kinds of codes, few and many tokens, a short last block."""
     rng = np.random.default_rng(0)
     for width, rows, cols in product((BLOCK // 2, BLOCK), (64, 70), (300, 17 * BLOCK)):

@@ -13,7 +13,7 @@ from refact_edge.runtime.errors import (
     MissingExtraError,
     OptionError,
 )
-from refact_edge.runtime.opening.plan import Failures, Wishes, plan
+from refact_edge.runtime.opening.plan import USUAL_KV_TYPE, Failures, Wishes, plan
 
 LAPTOP = Facts()
 NO_ORT = Facts(without_onnxruntime=INSTALL, has_openvino=False)
@@ -89,7 +89,26 @@ PLANS = {
     "a bad width on a cpu": (Wishes(), LAPTOP, ODD, "int4 native cpu same"),
 }  # fmt: skip
 
+# What is wished for, and the type of the caches: a graph's own but by the native kernels alone.
+TYPES = {
+    "nothing": (Wishes(), FULL, USUAL_KV_TYPE),
+    "int8 named": (Wishes(kv_type="int8"), FULL, "int8"),
+    "fp32 named": (Wishes(kv_type="fp32"), FULL, "fp32"),
+    "onnxruntime": (Wishes(engine="onnxruntime"), FULL, "fp32"),
+    "its own type named": (Wishes("int8", kv_type="fp32"), FULL, "fp32"),
+    "a graph of halves": (Wishes(engine="onnxruntime"), UNLIKE, "fp16"),
+    "hybrid": (Wishes("hybrid"), FULL, "fp32"),
+    "openvino": (Wishes(prefill="openvino"), FULL, "fp32"),
+}
+
 ERRORS = {
+    "a cache of int8 for onnxruntime": (
+        Wishes("int8", kv_type="int8"), LAPTOP, FULL, OptionError,
+        "cache type int8: int8 has caches of fp32 where onnxruntime or openvino computes",
+    ),
+    "a cache of fp16 for hybrid": (
+        Wishes("hybrid", kv_type="fp16"), LAPTOP, FULL, OptionError, "hybrid has caches of fp32"
+    ),
     "hybrid on a gpu": (Wishes("hybrid", "cuda"), GPU, FULL, DeviceError, "hybrid is for CPUs"),
     "native on a gpu": (
         Wishes(device="cuda", engine="native"), GPU, FULL, OptionError, "kernels are for CPUs"
@@ -180,6 +199,12 @@ def test_a_plan_is_what_the_table_says(case: str) -> None:
     assert bool(warned) == (case in WARNED)
 
 
+@pytest.mark.parametrize("case", TYPES)
+def test_caches_are_of_the_type_that_the_table_says(case: str) -> None:
+    wishes, bundle, expected = TYPES[case]
+    assert plan(bundle, wishes, LAPTOP).kv_type == expected
+
+
 @pytest.mark.parametrize("case", ERRORS)
 def test_what_cannot_be_planned_is_refused_with_the_reason(case: str) -> None:
     wishes, machine, bundle, kind, words = ERRORS[case]
@@ -190,6 +215,7 @@ def test_what_cannot_be_planned_is_refused_with_the_reason(case: str) -> None:
 def test_unknown_words_are_refused_with_those_there_are() -> None:
     for wrong, words in (
         ({"device": "tpu"}, "device 'tpu'; expected one of auto, cpu, cuda"),
+        ({"kv_type": "int2"}, "cache type 'int2'; expected one of fp32, fp16, int8"),
         ({"engine": "gpu"}, "engine 'gpu'; expected one of auto, native, onnxruntime"),
         ({"prefill": "tpu"}, "prefill 'tpu'; expected one of same, openvino"),
     ):

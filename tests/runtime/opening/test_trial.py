@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refact_edge.runtime.backends.native.selftest import right_product
+from refact_edge.runtime.backends.native.selftest import right_cached, right_product
 from refact_edge.runtime.backends.onnxruntime import import_onnxruntime
 from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.opening import machine as lookups
@@ -38,6 +38,9 @@ class ArmLibrary:
         assert cpu == "neon"
         self._clock[0] += self._token_s * len(x)
         return right_product(codes, scales, x) if codes.shape[0] < 100 else x
+
+    def cached(self, cpu: str, kv_type: str, x: np.ndarray) -> np.ndarray:
+        return right_cached(kv_type, x)
 
 
 class ArmMachine:

@@ -41,7 +41,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("arm")
     _compile(CROSS, folder, "-c", *SOURCES.rglob("*.c"))
     kernels = list(folder.glob("*.o"))
-    for name in ("products", "steps", "bits"):
+    for name in ("products", "steps", "bits", "kernels"):
         files = [HERE / f"{name}.c", *kernels]
         _compile(CROSS, folder, *files, "-o", name, "-static", "-lm", "-lpthread")
     return folder
@@ -57,6 +57,13 @@ def test_products_are_within_the_rounding_bound(cpu: str, programs: Path) -> Non
 def test_whole_steps_are_the_same_however_they_are_cut(cpu: str, programs: Path) -> None:
     out = _run(EMULATOR, "-cpu", "max", programs / "steps", cpu, 1, 4)
     assert out.startswith("4 models, logits ")
+
+
+@pytest.mark.parametrize("kernel", ["pack", "attend_heads", "attend_keys"])
+@pytest.mark.parametrize("cpu", KINDS)
+def test_caches_of_all_types_are_the_portable_kinds(cpu: str, kernel: str, programs: Path) -> None:
+    out = _run(EMULATOR, "-cpu", "max", programs / "kernels", cpu, kernel, 1)
+    assert out == f"{cpu} {kernel}: 120 cases\n"
 
 
 @pytest.mark.parametrize("cpu", KINDS)
