@@ -23,6 +23,7 @@ from numpy.lib import format as npy
 from ..bundle.contract import Sizes
 from ..files.moving import replace
 from ..files.ownership import open_private
+from .kv_type import KV_TYPES
 
 DRAFT_ENDING = ".partial"
 _MEMBERS = ["ids.npy", "maker.npy", "rows.npy"]
@@ -109,7 +110,7 @@ def _opened(file: Path) -> BinaryIO:
 
 
 def _most_bytes(sizes: Sizes) -> int:
-    row = 2 * sizes.layers * sizes.kv_heads * sizes.head_size * np.dtype(np.float32).itemsize
+    row = max(kv_type.token_bytes(sizes) for kv_type in KV_TYPES.values())
     return sizes.context * (row + _IDS.itemsize) + _ZIP_BYTES
 
 

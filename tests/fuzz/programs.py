@@ -146,7 +146,8 @@ def _run(native: Native, program: Program) -> None:
     )
     if opening != done:
         raise RefactEdgeError("the program is refused")
-    caches = [np.zeros((c.context, c.kv_width), np.float32) for _ in range(2 * c.layers)]
+    widest = c.kv_width + c.kv_heads  # with the scales that a cache of int8 has
+    caches = [np.zeros((c.context, widest), np.float32) for _ in range(2 * c.layers)]
     pointers = (ctypes.c_void_p * len(caches))(*(cache.ctypes.data for cache in caches))
     for past, tokens in ((0, min(20, c.context)), (0, 1)):
         ids = np.arange(tokens) % c.vocabulary
