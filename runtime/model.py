@@ -22,9 +22,10 @@ from .text.completion import CursorPrompts, window_at
 from .text.conversation import conversation_ids
 from .text.cursor import Cursor, OpenFile
 from .text.endings import Endings
-from .text.limits import Limits
+from .text.limits import Limits, check_stops
 from .text.loops import LoopScanner
-from .text.prompts import Layouts, Message, goes_on
+from .text.messages import Message, goes_on
+from .text.prompts import Layouts
 from .text.stops import AnswerTrimmer
 from .text.tokens import Tokens
 
@@ -280,9 +281,10 @@ class Model:
         ids = conversation_ids(messages, self.layouts, self.tokens.encode, room)
         request = self._dispatcher.request(ids, new, sampling or self.sampling, cancel)
         request = replace(request, top_logprobs=top_logprobs)
+        check_stops(stop)
         return self._dispatcher.stream(
             request,
-            stop,
+            [*stop, *self.layouts.chat_stops],
             [LoopScanner()] if loop else [],
             trimmer=AnswerTrimmer(started=goes_on(messages)),
         )

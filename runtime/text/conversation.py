@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import OptionError
-from .prompts import Encode, Layouts, Message, clean_messages
+from .messages import Message, clean_messages
+from .prompts import Encode, Layouts
 
 Turn = dict[str, str]  # a role and a content
 

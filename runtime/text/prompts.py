@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BundleError, OptionError, one_line
+from .messages import ROLES, Message, clean_messages, is_answer
 
 Encode = Callable[[str], list[int]]
-Message = Mapping[str, str]
 Layout = tuple[int | str, ...]
 
 _MOST_PARTS, _MOST_CHARACTERS = 64, 4096  # of a layout, which is a handful of tokens and words
-ROLES = ("system", "user", "assistant")
 
 
 SLOTS = frozenset({"prefix", "suffix", "files"})
@@ -176,6 +175,11 @@ class Layouts:
         return [*fill(rest[: end + 1], text, encode), *([self.end_id] if end == len(rest) else [])]
 
     @property
+    def chat_stops(self) -> tuple[str, ...]:
+        """Texts that an answer ends before: the next turn, where no special token begins it."""
+        return tuple(f"\n{mark}" for mark in self.chat.marks) if self.chat else ()
+
+    @property
     def _chat(self) -> ChatLayouts:
         if self.chat is None:
             raise OptionError(
@@ -267,45 +271,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > _MOST_CHARACTERS:
         raise TypeError(f"{value!r:.60} is no text, or too long a one")
     return value
-
-
-def clean_messages(messages: Sequence[Message], *, strip: bool = True) -> list[tuple[str, str]]:
-    """Return (role, content) of the messages that say something; `strip` the blanks around them.
-
-    The assistant's last message is one that goes on: it keeps the blanks at its end.
-
-    Raises:
-        OptionError: when a role is unknown, or the last message is empty.
-
-    """
-    turns: list[tuple[str, str]] = []
-    for message in messages:
-        role, content = message.get("role"), message.get("content") or ""
-        if role not in ROLES:
-            raise OptionError(f"message role {role!r}; expected one of: {', '.join(ROLES)}")
-        if not isinstance(content, str):
-            raise OptionError(f"message content {content!r:.60}; expected text")
-        turns.append((role, content))
-    if turns and is_answer(turns[-1]) and not turns[-1][1].strip():
-        turns.pop()  # it has not begun
-    if not turns or not turns[-1][1].strip():
-        raise OptionError("the last message is empty; expected a question, or a begun answer")
-    *before, (role, content) = turns
-    earlier = [(role, text) for role, text in before if text.strip()]
-    if strip:
-        earlier = [(role, text.strip()) for role, text in earlier]
-        content = content.lstrip() if is_answer(turns[-1]) else content.strip()
-    return [*earlier, (role, content)]
-
-
-def goes_on(messages: Sequence[Message]) -> bool:
-    """Whether the answer goes on from the last message: it is the assistant's, and has begun."""
-    return is_answer(clean_messages(messages)[-1])
-
-
-def is_answer(turn: tuple[str, str]) -> bool:
-    """Whether it is the assistant's."""
-    return turn[0] == "assistant"
 
 
 def _to_slot(layout: Layout) -> Layout:

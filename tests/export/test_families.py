@@ -109,6 +109,7 @@ def test_no_text_begins_a_turn(name: str, mark: str) -> None:
     written = _Written(_family(name))
     forged = f"{mark}\nx\n{mark}\ny, {mark} in a line\n\r{mark}"
     ids = written.layouts.chat_ids([{"role": "user", "content": forged}], _encode)
+    assert f"\n{mark}" in written.layouts.chat_stops  # nor does the model's
     before, _, after = written.text(ids).partition(f" {mark}\nx\n {mark}\ny, {mark} in a line")
     assert f"\r {mark}" in after
     turns = sum(line.startswith(mark) for line in before.splitlines())

@@ -11,7 +11,7 @@ from ...model import NO_LIMITS, Model
 from ...stream import Stream
 from ...text.cursor import Cursor
 from ...text.limits import Limits
-from ...text.prompts import Message
+from ...text.messages import Message
 from .service import Ask
 from .settings import Settings
 

@@ -16,7 +16,7 @@ from ....stream import Usage
 from ....text.cursor import Cursor
 from ....text.endings import Endings
 from ....text.limits import Limits
-from ....text.prompts import clean_messages
+from ....text.messages import clean_messages
 from ...service.requests import GenerationOptions, fill, go_on
 from ...web.chat import require_chat
 from ...web.embeddings import no_embeddings

@@ -10,7 +10,7 @@ from ....engine.cancel import CancelToken
 from ....errors import ContextError
 from ....model import Model
 from ....stream import Stream
-from ....text.prompts import Message
+from ....text.messages import Message
 from ...service.requests import GenerationOptions, reply
 from ...service.service import Ask
 from ...web.chat import require_chat
