@@ -2,8 +2,7 @@
 
 Query heads come in G groups of R, each group with one key and value head: [B, G, T*R, D] against
 [B, G, S+T, D]. With one group the query heads are simply more rows of one product, nothing is
-transposed, and the axis of groups is left out where it would only cost. With more groups the
-engine's rows, in which a token's heads lie together, are taken apart in every run.
+transposed, and the axis of groups is left out where it would only cost.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from .graph import CONTRIB, ONNX_TYPES, Graph
 HIDDEN = {"float32": -1e9, "float16": -6e4}
 
 _SWAP = (0, 2, 1, 3)  # the axes of tokens and groups
-Rows = tuple[str, str]  # keys and values
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,8 @@ class Sequence:
         new: T, a scalar.
         past: S, a scalar.
         total: S + T, a scalar.
-        bias: what is added to scores, [T, H, keys] or with more groups [G, T, R, keys]; H, G and R
+        bias: what is added to scores, [T, H, S+T] or with more groups [G, T, R, S+T]; H, G and R
             may be 1; with a mask there is a batch before.
-        biased: the number of these keys, a scalar: all S + T, or the last T, where those before
-            are seen as they are.
         angles: cosines and sines of rotary positions, [T, 1, D] each.
 
     """
@@ -46,7 +42,6 @@ class Sequence:
     past: str
     total: str
     bias: str
-    biased: str
     angles: tuple[str, str] | None = None
 
 
@@ -62,17 +57,15 @@ def sequence(
         new, past = _size(g, ids, 1), _size(g, past_key, 2)
         total = g.op("Add", past, new)
         one = g.constant(1)
+        keys = g.op("Unsqueeze", g.op("Range", g.constant(0), total, one), g.constant([0]))
         places = g.op("Range", past, total, one)
-        all_new = mask is None and in_parts(decoder.attention) and _sees_past_evenly(decoder)
-        keys = places if all_new else g.op("Range", g.constant(0), total, one)
-        keys = g.op("Unsqueeze", keys, g.constant([0]))
         queries = g.op("Unsqueeze", places, g.constant([1]))
-        ahead = g.op("Unsqueeze", g.op("Sub", keys, queries), g.constant([1]))  # [T, 1, keys]
+        ahead = g.op("Unsqueeze", g.op("Sub", keys, queries), g.constant([1]))  # [T, 1, S+T]
         visible = g.op("LessOrEqual", ahead, g.constant(0))
         if mask is not None:
             axes = [1, 2] if decoder.attention.kv_heads == 1 else [1, 2, 3]
             seen = g.op("LessOrEqual", one, g.op("Unsqueeze", mask, g.constant(axes)))
-            visible = g.op("And", visible, seen)  # [B, T, 1, keys] or [B, 1, T, 1, keys]
+            visible = g.op("And", visible, seen)  # [B, T, 1, S+T] or [B, 1, T, 1, S+T]
         scores = _BIASES[type(decoder.positions)](g, ahead, decoder)
         bias = g.op("Where", visible, scores, g.constant(HIDDEN[activations], "float32"))
         if activations != "float32":
@@ -81,17 +74,7 @@ def sequence(
         if isinstance(decoder.positions, Rotary):
             size = decoder.attention.head_size
             angles = _angles(g, queries, decoder.positions, size, activations)
-        return Sequence(batch, new, past, total, bias, new if all_new else total, angles)
-
-
-def in_parts(attention: Attention) -> bool:
-    """Whether the engine's graph leaves the rows of its cache apart from the new ones."""
-    return attention.kv_heads > 1
-
-
-def _sees_past_evenly(decoder: Decoder) -> bool:
-    """Whether scores of the cached keys have no bias, as none of them lies ahead."""
-    return not isinstance(decoder.positions, Alibi)
+        return Sequence(batch, new, past, total, bias, angles)
 
 
 def _alibi(g: Graph, ahead: str, decoder: Decoder) -> str:
@@ -173,6 +156,14 @@ def together(g: Graph, x: str, s: Sequence, width: int) -> str:
     return g.op("Reshape", x, _shape(g, s.batch, [1, -1, width]))
 
 
+def apart(g: Graph, rows: str, s: Sequence, groups: int, size: int) -> str:
+    """Take rows [B, 1, S+T, G*D] apart into heads: [B, G, S+T, D]."""
+    if groups == 1:
+        return rows
+    heads = g.op("Reshape", rows, _shape(g, s.batch, [-1, groups, size]))
+    return g.op("Transpose", heads, attributes={"perm": _SWAP})
+
+
 def attend(g: Graph, q: str, keys: str, values: str, s: Sequence, attention: Attention) -> str:
     """Attention to keys and values [B, G, S+T, D]: q [B, G, T*R, D] -> [B*T, H*D].
 
@@ -180,78 +171,26 @@ def attend(g: Graph, q: str, keys: str, values: str, s: Sequence, attention: Att
     are more: with one group prompts took an eighth longer with int8 and a twentieth with int4,
     single tokens as long.
     """
+    groups, heads, size = attention.kv_heads, attention.heads, attention.head_size
     attributes = {"alpha": float(attention.scale), "transB": 1}
     scores = g.op("FusedMatMul", q, keys, domain=CONTRIB, attributes=attributes)
+    mixed = g.op("MatMul", _shares(g, scores, s, attention), values)
+    if groups > 1:
+        width = heads // groups * size
+        groups_first = g.op("Reshape", mixed, _shape(g, s.batch, [groups, -1, width]))
+        mixed = g.op("Transpose", groups_first, attributes={"perm": _SWAP})
+    return g.op("Reshape", mixed, g.constant([-1, heads * size]))
+
+
+def _shares(g: Graph, scores: str, s: Sequence, attention: Attention) -> str:
+    """Return the softmax of scores [B, G, T*R, S+T] with their bias, in the same shape."""
     groups = attention.kv_heads
     shared = attention.heads // groups
     total = g.op("Reshape", s.total, g.constant([1]))
     axes = [-1, shared] if groups == 1 else [groups, -1, shared]
     biased = g.op("Add", g.op("Reshape", scores, _shape(g, s.batch, axes, total)), s.bias)
     weights = g.op("Softmax", biased, attributes={"axis": -1})
-    weights = g.op("Reshape", weights, _shape(g, s.batch, [groups, -1], total))
-    return _side_by_side(g, g.op("MatMul", weights, values), s, attention)
-
-
-def attend_in_parts(
-    g: Graph, q: str, past: Rows, new: Rows, s: Sequence, attention: Attention
-) -> str:
-    """Attention to rows [B, 1, S, G*D] and [B, 1, T, G*D]: q [B, G, T*R, D] -> [B*T, H*D].
-
-    Rows are copied to stand beside their group's others, and old keys no second time to stand
-    before the new ones; nor are old values, where they are as many as scores of 128 tokens.
-    """
-    (old_keys, old_values), (new_keys, new_values) = past, new
-    attributes = {"alpha": float(attention.scale), "transB": 1}
-    old, fresh = (
-        g.op("FusedMatMul", q, _apart(g, x, s, attention), domain=CONTRIB, attributes=attributes)
-        for x in (old_keys, new_keys)
-    )
-    if s.biased == s.new:
-        fresh = _biased(g, fresh, s, attention)
-    scores = g.op("Concat", old, fresh, attributes={"axis": -1})
-    if s.biased == s.total:
-        scores = _biased(g, scores, s, attention)
-    weights = g.op("Softmax", scores, attributes={"axis": -1})
-    if attention.heads > attention.kv_heads:
-        values = g.op("Concat", old_values, new_values, attributes={"axis": 2})
-        mixed = g.op("MatMul", weights, _apart(g, values, s, attention))
-        return _side_by_side(g, mixed, s, attention)
-    one = g.constant([1])
-    counts = [g.op("Reshape", count, one) for count in (s.past, s.new)]
-    sizes = g.op("Concat", *counts, attributes={"axis": 0})
-    parts = g.ops("Split", weights, sizes, outputs=2, attributes={"axis": -1})
-    mixed = g.op(
-        "Add",
-        *(
-            g.op("MatMul", part, _apart(g, values, s, attention))
-            for part, values in zip(parts, (old_values, new_values), strict=True)
-        ),
-    )
-    return _side_by_side(g, mixed, s, attention)
-
-
-def _apart(g: Graph, rows: str, s: Sequence, attention: Attention) -> str:
-    """Take rows [B, 1, n, G*D] apart into heads: [B, G, n, D]."""
-    shape = _shape(g, s.batch, [-1, attention.kv_heads, attention.head_size])
-    return g.op("Transpose", g.op("Reshape", rows, shape), attributes={"perm": _SWAP})
-
-
-def _biased(g: Graph, scores: str, s: Sequence, attention: Attention) -> str:
-    """Return scores [B, G, T*R, keys] with their bias."""
-    groups, keys = attention.kv_heads, g.op("Reshape", s.biased, g.constant([1]))
-    by_head = _shape(g, s.batch, [groups, -1, attention.heads // groups], keys)
-    biased = g.op("Add", g.op("Reshape", scores, by_head), s.bias)
-    return g.op("Reshape", biased, _shape(g, s.batch, [groups, -1], keys))
-
-
-def _side_by_side(g: Graph, mixed: str, s: Sequence, attention: Attention) -> str:
-    """See what heads say, [B, G, T*R, D], as [B*T, H*D]."""
-    groups, heads, size = attention.kv_heads, attention.heads, attention.head_size
-    if groups > 1:
-        width = heads // groups * size
-        groups_first = g.op("Reshape", mixed, _shape(g, s.batch, [groups, -1, width]))
-        mixed = g.op("Transpose", groups_first, attributes={"perm": _SWAP})
-    return g.op("Reshape", mixed, g.constant([-1, heads * size]))
+    return g.op("Reshape", weights, _shape(g, s.batch, [groups, -1], total))
 
 
 def _shape(g: Graph, batch: str, sizes: list[int], *more: str) -> str:

@@ -31,13 +31,11 @@ from ..runtime.bundle.decoder import (
     layer_name,
 )
 from .attention import (
-    Rows,
     Sequence,
+    apart,
     attend,
-    attend_in_parts,
     by_batch,
     grouped,
-    in_parts,
     last_rows,
     rotary,
     sequence,
@@ -59,7 +57,7 @@ class _Layer:
     weights: Weights
     s: Sequence
     name: str
-    past: Rows
+    past: tuple[str, ...]
     whole: bool  # whether the present is past and new rows, or the new ones alone
     present: list[str]
 
@@ -105,7 +103,10 @@ def _build(g: Graph, decoder: Decoder, weights: Weights, *, standard: bool) -> N
     cache = _cache_shape(decoder, "past", standard=standard)
     ids = g.input(INPUT_IDS, "int64", ["batch_size", "tokens"])
     mask = g.input(ATTENTION_MASK, "int64", ["batch_size", "total"]) if standard else None
-    pasts = [_pasts(g, i, kv, cache, standard=standard) for i in range(decoder.layers)]
+    pasts = [
+        tuple(g.input(past_name(i, part, standard=standard), kv, cache) for part in PARTS)
+        for i in range(decoder.layers)
+    ]
     keep = None if standard else g.input(LOGITS_TO_KEEP, "int64", [])
     s = sequence(g, ids, pasts[0][0], decoder, kv, mask)
     x = _embedded(g, ids, decoder, weights, s)
@@ -145,12 +146,6 @@ def _cache_shape(decoder: Decoder, rows: str, *, standard: bool) -> list[int | s
     heads, width = _cached(decoder.attention, standard=standard)
     wide = standard and decoder.attention.heads * width != decoder.width
     return ["batch_size", heads, rows, "head_size" if wide else width]
-
-
-def _pasts(g: Graph, layer: int, kv: str, shape: list[int | str], *, standard: bool) -> Rows:
-    """Declare the caches of a layer."""
-    key, value = (g.input(past_name(layer, part, standard=standard), kv, shape) for part in PARTS)
-    return key, value
 
 
 def _nothing(g: Graph, decoder: Decoder) -> str:
@@ -215,17 +210,15 @@ def _attention(g: Graph, x: str, layer: _Layer) -> str:
         q = linear(g, x, layer.weights, f"{name}.q")
         key, value = halves(g, linear(g, x, layer.weights, f"{name}.kv"))
         q = grouped(g, _placed(g, q, layer, "q"), s, groups, attention.heads, size)
-        key, value = (_new_rows(g, x, layer) for x in (_placed(g, key, layer, "k"), value))
-        if in_parts(attention) and not layer.whole:
-            layer.present.extend((key, value))
-            mixed = attend_in_parts(g, q, layer.past, (key, value), s, attention)
-        else:
-            keys, values = (
-                g.op("Concat", *parts, attributes={"axis": 2})
-                for parts in zip(layer.past, (key, value), strict=True)
-            )
-            layer.present.extend((keys, values) if layer.whole else (key, value))
-            mixed = attend(g, q, keys, values, s, attention)
+        new = [_new_rows(g, x, layer) for x in (_placed(g, key, layer, "k"), value)]
+        keys, values = (
+            g.op("Concat", *parts, attributes={"axis": 2})
+            for parts in zip(layer.past, new, strict=True)
+        )
+        layer.present.extend((keys, values) if layer.whole else new)
+        if not layer.whole:
+            keys, values = (apart(g, x, s, groups, size) for x in (keys, values))
+        mixed = attend(g, q, keys, values, s, attention)
         return linear(g, mixed, layer.weights, f"{name}.out")
 
 
