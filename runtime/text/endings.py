@@ -11,6 +11,7 @@ from ..errors import OptionError
 from .loops import LoopScanner
 from .stops import Scanner
 
+FENCE = "```"
 _TELLING = re.compile(r"\w.*\w.*\w", re.S)  # a line such as `})` says nothing by being repeated
 
 
@@ -30,6 +31,8 @@ class Endings:
         least_probability: before the first token less likely than that; 0 never.
         loop: before lines that repeat the ones above them again and again, or where a line repeats
             its own text; see `LoopScanner`.
+        fence: before a line of three backticks where the file has none: models that were trained on
+            conversations close what they take for an example, and explain it.
 
     Raises:
         OptionError: when the probability is none.
@@ -42,6 +45,7 @@ class Endings:
     least_indent: int | None = None
     line_ms: float | None = None
     loop: bool = True
+    fence: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.least_probability < 1:
@@ -66,10 +70,11 @@ class Endings:
         telling = self.repeat and _TELLING.search(following)
         indent = _indent(before) if self.block else 0
         least = indent if self.least_indent is None else self.least_indent
-        return LineScanner(before, least, following if telling else "")
+        fence = self.fence and FENCE not in prefix and FENCE not in suffix
+        return LineScanner(before, least, following if telling else "", fence=fence)
 
 
-NO_ENDINGS = Endings(repeat=False, loop=False)
+NO_ENDINGS = Endings(repeat=False, loop=False, fence=False)
 
 
 class LineScanner:
@@ -78,12 +83,13 @@ class LineScanner:
     The start of a line is held back, with the line end before it, until it is certain to stay.
     """
 
-    def __init__(self, before: str, indent: int, following: str) -> None:
+    def __init__(self, before: str, indent: int, following: str, *, fence: bool = False) -> None:
         """Watch a text that goes on from the line `before`.
 
         Lines indented less than `indent` end it, and a line like `following`, if that says
-        anything.
+        anything; with `fence` one that begins with three backticks, too.
         """
+        self._fence = fence
         self._line_start, self._indent, self._following = before, indent, following
         self._first, self._passing = True, False
         self._held = ""
@@ -120,12 +126,15 @@ class LineScanner:
     def _ends(self, line: str, whole: bool) -> bool:
         if whole and self._following and (self._line_start + line).strip() == self._following:
             return True
+        if self._fence and not self._first and line.lstrip().startswith(FENCE):
+            return True
         return not self._first and bool(line.strip()) and _indent(line) < self._indent
 
     def _undecided(self, line: str) -> bool:
         so_far = (self._line_start + line).strip()
         blank = not line.strip() and not self._first and self._indent > 0
-        return blank or (bool(self._following) and self._following.startswith(so_far))
+        fence = self._fence and not self._first and FENCE.startswith(line.lstrip())
+        return blank or fence or (bool(self._following) and self._following.startswith(so_far))
 
 
 class LineClock:

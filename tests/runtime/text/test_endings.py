@@ -30,6 +30,16 @@ def _passed(text: str, prefix: str, suffix: str = "", size: int = 1, **rules: An
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
+def test_code_ends_before_a_fence_in_files_that_have_none(size: int) -> None:
+    text = "return a + b\n    ```\n\nThis code"
+    assert _passed(text, BODY, size=size) == "return a + b"
+    assert _passed("x = '```'\n`y`\n", BODY, size=size) == "x = '```'\n`y`\n"
+    assert _passed(text, "```python\n" + BODY, size=size) == text
+    assert _passed(text, BODY, "\n```\n", size=size) == text
+    assert _passed(text, BODY, size=size, fence=False) == text
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
 def test_a_block_ends_before_a_line_indented_less(size: int) -> None:
     text = "y = x\n    return y\n\n\ndef g():\n    pass"
     assert _passed(text, BODY, size=size, block=True) == "y = x\n    return y\n\n"
