@@ -180,6 +180,8 @@ class OnnxruntimeSession:
         session, new, past = self._session, len(ids), len(cache.ids)
         if session is None:
             raise ValueError("the session is closed")
+        if cache.row_bytes != self.kv_type.row_bytes(self.sizes):  # as it has pointers alone
+            raise ValueError("the cache is another model's")
         cache.check_room(new)
         width, kv_type = row_width(self.sizes), self.kv_type.dtype
         logits = np.empty((1, keep, self.sizes.vocabulary), np.float32)

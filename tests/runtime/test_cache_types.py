@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from runner import runner_apart
 
 import refact_edge
 from refact_edge.runtime.console.cli import cli
+from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.engine.kv_type import KV_TYPES
 from refact_edge.runtime.engine.sampling import GREEDY
 from refact_edge.runtime.errors import DeviceError, OptionError
@@ -89,3 +91,25 @@ def test_commands_take_both_options(tiny_bundle: Path) -> None:
     assert runner_apart().invoke(cli, [*fixed, *options]).exit_code == 0
     wrong = runner_apart().invoke(cli, [*fixed, "--cache-type", "int2"])
     assert "cache type 'int2'; expected one of fp32, fp16, int8" in f"{wrong.exception}"
+
+
+def test_info_and_doctor_say_what_caches_take(tiny_bundle: Path) -> None:
+    """Of 2 layers with one head of 16, and 640 tokens of context."""
+    lines = runner_apart().invoke(cli, ["info", str(tiny_bundle)]).stdout.splitlines()
+    assert (
+        "KV caches: fp32 256 bytes a token, 0.2 MB for 640; "
+        "fp16 128 bytes a token, 0.1 MB for 640; int8 80 bytes a token, 0.1 MB for 640"
+    ) in lines
+    states = {finding.subject.strip(): finding for finding in examine(tiny_bundle)}
+    assert f"KV caches: {states['KV caches'].state}" in lines
+    memory = states["memory, full context"]
+    assert re.match(r"[\d.]+ MB of .* available: weights .*, a cache of \w+ 0\.\d MB", memory.state)
+    assert memory.problem == ""
+
+
+def test_doctor_says_that_a_model_does_not_fit(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ThisMachine, "available_memory", 10_000)
+    (memory,) = (one for one in examine(tiny_bundle) if "memory" in one.subject)
+    assert "are available; nothing of this bundle fits" in memory.problem

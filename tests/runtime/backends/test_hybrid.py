@@ -30,7 +30,8 @@ def test_long_steps_go_to_prefill_and_short_ones_to_decode() -> None:
 
 def test_what_follows_a_long_prompt_is_int4_over_the_rows_of_int8(tiny_bundle: Path) -> None:
     both = refact_edge.load(tiny_bundle, variant="hybrid")
-    int8, int4 = (refact_edge.load(tiny_bundle, variant=name) for name in ("int8", "int4"))
+    int8 = refact_edge.load(tiny_bundle, variant="int8")
+    int4 = refact_edge.load(tiny_bundle, variant="int4", kv_type="fp32")
     assert (both.variant, both.device) == ("hybrid", "cpu")
     ids = np.arange(PREFILL_TOKENS, dtype=np.int64) % both.bundle.sizes.tokens
     mine, rows = both.session.new_cache(), int8.session.new_cache()
@@ -43,6 +44,14 @@ def test_what_follows_a_long_prompt_is_int4_over_the_rows_of_int8(tiny_bundle: P
     alone = int4.session.new_cache()
     int4.session.step(ids, alone)
     assert not np.array_equal(written, int4.session.step(then, alone))
+
+
+def test_rows_of_another_type_are_refused(tiny_bundle: Path) -> None:
+    """Onnxruntime would write floats where there is room for halves."""
+    int8 = refact_edge.load(tiny_bundle, variant="int8")
+    halves = refact_edge.load(tiny_bundle, variant="int4", engine="native", kv_type="fp16")
+    with pytest.raises(ValueError, match="the cache is another model's"):
+        int8.session.step(np.arange(3), halves.session.new_cache())
 
 
 def test_it_completes_and_chats(tiny_bundle: Path) -> None:

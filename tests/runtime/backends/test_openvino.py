@@ -57,7 +57,7 @@ def test_its_probabilities_are_those_of_onnxruntime_up_to_rounding(
     demo_bundle: Path, alone: Model, ids: np.ndarray
 ) -> None:
     session = OpenVinoSession(verify(read_bundle(demo_bundle), "int4"), 1)
-    mine, theirs = alone.session.new_cache(), alone.session.new_cache()
+    mine, theirs = alone.session.new_cache(), session.new_cache()
     read: list[np.ndarray] = []
     for start in range(0, 400, 100):
         chunk = ids[start : start + 100]
