@@ -147,7 +147,8 @@ def medians(measurements: Measurements) -> str:
 def ratios(measurements: Measurements, *, aims: Sequence[Aim] = AIMS) -> str:
     """Return the table of ratios beside what is aimed at."""
     rows = []
-    for aim in (*aims, *_aims_of_traces(measurements), *_beside(measurements, IK)):
+    on_edits = 2.0 if aims is AIMS else None  # where all write what was typed next
+    for aim in (*aims, *_aims_of_traces(measurements, on_edits), *_beside(measurements, IK)):
         ours = [aim.ours] if isinstance(aim.ours, str) else list(aim.ours)
         value = ratio(measurements, aim)
         what = aim.measure
@@ -161,10 +162,10 @@ def ratios(measurements: Measurements, *, aims: Sequence[Aim] = AIMS) -> str:
     return table(["", "", "ratio", "aim", "met"], rows)
 
 
-def _aims_of_traces(measurements: Measurements) -> list[Aim]:
+def _aims_of_traces(measurements: Measurements, ratio: float | None) -> list[Aim]:
     """Return what is aimed at where edits are typed again; our drafts beside none of theirs."""
     written = [m for m in measurements.measures if m.startswith(EDITS) and m.endswith(WRITTEN)]
-    return [Aim("int4", "Q4_0", measure, 2.0) for measure in written]
+    return [Aim("int4", "Q4_0", measure, ratio) for measure in written]
 
 
 def ratios_of_one_kind(measurements: Measurements) -> str:
