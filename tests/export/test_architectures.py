@@ -19,6 +19,7 @@ from refact_edge.runtime.bundle.decoder import Rotary
 from refact_edge.runtime.errors import CheckpointError
 from refact_edge.runtime.opening.load import load
 
+VARIANTS = ["fp32", "int4"]
 EXPECTED_FAMILIES = {name: row.family.name for name, row in ROWS.items()}
 
 
@@ -33,32 +34,37 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return of
 
 
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("bundles")
+
+    def of(name: str) -> Path:
+        path = folder / name
+        return path if path.exists() else export_bundle(checkpoint(name), path, VARIANTS).path
+
+    return of
+
+
 @pytest.mark.parametrize("name", ROWS)
-def test_a_checkpoint_becomes_the_model_that_transformers_has(
-    name: str, checkpoint: Any, tmp_path: Path
-) -> None:
-    bundle = tmp_path / "bundle"
-    export_bundle(checkpoint(name), bundle, ["fp32", "int4"])
+def test_a_checkpoint_becomes_the_model_that_transformers_has(name: str, bundle: Any) -> None:
     ids = np.random.default_rng(1).integers(0, 350, 70)
     with torch.inference_mode():
         expected = build(ROWS[name])(torch.from_numpy(ids)[None]).logits[0].numpy()
-    session = load(bundle, variant="fp32", engine="onnxruntime").session
+    session = load(bundle(name), variant="fp32", engine="onnxruntime").session
     cache = session.new_cache()
     logits = np.concatenate(
         [session.step(part, cache, keep=len(part)) for part in np.split(ids, [31, 32])]
     )
     assert np.abs(logits - expected).max() < 1e-3
     np.testing.assert_array_equal(logits.argmax(1), expected.argmax(1))
-    manifest = read_bundle(bundle)
-    assert manifest.prompts["family"] == EXPECTED_FAMILIES[name]
+    assert read_bundle(bundle(name)).prompts["family"] == EXPECTED_FAMILIES[name]
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_the_kernels_take_every_architecture_and_give_the_same_bits_however_text_is_cut(
-    name: str, checkpoint: Any, tmp_path: Path
+    name: str, bundle: Any
 ) -> None:
-    export_bundle(checkpoint(name), tmp_path / "bundle", ["int4"])
-    session = load(tmp_path / "bundle", variant="int4", engine="native").session
+    session = load(bundle(name), variant="int4", engine="native").session
     ids = np.random.default_rng(2).integers(0, 350, 40)
 
     def run(*ends: int) -> Any:
@@ -67,7 +73,7 @@ def test_the_kernels_take_every_architecture_and_give_the_same_bits_however_text
         return np.concatenate([session.step(one, cache, keep=len(one)) for one in pieces])
 
     np.testing.assert_array_equal(run(), run(1, 2, 19, 39))
-    other = load(tmp_path / "bundle", variant="int4", engine="onnxruntime").session
+    other = load(bundle(name), variant="int4", engine="onnxruntime").session
     cache = other.new_cache()
     expected = other.step(ids, cache, keep=len(ids))
     assert np.abs(run() - expected).max() < 0.05 * np.abs(expected).max()

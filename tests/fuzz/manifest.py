@@ -145,7 +145,8 @@ def _lay_out(random: Random, content: dict[str, Any]) -> str:
             prompts["file"],
             *prompts["fim"]["orders"].values(),
             *prompts["chat"]["layouts"].values(),
-            prompts["special_ids"],
+            *(prompts[name] for name in ("special_ids", "start_ids", "end_ids", "repository")),
+            prompts["chat"]["marks"],
         ]
         layout = random.choice([one for one in layouts if isinstance(one, list)])
     except (KeyError, TypeError, AttributeError, IndexError):

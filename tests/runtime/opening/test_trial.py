@@ -22,7 +22,10 @@ from refact_edge.runtime.opening.int4 import Decision, int4_engine, int4_in_word
 from refact_edge.runtime.opening.machine import this_machine
 from refact_edge.runtime.store import folder as cachefolder
 
-TODAY = datetime.datetime.now(datetime.UTC).date().isoformat()
+
+def _today() -> str:
+    """Return the date as notes have it, also where the tests began on another one."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 class ArmLibrary:
@@ -95,7 +98,7 @@ def arm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ArmMachine]
 
 def test_kernels_that_win_are_taken_and_doctor_says_why(arm: ArmMachine) -> None:
     assert _engine() == "native"
-    line = f"neon kernels: 2 times as fast as onnxruntime, timed on {TODAY}"
+    line = f"neon kernels: 2 times as fast as onnxruntime, timed on {_today()}"
     assert int4_in_words(this_machine()) == f"native kernels (neon): {line}"
     (state,) = [one.state for one in examine(None) if one.subject == "int4 on this cpu"]
     assert state == int4_in_words(this_machine())
@@ -103,7 +106,7 @@ def test_kernels_that_win_are_taken_and_doctor_says_why(arm: ArmMachine) -> None
 
 def test_kernels_that_lose_are_taken_only_when_asked_for(arm: ArmMachine) -> None:
     arm.start(token_s=2)
-    line = f"neon kernels: 0.5 times as fast as onnxruntime, timed on {TODAY}"
+    line = f"neon kernels: 0.5 times as fast as onnxruntime, timed on {_today()}"
     assert int4_engine(this_machine()) == Decision("onnxruntime", line)
     assert int4_in_words(this_machine()).startswith("onnxruntime: neon kernels: 0.5 times")
     assert int4_engine(this_machine(), "native").engine == "native"
