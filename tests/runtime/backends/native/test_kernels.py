@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,8 +59,17 @@ def _run(*command: object, **variables: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
 
 
-def _check(*command: object) -> None:
-    done = _run(*command)
+def _on_all(
+    library: Native, program: Path, *arguments: object
+) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Run a program as each kind of CPU that this one can be, as many at once as it has cores."""
+    cpus = [cpu for cpu in CPUS if cpu in library.able]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        runs = threads.map(lambda cpu: _run(program, cpu, *arguments), cpus)
+        return dict(zip(cpus, runs, strict=True))
+
+
+def _check(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("products\n")
 
@@ -69,21 +79,26 @@ def sanitized(built: KernelsBuilt) -> Path:
     return built.program(HERE / "products.c", *_sanitizing("address,undefined"))
 
 
+@pytest.fixture(scope="session")
+def products(sanitized: Path, library: Native) -> dict[str, subprocess.CompletedProcess[str]]:
+    return _on_all(library, sanitized)
+
+
 def _sanitizing(sanitizers: str) -> tuple[str, ...]:
     return (*WARNINGS, f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all")
 
 
 def test_products_have_the_bits_of_plain_c_and_are_within_the_bound_under_sanitizers(
-    sanitized: Path, cpu: str
+    products: dict[str, subprocess.CompletedProcess[str]], cpu: str
 ) -> None:
     """Token counts to 32, odd widths, whole panels and others, extremes; codes at both ends."""
-    _check(sanitized, cpu)
+    _check(products[cpu])
 
 
 def test_products_of_made_up_shapes_have_the_bits_of_plain_c_under_sanitizers(
     sanitized: Path, cpu: str
 ) -> None:
-    _check(sanitized, cpu, 1, 200)
+    _check(_run(sanitized, cpu, 1, 200))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -114,8 +129,7 @@ def test_whole_steps_of_odd_sizes_are_the_same_however_they_are_cut_and_on_all_x
     flags = _sanitizing(sanitizer) if sanitizer else RELEASED
     program = built.program(HERE / "steps.c", *flags)
     logits = {}
-    for cpu in library.able:
-        done = _run(program, cpu, 1, models)
+    for cpu, done in _on_all(library, program, 1, models).items():
         assert done.returncode == 0, done.stdout + done.stderr
         count, _, logits[cpu] = done.stdout.partition(" models, logits ")
         assert count == str(models)
@@ -127,10 +141,15 @@ def test_programs_of_any_order_stay_in_their_memory_and_read_what_was_written(
 ) -> None:
     """Fresh memory is filled with bytes, on which no logits depend."""
     program = built.program(HERE / "orders.c", *_sanitizing("address,undefined"))
-    outputs = []
-    for byte in (17, 190):
+
+    def run(byte: int) -> subprocess.CompletedProcess[str]:
         options = f"max_malloc_fill_size={2**30}:malloc_fill_byte={byte}"
-        done = _run(program, cpu, 1, 40, ASAN_OPTIONS=options)
+        return _run(program, cpu, 1, 40, ASAN_OPTIONS=options)
+
+    outputs = []
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        runs = list(threads.map(run, (17, 190)))
+    for done in runs:
         assert done.returncode == 0, done.stdout + done.stderr
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1]
@@ -145,4 +164,5 @@ def test_products_are_clean_under_valgrind(built: KernelsBuilt, cpu: str) -> Non
     if cpu == "avx2" and "avx2" not in opened().able:
         pytest.skip("this CPU cannot compute as avx2")
     program = built.program(HERE / "products.c", "-g", "-O1")
-    _check("valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", program, cpu, 1, 20)
+    checked = "valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", program
+    _check(_run(*checked, cpu, 1, 20))
