@@ -24,7 +24,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated bench-native fuzz docs
+.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated native-sanitized bench-native fuzz docs
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -128,6 +128,9 @@ native: $(LIGHT) ## Build the native kernels anew, after a change to them (needs
 
 native-emulated: ## Test the x86 kernels on an emulated CPU that has AMX and AVX-512 (Debian, 10 minutes, 700 MB of disk)
 	@$(PYTHON) tests/runtime/backends/native/emulated build/emulated $(ARGS)
+
+native-sanitized: $(READY) ## Run the native kernels under sanitizers (4 minutes)
+	REFACT_EDGE_EVERY=1 $(BIN)/python -m pytest tests/runtime/backends/native/test_kernels.py
 
 bench-native: $(READY) ## The native step beside onnxruntime's on BUNDLE
 	@$(BIN)/python -m bench.native $(BUNDLE)

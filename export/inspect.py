@@ -89,11 +89,7 @@ def inspect_checkpoint(
         tensors = Tensors(decoder, architecture.tensors(set(shapes)))
         tensors.check(shapes, (*architecture.IGNORED, *architecture.ZERO), problems)
         architecture.check_vocabulary(decoder, tokenizer.tokens, problems)
-    problems += [
-        f"{name} has type {info.type}, expected one of {', '.join(FLOAT_TYPES)}"
-        for name, info in checkpoint.tensors.items()
-        if info.type not in FLOAT_TYPES
-    ]
+    problems += _type_problems(checkpoint)
     ends = tensors.ends if tensors is not None else ()
     values = _Values(checkpoint, ends, problems)
     values.check(architecture.ZERO, track)
@@ -105,24 +101,36 @@ def inspect_checkpoint(
     assert decoder is not None
     assert tokenizer.family is not None
     sizes = sizes_of(decoder, tokenizer.tokens)
-    sources = [path / "config.json", path / TOKENIZER, *checkpoint.files]
-    sources = [file for file in sources if file.exists()]  # a tokenizer may be made here
-    files = [
-        {"file": file.name, "bytes": file.stat().st_size, "sha256": file_sha256(file)}
-        for file in sources
-    ]
     return Inspected(
         checkpoint,
         architecture,
         str(model_type),
         decoder,
         sizes,
-        files,
+        _source_files(checkpoint),
         tokenizer.content,
         tokenizer.family,
         manifest_prompts(tokenizer.family, tokenizer.specials, tokenizer.start),
         tokenizer.notes,
     )
+
+
+def _type_problems(checkpoint: Checkpoint) -> list[str]:
+    return [
+        f"{name} has type {info.type}, expected one of {', '.join(FLOAT_TYPES)}"
+        for name, info in checkpoint.tensors.items()
+        if info.type not in FLOAT_TYPES
+    ]
+
+
+def _source_files(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """Return the files that a bundle is made of; a tokenizer may be made here instead."""
+    files = [checkpoint.path / "config.json", checkpoint.path / TOKENIZER, *checkpoint.files]
+    return [
+        {"file": file.name, "bytes": file.stat().st_size, "sha256": file_sha256(file)}
+        for file in files
+        if file.exists()
+    ]
 
 
 def _decoder(

@@ -12,7 +12,7 @@ import pytest
 from random_weights import BIGCODE, LLAMA, RandomWeights
 
 from refact_edge.runtime.backends.native import layout
-from refact_edge.runtime.backends.native.library import Native, opened
+from refact_edge.runtime.backends.native.library import Native
 from refact_edge.runtime.backends.native.program import (
     GATED,
     KV,
@@ -27,17 +27,8 @@ from refact_edge.runtime.bundle.decoder import Decoder
 from refact_edge.runtime.bundle.verified import verify
 from refact_edge.runtime.engine.cache import KvCache
 from refact_edge.runtime.engine.kv_type import FP16, FP32
-from refact_edge.runtime.errors import OptionError
 
 HEAD_NORMS = replace(LLAMA, attention=replace(LLAMA.attention, head_norm=True))
-
-
-@pytest.fixture(scope="module")
-def library() -> Native:
-    try:
-        return opened()
-    except OptionError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

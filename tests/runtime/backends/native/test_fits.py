@@ -13,19 +13,10 @@ import pytest
 from random_weights import BIGCODE, LLAMA, NEOX, REFACT, RandomWeights
 
 from refact_edge.runtime.backends.native.fits import OtherGraphError, check_kernels_take
-from refact_edge.runtime.backends.native.library import Native, opened
+from refact_edge.runtime.backends.native.library import Native
 from refact_edge.runtime.backends.native.program import build_program
 from refact_edge.runtime.bundle.decoder import Attention, Decoder, Rotary
 from refact_edge.runtime.bundle.places import Part
-from refact_edge.runtime.errors import OptionError
-
-
-@pytest.fixture(scope="module")
-def library() -> Native:
-    try:
-        return opened()
-    except OptionError as error:
-        pytest.skip(str(error))
 
 
 def _without(weights: RandomWeights, name: str) -> None:

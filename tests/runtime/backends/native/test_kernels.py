@@ -12,7 +12,6 @@ import pytest
 from kernels_built import KernelsBuilt
 
 from refact_edge.runtime.backends.native.library import Native, opened
-from refact_edge.runtime.errors import OptionError
 
 HERE = Path(__file__).parent
 X86 = ["amx", "avx512vnni", "avxvnni", "avx2"]
@@ -36,14 +35,6 @@ def compiler() -> str:
 @pytest.fixture(scope="session")
 def built(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> KernelsBuilt:
     return KernelsBuilt(compiler, tmp_path_factory.mktemp("native"))
-
-
-@pytest.fixture(scope="session")
-def library() -> Native:
-    try:
-        return opened()
-    except OptionError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(params=CPUS)
@@ -85,6 +76,8 @@ def products(sanitized: Path, library: Native) -> dict[str, subprocess.Completed
 
 
 def _sanitizing(sanitizers: str) -> tuple[str, ...]:
+    if not os.environ.get("REFACT_EDGE_EVERY"):
+        pytest.skip("sanitizers take three minutes: make native-sanitized runs them")
     return (*WARNINGS, f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all")
 
 

@@ -9,25 +9,16 @@ import numpy as np
 import pytest
 from random_weights import DECODERS, RandomWeights
 
-from refact_edge.runtime.backends.native.library import Native, opened
+from refact_edge.runtime.backends.native.library import Native
 from refact_edge.runtime.backends.native.program import build_program
 from refact_edge.runtime.backends.native.selftest import computes_rightly, right_cached
 from refact_edge.runtime.backends.native.session import NativeSession
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.bundle.verified import Verified, verify
 from refact_edge.runtime.engine.kv_type import FP16, FP32, KV_TYPES
-from refact_edge.runtime.errors import OptionError
 
 TOKENS = 60
 CUTS = ([TOKENS], [1] * TOKENS, [7, 20, 3, 30], [2, 4, 8, 16, 30])
-
-
-@pytest.fixture(scope="module")
-def library() -> Native:
-    try:
-        return opened()
-    except OptionError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -13,19 +13,11 @@ import random_weights
 from random_weights import LLAMA, RandomWeights
 
 from refact_edge.runtime.backends.native import layout
-from refact_edge.runtime.backends.native.library import BLOCK, Native, opened
+from refact_edge.runtime.backends.native.library import BLOCK, Native
 from refact_edge.runtime.backends.native.program import build_program
 from refact_edge.runtime.bundle.decoder import Mlp
 from refact_edge.runtime.bundle.limits import SIZES, THREADS
 from refact_edge.runtime.errors import OptionError
-
-
-@pytest.fixture(scope="module")
-def library() -> Native:
-    try:
-        return opened()
-    except OptionError as error:
-        pytest.skip(str(error))
 
 
 def test_constants_that_python_needs_without_the_library_are_its_own(library: Native) -> None:

@@ -12,7 +12,7 @@ import pytest
 import refact_edge
 from refact_edge.export import quality
 from refact_edge.export.quality import default_data, measure_bundle
-from refact_edge.runtime.backends.native.library import Native, opened
+from refact_edge.runtime.backends.native.library import Native
 from refact_edge.runtime.backends.native.selftest import computes_rightly
 from refact_edge.runtime.backends.native.session import NativeSession
 from refact_edge.runtime.bundle.contract import Bundle, read_bundle
@@ -30,14 +30,6 @@ FEATURES = {
     "i8mm": {"i8mm", "asimddp"},
     "neon": {"asimddp"},
 }
-
-
-@pytest.fixture(scope="session")
-def library() -> Native:
-    try:
-        return opened()
-    except OptionError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -10,21 +10,12 @@ import numpy as np
 import pytest
 from random_weights import DECODERS, REFACT, RandomWeights, logits_of
 
-from refact_edge.runtime.backends.native.library import Native, opened
+from refact_edge.runtime.backends.native.library import Native
 from refact_edge.runtime.backends.native.program import Program, build_program
 from refact_edge.runtime.bundle.decoder import Decoder
-from refact_edge.runtime.errors import OptionError
 
 X86 = ("amx", "avx512vnni", "avxvnni", "avx2")
 TOKENS = 60
-
-
-@pytest.fixture(scope="session")
-def library() -> Native:
-    try:
-        return opened()
-    except OptionError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(params=[*X86, "i8mm", "neon", "portable"])
