@@ -10,7 +10,7 @@ from torch import nn
 from ...runtime.errors import CheckpointError, MissingExtraError
 from ..checkpoint import Checkpoint
 
-# Of version 5, and what version 4 calls it: an older class would take its own default.
+# What a config class is not made with.
 _NOT_FIELDS = ("model_type", "architectures", "auto_map", "transformers_version")
 
 
@@ -65,7 +65,10 @@ def _with_buffers(model: Any) -> Any:
 
 
 def _as_version_4(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a config with positions as versions 4 and 5 both read them."""
+    """Return a config with positions as versions 4 and 5 both read them.
+
+    Version 4 knows no `rope_parameters`, and would take its own default for what they say.
+    """
     newer = config.get("rope_parameters")
     if not isinstance(newer, dict):
         return config

@@ -58,8 +58,9 @@ class Tokens:
         Warns once where the vocabulary cannot hold the text: the model reads less than there is.
         """
         whole = _whole(text)
-        if self._missing and (lost := self._missing.intersection(whole.encode())):
-            listed = " ".join(f"{byte:02x}" for byte in sorted(lost))
+        content = whole.encode() if self._missing else b""
+        if lost := sorted(byte for byte in self._missing if byte in content):
+            listed = " ".join(f"{byte:02x}" for byte in lost)
             warnings.warn(
                 f"the model's vocabulary has no token for the bytes {listed}: it reads the text "
                 "without them",

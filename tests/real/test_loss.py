@@ -19,7 +19,7 @@ from refact_edge.runtime.bundle.contract import Bundle
 
 TOKENS = 1024
 # Nats, and the share of equal first choices.
-MOST_LOST = {"fp16": (1e-4, 0.99), "int8": (1e-3, 0.97), "int4": (0.15, 0.8)}
+MOST_LOST = {"fp16": (1e-4, 0.99), "int8": (1e-3, 0.97), "int4": (0.06, 0.85)}
 HOLES = 15
 
 
