@@ -16,10 +16,12 @@ from bench.llama_files import quantize, values, write_full, write_importances
 from refact_edge.export.inspect import Inspected
 from refact_edge.export.layerwise import Floating, Ids, Layerwise
 from refact_edge.export.roles import weight_specs
+from refact_edge.export.variants import specs_in
 from refact_edge.export.weights import form_of, quantized, with_relations
 from refact_edge.quant.pack import Packed, pack, unpack
 from refact_edge.quant.schemes import Scheme
 from refact_edge.runtime.bundle.decoder import EMBEDDING, HEAD
+from refact_edge.runtime.bundle.places import NORM_MATRIX
 
 PLAIN = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
 WEIGHTED = ("Q4_K_M", "IQ4_XS")  # made with an importance matrix, too
@@ -39,7 +41,10 @@ class Candidate:
 
 
 class Stored(Mapping[str, Floating]):
-    """Weights [N, K] in a folder, by name; a tied decoder's head is its embedding."""
+    """Weights [N, K] in a folder, by name; a tied decoder's head is its embedding.
+
+    So it is behind the last norm's matrix, where there is one.
+    """
 
     def __init__(self, folder: Path, *, tied: bool = False) -> None:
         folder.mkdir(parents=True)
@@ -51,6 +56,9 @@ class Stored(Mapping[str, Floating]):
         return sum(part.nbytes for part in packed.parts.values())
 
     def __getitem__(self, name: str) -> Floating:
+        if name == HEAD and (self._folder / f"{NORM_MATRIX}.npy").exists():
+            shared: Floating = self[EMBEDDING] @ self[NORM_MATRIX]
+            return shared
         own = EMBEDDING if name == HEAD and self._tied else name
         weight: Floating = np.load(self._folder / f"{own}.npy")
         return weight
@@ -68,10 +76,16 @@ def ours(
     """Yield what schemes make of the checkpoint, calibrated on `texts`, all in one pass."""
     weights = {name: Stored(folder / name) for name in schemes}
     sizes = dict.fromkeys(schemes, 0)
+    specs = {
+        name: {spec.name: spec for spec in specs_in(source.decoder, scheme)}
+        for name, scheme in schemes.items()
+    }
     for stage in Layerwise(source, rotated=True).calibrate(texts):
         for spec, relations in with_relations(stage):
             for name, scheme in schemes.items():
-                packed = quantized(stage.weights[spec.name], form_of(spec, scheme), relations)
+                if (own := specs[name].get(spec.name)) is None:
+                    continue
+                packed = quantized(stage.weights[spec.name], form_of(own, scheme), relations)
                 sizes[name] += weights[name].add(spec.name, packed)
     yield from (
         (name, Candidate(weights[name], sizes[name], folder / name, rotated=True))

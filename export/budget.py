@@ -9,20 +9,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..quant.mix import Mix, best_within, mixes, size_of
-from ..quant.schemes import Scheme
+from ..quant.mix import Choice, Mix, best_within, mixes, size_of
+from ..quant.pack import packed_bytes
+from ..quant.schemes import Blocks, Scheme
 from ..quant.sensitivity import FORMS, Choices, as_kl, rank, rank_head
 from ..quant.texts.sources import Source
 from ..runtime.bundle import contract as layout
-from ..runtime.bundle.decoder import HEAD
+from ..runtime.bundle.decoder import EMBEDDING, HEAD
+from ..runtime.bundle.places import SHARED_BITS
 from ..runtime.errors import ExportError, OptionError
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise
 from .progress import Track
 from .quality import measure
-from .roles import rotation_spec
-from .variants import specs_in, write_variants
-from .weights import Stage, estimate_bytes
+from .roles import norm_matrix_spec, rotation_spec
+from .variants import shares_head, specs_in, write_variants
+from .weights import Stage, estimate_bytes, form_of
 
 _CLOSE = 1.01  # mixes whose sizes differ by less are as good as one
 _TRIES = 6
@@ -134,13 +136,28 @@ def ranking(checked: Inspected, scheme: Scheme, texts: Sequence[Ids], track: Tra
             replace(choice, loss=as_kl(choice.loss, gain, energy, final))
             for choice in choices[name]
         ]
+    if shares_head(checked.decoder, scheme):
+        choices[EMBEDDING] = _shared(choices[EMBEDDING], choices.pop(HEAD))
+        width, form = checked.decoder.width, form_of(norm_matrix_spec(checked.decoder), scheme)
+        float_bytes += packed_bytes((width, width), form)
     return Ranking(scheme, choices, float_bytes)
 
 
-def _uniform(scheme: Scheme) -> Scheme:
-    """Return the scheme with the smallest form for every weight."""
+def _shared(embedding: list[Choice], head: list[Choice]) -> list[Choice]:
+    """Return the choices for a table that is both, of the forms that lookups of it know."""
+    lost = {choice.form: choice.loss for choice in head}
+    return [
+        replace(choice, loss=choice.loss + lost[choice.form])
+        for choice in embedding
+        if isinstance(choice.form, Blocks) and choice.form.bits == SHARED_BITS
+    ]
+
+
+def _uniform(scheme: Scheme, *, shared: bool) -> Scheme:
+    """Return the scheme with the smallest form for every weight; a shared head has its own."""
     smallest = FORMS[0]
-    return replace(scheme, embedding=smallest, matrix=smallest, kv=smallest, head=smallest)
+    head = scheme.head if shared else smallest
+    return replace(scheme, embedding=smallest, matrix=smallest, kv=smallest, head=head)
 
 
 def _rank(stage: Stage) -> Choices:
@@ -171,7 +188,7 @@ def fitted(
 
     """
     specs = specs_in(checked.decoder, scheme)
-    smallest = estimate_bytes(specs, _uniform(scheme))
+    smallest = estimate_bytes(specs, _uniform(scheme, shared=shares_head(checked.decoder, scheme)))
     if limit.bytes is not None and limit.bytes < smallest:
         raise OptionError(
             f"no mix has at most {limit.bytes:,} bytes; the smallest has about {smallest:,}"

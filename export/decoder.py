@@ -30,6 +30,7 @@ from ..runtime.bundle.decoder import (
     Rotary,
     layer_name,
 )
+from ..runtime.bundle.places import NORM_MATRIX
 from .attention import (
     Sequence,
     apart,
@@ -260,5 +261,7 @@ def _mlp(g: Graph, x: str, layer: _Layer) -> str:
 def _head(g: Graph, x: str, decoder: Decoder, weights: Weights) -> str:
     """Return logits [rows, V] of the stream after the last layer."""
     x = normed(g, x, weights, LAST_NORM, decoder.norm)
+    if NORM_MATRIX in weights.places:
+        x = linear(g, x, weights, NORM_MATRIX)
     logits = (tied_linear if decoder.tied else linear)(g, x, weights, HEAD)
     return _scaled(g, logits, decoder.logit_scale, weights.activations)

@@ -8,6 +8,7 @@ At the full size that is 2 GB instead of 7, and every input of every product can
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,14 +22,14 @@ from ..quant.sensitivity import Readout
 from ..runtime.backends import denormals
 from ..runtime.backends.onnxruntime import import_onnxruntime
 from ..runtime.bundle.contract import INPUT_IDS, LOGITS
-from ..runtime.bundle.decoder import HEAD, Decoder
+from ..runtime.bundle.decoder import HEAD, LAST_NORM, Decoder
 from ..runtime.bundle.places import Part, Place
 from .decoder import STREAM, STREAM_OUT, build_embedding, build_head, build_layer
 from .graph import Graph
 from .inspect import Inspected
 from .products import Weights
-from .roles import WeightSpec, by_stage, rotation_spec, weight_specs
-from .rotated import rotated, rotated_decoder
+from .roles import WeightSpec, by_stage, norm_matrix_spec, rotation_spec, weight_specs
+from .rotated import may_share, rotated, rotated_decoder
 from .weights import Stage
 
 Floating = npt.NDArray[np.float32]
@@ -49,6 +50,13 @@ class Layerwise:
         self._sources = by_stage(weight_specs(self._plain))
         self._stages = by_stage(weight_specs(self._decoder))
         self._layers = self._stages[1:-1]
+        shared = rotated and may_share(checked.decoder)
+        self._beside = [norm_matrix_spec(checked.decoder)] if shared else []
+
+    @property
+    def specs(self) -> list[WeightSpec]:
+        """What its stages have, in their order: more than one variant has, of a shared head."""
+        return [*itertools.chain(*self._stages), *self._beside]
 
     # Graphs are made when they are run first: `stages` runs none, and needs no onnxruntime.
     @functools.cached_property
@@ -65,7 +73,7 @@ class Layerwise:
         return _Graph(build_head, self._decoder, self._stages[-1])
 
     def calibrate(self, texts: Sequence[Ids]) -> Iterator[Stage]:
-        """Yield every stage, in the order of `weight_specs`, after all texts went through it."""
+        """Yield every stage, in the order of `specs`, after all texts went through it."""
         weights = self._read(0)
         stream = list(self._embedded(texts, weights))
         yield Stage(self._embedding.specs, weights, {}, _energy(stream))
@@ -76,12 +84,21 @@ class Layerwise:
         weights = self._read(-1)
         readout = Readout(weights[HEAD] * np.float32(self._decoder.logit_scale))
         moments = self._pass(self._head, weights, texts, stream, readout=readout)
-        yield Stage(self._head.specs, weights, moments, readout=readout)
+        moments |= {spec.name: moments[HEAD] for spec in self._beside}
+        yield self._with_beside(Stage(self._head.specs, weights, moments, readout=readout))
 
     def stages(self) -> Iterator[Stage]:
         """Yield every stage without running it: nothing is seen of what weights multiply."""
-        for number, specs in enumerate(self._stages):
+        for number, specs in enumerate(self._stages[:-1]):
             yield Stage(tuple(specs), self._read(number), {})
+        yield self._with_beside(Stage(tuple(self._stages[-1]), self._read(-1), {}))
+
+    def _with_beside(self, head: Stage) -> Stage:
+        """Return the head's stage with what a head shared with the embedding has instead."""
+        norm = f"{LAST_NORM}.weight"
+        weights = {norm: self._checked.weight(norm)} if self._beside else {}
+        beside = rotated(self._plain, self._beside, weights)
+        return replace(head, specs=(*head.specs, *self._beside), weights=head.weights | beside)
 
     def evaluate(
         self,

@@ -7,6 +7,7 @@ product sees two dimensions.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from ..runtime.bundle.decoder import EMBEDDING
 from ..runtime.bundle.places import Place, tensor_name
 from .graph import CONTRIB, ONNX_TYPES, Graph
 
+_AS_MATRIX = 3  # axes of codes that products read
 LARGEST_BYTE = 127  # largest magnitude of a quantized activation
 
 
@@ -40,11 +42,14 @@ def linear(g: Graph, x: str, weights: Weights, name: str) -> str:
 
 
 def tied_linear(g: Graph, x: str, weights: Weights, name: str) -> str:
-    """Multiply [rows, E] by the embedding [V, E], floats that lie as lookups read them."""
+    """Multiply [rows, E] by the embedding [V, E], which is the head, too."""
     attributes = {"alpha": 1.0, "transB": 1}
     with g.scope(name):
-        table = stored(g, weights, EMBEDDING)
-        y = g.op("FusedMatMul", x, table, domain=CONTRIB, attributes=attributes)
+        if weights.places[EMBEDDING].form == "blocks":
+            y = _product_blocks(g, x, weights, EMBEDDING)
+        else:  # floats, which lie as lookups read them
+            table = stored(g, weights, EMBEDDING)
+            y = g.op("FusedMatMul", x, table, domain=CONTRIB, attributes=attributes)
         return _biased(g, y, weights, name)
 
 
@@ -155,7 +160,21 @@ def _lookup_blocks(g: Graph, ids: str, weights: Weights, name: str) -> str:
         "quantize_axis": 1,
     }
     table, scales = stored(g, weights, name, "codes"), _scales(g, weights, name)
+    if len(place.parts["codes"].shape) == _AS_MATRIX:
+        return _lookup_matrix(g, ids, table, scales, place)
     return g.op("GatherBlockQuantized", table, ids, scales, domain=CONTRIB, attributes=attributes)
+
+
+def _lookup_matrix(g: Graph, ids: str, table: str, scales: str, place: Place) -> str:
+    """Look up rows of 8 bits that lie as products read them: codes [V, blocks, block]."""
+    columns, padded = place.shape[1], math.prod(place.parts["codes"].shape[1:])
+    codes = g.op("Cast", g.op("Gather", table, ids), attributes={"to": ONNX_TYPES["float32"]})
+    steps = g.op("Unsqueeze", g.op("Gather", scales, ids), g.constant([2]))
+    rows = g.op("Mul", g.op("Sub", codes, g.constant(128, "float32")), steps)
+    rows = g.op("Reshape", rows, g.constant([-1, padded]))
+    if padded == columns:
+        return rows
+    return g.op("Slice", rows, *(g.constant([number]) for number in (0, columns, 1)))
 
 
 _Build = Callable[[Graph, str, Weights, str], str]

@@ -8,9 +8,11 @@ from typing import Literal
 
 from ..quant.rotation import rotation_size
 from ..runtime.bundle.decoder import EMBEDDING, HEAD, LAST_NORM, POSITIONS, Decoder, weight_shapes
-from ..runtime.bundle.places import ROTATION
+from ..runtime.bundle.places import NORM_MATRIX, ROTATION
 
-Role = Literal["embedding", "positions", "matrix", "kv", "head", "norm", "bias", "rotation"]
+Role = Literal[
+    "embedding", "shared", "positions", "matrix", "kv", "head", "norm", "bias", "rotation"
+]
 
 _OUTSIDE: dict[str, Role] = {EMBEDDING: "embedding", POSITIONS: "positions", HEAD: "head"}
 _WRITERS = {"attention": "attention.out", "mlp": "mlp.down"}
@@ -24,7 +26,8 @@ class WeightSpec:
     Args:
         name: see `runtime/bundle/decoder.py`.
         shape: [N, K], or [N] of a norm or a bias.
-        role: "kv" makes keys and values, "head" logits; "matrix" is any other product.
+        role: "kv" makes keys and values, "head" logits or what a shared head reads; "matrix" is
+            any other product. "shared" is an embedding that is the head, too.
         layer: None for what stands before the first layer or after the last.
         writer: the matrix of the same block that writes into the stream; of a bias, its own
             matrix if that does.
@@ -53,7 +56,7 @@ class WeightSpec:
     @property
     def rounds(self) -> bool:
         """Whether a scheme chooses its form; all others are floats as activations are."""
-        return self.multiplies or self.role == "embedding"
+        return self.multiplies or self.role in ("embedding", "shared")
 
 
 def weight_specs(decoder: Decoder) -> list[WeightSpec]:
@@ -65,6 +68,11 @@ def rotation_spec(decoder: Decoder) -> WeightSpec:
     """Return the matrix that a rotated variant has beside its weights."""
     size = rotation_size(decoder.mlp.hidden)
     return WeightSpec(ROTATION, (size, size), "rotation")
+
+
+def norm_matrix_spec(decoder: Decoder) -> WeightSpec:
+    """Return the matrix through which a shared head reads a rotated stream."""
+    return WeightSpec(NORM_MATRIX, (decoder.width, decoder.width), "head", norm=LAST_NORM)
 
 
 def by_stage(specs: list[WeightSpec]) -> list[list[WeightSpec]]:

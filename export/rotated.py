@@ -3,8 +3,9 @@
 The stream is rotated as a whole, values within each head, and what the MLP's last product reads
 block by block, which is a step in the graph. Queries and keys are left alone: positions may rotate
 them. Norms lie between the stream and its readers and weigh channels one by one, so their weights
-move into the readers first, and their biases into the readers' biases. A head that shared the
-embedding's weights does so no longer: the last norm's weights are in it.
+move into the readers first, and their biases into the readers' biases. A head that shares the
+embedding's weights cannot have the last norm's in it: it has a copy of its own, or reads what the
+norm makes through a matrix of those weights.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..quant.rotation import rotate_columns, rotate_rows, rotation_size
+from ..quant.rotation import rotate_columns, rotate_rows, rotation, rotation_size
 from ..runtime.bundle.decoder import Decoder
+from ..runtime.bundle.places import NORM_MATRIX
 from .centre import centred
 from .checkpoint import Floating
 from .roles import WeightSpec
@@ -33,6 +35,15 @@ def rotated_decoder(decoder: Decoder) -> Decoder:
         mlp=replace(mlp, bias=mlp.bias or bias),
         head_bias=decoder.head_bias or bias,
     )
+
+
+def may_share(decoder: Decoder) -> bool:
+    """Whether embedding and head, once rotated, may still be one table.
+
+    LayerNorm's mean goes out of what writes into the stream, which the embedding does and the head
+    does not, so that the two differ then.
+    """
+    return decoder.tied and decoder.norm.kind == "rms" and not decoder.norm.bias
 
 
 def rotated(
@@ -58,7 +69,8 @@ def _rotated(decoder: Decoder, spec: WeightSpec, weights: dict[str, Floating]) -
     if spec.role == "norm":
         own_head = spec.name.endswith(("q_norm", "k_norm"))
         return weights[spec.name] if own_head else np.ones_like(weights[spec.name])
-    weight = weights.pop(spec.name)
+    # The stream's own rotation, where there is no matrix yet: with the norm's weights it is one.
+    weight = rotation(decoder.width) if spec.name == NORM_MATRIX else weights.pop(spec.name)
     if decoder.norm.kind == "layer":
         weight = centred(spec, weight)
     if spec.norm is not None:

@@ -83,10 +83,11 @@ def fabricate_bundle(
 def _write_variant(
     work: Path, decoder: Decoder, scheme: Scheme, seed: int, advance: Advance
 ) -> VariantWriter:
-    writer = VariantWriter(work / layout.weights_file(scheme.name), scheme)
+    specs = specs_in(decoder, scheme)
+    writer = VariantWriter(work / layout.weights_file(scheme.name), scheme, specs)
     random = np.random.default_rng(seed)
     try:
-        for spec in specs_in(decoder, scheme):
+        for spec in specs:
             rows, columns = (1, *spec.shape)[-2:]
             if spec.role == "rotation":
                 writer.add_rotation(spec)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..quant.schemes import Scheme
@@ -17,20 +17,32 @@ from .inspect import Inspected
 from .layerwise import Ids, Layerwise
 from .products import Weights
 from .progress import Track
-from .roles import WeightSpec, rotation_spec, weight_specs
-from .rotated import rotated_decoder
+from .roles import WeightSpec, norm_matrix_spec, rotation_spec, weight_specs
+from .rotated import may_share, rotated_decoder
 from .weights import Stage, VariantWriter, estimate_bytes, with_relations
 
 
 def decoder_in(decoder: Decoder, scheme: Scheme) -> Decoder:
     """Return the facts of a model as a variant has it, which may be rotated."""
-    return rotated_decoder(decoder) if scheme.rotated else decoder
+    if not scheme.rotated:
+        return decoder
+    return replace(rotated_decoder(decoder), tied=shares_head(decoder, scheme))
+
+
+def shares_head(decoder: Decoder, scheme: Scheme) -> bool:
+    """Whether embedding and head of a rotated variant are one table."""
+    return scheme.rotated and scheme.shares and may_share(decoder)
 
 
 def specs_in(decoder: Decoder, scheme: Scheme) -> list[WeightSpec]:
     """List all that is in a variant's data file, in its order."""
     specs = weight_specs(decoder_in(decoder, scheme))
-    return [*specs, rotation_spec(decoder)] if scheme.rotated else specs
+    if not scheme.rotated:
+        return specs
+    if shares_head(decoder, scheme):
+        table, *others = specs
+        specs = [replace(table, role="shared"), *others, norm_matrix_spec(decoder)]
+    return [*specs, rotation_spec(decoder)]
 
 
 def data_bytes(decoder: Decoder, schemes: Iterable[Scheme]) -> int:
@@ -56,16 +68,19 @@ def _write_weights(
     writers: list[VariantWriter] = []
     try:
         for scheme in schemes:
-            writers.append(VariantWriter(work / layout.weights_file(scheme.name), scheme))
+            file = work / layout.weights_file(scheme.name)
+            writers.append(VariantWriter(file, scheme, specs_in(checked.decoder, scheme)))
         whole = [writer for writer in writers if not writer.scheme.rotated]
         rounded = [writer for writer in writers if writer.scheme.rotated]
-        together = [group for group in (whole, rounded) if group]
-        specs = [weight_specs(decoder_in(checked.decoder, group[0].scheme)) for group in together]
-        with track("packing weights", sum(map(_elements, itertools.chain(*specs)))) as advance:
+        model = Layerwise(checked, rotated=True)
+        specs = [
+            *(weight_specs(checked.decoder) if whole else ()),
+            *(model.specs if rounded else ()),
+        ]
+        with track("packing weights", sum(map(_elements, specs))) as advance:
             if whole:
                 _add(whole, checked, _plain(checked), advance)
             if rounded:
-                model = Layerwise(checked, rotated=True)
                 stages = model.calibrate(texts) if texts else model.stages()
                 _add(rounded, checked, stages, advance)
         for writer in rounded:
@@ -88,12 +103,14 @@ def _add(
     stages: Iterable[Stage],
     advance: Callable[[int], None],
 ) -> None:
-    """Add the weights of each stage to every writer."""
+    """Add the weights of each stage to every writer whose variant has them."""
     for stage in stages:
         for spec, relations in with_relations(stage):
             for writer in writers:
+                if (own := writer.specs.get(spec.name)) is None:
+                    continue
                 try:
-                    writer.add(spec, stage.weights[spec.name], relations)
+                    writer.add(own, stage.weights[spec.name], relations)
                 except OverflowError as error:
                     names = " and ".join(checked.tensor_names(spec.name))
                     raise CheckpointError(

@@ -48,6 +48,7 @@ def form_of(spec: WeightSpec, scheme: Scheme) -> Form:
         return Floats(scheme.activations)
     forms: dict[str, Form] = {
         "embedding": scheme.embedding,
+        "shared": scheme.head,
         "matrix": scheme.matrix,
         "kv": scheme.kv,
         "head": scheme.head,
@@ -91,8 +92,10 @@ def quantized(weight: Floating, form: Form, activations: Relations | None) -> Pa
 class VariantWriter:
     """The data file of one variant under construction, and what its packing cost."""
 
-    def __init__(self, file: Path, scheme: Scheme) -> None:
+    def __init__(self, file: Path, scheme: Scheme, specs: Sequence[WeightSpec] = ()) -> None:
+        """Begin the file; `specs` are those of all weights that the variant will have."""
         self.scheme = scheme
+        self.specs = {spec.name: spec for spec in specs}
         self.places: dict[str, Place] = {}
         self._errors: dict[str, Error] = {}
         self._output_errors: dict[str, float] = {}

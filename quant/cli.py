@@ -235,7 +235,7 @@ class _Judging:
             "timeout_s": self.options.timeout,
             **own,
         }
-        problems = self.benchmark.problems[: self.options.limit]
+        problems = self.options.chosen(self.benchmark.problems)
         results = open_results(out, settings)
         todo = slots(problems, samples, results.records)
         collect(results, judged(todo, write, self.sandbox, self.options.jobs), label, len(todo))

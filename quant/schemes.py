@@ -46,7 +46,8 @@ class Scheme:
     """One row of the table: the forms of the weights, and the type of the rest.
 
     The head is the matrix that makes logits, `kv` the one that makes keys and values. `compute`
-    says in what numbers products are made.
+    says in what numbers products are made. With `shares`, a head that is the embedding in the
+    checkpoint is so here, in the head's form, wherever rotation allows it.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Scheme:
     head: Form
     embedding: Form
     activations: str  # numpy name; also the type of norms, scales and KV cache
+    shares: bool = False
     forms: Mapping[str, Form] = field(default_factory=dict)  # of single weights, by name
 
     @property
@@ -122,6 +124,7 @@ SCHEMES = {
             head=_INT4_FINE,
             embedding=_INT4,
             activations="float32",
+            shares=True,
         ),
     )
 }

@@ -22,7 +22,7 @@ from refact_edge.runtime.bundle.decoder import (
     Rotary,
     weight_shapes,
 )
-from refact_edge.runtime.bundle.places import ROTATION, Part, Place
+from refact_edge.runtime.bundle.places import NORM_MATRIX, ROTATION, Part, Place
 
 BLOCK = 128
 Array = npt.NDArray[np.float64]
@@ -79,7 +79,8 @@ class RandomWeights:
         self._rng, self._content = np.random.default_rng(seed), bytearray(8)
         for name, shape in weight_shapes(decoder).items():
             if len(shape) == 2 and name != POSITIONS:
-                self._add_matrix(name, shape, bits=8 if self._rng.random() < 0.4 else 4)
+                shared = name == EMBEDDING and decoder.tied
+                self._add_matrix(name, shape, 8 if shared or self._rng.random() < 0.4 else 4)
             else:
                 centre = 1.0 if name.endswith(("norm.weight", "norm1.weight", "norm2.weight",
                                                "q_norm", "k_norm")) else 0.0  # fmt: skip
@@ -87,6 +88,8 @@ class RandomWeights:
         if rotation:
             matrix, _ = np.linalg.qr(self._rng.standard_normal((rotation, rotation)))
             self._add_floats(ROTATION, matrix)
+            if decoder.tied:
+                self._add_matrix(NORM_MATRIX, (decoder.width, decoder.width), 8)
         file.write_bytes(self._content)
 
     def _add(self, array: npt.NDArray[np.generic]) -> Part:
@@ -103,11 +106,12 @@ class RandomWeights:
     def _add_matrix(self, name: str, shape: tuple[int, ...], bits: int) -> None:
         rows, cols = shape
         blocks = -(-cols // BLOCK)
-        width = cols if name == EMBEDDING else blocks * BLOCK
+        padded = name != EMBEDDING or self.decoder.tied
+        width = blocks * BLOCK if padded else cols
         codes = self._rng.integers(0, 256, (rows, width * bits // 8), np.uint8)
         spread = 2.0 / math.sqrt(cols) / 2 ** (bits - 1)
         scales = (spread * self._rng.uniform(0.5, 1, (rows, blocks))).astype(np.float16)
-        stored = codes if name == EMBEDDING else codes.reshape(rows, blocks, -1)
+        stored = codes.reshape(rows, blocks, -1) if padded else codes
         parts = {"codes": self._add(stored), "scales": self._add(scales)}
         self.places[name] = Place("blocks", shape, parts, bits, BLOCK)
         if bits == 4:
@@ -137,6 +141,8 @@ class _Reference:
             source = before if d.residual == "parallel" else x
             x = x + self._mlp(at, self._norm(f"{at}.{'norm1' if d.one_norm else 'norm2'}", source))
         x = self._norm("norm", x)
+        if NORM_MATRIX in w:
+            x = rounded(x) @ w[NORM_MATRIX].T
         logits = rounded(x) @ w[EMBEDDING if d.tied else HEAD].T + w.get(f"{HEAD}.bias", 0.0)
         result: Array = logits * d.logit_scale
         return result

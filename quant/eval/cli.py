@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 import click
 
@@ -24,6 +25,7 @@ from ...runtime.errors import OptionError
 from ...runtime.machine.cores import usable_cpus
 from ...runtime.opening.demo import demo_bundle
 from .presets import Preset
+from .problems import Problem
 from .results import Record, Results
 
 MAX_TOKENS = 512
@@ -89,17 +91,21 @@ class Sampled:
     seed: int
     max_tokens: int
     limit: int | None
+    sample: int | None
     jobs: int
     timeout: float
     unsafe: bool
     without_model: str | None
 
     def __post_init__(self) -> None:
+        counts = {"n": self.n, "limit": self.limit, "sample": self.sample, "jobs": self.jobs}
         problems = [
             f"{name} {value}; expected 1 or more"
-            for name, value in (("n", self.n), ("limit", self.limit), ("jobs", self.jobs))
+            for name, value in counts.items()
             if value is not None and value < 1
         ]
+        if self.limit is not None and self.sample is not None:
+            problems.append("limit and sample; expected one of the two")
         if problems:
             raise OptionError("; ".join(problems), problems=problems)
 
@@ -109,8 +115,16 @@ class Sampled:
         values |= {"top_p": self.top_p, "top_k": self.top_k}
         changes = {name: value for name, value in values.items() if value is not None}
         changed = replace(base, **changes)  # type: ignore[arg-type]
-        altered = changed != base or self.limit is not None or self.max_tokens != MAX_TOKENS
+        fewer = self.limit is not None or self.sample is not None
+        altered = changed != base or fewer or self.max_tokens != MAX_TOKENS
         return replace(changed, published={}) if altered else changed
+
+    def chosen(self, problems: Sequence[Problem]) -> Sequence[Problem]:
+        """Return those to solve, in their order: the first ones, or some that the seed draws."""
+        if self.sample is None:
+            return problems[: self.limit]
+        count = min(self.sample, len(problems))
+        return [problems[i] for i in sorted(Random(self.seed).sample(range(len(problems)), count))]
 
 
 SAMPLED = (
@@ -122,6 +136,7 @@ SAMPLED = (
     click.option("--seed", default=0, show_default=True, help="The same seed, the same samples."),
     click.option("--max-tokens", default=MAX_TOKENS, show_default=True, help="New tokens at most."),
     click.option("--limit", type=int, help="Only the first problems."),
+    click.option("--sample", type=int, help="Only so many of the problems, drawn by the seed."),
     click.option(
         "--jobs",
         type=int,

@@ -5,8 +5,8 @@ the two. Forms, and the parts that each has:
 
     floats  values [K, N] (norms and biases [N], the embedding and positions [rows, E])
     rows    codes int8 [K, N] (the embedding [V, E]), scales [N]: value = code * scale
-    blocks  codes uint8 [N, blocks, block bytes] (the embedding [V, row bytes]), scales [N, blocks]:
-            value = (code - 2^(bits - 1)) * scale, the low bits first
+    blocks  codes uint8 [N, blocks, block bytes] (the embedding [V, row bytes], unless it is the
+            head, too), scales [N, blocks]: value = (code - 2^(bits - 1)) * scale, low bits first
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from .limits import SIZES
 ITEM_BYTES = {"float32": 4, "float16": 2, "int8": 1, "uint8": 1}
 # Floats [size, size]: what the MLP's `down` reads is multiplied with it, block by block.
 ROTATION = "rotation"
+# [E, E]: the last norm's weights as a rotated stream sees them. A head that is the embedding reads
+# what the norm makes through it; one of its own has those weights in it.
+NORM_MATRIX = "norm.matrix"
 _PARTS: dict[str, set[str]] = {
     "floats": {"values"},
     "rows": {"codes", "scales"},
@@ -30,6 +33,7 @@ _PARTS: dict[str, set[str]] = {
 }
 _ALLOWED = {"terms": (1, 2), "bits": (4, 8), "block": (16, 32, 64, 128, 256)}
 _AXES, _MATRIX = 3, 2  # of a part at most, and of a matrix
+SHARED_BITS = 8  # of an embedding in blocks that is the head, too
 _PROBLEMS = 5  # that are told
 
 
@@ -94,17 +98,33 @@ def places_of(value: object) -> dict[str, Place]:
 
 
 def why_other_weights(decoder: Decoder, places: Mapping[str, Place]) -> str:
-    """Say why places are not those of a decoder's weights, with or without a rotation; "" if so."""
+    """Say why places are not those of a decoder's weights, rotated or not; "" if they are."""
     shapes: dict[str, tuple[int, ...]] = weight_shapes(decoder)
     if ROTATION in places:
         size = places[ROTATION].shape[0]
         shapes[ROTATION] = (size, size)
         if decoder.mlp.hidden % size:
             return f"rotates {decoder.mlp.hidden} values in blocks of {size}"
+        if decoder.tied:
+            shapes[NORM_MATRIX] = (decoder.width, decoder.width)
     wrong = shapes.keys() ^ places.keys()
     wrong |= {name for name in shapes.keys() - wrong if places[name].shape != shapes[name]}
-    listed = one_line(", ".join(sorted(wrong)[:_PROBLEMS]), 400)
-    return f"has other weights than its decoder: {listed}" if wrong else ""
+    if wrong:
+        listed = one_line(", ".join(sorted(wrong)[:_PROBLEMS]), 400)
+        return f"has other weights than its decoder: {listed}"
+    return _why_no_head(decoder, places[EMBEDDING])
+
+
+def _why_no_head(decoder: Decoder, embedding: Place) -> str:
+    """Say why an embedding in blocks cannot be what its decoder says; "" if it can."""
+    if embedding.form != "blocks":
+        return ""
+    as_matrix = len(embedding.parts["codes"].shape) == _AXES
+    if as_matrix != decoder.tied:
+        return f"has an embedding that {'is' if as_matrix else 'cannot be'} the head, too"
+    if decoder.tied and embedding.bits != SHARED_BITS:
+        return f"has a head of {embedding.bits} bits that is the embedding, expected {SHARED_BITS}"
+    return ""
 
 
 def _place(value: object, name: str) -> Place:
@@ -124,7 +144,8 @@ def _place(value: object, name: str) -> Place:
         raise ValueError(f"has other parts than {sorted(_PARTS[form])}")
     read = {key: _part(one, key) for key, one in parts.items()}
     place = Place(cast(Any, form), _shape(shape), read, **content)
-    expected_parts = _expected(place, table=name in (EMBEDDING, POSITIONS))
+    shared = name == EMBEDDING and form == "blocks" and len(read["codes"].shape) == _AXES
+    expected_parts = _expected(place, table=name in (EMBEDDING, POSITIONS) and not shared)
     for key, (types, dims) in expected_parts.items():
         if read[key].type not in types or read[key].shape != dims:
             raise ValueError(

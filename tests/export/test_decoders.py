@@ -1,6 +1,7 @@
 """Graphs composed from facts are the models that transformers has, whatever their blocks."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ from refact_edge.quant.texts.calibration import default_sources
 from refact_edge.runtime.backends.onnxruntime import ask_for_exact_products, import_onnxruntime
 from refact_edge.runtime.bundle import contract as layout
 from refact_edge.runtime.bundle.contract import Bundle, read_bundle
-from refact_edge.runtime.bundle.decoder import EMBEDDING, POSITIONS, Rotary
-from refact_edge.runtime.bundle.places import ROTATION, Place
+from refact_edge.runtime.bundle.decoder import EMBEDDING, HEAD, POSITIONS, Rotary
+from refact_edge.runtime.bundle.places import NORM_MATRIX, ROTATION, Place
 from refact_edge.runtime.bundle.verified import verify, verify_standard
 from refact_edge.runtime.errors import CheckpointError
 
@@ -149,11 +150,16 @@ def test_quantized_graphs_compute_what_their_codes_stand_for(
     """Up to the rounding of activations to bytes."""
     bundle = read_bundle(decoder_bundles[name])
     data = np.fromfile(bundle.path / layout.weights_file(variant), np.uint8)
+    places = bundle.variants[variant].weights
+    shared = NORM_MATRIX in places
+    tables = {POSITIONS} if shared else {EMBEDDING, POSITIONS}
     weights = {
-        role: _floats(place, data, table=role in (EMBEDDING, POSITIONS))
-        for role, place in bundle.variants[variant].weights.items()
+        role: _floats(place, data, table=role in tables)
+        for role, place in places.items()
         if role != ROTATION
     }
+    if shared:
+        weights[HEAD] = weights[EMBEDDING] @ weights.pop(NORM_MATRIX)
     model = Layerwise(inspect_checkpoint(checkpoints(name), SILENT), rotated=True)
     (want,) = model.evaluate([IDS], lambda _done: None, weights)()
     for standard, cuts in ((False, "whole"), (False, "chunks"), (True, "chunks")):
@@ -193,6 +199,11 @@ def test_parity_finds_a_model_of_transformers_exact(
     assert result["fp32"].exact
 
 
+def shares(name: str) -> bool:
+    """Whether int4 of a model has its embedding as head, too."""
+    return decoder(name).tied and decoder(name).norm.kind == "rms"
+
+
 @pytest.mark.parametrize("name", DECODERS)
 def test_calibration_and_mixed_forms_see_every_product(
     name: str, checkpoints: Callable[[str], Path], tmp_path: Path
@@ -203,7 +214,9 @@ def test_calibration_and_mixed_forms_see_every_product(
     export_bundle(checkpoints(name), tmp_path / "mixed", ["int4"], calibration=sources, limit=limit)
     report = read_bundle(tmp_path / "mixed").variants["int4"].report
     mixed = [role for roles in report["mix"].values() for role in roles]
-    assert len(mixed) == 2 + 5 * decoder(name).layers
+    outside = ("embedding",) if shares(name) else ("embedding", "head")
+    assert len(mixed) == len(outside) + 5 * decoder(name).layers
+    assert set(outside) <= set(mixed)
     assert all("output_error" in row for row in report["worst"])
 
 
@@ -214,7 +227,8 @@ def test_the_manifest_tells_the_facts_of_the_model_and_of_each_variant(
     bundle = read_bundle(decoder_bundles[name])
     assert bundle.decoder == decoder(name) == bundle.variants["fp32"].decoder
     rotated = rotated_decoder(decoder(name))
-    assert bundle.variants["int8"].decoder == bundle.variants["int4"].decoder == rotated
+    assert bundle.variants["int8"].decoder == rotated
+    assert bundle.variants["int4"].decoder == replace(rotated, tied=shares(name))
     assert (rotated.norm.bias, rotated.tied) == (False, False)
     assert rotated.head_bias == decoder(name).norm.bias
     for variant in VARIANTS:
@@ -222,16 +236,28 @@ def test_the_manifest_tells_the_facts_of_the_model_and_of_each_variant(
         verify_standard(bundle, variant)
 
 
-def test_a_tied_head_is_stored_once_in_floats_and_its_copy_is_told(
+def test_a_tied_head_is_stored_once_where_it_can_be_and_its_copy_is_told_where_not(
     checkpoints: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    done = export_bundle(checkpoints("llama"), tmp_path / "bundle", ["fp32", "int4"])
-    bundle = read_bundle(tmp_path / "bundle")
-    assert "head" not in bundle.variants["fp32"].weights
-    size = sum(part.length for part in bundle.variants["int4"].weights["head"].parts.values())
+    done = export_bundle(checkpoints("llama"), tmp_path / "bundle", ["fp32", "int8", "int4"])
+    variants = read_bundle(tmp_path / "bundle").variants
+    assert {name for name in variants if "head" in variants[name].weights} == {"int8"}
+    size = sum(part.length for part in variants["int8"].weights["head"].parts.values())
     assert [note for note in done.notes if "head" in note] == [
-        f"int4: the head no longer shares the embedding's weights, and takes {size:,} bytes"
+        f"int8: the head no longer shares the embedding's weights, and takes {size:,} bytes"
     ]
+    embedding = variants["int4"].weights["embedding"]
+    assert (embedding.form, embedding.bits) == ("blocks", 8)
+
+
+def test_a_tied_head_of_a_model_whose_mean_goes_out_has_a_copy(
+    checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    name = next(
+        name for name in DECODERS if decoder(name).tied and decoder(name).norm.kind == "layer"
+    )
+    export_bundle(checkpoints(name), tmp_path / "bundle", ["int4"])
+    assert "head" in read_bundle(tmp_path / "bundle").variants["int4"].weights
 
 
 def test_nodes_are_named_by_paths_and_graphs_say_what_they_are(

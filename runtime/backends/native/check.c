@@ -42,11 +42,10 @@ int matrix_is_sound(const Matrix *w) {
          w->codes && w->scales;
 }
 
-/* `row_bits` of codes a row: whole blocks of them, but in an embedding. */
-static int is_matrix(const State *s, const Matrix *w, int64_t row_bits) {
-  if (!matrix_is_sound(w) || row_bits % 8) return 0;
+static int is_matrix(const State *s, const Matrix *w, int padded) {
+  if (!matrix_is_sound(w) || (!padded && w->cols * w->bits % 8)) return 0;
   const int64_t scales = (int64_t)w->rows * blocks_of(w->cols) * (int64_t)sizeof *w->scales;
-  return is_weight(s, w->codes, w->rows * (row_bits / 8), 1) &&
+  return is_weight(s, w->codes, w->rows * matrix_row_bytes(w, padded), 1) &&
          is_weight(s, w->scales, scales, sizeof *w->scales);
 }
 
@@ -70,7 +69,7 @@ static int is_positive(float number) { return number > 0 && number <= 3.4e38f; }
 
 static int is_embed(State *s, const Operation *o) {
   const Embed *e = &o->embed;
-  return !s->only_last && is_matrix(s, &e->matrix, (int64_t)e->matrix.cols * e->matrix.bits) &&
+  return !s->only_last && within(0, e->padded, 1) && is_matrix(s, &e->matrix, e->padded) &&
          e->matrix.rows == s->p->vocabulary && e->matrix.cols == width_of(s, o->to) &&
          is_positive(e->scale) &&
          are_floats_or_none(s, e->positions, (int64_t)e->position_rows * e->matrix.cols) &&
@@ -93,9 +92,8 @@ static int is_round(State *s, const Operation *o) {
 static int is_multiply(State *s, const Operation *o) {
   const Multiply *m = &o->multiply;
   const Matrix *w = &m->matrix;
-  if (!is_matrix(s, w, (int64_t)blocks_of(w->cols) * BLOCK * w->bits) || w->cols != s->rounded ||
-      !are_floats_or_none(s, m->bias, w->rows) || !within(0, m->add, 1) || !is_positive(m->scale) ||
-      (m->add && m->scale != 1.0f))
+  if (!is_matrix(s, w, 1) || w->cols != s->rounded || !are_floats_or_none(s, m->bias, w->rows) ||
+      !within(0, m->add, 1) || !is_positive(m->scale) || (m->add && m->scale != 1.0f))
     return 0;
   if (o->to == LOGITS) {
     s->logits_are_written = 1;

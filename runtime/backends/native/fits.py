@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 
 from ...bundle.decoder import EMBEDDING, POSITIONS, Decoder, weight_shapes
-from ...bundle.places import ROTATION, Place
+from ...bundle.places import NORM_MATRIX, ROTATION, Place
 from ...errors import BundleError
 from .tables import table_bytes
 
@@ -38,13 +38,10 @@ def check_kernels_take(
             f"the bundle does not say where {len(missing)} of {len(shapes)} weights lie: "
             f"{', '.join(missing[:5])}; export the model again"
         )
+    if NORM_MATRIX in places:
+        shapes[NORM_MATRIX] = (decoder.width, decoder.width)
     for name, shape in shapes.items():
-        _check_place(name, places[name], shape, block)
-    if decoder.tied and decoder.width % block:
-        raise OtherGraphError(
-            f"the head reads the embedding's rows of {decoder.width}, which are no whole "
-            f"blocks of {block}; it runs on onnxruntime only"
-        )
+        _check_place(name, places[name], shape, block, padded=name != EMBEDDING or decoder.tied)
     _check_gates(decoder.mlp.hidden, places.get(ROTATION), constants)
     if (size := table_bytes(decoder)) > MOST_TABLE_BYTES:
         raise OtherGraphError(
@@ -53,7 +50,9 @@ def check_kernels_take(
         )
 
 
-def _check_place(name: str, place: Place, shape: tuple[int, ...], block: int) -> None:
+def _check_place(
+    name: str, place: Place, shape: tuple[int, ...], block: int, *, padded: bool = True
+) -> None:
     """Make sure that a weight has the shape and form that the kernels read."""
     form = "blocks" if len(shape) == 2 and name not in (POSITIONS, ROTATION) else "floats"
     types = {key: part.type for key, part in place.parts.items()}
@@ -64,7 +63,7 @@ def _check_place(name: str, place: Place, shape: tuple[int, ...], block: int) ->
             f"take {form} of {' x '.join(map(str, shape))}; it runs on onnxruntime only"
         )
     if form == "blocks":
-        _check_blocks(name, place, block)
+        _check_blocks(name, place, block, padded)
     elif place.parts["values"].length != 4 * math.prod(shape):
         raise OtherGraphError(
             f"{name} has {place.parts['values'].length} bytes, expected {4 * math.prod(shape)}; "
@@ -72,10 +71,10 @@ def _check_place(name: str, place: Place, shape: tuple[int, ...], block: int) ->
         )
 
 
-def _check_blocks(name: str, place: Place, block: int) -> None:
+def _check_blocks(name: str, place: Place, block: int, padded: bool) -> None:
     rows, cols = place.shape
     blocks = -(-cols // block)
-    values = cols if name == EMBEDDING else blocks * block
+    values = blocks * block if padded else cols
     codes, scales = (place.parts[part].length for part in ("codes", "scales"))
     if (
         place.block != block

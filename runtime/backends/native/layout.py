@@ -30,6 +30,7 @@ class Embed(ctypes.Structure):
         ("positions", _POINTER),
         ("position_rows", _NUMBER),
         ("scale", _FLOAT),
+        ("padded", _NUMBER),
     )
 
 

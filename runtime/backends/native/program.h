@@ -29,10 +29,11 @@ typedef enum {
 } Kind;
 
 typedef struct {
-  Matrix matrix;          /* its rows end with their last value */
+  Matrix matrix;
   const float *positions; /* [position_rows][width], or NULL */
   int32_t position_rows;
   float scale;
+  int32_t padded; /* whether its rows are whole blocks, as a product's are, or end with their last value */
 } Embed;
 
 typedef struct {

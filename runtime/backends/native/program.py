@@ -23,7 +23,7 @@ from ...bundle.decoder import (
     layer_name,
     weight_shapes,
 )
-from ...bundle.places import ROTATION, Place
+from ...bundle.places import NORM_MATRIX, ROTATION, Place
 from . import layout
 from .fits import check_kernels_take
 from .tables import COSINES, SINES, SLOPES, Tables, computed_tables
@@ -108,6 +108,9 @@ class _Writer:
             yield from self._layer(index)
         yield self._operation("KEEP_LAST", to=STREAM)
         yield from self._norm(LAST_NORM)
+        if NORM_MATRIX in self.places:
+            yield self._multiply(NORM_MATRIX, NORMED)
+            yield self._operation("ROUND", source=NORMED)
         yield self._multiply(HEAD, self.constants["LOGITS"], scale=self.decoder.logit_scale)
 
     def _layer(self, index: int) -> Iterator[layout.Operation]:
@@ -169,7 +172,8 @@ class _Writer:
         positions = self.decoder.positions
         rows = positions.rows if isinstance(positions, Learned) else 0
         table = self._floats(POSITIONS) if rows else None
-        embed = layout.Embed(self._matrix(EMBEDDING), table, rows, self.decoder.embedding_scale)
+        matrix, scale = self._matrix(EMBEDDING), self.decoder.embedding_scale
+        embed = layout.Embed(matrix, table, rows, scale, self.decoder.tied)
         return self._operation("EMBED", to=STREAM, embed=embed)
 
     def _norm(self, name: str) -> Iterator[layout.Operation]:

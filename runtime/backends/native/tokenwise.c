@@ -8,7 +8,7 @@
 
 void embed_token(const Embed *embed, int64_t id, int position, float *to) {
   const Matrix *w = &embed->matrix;
-  const uint8_t *codes = w->codes + id * ((int64_t)w->cols * w->bits / 8);
+  const uint8_t *codes = w->codes + id * matrix_row_bytes(w, embed->padded);
   const uint16_t *scales = w->scales + id * blocks_of(w->cols);
   for (int i = 0; i < w->cols; i++) {
     const int code = w->bits == 8 ? codes[i] - 128 : ((codes[i / 2] >> 4 * (i & 1)) & 15) - 8;

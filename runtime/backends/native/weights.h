@@ -4,8 +4,8 @@
      scales [rows][blocks]                    value = (code - 8 or 128) * scale
 
    A row is read from front to end and nothing is laid out anew: the file is mapped and used. Rows are padded to a whole
-   block. Padding codes are arbitrary: the activations they multiply are zero. Only the rows of an embedding end with
-   their last value. */
+   block. Padding codes are arbitrary: the activations they multiply are zero. Only the rows of an embedding that is not
+   the head, too, end with their last value. */
 #ifndef EDGE_WEIGHTS_H
 #define EDGE_WEIGHTS_H
 
@@ -21,5 +21,10 @@ typedef struct {
 } Matrix;
 
 static inline int blocks_of(int cols) { return (cols + BLOCK - 1) / BLOCK; }
+
+/* Bytes of codes a row, which is padded to whole blocks or ends with its last value. */
+static inline int64_t matrix_row_bytes(const Matrix *w, int padded) {
+  return (int64_t)(padded ? blocks_of(w->cols) * BLOCK : w->cols) * w->bits / 8;
+}
 
 #endif

@@ -112,6 +112,23 @@ def test_a_run_prints_its_settings_outcomes_and_pass_at_k(
 
 
 @sandboxed
+def test_some_problems_are_drawn_by_the_seed_and_stay_in_their_order(
+    infilling: Path, demo_bundle: Path, tmp_path: Path
+) -> None:
+    drawn: list[list[str]] = []
+    for seed in (0, 0, 3):
+        out = tmp_path / f"{len(drawn)}.jsonl"
+        _run("infilling", infilling, "--bundle", demo_bundle, "--sample", 2, "--seed", seed,
+             "--empty", "--out", out)  # fmt: skip
+        drawn.append([json.loads(line)["task_id"] for line in out.read_text().splitlines()[1:]])
+    assert drawn[0] == drawn[1] == sorted(drawn[0])
+    assert drawn[0] != drawn[2]
+    wrong = _run("infilling", infilling, "--bundle", demo_bundle, "--sample", 2, "--limit", 2)
+    assert wrong.returncode == 1
+    assert "limit and sample; expected one of the two" in wrong.stderr
+
+
+@sandboxed
 def test_json_is_the_last_line_and_holds_everything(infilling: Path, demo_bundle: Path) -> None:
     done = _run(
         "infilling", infilling, "--bundle", demo_bundle, "--limit", 2, "--compare", "int4", "fp32",

@@ -146,6 +146,7 @@ LIES: dict[str, Callable[[Lie], None]] = {
         p.first("EMBED").embed.matrix, codes=p.c.data - 1
     ),
     "embed.matrix.scales: behind it": lambda p: _set(p.first("EMBED").embed.matrix, scales=p.end),
+    "embed.padded": lambda p: _set(p.first("EMBED").embed, padded=2),
     "embed.scale": lambda p: _set(p.first("EMBED").embed, scale=float("nan")),
     "embed.positions: elsewhere": lambda p: _set(
         p.first("EMBED").embed, positions=p.end - 4, position_rows=96

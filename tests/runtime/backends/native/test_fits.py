@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from random_weights import BIGCODE, LLAMA, NEOX, REFACT, RandomWeights
+from random_weights import LLAMA, NEOX, REFACT, RandomWeights
 
 from refact_edge.runtime.backends.native.fits import OtherGraphError, check_kernels_take
 from refact_edge.runtime.backends.native.library import Native
@@ -63,7 +63,6 @@ def test_weights_that_the_kernels_do_not_take_are_refused_in_a_line(
 @pytest.mark.parametrize(
     ("decoder", "rotation", "words"),
     [
-        (replace(BIGCODE, width=192), 0, "rows of 192, which are no whole blocks of 128"),
         (replace(REFACT, mlp=replace(REFACT.mlp, hidden=40)), 0, "40 hidden numbers"),
         (REFACT, 48, "256 hidden numbers, rotated by 48, are no whole pieces"),
         (replace(REFACT, mlp=replace(REFACT.mlp, hidden=2048)), 2048, "a rotation of 2048"),

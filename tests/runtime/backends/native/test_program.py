@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_weights import DECODERS, REFACT, RandomWeights, logits_of
+from random_weights import DECODERS, LLAMA, REFACT, RandomWeights, logits_of
 
 from refact_edge.runtime.backends.native.library import Native
 from refact_edge.runtime.backends.native.program import Program, build_program
@@ -105,6 +105,21 @@ def test_the_mlp_is_rotated_in_blocks(size: int, library: Native, cpu: str, tmp_
     right = logits_of(weights, ids)
     mine = _logits(library, _program(library, weights), cpu, ids, [20])
     assert np.abs(mine - right).max() <= 0.02 * np.abs(right).max()
+
+
+@pytest.mark.parametrize("width", [96, 128])
+def test_a_head_that_is_the_embedding_reads_through_the_matrix_of_the_norm(
+    width: int, library: Native, cpu: str, tmp_path: Path
+) -> None:
+    decoder = replace(LLAMA, width=width)
+    weights = RandomWeights(decoder, tmp_path / "weights", rotation=16)
+    ids, program = _ids(decoder, 20), _program(library, weights)
+    right = logits_of(weights, ids)
+    mine = _logits(library, program, cpu, ids, [20])
+    off = np.abs(mine - right)
+    assert np.median(off) <= 1e-3 * np.abs(right).max()
+    assert off.max() <= 0.02 * np.abs(right).max()
+    assert np.array_equal(mine, _logits(library, program, cpu, ids, [3, 1, 16]))
 
 
 def test_another_position_gives_other_logits(library: Native, tmp_path: Path) -> None:
