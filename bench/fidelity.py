@@ -28,6 +28,7 @@ from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.layerwise import Ids, Layerwise
 from refact_edge.export.progress import SILENT
 from refact_edge.export.quality import default_data
+from refact_edge.quant.mix import Choice
 from refact_edge.quant.report import Comparison, Logits, report_texts
 from refact_edge.quant.schemes import SCHEMES, Blocks, Scheme
 from refact_edge.quant.texts.calibration import default_sources
@@ -37,6 +38,7 @@ from refact_edge.runtime.text.prompts import Layouts
 # Limits on all weights together, as shares of Q4_K_M's bytes, at which forms are mixed.
 SHARES = (0.86, 0.93, 1.0, 1.08, 1.18, 1.3, 1.5)
 TWO_BITS = Blocks(2, 32)
+BLOCK, OF_128 = 128, ", of 128"  # that our own kernels know
 QUICK = ("Q4_0", "Q4_K_M", "Q8_0")
 Figures = Mapping[str, float]
 
@@ -76,12 +78,18 @@ def schemes_of(
 ) -> dict[str, Scheme]:
     """Return the schemes to calibrate; int4 also with its forms mixed within each limit."""
     int4 = SCHEMES["int4"]
+    ranked = ranking(source, int4, texts, SILENT)
+    native = replace(ranked, choices={n: _of_128(some) for n, some in ranked.choices.items()})
     schemes = {"int4": int4, "int8": SCHEMES["int8"]}
-    if limits:
-        ranked = ranking(source, int4, texts, SILENT)
-        schemes |= {name: ranked.within(limit) for name, limit in limits.items()}
-        schemes["2 bits, an experiment"] = replace(int4, matrix=TWO_BITS)
+    for name, limit in limits.items():
+        schemes[name] = ranked.within(limit)
+        schemes[name + OF_128] = native.within(limit)
     return schemes
+
+
+def _of_128(choices: Sequence[Choice]) -> list[Choice]:
+    """Return the choices that our own kernels compute."""
+    return [c for c in choices if isinstance(c.form, Blocks) and c.form.size == BLOCK]
 
 
 def candidates(
@@ -97,12 +105,14 @@ def candidates(
         yield form, candidate
     for form, candidate in zip(WEIGHTED, theirs.weighted(WEIGHTED, texts), strict=True):
         yield f"{form}, imatrix", candidate
-    limits = {}
+    shares = SHARES if mix else (1.0,)
+    limits = {f"int4 mixed, {part:.0%}": int(part * sizes["Q4_K_M"]) for part in shares}
+    schemes = schemes_of(source, texts, limits)
     if mix:
-        limits = {f"int4 mixed, {part:.0%}": int(part * sizes["Q4_K_M"]) for part in SHARES}
+        schemes["2 bits, an experiment"] = replace(SCHEMES["int4"], matrix=TWO_BITS)
         for name in ("int4", "int8"):
             yield f"{name} to nearest", nearest(source, SCHEMES[name], folder / "nearest" / name)
-    yield from ours(source, schemes_of(source, texts, limits), texts, folder / "ours")
+    yield from ours(source, schemes, texts, folder / "ours")
 
 
 def draw(file: Path, sizes: Mapping[str, int], figures: Mapping[str, Mapping[str, float]]) -> None:
@@ -114,10 +124,12 @@ def draw(file: Path, sizes: Mapping[str, int], figures: Mapping[str, Mapping[str
 
     mpl.rcParams["svg.hashsalt"] = "refact-edge"
     plot, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    mixes = sorted((sizes[name], figures[name]["mean_kl"]) for name in sizes if "mixed" in name)
-    axes.plot(
-        *zip(*((size / 1e6, kl) for size, kl in mixes), strict=True), "o-", label="int4 mixed"
-    )
+    mixes = [name for name in sizes if "mixed" in name]
+    lines = {"int4 mixed": [name for name in mixes if not name.endswith(OF_128)]}
+    lines[f"int4 mixed{OF_128}"] = [name for name in mixes if name.endswith(OF_128)]
+    for label, names in lines.items():
+        points = sorted((sizes[name] / 1e6, figures[name]["mean_kl"]) for name in names)
+        axes.plot(*zip(*points, strict=True), "o-", label=label)
     for name in sizes:
         if "mixed" in name:
             continue

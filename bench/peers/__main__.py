@@ -1,7 +1,7 @@
 """How fast it is beside llama.cpp and OpenVINO, in turns, on the same weights and the same work.
 
 Usage: python -m bench.peers DIR PEER_PYTHON [--model FOLDER] [--quick] [--isa KIND] [--only PART]
-                             [--json FILE]
+                             [--engine NAME] [--json FILE]
 
 With --model it is a checkpoint of real weights, and the texts are those that it writes itself.
 With --isa our kernels, llama.cpp's and ik_llama.cpp's are held to one kind of CPU, at a prompt of
@@ -21,7 +21,7 @@ import click
 from refact_edge.runtime.backends.native.library import opened
 
 from . import ik_build, prepare, report
-from .engines import IK, LAYERS, ONE_KIND, PARTS, QUICK_LAYERS, Files
+from .engines import GROUPS, IK, LAYERS, ONE_KIND, PARTS, QUICK_LAYERS, Files
 from .kinds import KINDS, kind_for
 from .measure import Measured, measure
 from .process import WorkerError
@@ -39,6 +39,7 @@ SMALLEST_SHARE = 0.15  # what each engine takes, however small the model
     "--ik", "ik_source", help=f"A checkout of ik_llama.cpp; ${ik_build.SOURCE} or git else."
 )
 @click.option("--only", multiple=True, type=click.Choice(PARTS), help="A part; may be repeated.")
+@click.option("--engine", multiple=True, help="An engine by its name; may be repeated.")
 @click.option("--threads", default=2, show_default=True, help="For every engine.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="All times, to a file.")
 def main(
@@ -49,15 +50,27 @@ def main(
     isa: str | None,
     ik_source: str | None,
     only: tuple[str, ...],
+    engine: tuple[str, ...],
     threads: int,
     json_file: Path | None,
 ) -> None:
     """Measure, and print medians and ratios as Markdown."""
     if isa and only:
         raise click.UsageError("--isa measures one part of its own; leave --only out")
+    names = {runner.engine for group in GROUPS for runner in group.runners}
+    if unknown := set(engine) - names:
+        expected = ", ".join(sorted(names))
+        raise click.UsageError(f"no engine {', '.join(sorted(unknown))}; expected {expected}")
     kind = kind_for(isa, opened().able)
     files = files_for(folder.absolute(), model and model.absolute(), quick=quick)
-    files = replace(files, peer=peer.absolute(), threads=threads, kind=kind, forced=isa is not None)
+    files = replace(
+        files,
+        peer=peer.absolute(),
+        threads=threads,
+        kind=kind,
+        forced=isa is not None,
+        engines=engine,
+    )
     prepare.check(files)
     prepare.make(files)
     ik = ik_build.build_for(kind, peer.absolute().parents[1], ik_source)

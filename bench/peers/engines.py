@@ -7,6 +7,7 @@ work. Engines of one group are loaded at the same time, which bounds the memory 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class Files:
     ik: Path | None = None  # ik_llama.cpp's library, where it could be built
     layers: int = LAYERS  # of the model of random weights
     model: Path | None = None  # a checkpoint of real weights in its place
+    engines: tuple[str, ...] = ()  # that take part; all of them when empty
     share: float = 1.0  # of the 1.6B model's disk and memory that this one needs, at most
 
     @property
@@ -155,14 +157,22 @@ def groups(files: Files) -> tuple[Group, ...]:
     if files.forced:
         return (Group(ONE_KIND, (_INT4, *_llama("Q4_0"), *ik)),)
     first, *rest = GROUPS
-    return (replace(first, runners=(*first.runners, *ik)), *rest)
+    whole = (replace(first, runners=(*first.runners, *ik)), *rest)
+    return tuple(replace(group, runners=_of(files, group.runners)) for group in whole)
 
 
-def starts() -> dict[str, Runner]:
+def starts(files: Files) -> dict[str, Runner]:
     """Return the workers whose start and memory are measured; two more use what `warm` left."""
-    runners = {runner.worker: runner for group in GROUPS for runner in group.runners}
     copies = zip(COPIED, ("int4", PLAIN_INT4), strict=True)
-    return runners | {worker: Runner(engine, worker, "kept copy") for worker, engine in copies}
+    runners = (
+        *(runner for group in GROUPS for runner in group.runners),
+        *(Runner(engine, worker, "kept copy") for worker, engine in copies),
+    )
+    return {runner.worker: runner for runner in _of(files, runners)}
+
+
+def _of(files: Files, runners: Sequence[Runner]) -> tuple[Runner, ...]:
+    return tuple(one for one in runners if not files.engines or one.engine in files.engines)
 
 
 def start(worker: str, files: Files) -> Worker:

@@ -120,7 +120,7 @@ def _measure_starts(prompter: Prompter, files: Files, rounds: int, measured: Mea
     Each is started twice in a row and the second start counts, so that its files are in the
     system's cache as much as they can be.
     """
-    runners = starts()
+    runners = starts(files)
     names = [name for name in runners if name not in measured.absent]
     code = prompter.code(MEMORY_TOKENS)
     with click.progressbar(
