@@ -21,7 +21,7 @@ typedef struct {
 } Rounded;
 
 /* Query heads of some tokens, and the keys and values of the head that they share. `heads` times `tokens` is at most
-   the number of lanes. */
+   ROWS_A_LANE times the number of lanes, and of one token that number. */
 typedef struct {
   const float *q; /* [tokens][q_stride]: heads of head_size next to each other, not yet scaled */
   const uint8_t *keys, *values; /* a head of kv_type, one every kv_stride bytes */
@@ -52,7 +52,7 @@ typedef struct {
   void (*round)(const float *x, int cols, const Rounded *to, int t);
   /* Write a token's keys or values, as many heads of as many numbers, as a row of a cache. */
   void (*pack)(KvType type, const float *x, int heads, int size, uint8_t *to);
-  void (*attend_heads)(const Attention *a); /* a head a lane: for groups of at least half a vector */
+  void (*attend_heads)(const Attention *a); /* a head a lane: for groups of most of a vector */
   void (*attend_keys)(const Attention *a);  /* a key a lane: for smaller groups */
   void (*gate)(Activation activation, const float *gate, const float *up, int count, float *out);
   void (*rotate)(const float *rotation, int size, int count, float *x);
@@ -69,11 +69,15 @@ const Cpu *cpu_named(const char *name);
 
 static inline int is_arranged(const Cpu *cpu, int tokens) { return tokens <= cpu->arranged_tokens; }
 
-enum { KEYS_AT_ONCE = 8 }; /* whose numbers are floats at a time, where the cache's are none */
+enum {
+  KEYS_AT_ONCE = 8, /* whose numbers are floats at a time, where the cache's are none */
+  ROWS_A_LANE = 4,  /* heads of tokens that share what is made of a key */
+};
 
 /* Floats that either way to attend needs beside it, with keys of up to `context` tokens. */
 static inline ptrdiff_t attention_scratch(const Cpu *cpu, int context, int head_size) {
-  return (ptrdiff_t)cpu->lanes * (context + cpu->lanes + 2 * head_size) + KEYS_AT_ONCE * (ptrdiff_t)head_size;
+  const ptrdiff_t lanes = cpu->lanes, rows = ROWS_A_LANE * lanes;
+  return rows * (context + lanes + head_size) + (lanes + KEYS_AT_ONCE) * head_size;
 }
 
 #endif

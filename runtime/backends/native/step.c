@@ -154,8 +154,9 @@ typedef struct {
 
 static Shares attend_shares(const Step *s, const Attend *a) {
   const int lanes = s->edge->cpu->lanes, heads = a->heads / a->kv_heads;
-  if (2 * heads < lanes)
-    return (Shares){.heads = heads, .tokens = lanes / heads, .items_of_group = 1, .keys_are_lanes = 1};
+  if (4 * heads < 3 * lanes)
+    return (Shares){
+        .heads = heads, .tokens = ROWS_A_LANE * lanes / heads, .items_of_group = 1, .keys_are_lanes = 1};
   return (Shares){
       .heads = heads < lanes ? heads : lanes, .tokens = 1, .items_of_group = (heads + lanes - 1) / lanes};
 }

@@ -9,20 +9,22 @@
    the last place of the sum. It keeps far ones out of the slow numbers next to zero, too. */
 #define FAR_BELOW (-32.0f)
 
-enum { ROWS_TOGETHER = 4, FOURS = LANES / ROWS_TOGETHER, PIECES = LANES == 16 ? 4 : 2 };
+enum { ROWS_TOGETHER = 4, FOURS = LANES / ROWS_TOGETHER, PIECES = LANES == 16 ? 4 : 2, ROWS_SCORED = 8 };
 
-/* A head's part of the weights and values: `count` keys, of which those before `first` have no weight. */
+/* Weights of some rows, values, and where each row's sums go: `count` keys, of which those before `first` have no
+   weight. A row that goes nowhere is NULL. */
 typedef struct {
   const float *weights; /* of a key every key_stride floats, of the next row every row_stride */
   ptrdiff_t key_stride, row_stride;
   const uint8_t *values;
   ptrdiff_t kv_stride;
   int first, count, head_size;
+  float *out[ROWS_TOGETHER];
 } Weighted;
 
-/* Weighted sums of values for `rows` rows, numbers d0 to d0 + pieces * LANES of each; the first `real` are written. */
+/* Weighted sums of values for `rows` rows, numbers d0 to d0 + pieces * LANES of each. */
 INLINE void sum_values(const int type, const int rows, const int pieces, const Weighted *w, int d0,
-                       const float *totals, int real, float *out) {
+                       const float *totals) {
   Floats sums[ROWS_TOGETHER][PIECES];
   for (int h = 0; h < rows; h++)
     for (int d = 0; d < pieces; d++) sums[h][d] = all(0);
@@ -35,14 +37,13 @@ INLINE void sum_values(const int type, const int rows, const int pieces, const W
       for (int h = 0; h < rows; h++) sums[h][d] += weight[h * w->row_stride] * v;
     }
   }
-  for (int h = 0; h < rows && h < real; h++)
-    for (int d = 0; d < pieces; d++) save(out + h * w->head_size + d0 + d * LANES, sums[h][d] / totals[h]);
+  for (int h = 0; h < rows; h++)
+    for (int d = 0; d < pieces && w->out[h]; d++) save(w->out[h] + d0 + d * LANES, sums[h][d] / totals[h]);
 }
 
 /* The same for the last numbers of a head, which are no whole vector. Not as loops over single numbers: of those the
    compiler makes a multiplication and an addition here, and one instruction that rounds once there. */
-INLINE void sum_last_values(const int type, const int rows, const Weighted *w, int d0, const float *totals,
-                            int real, float *out) {
+INLINE void sum_last_values(const int type, const int rows, const Weighted *w, int d0, const float *totals) {
   const int left = w->head_size - d0;
   Floats sums[ROWS_TOGETHER];
   for (int h = 0; h < rows; h++) sums[h] = all(0);
@@ -52,18 +53,17 @@ INLINE void sum_last_values(const int type, const int rows, const Weighted *w, i
     const Floats v = kv_load_some(type, value, kv_scale(type, value), d0, left);
     for (int h = 0; h < rows; h++) sums[h] += weight[h * w->row_stride] * v;
   }
-  for (int h = 0; h < rows && h < real; h++)
-    save_some(out + h * w->head_size + d0, sums[h] / totals[h], left);
+  for (int h = 0; h < rows; h++)
+    if (w->out[h]) save_some(w->out[h] + d0, sums[h] / totals[h], left);
 }
 
 /* The same for all numbers of a head. */
-INLINE void sum_heads(const int type, const int rows, const Weighted *w, const float *totals, int real,
-                      float *out) {
+INLINE void sum_heads(const int type, const int rows, const Weighted *w, const float *totals) {
   int d0 = 0;
   for (; d0 + PIECES * LANES <= w->head_size; d0 += PIECES * LANES)
-    sum_values(type, rows, PIECES, w, d0, totals, real, out);
-  for (; d0 + LANES <= w->head_size; d0 += LANES) sum_values(type, rows, 1, w, d0, totals, real, out);
-  if (d0 < w->head_size) sum_last_values(type, rows, w, d0, totals, real, out);
+    sum_values(type, rows, PIECES, w, d0, totals);
+  for (; d0 + LANES <= w->head_size; d0 += LANES) sum_values(type, rows, 1, w, d0, totals);
+  if (d0 < w->head_size) sum_last_values(type, rows, w, d0, totals);
 }
 
 /* Scores of LANES heads with the keys 0 to count - 1, [key][head]; returns the largest of each head. `room` is for
@@ -129,16 +129,17 @@ INLINE void attend_token(const int type, const Attention *a, int t) {
   const Floats top = score_keys(type, across, a, load(slope), count, room, scores);
   save(totals, weigh_heads(scores, top, count, first));
   for (int h = 0; h < a->heads; h += ROWS_TOGETHER) {
-    const Weighted w = {.weights = scores + h,
-                        .key_stride = LANES,
-                        .row_stride = 1,
-                        .values = a->values,
-                        .kv_stride = a->kv_stride,
-                        .first = first[h / ROWS_TOGETHER],
-                        .count = count,
-                        .head_size = a->head_size};
+    Weighted w = {.weights = scores + h,
+                  .key_stride = LANES,
+                  .row_stride = 1,
+                  .values = a->values,
+                  .kv_stride = a->kv_stride,
+                  .first = first[h / ROWS_TOGETHER],
+                  .count = count,
+                  .head_size = a->head_size};
     float *out = a->out + t * a->q_stride + h * a->head_size;
-    sum_heads(type, ROWS_TOGETHER, &w, totals + h, a->heads - h, out);
+    for (int i = 0; i < ROWS_TOGETHER && h + i < a->heads; i++) w.out[i] = out + i * a->head_size;
+    sum_heads(type, ROWS_TOGETHER, &w, totals + h);
   }
 }
 
@@ -190,58 +191,80 @@ INLINE void transpose_keys(const int type, const Attention *a, int j, int last, 
 /* A row is a query head of a token: its query, scaled; its scores [key], and the largest of each lane. */
 typedef struct {
   const float *q;
-  float *scores;
+  float *scores, *out;
   Floats top;
   float slope;
   int position;
 } QueryRow;
 
+/* The whole numbers from `first` on. */
+INLINE Floats numbers_from(int first) {
+  Floats lanes;
+  for (int l = 0; l < LANES; l++) lanes[l] = (float)l;
+  return lanes + (float)first;
+}
+
 /* Scores of some rows with LANES keys from j on; keys behind a row's own token have none. */
 INLINE void score_rows(const int rows, const float *columns, int head_size, int j, QueryRow *row) {
-  Floats sums[ROWS_TOGETHER], distance;
+  Floats sums[ROWS_SCORED];
   for (int i = 0; i < rows; i++) sums[i] = all(0);
   for (int d = 0; d < head_size; d++) {
     const Floats k = load(columns + d * LANES);
     for (int i = 0; i < rows; i++) sums[i] += row[i].q[d] * k;
   }
   for (int i = 0; i < rows; i++) {
-    for (int l = 0; l < LANES; l++) distance[l] = (float)(j + l - row[i].position);
+    const Floats distance = numbers_from(j - row[i].position);
     const Floats score = pick(distance <= 0.0f, sums[i] + row[i].slope * distance, all(-INFINITY));
     save(row[i].scores + j, score);
     row[i].top = larger(row[i].top, score);
   }
 }
 
-/* Turn a row's scores into weights and return their sum; `first` is the first key that has any. */
-INLINE float weigh_row(const QueryRow *row, int *first) {
-  const int count = row->position + 1;
-  float total = 0, top = -INFINITY;
-  for (int l = 0; l < LANES; l++) top = row->top[l] > top ? row->top[l] : top;
-  for (int j = 0; j < count; j += LANES) save(row->scores + j, weight_of(load(row->scores + j) - top));
-  for (*first = 0; *first < count && !(row->scores[*first] > 0);) ++*first;
-  for (int j = *first; j < count; j++) total += row->scores[j];
-  return total;
+/* The same of any number of rows: as many at a time as hide how long an addition takes. */
+static void OF_KIND(score_all)(int rows, const float *columns, int head_size, int j, QueryRow *row) {
+  for (; rows >= ROWS_SCORED; rows -= ROWS_SCORED, row += ROWS_SCORED)
+    score_rows(ROWS_SCORED, columns, head_size, j, row);
+  if (rows == 7) score_rows(7, columns, head_size, j, row);
+  if (rows == 6) score_rows(6, columns, head_size, j, row);
+  if (rows == 5) score_rows(5, columns, head_size, j, row);
+  if (rows == 4) score_rows(4, columns, head_size, j, row);
+  if (rows == 3) score_rows(3, columns, head_size, j, row);
+  if (rows == 2) score_rows(2, columns, head_size, j, row);
+  if (rows == 1) score_rows(1, columns, head_size, j, row);
 }
 
-/* The weighted values of one token's rows. */
-INLINE void sum_token(const int type, const Attention *a, const QueryRow *row, ptrdiff_t room, float *out) {
-  float totals[LANES];
+/* Turn a row's scores into weights; those behind its own token become 0. */
+INLINE void weigh_row(const QueryRow *row, ptrdiff_t room) {
+  float top = -INFINITY;
+  for (int l = 0; l < LANES; l++) top = row->top[l] > top ? row->top[l] : top;
+  for (ptrdiff_t j = 0; j < room; j += LANES) save(row->scores + j, weight_of(load(row->scores + j) - top));
+}
+
+/* The weighted values of `rows` rows with the same values. Each row's weights are added up in the order of their keys,
+   which takes no longer for all than for one. */
+INLINE void sum_rows(const int type, const int rows, const Attention *a, const QueryRow *row,
+                     ptrdiff_t room) {
+  float totals[ROWS_TOGETHER] = {0};
   Weighted w = {.weights = row->scores,
                 .key_stride = 1,
                 .row_stride = room,
                 .values = a->values,
                 .kv_stride = a->kv_stride,
-                .first = row->position + 1,
-                .count = row->position + 1,
+                .count = row[rows - 1].position + 1,
                 .head_size = a->head_size};
-  for (int h = 0, first; h < a->heads; h++) {
-    totals[h] = weigh_row(&row[h], &first);
-    if (first < w.first) w.first = first;
+  int none = 1;
+  for (int j = 0; j < w.count; j++) {
+    float sum = 0;
+    for (int h = 0; h < rows; h++) {
+      const float weight = w.weights[h * room + j];
+      totals[h] += weight;
+      sum += weight;
+    }
+    none = none && !(sum > 0);
+    w.first += none;
   }
-  int h = 0;
-  for (; h + ROWS_TOGETHER <= a->heads; h += ROWS_TOGETHER, w.weights += ROWS_TOGETHER * room)
-    sum_heads(type, ROWS_TOGETHER, &w, totals + h, ROWS_TOGETHER, out + h * a->head_size);
-  for (; h < a->heads; h++, w.weights += room) sum_heads(type, 1, &w, totals + h, 1, out + h * a->head_size);
+  for (int h = 0; h < rows; h++) w.out[h] = row[h].out;
+  sum_heads(type, rows, &w, totals);
 }
 
 /* Keys are the vector: they are laid out as columns once for all rows. */
@@ -250,24 +273,27 @@ INLINE void attend_rows(const int type, const Attention *a) {
   const ptrdiff_t room = (last / LANES + 1) * LANES;
   float *unpacked = a->scratch, *columns = unpacked + KEYS_AT_ONCE * a->head_size,
         *scaled = columns + LANES * a->head_size, *scores = scaled + rows * a->head_size;
-  QueryRow row[LANES];
+  QueryRow row[ROWS_A_LANE * LANES];
   for (int r = 0; r < rows; r++) {
-    const float *q = a->q + r / a->heads * a->q_stride + r % a->heads * a->head_size;
-    for (int d = 0; d < a->head_size; d++) scaled[r * a->head_size + d] = q[d] * a->scale;
+    const ptrdiff_t at = r / a->heads * a->q_stride + r % a->heads * a->head_size;
+    for (int d = 0; d < a->head_size; d++) scaled[r * a->head_size + d] = a->q[at + d] * a->scale;
     row[r] = (QueryRow){.q = scaled + r * a->head_size,
                         .scores = scores + r * room,
+                        .out = a->out + at,
                         .top = all(-INFINITY),
                         .slope = a->slopes ? a->slopes[r % a->heads] : 0,
                         .position = a->position + r / a->heads};
   }
   for (int j = 0; j <= last; j += LANES) {
-    int r = 0;
     transpose_keys(type, a, j, last, unpacked, columns);
-    for (; r + ROWS_TOGETHER <= rows; r += ROWS_TOGETHER)
-      score_rows(ROWS_TOGETHER, columns, a->head_size, j, row + r);
-    for (; r < rows; r++) score_rows(1, columns, a->head_size, j, row + r);
+    OF_KIND(score_all)(rows, columns, a->head_size, j, row);
   }
-  for (int t = 0; t < a->tokens; t++) sum_token(type, a, row + t * a->heads, room, a->out + t * a->q_stride);
+  for (int r = 0; r < rows; r++) weigh_row(&row[r], room);
+  int r = 0;
+  for (; r + ROWS_TOGETHER <= rows; r += ROWS_TOGETHER) sum_rows(type, ROWS_TOGETHER, a, row + r, room);
+  if (rows - r == 3) sum_rows(type, 3, a, row + r, room);
+  if (rows - r == 2) sum_rows(type, 2, a, row + r, room);
+  if (rows - r == 1) sum_rows(type, 1, a, row + r, room);
 }
 
 static void OF_KIND(attend_keys)(const Attention *a) {
