@@ -13,7 +13,7 @@ import click
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..bundle.contract import Bundle, read_bundle
 from ..console.cli import progress_bar
-from ..console.params import PATH, engine_option
+from ..console.params import PATH, bundle_argument, engine_option
 from ..console.terminal import echo
 from ..errors import OptionError
 from ..machine.cpu import cpu_summary
@@ -53,7 +53,7 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--variant", help="int4, int8, fp32 or hybrid; the best for a CPU."),
         click.option("--keep", type=PATH, metavar="DIR", help="Keep the shape's bundle there."),
         click.option("--shape", help="In place of BUNDLE, random weights of a published shape."),
-        click.argument("bundle", type=PATH, required=False),
+        bundle_argument,
     ):
         command = option(command)
     return command

@@ -27,7 +27,7 @@ from ..opening.prepare import prepare
 from ..opening.room import caches_in_words
 from ..store import folder as cachefolder
 from .doctor import examine
-from .params import PATH, engine_option
+from .params import bundle_argument, engine_option
 from .terminal import echo
 
 _ASKING = ("complete", "chat")
@@ -60,7 +60,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("bundle", type=PATH, required=False)
+@bundle_argument
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def info(bundle: Path | None, as_json: bool) -> None:
     """Show what a bundle holds.
@@ -89,7 +89,7 @@ def info(bundle: Path | None, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("bundle", type=PATH, required=False)
+@bundle_argument
 @click.option("--variant", help="The best for a CPU by default; hybrid for int8 and int4.")
 @engine_option
 @click.option("--clear", is_flag=True, help="Remove what it left, of all bundles.")
@@ -116,7 +116,7 @@ def warm(bundle: Path | None, variant: str | None, engine: str, clear: bool) -> 
 
 
 @cli.command()
-@click.argument("bundle", type=PATH, required=False)
+@bundle_argument
 def doctor(bundle: Path | None) -> None:
     """Look at the installation, the machine and a bundle.
 

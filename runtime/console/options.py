@@ -1,7 +1,7 @@
 """Options that several commands share, each written once; a command gets those of a group as one.
 
 @click.command()
-@model_options(BUNDLE_ARGUMENT)
+@model_options(bundle_argument)
 def serve(model: ModelOptions) -> None: ...
 """
 
@@ -24,7 +24,6 @@ from .params import PATH, engine_option
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-BUNDLE_ARGUMENT = click.argument("bundle", type=PATH, required=False)
 BUNDLE_OPTION = click.option(
     "--bundle", type=PATH, help="The bundle's folder; the demo's by default."
 )

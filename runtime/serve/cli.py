@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from ..bundle.contract import read_bundle
-from ..console.options import BUNDLE_ARGUMENT, ModelOptions, model_options
+from ..console.options import ModelOptions, model_options
+from ..console.params import bundle_argument
 from ..errors import MissingExtraError
 from ..model import Model
 from ..opening.demo import find_demo
@@ -23,7 +24,7 @@ from .service.settings import Settings
 
 
 @click.command()
-@model_options(BUNDLE_ARGUMENT)
+@model_options(bundle_argument)
 @server_options
 @exit_option
 def serve(model: ModelOptions, server: ServerOptions, exit_with_parent: bool) -> None:

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import click
 
 from ...bundle.contract import read_bundle
-from ...console.options import BUNDLE_ARGUMENT, ModelOptions, model_options
+from ...console.options import ModelOptions, model_options
+from ...console.params import bundle_argument
 from ...errors import OptionError, ProtocolError
 from ..cli import require_extra
 from ..options import exit_option
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@model_options(BUNDLE_ARGUMENT)
+@model_options(bundle_argument)
 @click.option("--tcp", type=int, help="Listen at a port on loopback, in place of the pipes.")
 @click.option("--ready-json", is_flag=True, help="Print the port as one line of JSON (--tcp).")
 @exit_option

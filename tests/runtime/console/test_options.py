@@ -1,6 +1,7 @@
 """Options of a group reach a command as one value."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import click
 from runner import runner_apart
@@ -13,6 +14,7 @@ from refact_edge.runtime.console.options import (
     model_options,
     sampling_options,
 )
+from refact_edge.runtime.console.params import bundle_argument
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,19 @@ def test_help_names_the_options_in_their_order() -> None:
     assert names == [
         field.name for kind in (ModelOptions, SamplingOptions) for field in fields(kind)
     ]
+
+
+def test_a_bundle_is_an_argument_or_named_as_other_commands_have_it() -> None:
+    bundles: list[Path | None] = []
+
+    @click.command()
+    @bundle_argument
+    def look(bundle: Path | None) -> None:
+        bundles.append(bundle)
+
+    for words in ([], ["a"], ["--bundle", "a"]):
+        assert runner_apart().invoke(look, words).exit_code == 0
+    assert bundles == [None, Path("a"), Path("a")]
+    both = runner_apart().invoke(look, ["a", "--bundle", "b"])
+    assert both.exit_code == 2
+    assert "--bundle b and BUNDLE a; expected one of the two" in both.output
