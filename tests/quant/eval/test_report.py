@@ -23,7 +23,8 @@ SETTINGS: dict[str, Any] = {"benchmark": "HumanEval", "form": "ltr", "temperatur
 
 
 def _asked(**given: Any) -> Sampled:
-    plain = dict.fromkeys(("n", "form", "temperature", "top_p", "top_k", "limit", "without_model"))
+    names = "n form temperature top_p top_k limit sample without_model"
+    plain = dict.fromkeys(names.split())
     fixed = {"seed": 0, "max_tokens": MAX_TOKENS, "jobs": 1, "timeout": 9.0, "unsafe": False}
     return Sampled(**{**plain, **fixed, **given})
 
@@ -45,7 +46,14 @@ def test_the_published_figure_stands_beside_the_presets_own_run_alone() -> None:
         assert _asked().preset(preset).published_for(164, own) == preset.published, name
         assert _asked().preset(preset).published_for(163, own) == {}
     base = PRESETS["cool"]
-    changes = ("n", 5), ("temperature", 0.3), ("limit", 164), ("form", "psm"), ("max_tokens", 9)
+    changes = (
+        ("n", 5),
+        ("temperature", 0.3),
+        ("limit", 164),
+        ("sample", 164),
+        ("form", "psm"),
+        ("max_tokens", 9),
+    )
     for name, value in changes:
         assert _asked(**{name: value}).preset(base).published_for(164, REFACT) == {}, name
     assert _asked(n=base.samples).preset(base).published == base.published
