@@ -20,9 +20,10 @@ from refact_edge.runtime.bundle.contract import Bundle
 from refact_edge.runtime.errors import RefactEdgeWarning
 
 TOKENS = 1024
-# Nats, and the share of equal first choices, of the smallest model. int8 was to lose at most 1e-3:
-# docs/real-weights.md says what it loses and what else was tried.
+# Nats, and the share of equal first choices, of the smallest model.
 MOST_LOST = {"fp16": (1e-4, 0.99), "int8": (0.01, 0.95), "int4": (0.06, 0.85)}
+# Nats that a variant is to lose at most, and does not yet: docs/real-weights.md has what was tried.
+AIMS = {"int8": 1e-3}
 HOLES = 15
 
 
@@ -59,6 +60,8 @@ def test_a_variant_loses_little_of_real_weights(
     most, least = MOST_LOST[variant]
     assert kl <= most
     assert same >= least
+    if kl > AIMS.get(variant, most):
+        pytest.xfail(f"{variant} loses {kl:.2e}, and is to lose {AIMS[variant]:.0e} at most")
 
 
 @pytest.fixture(scope="module")
