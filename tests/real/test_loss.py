@@ -20,10 +20,10 @@ from refact_edge.runtime.bundle.contract import Bundle
 from refact_edge.runtime.errors import RefactEdgeWarning
 
 TOKENS = 1024
-# Nats, and the share of equal first choices, of the smallest model.
-MOST_LOST = {"fp16": (1e-4, 0.99), "int8": (0.01, 0.95), "int4": (0.06, 0.85)}
-# Nats that a variant is to lose at most, and does not yet: docs/real-weights.md has what was tried.
-AIMS = {"int8": 1e-3}
+# Nats, and the share of equal first choices.
+MOST_LOST = {"fp16": (1e-4, 0.99), "int8": (1e-3, 0.97), "int4": (0.06, 0.85)}
+# What does not reach that loses no more than this: docs/real-weights.md has what was tried.
+NOT_REACHED = {"int8": (0.01, 0.95)}
 HOLES = 15
 
 
@@ -58,10 +58,14 @@ def test_a_variant_loses_little_of_real_weights(
     same = float((want.argmax(1) == got.argmax(1)).mean())
     print(f"{variant}: mean KL {kl:.2e}, first choices {same:.2%}, {TOKENS} positions")
     most, least = MOST_LOST[variant]
+    reached = kl <= most and same >= least
+    if variant in NOT_REACHED and not reached:
+        most, least = NOT_REACHED[variant]
+        assert kl <= most
+        assert same >= least
+        pytest.xfail(f"{variant} loses {kl:.2e}, and is to lose {MOST_LOST[variant][0]:.0e}")
     assert kl <= most
     assert same >= least
-    if kl > AIMS.get(variant, most):
-        pytest.xfail(f"{variant} loses {kl:.2e}, and is to lose {AIMS[variant]:.0e} at most")
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,11 @@ HOLES = [
         "total += os.path.getsize(os.path.join(root, name))",
     ),
 ]
+# Of a model of that width, by a variant: SmolLM2-135M and Qwen2.5-Coder-0.5B, as they were seen.
+MISSED = {
+    (576, "int4", QUESTIONS[2][0]),
+    (896, "int8", HOLES[1][2]),
+}
 CODE = "def fibonacci(n):\n    if n < 2:\n        return n\n    return"
 
 
@@ -48,16 +53,19 @@ def fills(model: Model) -> bool:
     return any("suffix" in parts for parts in model.layouts.fim.values())
 
 
-def test_questions_are_answered(model: Model) -> None:
-    """All of them in full precision, and all but one by a model that was rounded."""
-    wrong = {}
-    for question, answer in QUESTIONS:
-        turns = [{"role": "user", "content": question}]
-        said = "".join(model.chat(turns, max_tokens=160, sampling=GREEDY))
-        if answer not in said:
-            wrong[question] = said
-    print(f"{model.variant}: {len(QUESTIONS) - len(wrong)} of {len(QUESTIONS)}, {wrong}")
-    assert len(wrong) <= (model.variant != "fp32")
+def expect_of(model: Model, what: str) -> None:
+    """Expect a failure of what a rounded model is known not to know."""
+    if (model.bundle.sizes.width, model.variant, what) in MISSED:
+        pytest.xfail(f"{model.variant} of this model misses {what!r}")
+
+
+@pytest.mark.parametrize(("question", "answer"), QUESTIONS)
+def test_questions_are_answered(model: Model, question: str, answer: str) -> None:
+    turns = [{"role": "user", "content": question}]
+    said = "".join(model.chat(turns, max_tokens=160, sampling=GREEDY))
+    if answer not in said:
+        expect_of(model, question)
+    assert answer in said
 
 
 def test_an_answer_ends_by_itself(model: Model) -> None:
@@ -69,17 +77,17 @@ def test_an_answer_ends_by_itself(model: Model) -> None:
 
 
 def test_holes_are_filled_as_their_surroundings_ask(model: Model) -> None:
-    """All of them in full precision, and all but one by a model that was rounded."""
     if not fills(model):
         assert all(parts == ("prefix",) for parts in model.layouts.fim.values())
         return
-    wrong = {}
+    missed = []
     for before, behind, line in HOLES:
         text = "".join(model.complete(before, behind, max_tokens=40, sampling=GREEDY))
         if not text.strip().startswith(line):
-            wrong[line] = text
-    print(f"{model.variant}: {len(HOLES) - len(wrong)} of {len(HOLES)}, {wrong}")
-    assert len(wrong) <= (model.variant != "fp32")
+            missed.append(line)
+    if len(missed) == 1:
+        expect_of(model, missed[0])
+    assert not missed
 
 
 def test_a_completion_ends_before_it_repeats_what_stands_behind_the_cursor(model: Model) -> None:
