@@ -62,6 +62,9 @@ def sequence(
         queries = g.op("Unsqueeze", places, g.constant([1]))
         ahead = g.op("Unsqueeze", g.op("Sub", keys, queries), g.constant([1]))  # [T, 1, S+T]
         visible = g.op("LessOrEqual", ahead, g.constant(0))
+        if decoder.attention.window:
+            near = g.op("LessOrEqual", g.constant(1 - decoder.attention.window), ahead)
+            visible = g.op("And", visible, near)
         if mask is not None:
             axes = [1, 2] if decoder.attention.kv_heads == 1 else [1, 2, 3]
             seen = g.op("LessOrEqual", one, g.op("Unsqueeze", mask, g.constant(axes)))

@@ -60,7 +60,7 @@ class Attention:
     """Query heads in groups, each group with one key and value head.
 
     Scores are multiplied with `scale`. `head_norm`: queries and keys are RMS-normed head by head,
-    before they are rotated.
+    before they are rotated. With a `window` a token sees that many keys, its own among them.
     """
 
     heads: int
@@ -70,6 +70,10 @@ class Attention:
     bias_qkv: bool = False
     bias_out: bool = False
     head_norm: bool = False
+    window: int = 0
+
+
+Activation = Literal["silu", "gelu", "gelu_tanh"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Mlp:
     """down(activation(gate) * up), or ungated down(activation(up))."""
 
     hidden: int
-    activation: Literal["silu", "gelu", "gelu_tanh"]
+    activation: Activation
     gated: bool
     bias: bool = False
 
@@ -138,6 +142,10 @@ _FIELDS: dict[type[Any], dict[str, Any]] = {
 }
 
 
+# Facts that bundles of before did not have, and what they mean there.
+_LATER: dict[type[Any], dict[str, Any]] = {Attention: {"window": 0}}
+
+
 def to_json(decoder: Decoder) -> dict[str, Any]:
     """Return a decoder as JSON has it; positions say their kind."""
     plain = dataclasses.asdict(decoder)
@@ -160,6 +168,7 @@ def _read(kind: type[Any], value: object, name: str) -> object:
     """Return a dataclass of what JSON holds."""
     content = _object(value, name)
     hints = _FIELDS[kind]
+    content = {**_LATER.get(kind, {}), **content}
     if unlike := content.keys() ^ hints.keys():
         raise ValueError(f"{name} lacks or should not have {', '.join(sorted(map(str, unlike)))}")
     return kind(**{one: _value(hints[one], content[one], f"{name}.{one}") for one in hints})
@@ -232,6 +241,8 @@ def _problems(decoder: Decoder) -> Iterator[str]:
         yield f"scales {scales}, expected numbers above 0 of single precision"
     if attention.scale > 1:
         yield f"attention.scale is {attention.scale}, expected 1 at most"
+    if not 0 <= attention.window <= SIZES["context"]:
+        yield f"attention.window is {attention.window}, expected 0 to {SIZES['context']}"
     if decoder.one_norm and decoder.residual != "parallel":
         yield "one_norm without parallel layers"
     if isinstance(positions, Alibi):

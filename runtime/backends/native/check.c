@@ -132,8 +132,8 @@ static int is_attend(State *s, const Operation *o) {
          (int64_t)a->kv_heads * a->head_size == s->p->kv_width &&
          (int64_t)a->heads * a->head_size == readable(s, o->from) &&
          readable(s, o->from) == width_of(s, o->to) && o->from != o->to &&
-         within(0, a->layer, s->appended - 1) && is_positive(a->scale) &&
-         are_floats_or_none(s, a->slopes, a->heads) && writes(s, o->to);
+         within(0, a->layer, s->appended - 1) && within(0, a->window, MOST_CONTEXT) &&
+         is_positive(a->scale) && are_floats_or_none(s, a->slopes, a->heads) && writes(s, o->to);
 }
 
 /* Gates are made, and rotated, in whole pieces. */

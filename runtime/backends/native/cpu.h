@@ -32,7 +32,8 @@ typedef struct {
   KvType kv_type;
   float scale; /* of scores */
   int tokens, heads, head_size;
-  int position; /* of the first token, which meets the keys 0 to position */
+  int position; /* of the first token, which meets the keys 0 to position, or of them the last `window` */
+  int window;   /* more than any position where there is none */
 } Attention;
 
 typedef enum { SILU, GELU, GELU_TANH } Activation;

@@ -59,7 +59,8 @@ int edge_cached(const char *name, int type, const float *x, int size, float *out
                    .scale = 1,
                    .tokens = 1,
                    .heads = 1,
-                   .head_size = size};
+                   .head_size = size,
+                   .window = 1};
     cpu->attend_heads(&a);
     a.out = out + size;
     cpu->attend_keys(&a);

@@ -80,6 +80,7 @@ class Attend(ctypes.Structure):
         ("heads", _NUMBER),
         ("kv_heads", _NUMBER),
         ("head_size", _NUMBER),
+        ("window", _NUMBER),
     )
 
 

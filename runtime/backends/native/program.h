@@ -76,6 +76,7 @@ typedef struct {
   const float *slopes; /* [heads], of ALiBi, or NULL */
   float scale;
   int32_t layer, heads, kv_heads, head_size;
+  int32_t window; /* the last keys that a token meets, its own among them; 0 where it meets all */
 } Attend;
 
 typedef struct {

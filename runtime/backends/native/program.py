@@ -145,6 +145,7 @@ class _Writer:
             attention.heads,
             attention.kv_heads,
             attention.head_size,
+            attention.window,
         )
         yield self._operation("ATTEND", source=Q, to=ATTENDED, attend=of_layer)
         yield self._operation("ROUND", source=ATTENDED)

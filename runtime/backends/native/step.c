@@ -170,10 +170,13 @@ static void step_attend(void *what, int item, int thread) {
   const int t = item / parts * shares.tokens, of_group = a->heads / a->kv_heads;
   const int first = item % shares.items_of_group * shares.heads, head = group * of_group + first;
   const Edge *e = s->edge;
+  const int position = s->past + t, window = a->window ? a->window : MOST_CONTEXT + 1;
+  const int seen = position < window ? 0 : position - window + 1; /* first key that the first token meets */
+  const ptrdiff_t unseen = seen * row_bytes(&e->program) + group * head_bytes(&e->program);
   const Attention part = {
       .q = row_of(s, run->operations->from, t) + (ptrdiff_t)head * a->head_size,
-      .keys = s->caches[2 * a->layer] + group * head_bytes(&e->program),
-      .values = s->caches[2 * a->layer + 1] + group * head_bytes(&e->program),
+      .keys = s->caches[2 * a->layer] + unseen,
+      .values = s->caches[2 * a->layer + 1] + unseen,
       .slopes = a->slopes ? a->slopes + head : NULL,
       .scratch = e->scratch + thread * e->scratch_floats,
       .out = row_of(s, run->operations->to, t) + (ptrdiff_t)head * a->head_size,
@@ -184,7 +187,8 @@ static void step_attend(void *what, int item, int thread) {
       .tokens = s->tokens - t < shares.tokens ? s->tokens - t : shares.tokens,
       .heads = of_group - first < shares.heads ? of_group - first : shares.heads,
       .head_size = a->head_size,
-      .position = s->past + t,
+      .position = position - seen,
+      .window = window,
   };
   (shares.keys_are_lanes ? e->cpu->attend_keys : e->cpu->attend_heads)(&part);
 }

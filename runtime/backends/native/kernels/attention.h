@@ -115,12 +115,12 @@ INLINE Floats weigh_heads(float *scores, Floats top, int count, int *first) {
 }
 
 /* Heads are the vector: a key's number meets the same number of all queries. */
-INLINE void attend_token(const int type, const Attention *a, int t) {
+INLINE void attend_token(const int type, const Attention *a) {
   float *across = a->scratch, *room = across + (ptrdiff_t)LANES * a->head_size;
   float *scores = room + KEYS_AT_ONCE * (ptrdiff_t)a->head_size;
   float totals[LANES], slope[LANES];
-  const float *q = a->q + t * a->q_stride;
-  const int count = a->position + t + 1;
+  const float *q = a->q;
+  const int count = a->position + 1;
   int first[FOURS];
   for (int d = 0; d < a->head_size; d++)
     for (int h = 0; h < LANES; h++)
@@ -137,20 +137,31 @@ INLINE void attend_token(const int type, const Attention *a, int t) {
                   .first = first[h / ROWS_TOGETHER],
                   .count = count,
                   .head_size = a->head_size};
-    float *out = a->out + t * a->q_stride + h * a->head_size;
+    float *out = a->out + h * a->head_size;
     for (int i = 0; i < ROWS_TOGETHER && h + i < a->heads; i++) w.out[i] = out + i * a->head_size;
     sum_heads(type, ROWS_TOGETHER, &w, totals + h);
   }
 }
 
+/* Attention of token t alone, to the keys that it meets. */
+INLINE Attention of_token(const Attention *a, int t) {
+  const int position = a->position + t, unseen = position < a->window ? 0 : position - a->window + 1;
+  Attention one = *a;
+  one.q += t * a->q_stride, one.out += t * a->q_stride;
+  one.keys += unseen * a->kv_stride, one.values += unseen * a->kv_stride;
+  one.position = position - unseen, one.tokens = 1;
+  return one;
+}
+
 static void OF_KIND(attend_heads)(const Attention *a) {
   for (int t = 0; t < a->tokens; t++) {
+    const Attention one = of_token(a, t);
     if (a->kv_type == KV_FP16)
-      attend_token(KV_FP16, a, t);
+      attend_token(KV_FP16, &one);
     else if (a->kv_type == KV_INT8)
-      attend_token(KV_INT8, a, t);
+      attend_token(KV_INT8, &one);
     else
-      attend_token(KV_FP32, a, t);
+      attend_token(KV_FP32, &one);
   }
 }
 
@@ -204,8 +215,10 @@ INLINE Floats numbers_from(int first) {
   return lanes + (float)first;
 }
 
-/* Scores of some rows with LANES keys from j on; keys behind a row's own token have none. */
-INLINE void score_rows(const int rows, const float *columns, int head_size, int j, QueryRow *row) {
+/* Scores of some rows with LANES keys from j on; keys behind a row's own token, and those before its window, have
+   none. */
+INLINE void score_rows(const int rows, const float *columns, int head_size, float window, int j,
+                       QueryRow *row) {
   Floats sums[ROWS_SCORED];
   for (int i = 0; i < rows; i++) sums[i] = all(0);
   for (int d = 0; d < head_size; d++) {
@@ -214,26 +227,28 @@ INLINE void score_rows(const int rows, const float *columns, int head_size, int 
   }
   for (int i = 0; i < rows; i++) {
     const Floats distance = numbers_from(j - row[i].position);
-    const Floats score = pick(distance <= 0.0f, sums[i] + row[i].slope * distance, all(-INFINITY));
+    const Floats score =
+        pick((distance <= 0.0f) & (distance > -window), sums[i] + row[i].slope * distance, all(-INFINITY));
     save(row[i].scores + j, score);
     row[i].top = larger(row[i].top, score);
   }
 }
 
 /* The same of any number of rows: as many at a time as hide how long an addition takes. */
-static void OF_KIND(score_all)(int rows, const float *columns, int head_size, int j, QueryRow *row) {
+static void OF_KIND(score_all)(int rows, const float *columns, int head_size, float window, int j,
+                               QueryRow *row) {
   for (; rows >= ROWS_SCORED; rows -= ROWS_SCORED, row += ROWS_SCORED)
-    score_rows(ROWS_SCORED, columns, head_size, j, row);
-  if (rows == 7) score_rows(7, columns, head_size, j, row);
-  if (rows == 6) score_rows(6, columns, head_size, j, row);
-  if (rows == 5) score_rows(5, columns, head_size, j, row);
-  if (rows == 4) score_rows(4, columns, head_size, j, row);
-  if (rows == 3) score_rows(3, columns, head_size, j, row);
-  if (rows == 2) score_rows(2, columns, head_size, j, row);
-  if (rows == 1) score_rows(1, columns, head_size, j, row);
+    score_rows(ROWS_SCORED, columns, head_size, window, j, row);
+  if (rows == 7) score_rows(7, columns, head_size, window, j, row);
+  if (rows == 6) score_rows(6, columns, head_size, window, j, row);
+  if (rows == 5) score_rows(5, columns, head_size, window, j, row);
+  if (rows == 4) score_rows(4, columns, head_size, window, j, row);
+  if (rows == 3) score_rows(3, columns, head_size, window, j, row);
+  if (rows == 2) score_rows(2, columns, head_size, window, j, row);
+  if (rows == 1) score_rows(1, columns, head_size, window, j, row);
 }
 
-/* Turn a row's scores into weights; those behind its own token become 0. */
+/* Turn a row's scores into weights; those of keys that its token does not meet become 0. */
 INLINE void weigh_row(const QueryRow *row, ptrdiff_t room) {
   float top = -INFINITY;
   for (int l = 0; l < LANES; l++) top = row->top[l] > top ? row->top[l] : top;
@@ -286,7 +301,7 @@ INLINE void attend_rows(const int type, const Attention *a) {
   }
   for (int j = 0; j <= last; j += LANES) {
     transpose_keys(type, a, j, last, unpacked, columns);
-    OF_KIND(score_all)(rows, columns, a->head_size, j, row);
+    OF_KIND(score_all)(rows, columns, a->head_size, (float)a->window, j, row);
   }
   for (int r = 0; r < rows; r++) weigh_row(&row[r], room);
   int r = 0;
