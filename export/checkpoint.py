@@ -47,13 +47,18 @@ class TensorFiles:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An open checkpoint. `read` loads one tensor as fp32; nothing else is kept in memory."""
+    """An open checkpoint. `read` loads one tensor as fp32; nothing else is kept in memory.
+
+    A file of weights may have the `tokenizer` in it, as tokenizer.json would say it.
+    """
 
     path: Path
     config: dict[str, Any]
     tensors: dict[str, TensorInfo]
     files: tuple[Path, ...]  # of the weights
     read: Callable[[str], Floating]
+    tokenizer: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()  # what whoever exports it should know
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -65,7 +70,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
     """
     if not path.is_dir():
-        raise CheckpointError(f"{path} is not a folder; expected a checkpoint folder")
+        raise CheckpointError(
+            f"{path} is not a folder; expected a checkpoint folder, or a GGUF file"
+        )
     config = read_json(path / "config.json")
     files = open_tensors(path, "model", "pytorch_model")
     if files is None:

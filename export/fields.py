@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..runtime.bundle.decoder import Activation
 from ..runtime.bundle.limits import SIZES, is_size
+
+# By the names that transformers has for them.
+_ACTIVATIONS: Mapping[str, Activation] = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+}
+PLAIN_ACTIVATIONS: tuple[Activation, ...] = ("gelu", "gelu_tanh")  # of MLPs without gates
 
 
 class Fields:
@@ -46,3 +58,30 @@ class Fields:
         """Look at a field that must have one value."""
         own = self.config.get(field)
         self.expect(field, type(own) is type(value) and own == value, repr(value))
+
+    def flag(self, field: str, default: bool = False) -> bool:
+        """Return a field that is true or false; absent it is `default`."""
+        value = self.config.get(field, default)
+        self.expect(field, type(value) is bool, "true or false")
+        return value is True
+
+    def tied(self, default: bool) -> bool:
+        """Return whether the head's weights are the embedding's; `default` where it is not said."""
+        value = self.config.get("tie_word_embeddings")
+        self.expect("tie_word_embeddings", value in (None, True, False), "true or false")
+        return default if value is None else value is True
+
+    def activation(self, field: str, allowed: tuple[Activation, ...]) -> Activation | None:
+        """Return the activation that a field names, if it is one of those `allowed`."""
+        value = self.config.get(field)
+        activation = _ACTIVATIONS.get(value) if isinstance(value, str) else None
+        names = [repr(name) for name, of in _ACTIVATIONS.items() if of in allowed]
+        self.expect(field, activation in allowed, " or ".join(names))
+        return activation if activation in allowed else None
+
+    def divides(self, field: str, whole: str) -> bool:
+        """Look at a size that another one must be a multiple of; both are sizes."""
+        value = self.config[whole]
+        right = bool(value % self.config[field] == 0)
+        self.expect(field, right, f"a divisor of {whole} {value}")
+        return right

@@ -17,7 +17,8 @@ from ..runtime.errors import CheckpointError, one_line
 from ..runtime.files.sha256 import file_sha256
 from ..runtime.text.tokens import Tokens
 from .architectures import Architecture, find
-from .checkpoint import FLOAT_TYPES, Checkpoint, Floating, open_checkpoint
+from .checkpoint import FLOAT_TYPES, Checkpoint, Floating
+from .gguf_file import open_source
 from .lora import merged, open_adapter
 from .progress import Track
 from .prompts import PromptFamily, manifest_prompts
@@ -73,7 +74,7 @@ def inspect_checkpoint(
         CheckpointError: listing all that is wrong.
 
     """
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_source(path)
     if adapter is not None:
         checkpoint = merged(checkpoint, open_adapter(adapter))
     model_type = checkpoint.config.get("model_type")
@@ -81,7 +82,12 @@ def inspect_checkpoint(
     problems: list[str] = []
     decoder = _decoder(architecture, checkpoint, problems)
     tokenizer = check_tokenizer(
-        path / TOKENIZER, architecture.FAMILIES, checkpoint.config, problems, prompts
+        path / TOKENIZER,
+        architecture.FAMILIES,
+        checkpoint.config,
+        problems,
+        prompts,
+        checkpoint.tokenizer,
     )
     shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
     tensors = None
@@ -110,8 +116,10 @@ def inspect_checkpoint(
         _source_files(checkpoint),
         tokenizer.content,
         tokenizer.family,
-        manifest_prompts(tokenizer.family, tokenizer.specials, tokenizer.start),
-        tokenizer.notes,
+        manifest_prompts(
+            tokenizer.family, tokenizer.specials, tokenizer.start, tokenizer.before_text
+        ),
+        (*checkpoint.notes, *tokenizer.notes),
     )
 
 

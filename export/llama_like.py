@@ -7,11 +7,14 @@ a size; a field that is absent means what it meant before there was such a field
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ..runtime.bundle.decoder import Attention, Decoder, Mlp, Norm, Rotary
+from ..runtime.bundle.decoder import Activation, Attention, Decoder, Mlp, Norm
 from .fields import Fields
-from .tensors import Stacked, Table
+from .positions import rotary_fields
+from .tables import matrix, norm, stacked
+from .tensors import Table
 
 SIZES = {
     "layers": "num_hidden_layers",
@@ -23,34 +26,20 @@ SIZES = {
 }
 IGNORED = ("rotary_emb.inv_freq",)  # buffers in files of early versions
 ZERO: tuple[str, ...] = ()
-_FIRST_BASE = 10000.0  # of positions, before configs had a field for it
 
 _LAYER = "model.layers.{}."
-
-
-def _both(role: str, tensor: str) -> Table:
-    return {role: f"{_LAYER}{tensor}.weight", f"{role}.bias": f"{_LAYER}{tensor}.bias"}
-
-
-def _pair(role: str, first: str, second: str) -> Table:
-    stacked = {
-        kind: Stacked((f"{_LAYER}{first}.{kind}", f"{_LAYER}{second}.{kind}"))
-        for kind in ("weight", "bias")
-    }
-    return {role: stacked["weight"], f"{role}.bias": stacked["bias"]}
-
 
 # A decoder reads of it what it has: most have no biases.
 TENSORS: Table = {
     "embedding": "model.embed_tokens.weight",
-    "layers.{}.norm1.weight": f"{_LAYER}input_layernorm.weight",
-    **_both("layers.{}.attention.q", "self_attn.q_proj"),
-    **_pair("layers.{}.attention.kv", "self_attn.k_proj", "self_attn.v_proj"),
-    **_both("layers.{}.attention.out", "self_attn.o_proj"),
-    "layers.{}.norm2.weight": f"{_LAYER}post_attention_layernorm.weight",
-    **_pair("layers.{}.mlp.gate_up", "mlp.gate_proj", "mlp.up_proj"),
-    **_both("layers.{}.mlp.down", "mlp.down_proj"),
-    "norm.weight": "model.norm.weight",
+    **norm("layers.{}.norm1", f"{_LAYER}input_layernorm"),
+    **matrix("layers.{}.attention.q", f"{_LAYER}self_attn.q_proj"),
+    **stacked("layers.{}.attention.kv", f"{_LAYER}self_attn.k_proj", f"{_LAYER}self_attn.v_proj"),
+    **matrix("layers.{}.attention.out", f"{_LAYER}self_attn.o_proj"),
+    **norm("layers.{}.norm2", f"{_LAYER}post_attention_layernorm"),
+    **stacked("layers.{}.mlp.gate_up", f"{_LAYER}mlp.gate_proj", f"{_LAYER}mlp.up_proj"),
+    **matrix("layers.{}.mlp.down", f"{_LAYER}mlp.down_proj"),
+    **norm("norm", "model.norm"),
     "head": "lm_head.weight",
 }
 
@@ -61,6 +50,29 @@ def tensors(names: set[str]) -> Table:
     return TENSORS
 
 
+@dataclass(frozen=True)
+class Wording:
+    """How a model's config says what others say too.
+
+    Args:
+        epsilon: the field of what norms add to the variance.
+        activations: those that the model is built with.
+        tied: what an absent `tie_word_embeddings` means.
+        partial: whether a share of each head is rotated, and not all.
+        windows: whether attention in windows is built.
+
+    """
+
+    epsilon: str = "rms_norm_eps"
+    activations: tuple[Activation, ...] = ("silu",)
+    tied: bool = False
+    partial: bool = False
+    windows: bool = False
+
+
+_LLAMA = Wording()
+
+
 def decoder_of(
     config: Mapping[str, Any],
     problems: list[str],
@@ -68,19 +80,19 @@ def decoder_of(
     bias_qkv: bool,
     bias_out: bool,
     bias_mlp: bool = False,
+    wording: Wording = _LLAMA,
 ) -> Decoder | None:
     """Read the config.json of a Llama-like model; None when something in it is wrong."""
     fields = Fields(config, problems)
     fields.sizes(SIZES)
     fields.optional_size("kv_heads", "num_key_value_heads")
     fields.optional_size("head_size", "head_dim")
-    fields.epsilon("rms_norm_eps")
-    fields.expect("hidden_act", config.get("hidden_act") in ("silu", "swish"), "'silu'")
-    tied = config.get("tie_word_embeddings")
-    fields.expect("tie_word_embeddings", tied in (None, True, False), "true or false")
-    check_features(fields)
-    positions = _positions(fields)
-    if not fields.right or positions is None:
+    fields.epsilon(wording.epsilon)
+    activation = fields.activation("hidden_act", wording.activations)
+    tied = fields.tied(wording.tied)
+    check_features(fields, windows=wording.windows)
+    positions = rotary_fields(fields, partial=wording.partial)
+    if not fields.right or positions is None or activation is None:
         return None
     width, heads = config["hidden_size"], config["num_attention_heads"]
     if config.get("head_dim") is None and width % heads:
@@ -88,22 +100,21 @@ def decoder_of(
         return None
     size = config.get("head_dim") or width // heads
     kv_heads = config.get("num_key_value_heads") or heads
-    base, factor = positions
     return Decoder(
         layers=config["num_hidden_layers"],
         width=width,
         vocabulary=config["vocab_size"],
         context=config["max_position_embeddings"],
-        tied=tied is True,
-        norm=Norm("rms", config["rms_norm_eps"]),
-        positions=Rotary(base, size, factor),
+        tied=tied,
+        norm=Norm("rms", config[wording.epsilon]),
+        positions=positions.of_heads(size),
         attention=Attention(heads, kv_heads, size, size**-0.5, bias_qkv, bias_out),
-        mlp=Mlp(config["intermediate_size"], "silu", gated=True, bias=bias_mlp),
+        mlp=Mlp(config["intermediate_size"], activation, gated=True, bias=bias_mlp),
     )
 
 
-def check_features(fields: Fields) -> None:
-    """Refuse by name what would compute otherwise, and is not built."""
+def check_features(fields: Fields, *, windows: bool = False) -> None:
+    """Refuse by name what would compute otherwise, and is not built; with `windows` those are."""
     config = fields.config
     for field in ("num_local_experts", "num_experts", "n_routed_experts", "num_experts_per_tok"):
         fields.expect(field, not config.get(field), "none: models of experts are not supported")
@@ -111,35 +122,7 @@ def check_features(fields: Fields) -> None:
     layers = config.get("layer_types") or ()
     windowed = windowed or any(kind != "full_attention" for kind in layers)
     name = "layer_types" if layers else "sliding_window"
-    fields.expect(name, not windowed, "none: attention in windows is not supported")
+    rule = "none: attention in windows is not supported"
+    fields.expect(name, windows or not windowed, rule)
     quantized = config.get("quantization_config") is None
     fields.expect("quantization_config", quantized, "none: weights in full precision")
-
-
-def _positions(fields: Fields) -> tuple[float, float] | None:
-    """Return base and factor of rotary positions, as transformers 4 or 5 write them."""
-    config = fields.config
-    newer = config.get("rope_parameters")
-    name = "rope_scaling" if newer is None else "rope_parameters"
-    scaling = config.get(name) or {}
-    if not isinstance(scaling, Mapping):
-        fields.expect(name, False, "an object")
-        return None
-    base = scaling.get("rope_theta", config.get("rope_theta", _FIRST_BASE))
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    factor = scaling.get("factor", 1.0) if kind == "linear" else 1.0
-    partial = scaling.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
-    right = kind in ("default", "linear")
-    fields.expect(name, right, "none, or linear: other kinds of scaling are not supported")
-    fields.expect("partial_rotary_factor", partial == 1, "1: whole heads are rotated")
-    numbers = all(type(one) in (int, float) and one > 0 for one in (base, factor))
-    fields.expect("rope_theta", numbers, "a number above 0, and so the factor of its scaling")
-    return (float(base), float(factor)) if right and numbers else None
-
-
-def flag(config: Mapping[str, Any], problems: list[str], field: str) -> bool:
-    """Return a field that is true or false; absent is false."""
-    value = config.get(field, False)
-    if type(value) is not bool:
-        problems.append(f"config.json: {field} is {value!r}, expected true or false")
-    return value is True

@@ -38,9 +38,13 @@ class Chat:
         assistant: an answer of before.
         answer: what stands before the answer to come.
         default_system: the system message where none is given.
-        system_rule: when that stands there: always, or only before a single question.
+        system_rule: when that stands there: always, or only before a single question; "even empty"
+            is always, and an empty one where there is no default.
         strip: whether contents lose the blanks around them.
         marks: starts of lines that begin a turn; of templates that have no special tokens there.
+        tags: texts that mean something to the model wherever they stand in a content.
+        in_question: how a system message stands before the question that follows it, of models that
+            have no turn for it.
 
     """
 
@@ -49,18 +53,29 @@ class Chat:
     assistant: Parts
     answer: Parts
     default_system: str = ""
-    system_rule: Literal["always", "single"] = "always"
+    system_rule: Literal["always", "single", "even empty"] = "always"
     strip: bool = True
     marks: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    in_question: str = ""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What tells one family from another: the config, the special tokens, how digits are cut."""
+    """What tells one family from another.
+
+    Args:
+        config: the checkpoint's config.json.
+        tokens: its special tokens.
+        splits_digits: whether each digit is a word of its own.
+        name: what the checkpoint calls itself; of families that have the same tokens.
+
+    """
 
     config: Mapping[str, Any]
     tokens: Collection[str]
     splits_digits: bool
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,12 +128,15 @@ def family_of(families: tuple[PromptFamily, ...], traits: Traits) -> PromptFamil
 
 
 def manifest_prompts(
-    family: PromptFamily, ids: Mapping[str, int], start: tuple[int, ...] = ()
+    family: PromptFamily,
+    ids: Mapping[str, int],
+    start: tuple[int, ...] = (),
+    before_text: str = "",
 ) -> dict[str, Any]:
     """Return the `prompts` entry of a manifest.
 
     `ids` are those of all special tokens; `start` is what the tokenizer itself puts before a text,
-    where it says so.
+    where it says so, and `before_text` the blank that it puts there.
     """
 
     def layout(parts: Parts) -> list[int | str]:
@@ -130,6 +148,7 @@ def manifest_prompts(
         "fim": {
             "default": family.fim_default,
             "orders": {order: layout(parts) for order, parts in family.fim.items()},
+            "before_prefix": before_text,
         },
         "file": layout(family.file),
         "repository": layout(family.repository),
@@ -139,6 +158,8 @@ def manifest_prompts(
             "system_rule": chat.system_rule,
             "strip": chat.strip,
             "marks": list(chat.marks),
+            "tags": list(chat.tags),
+            "in_question": chat.in_question,
             "layouts": {
                 role: layout(getattr(chat, role))
                 for role in ("system", "user", "assistant", "answer")

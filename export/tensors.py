@@ -1,152 +1,17 @@
 """Where the weights of a decoder lie in a checkpoint: what an architecture's table is made of.
 
 A table maps roles, `layers.{}.attention.q`, to sources; a text stands for the whole tensor of that
-name. `{}` stands for the layer. Rows are the first axis of a matrix and the only one of a bias.
+name. `{}` stands for the layer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
+from collections.abc import Mapping
 
 from ..runtime.bundle.decoder import EMBEDDING, HEAD, Decoder, weight_shapes
 from .checkpoint import Floating
-
-Read = Callable[[str], Floating]
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """A decoder, and the shapes of all its weights."""
-
-    decoder: Decoder
-    shapes: Mapping[str, Shape]
-
-
-class Source(Protocol):
-    """How a weight is made of a checkpoint's tensors."""
-
-    def at(self, layer: str) -> Source:
-        """Return the source with its names filled in for a layer."""
-
-    def shapes(self, role: str, facts: Facts) -> dict[str, Shape]:
-        """Return the tensors that it reads, and the shapes that they must have."""
-
-    def weight(self, role: str, facts: Facts, read: Read) -> Floating:
-        """Return the weight in the shape of its role."""
-
-
-@dataclass(frozen=True)
-class Whole:
-    """The tensor itself."""
-
-    tensor: str
-
-    def at(self, layer: str) -> Source:
-        """See `Source`."""
-        return Whole(self.tensor.format(layer))
-
-    def shapes(self, role: str, facts: Facts) -> dict[str, Shape]:
-        """See `Source`."""
-        return {self.tensor: facts.shapes[role]}
-
-    def weight(self, role: str, facts: Facts, read: Read) -> Floating:
-        """See `Source`."""
-        del role, facts
-        return read(self.tensor)
-
-
-@dataclass(frozen=True)
-class Stacked:
-    """The rows of several tensors of one size, one after the other."""
-
-    tensors: tuple[str, ...]
-
-    def at(self, layer: str) -> Source:
-        """See `Source`."""
-        return Stacked(tuple(tensor.format(layer) for tensor in self.tensors))
-
-    def shapes(self, role: str, facts: Facts) -> dict[str, Shape]:
-        """See `Source`."""
-        rows, *rest = facts.shapes[role]
-        return dict.fromkeys(self.tensors, (rows // len(self.tensors), *rest))
-
-    def weight(self, role: str, facts: Facts, read: Read) -> Floating:
-        """See `Source`."""
-        del role, facts
-        return np.concatenate([read(tensor) for tensor in self.tensors])
-
-
-@dataclass(frozen=True)
-class Shared:
-    """A tensor that holds the rows of several roles, one after the other."""
-
-    tensor: str
-    roles: tuple[str, ...]
-
-    def at(self, layer: str) -> Source:
-        """See `Source`."""
-        return Shared(self.tensor.format(layer), tuple(role.format(layer) for role in self.roles))
-
-    def shapes(self, role: str, facts: Facts) -> dict[str, Shape]:
-        """See `Source`."""
-        rows = sum(facts.shapes[one][0] for one in self.roles)
-        return {self.tensor: (rows, *facts.shapes[role][1:])}
-
-    def weight(self, role: str, facts: Facts, read: Read) -> Floating:
-        """See `Source`."""
-        before = self.roles[: self.roles.index(role)]
-        first = sum(facts.shapes[one][0] for one in before)
-        return read(self.tensor)[first : first + facts.shapes[role][0]]
-
-
-@dataclass(frozen=True)
-class Heads:
-    """A tensor whose rows are queries, keys and values of one head, then those of the next."""
-
-    tensor: str
-    parts: tuple[int, ...]  # 0 are the queries of all heads, 1 the keys, 2 the values
-
-    def at(self, layer: str) -> Source:
-        """See `Source`."""
-        return Heads(self.tensor.format(layer), self.parts)
-
-    def shapes(self, role: str, facts: Facts) -> dict[str, Shape]:
-        """See `Source`."""
-        attention = facts.decoder.attention
-        return {self.tensor: (3 * attention.heads * attention.head_size, *facts.shapes[role][1:])}
-
-    def weight(self, role: str, facts: Facts, read: Read) -> Floating:
-        """See `Source`."""
-        attention = facts.decoder.attention
-        whole = read(self.tensor)
-        apart = whole.reshape(attention.heads, 3, attention.head_size, *whole.shape[1:])
-        return np.concatenate([apart[:, part] for part in self.parts]).reshape(facts.shapes[role])
-
-
-@dataclass(frozen=True)
-class Transposed:
-    """A source whose matrices lie as [K, N]."""
-
-    source: Source
-
-    def at(self, layer: str) -> Source:
-        """See `Source`."""
-        return Transposed(self.source.at(layer))
-
-    def shapes(self, role: str, facts: Facts) -> dict[str, Shape]:
-        """See `Source`."""
-        return {name: shape[::-1] for name, shape in self.source.shapes(role, facts).items()}
-
-    def weight(self, role: str, facts: Facts, read: Read) -> Floating:
-        """See `Source`."""
-        return self.source.weight(role, facts, lambda name: read(name).T)
-
+from .sources import Facts, Read, Shape, Source, as_source
 
 Table = Mapping[str, Source | str]
 
@@ -223,4 +88,4 @@ def _source(table: Table, role: str) -> Source:
     layer = re.match(r"layers\.(\d+)\.", role)
     number = layer[1] if layer else ""
     entry = table[role.replace(f"layers.{number}.", "layers.{}.", 1) if layer else role]
-    return (Whole(entry) if isinstance(entry, str) else entry).at(number)
+    return as_source(entry).at(number)

@@ -18,9 +18,9 @@ from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import one_line
 from ..runtime.text.alphabet import UNASSIGNED, missing_bytes
 from ..runtime.text.pipelines import pipeline_problems, read_tokenizer, splits_digits
-from . import codegen25
-from .checkpoint import read_json
+from .pieces import has_pieces, make_canonical
 from .prompts import PromptFamily, Traits, family_of
+from .tokenizer_source import tokenizer_content
 
 _FOR_BATCHES = ("truncation", "padding")  # what training leaves there, and completing never wants
 _LEFT_OUT = "for batches in training"
@@ -36,6 +36,7 @@ class CheckedTokenizer:
         family: how the model is asked, if that could be told.
         specials: ids of the special tokens by their names: those that text must not spell.
         start: ids that the tokenizer itself puts before a text.
+        before_text: a blank where it puts one there, else "".
         notes: what differs from the checkpoint's file.
 
     """
@@ -45,10 +46,11 @@ class CheckedTokenizer:
     family: PromptFamily | None
     specials: Mapping[str, int]
     start: tuple[int, ...]
+    before_text: str
     notes: tuple[str, ...]
 
 
-_NONE = CheckedTokenizer(b"", 0, None, {}, (), ())
+_NONE = CheckedTokenizer(b"", 0, None, {}, (), "", ())
 
 
 def check_tokenizer(
@@ -57,23 +59,26 @@ def check_tokenizer(
     config: Mapping[str, Any],
     problems: list[str],
     name: str | None = None,
+    content: dict[str, Any] | None = None,
 ) -> CheckedTokenizer:
     """Check tokenizer.json without what fine-tuning adds; append what is wrong to `problems`.
 
-    The family is the first of `families` that fits, or the one of that `name`.
+    The family is the first of `families` that fits, or the one of that `name`. Where the file of
+    weights has the tokenizer in it, that is the `content`, and there is no such file.
 
     Raises:
         CheckpointError: when there is no such file, or it is no JSON object.
 
     """
     notes: list[str] = []
-    if codegen25.needs_tokenizer(file.parent, config):
-        content = codegen25.tokenizer_json()
-        notes.append(f"{file.name}: there is none; CodeGen2.5's own is made of GPT-2's merges")
-    else:
-        content = read_json(file)
+    read = content is None
+    if content is None:
+        content = tokenizer_content(file, families, config, notes)
+    as_it_was = json.dumps(content)
+    before_text = make_canonical(content)
     model = content.get("model")
-    if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
+    kind = model.get("type", "BPE") if isinstance(model, dict) else None
+    if kind != "BPE" and not (kind == "Unigram" and has_pieces(content)):
         problems.append(f"{file.name}: the model is no BPE")
         return _NONE
     for section in _FOR_BATCHES:
@@ -83,7 +88,7 @@ def check_tokenizer(
     notes += _drop_padding_token(file, content)
     notes += _mark_specials(file, content, families)
     before = _take_post_processor(content)
-    unchanged = not notes and before is None
+    unchanged = read and not notes and json.dumps(content) == as_it_was
     text = json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")
     data = file.read_bytes() if unchanged else text
     try:
@@ -93,7 +98,8 @@ def check_tokenizer(
         return _NONE
     problems += [f"{file.name}: {problem}" for problem in pipeline_problems(tokenizer)]
     specials = _specials(content)
-    traits = Traits(config, specials, splits_digits(tokenizer))
+    named = f"{file.parent.resolve().name} {config.get('_name_or_path', '')}".lower()
+    traits = Traits(config, specials, splits_digits(tokenizer), named)
     family = _family(file, families, traits, name, problems)
     if family is not None:
         _check_specials(file, content, tokenizer, family, problems)
@@ -102,7 +108,7 @@ def check_tokenizer(
         problems.append(f"{file.name}: its {len(ids)} ids are not 0 to {len(ids) - 1}")
     notes += _tell_missing_bytes(file, tokenizer)
     start = tuple(specials[token] for token in before or () if token in specials)
-    return CheckedTokenizer(data, len(ids), family, specials, start, tuple(notes))
+    return CheckedTokenizer(data, len(ids), family, specials, start, before_text, tuple(notes))
 
 
 def _added(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -145,12 +151,14 @@ def _mark_specials(
     Qwen2.5-Coder's was published with its tokens for holes as plain ones, which text could spell.
     """
     names = {token for family in families for token in family.tokens if not family.places}
+    # Among pieces of text there may be tags of HTML, which are words as any.
+    byte_level = not has_pieces(content)
     plain = [
         token
         for token in _added(content)
         if token.get("special") is False
         and isinstance(token.get("content"), str)
-        and (token["content"] in names or _is_bracketed(token["content"]))
+        and (token["content"] in names or (byte_level and _is_bracketed(token["content"])))
     ]
     if not plain or any(family.places for family in families):
         return []  # a published file says exactly what is special

@@ -302,7 +302,7 @@ class Model:
         sampling: Sampling | None = None,
         cancel: CancelToken | None = None,
     ) -> Stream:
-        """Continue `prompt`, text or ids, as it is.
+        """Continue `prompt`, ids as they are, or a text behind what the model's prompts begin with.
 
         Args:
             prompt: a text or its ids.
@@ -341,7 +341,9 @@ class Model:
 
     def _ids(self, prompt: str | Sequence[int], *, special: bool) -> list[int]:
         if isinstance(prompt, str):
-            return (self.tokens.encode_special if special else self.tokens.encode)(prompt)
+            return self.layouts.text_ids(
+                prompt, self.tokens.encode_special if special else self.tokens.encode
+            )
         self.tokens.check_ids(prompt)
         return list(prompt)
 

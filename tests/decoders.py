@@ -23,7 +23,8 @@ from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import made_up_tokenizer
 from refact_edge.export.families import REFACT
 from refact_edge.export.prompts import PromptFamily
-from refact_edge.export.tensors import Heads, Shared, Stacked, Table
+from refact_edge.export.sources import Heads, Shared, Stacked
+from refact_edge.export.tensors import Table
 from refact_edge.runtime.bundle.decoder import (
     Attention,
     Decoder,

@@ -25,7 +25,8 @@ from decoders import (
 )
 
 from refact_edge.export.architectures import register
-from refact_edge.export.tensors import Stacked, Table
+from refact_edge.export.sources import Stacked
+from refact_edge.export.tensors import Table
 from refact_edge.runtime.bundle.decoder import Attention, Decoder, Mlp, Norm, Rotary
 
 MORE = ("qwen2", "qwen3", "phi", "granite")

@@ -64,7 +64,6 @@ def find(model_type: object) -> Architecture:
     if not isinstance(model_type, str) or model_type not in names:
         quoted = re.sub(r"\s+", " ", repr(model_type))[:60]
         raise CheckpointError(
-            f"config.json says model_type {quoted}; expected one of: {', '.join(names)}. "
-            "An early base checkpoint that says gpt_bigcode is another model"
+            f"config.json says model_type {quoted}; expected one of: {', '.join(names)}"
         )
     return import_module(f".{model_type}", __name__)

@@ -19,7 +19,8 @@ from ..refact_shapes import (
     is_published,
     of_shape,
 )
-from ..tensors import Stacked, Table
+from ..sources import Stacked
+from ..tensors import Table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,8 +77,7 @@ def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:
     fields.expect("tie_word_embeddings", not tied, "false or absent")
     if not fields.right:
         return None
-    if width % config["n_head"]:
-        fields.expect("n_head", False, f"a divisor of n_embd {width}")
+    if not fields.divides("n_head", "n_embd"):
         return None
     sizes = {size: config[field] for size, field in SIZES.items()}
     facts = of_shape(**sizes, epsilon=config["layer_norm_epsilon"])

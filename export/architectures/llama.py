@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...runtime.bundle.decoder import Decoder
 from .. import families
+from ..fields import Fields
 from ..llama_like import IGNORED as IGNORED
 from ..llama_like import ZERO as ZERO
-from ..llama_like import decoder_of, flag
+from ..llama_like import decoder_of
 from ..llama_like import tensors as tensors
 from ..tokenizer import check_vocabulary as check_vocabulary
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
 
 FAMILIES = (
+    families.CODELLAMA,
     families.CODEGEN25,
     families.DEEPSEEK_CODER,
     families.SEED_CODER,
@@ -31,13 +33,15 @@ FAMILIES = (
     families.STARCODER,
     families.SMOLLM,
     families.CHATML,
+    families.LLAMA2,
     families.PLAIN,
 )
 
 
 def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:
     """Read config.json; `attention_bias` is of all four products, `mlp_bias` of all three."""
-    attention, mlp = (flag(config, problems, f"{part}_bias") for part in ("attention", "mlp"))
+    fields = Fields(config, problems)
+    attention, mlp = (fields.flag(f"{part}_bias") for part in ("attention", "mlp"))
     return decoder_of(config, problems, bias_qkv=attention, bias_out=attention, bias_mlp=mlp)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -27,8 +28,17 @@ class _Logits(nn.Module):
         return logits
 
 
-def load(checkpoint: Checkpoint, model_type: str) -> nn.Module:
+def load(
+    checkpoint: Checkpoint,
+    model_type: str,
+    *,
+    config: Mapping[str, Any] | None = None,
+    named: Callable[[str], str] = lambda name: name,
+) -> nn.Module:
     """Return the class of that type, in fp32, with a checkpoint's weights; no code of its is run.
+
+    Where the class has other words than the checkpoint, `config` is what it is made with, and
+    `named` returns its name of a tensor.
 
     Raises:
         MissingExtraError: when transformers is not installed.
@@ -39,12 +49,13 @@ def load(checkpoint: Checkpoint, model_type: str) -> nn.Module:
         from transformers import AutoConfig, AutoModelForCausalLM
     except ImportError as error:
         raise MissingExtraError("transformers", "verify") from error
-    config = {k: v for k, v in _as_version_4(checkpoint.config).items() if k not in _NOT_FIELDS}
-    settings = AutoConfig.for_model(model_type, **config)
+    own = _as_version_4(checkpoint.config if config is None else config)
+    content = {field: value for field, value in own.items() if field not in _NOT_FIELDS}
+    settings = AutoConfig.for_model(model_type, **content)
     auto: Any = AutoModelForCausalLM  # transformers leaves its methods untyped
     with torch.device("meta"):
         model = auto.from_config(settings, attn_implementation="eager", dtype=torch.float32)
-    tensors = {name: torch.from_numpy(checkpoint.read(name)) for name in checkpoint.tensors}
+    tensors = {named(name): torch.from_numpy(checkpoint.read(name)) for name in checkpoint.tensors}
     missing, unexpected = model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
     tied = set(model._tied_weights_keys or ()) if settings.tie_word_embeddings else set()
@@ -64,7 +75,7 @@ def _with_buffers(model: Any) -> Any:
     return model
 
 
-def _as_version_4(config: dict[str, Any]) -> dict[str, Any]:
+def _as_version_4(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a config with positions as versions 4 and 5 both read them.
 
     Version 4 knows no `rope_parameters`, and would take its own default for what they say.

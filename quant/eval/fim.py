@@ -83,7 +83,13 @@ class Filler:
 
     def _parts(self, hole: Hole, middle: Ids) -> Parts:
         room = self.context - self._overhead - max(_most_new(middle), len(middle) + 1)
-        prefix, suffix = trim(hole.prefix, hole.suffix, room, self._tokens.encode)
+        prefix, suffix = trim(
+            hole.prefix,
+            hole.suffix,
+            room,
+            self._tokens.encode,
+            before=self._layouts.before_prefix,
+        )
         return Parts(prefix, middle, suffix)
 
     def _written(self, hole: Hole, parts: Parts) -> Record:

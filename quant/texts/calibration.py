@@ -87,7 +87,9 @@ def filled(hole: Hole, order: str, tokens: Tokens, layouts: Layouts, text_tokens
     """
     middle = tokens.encode(hole.middle)
     room = text_tokens - len(middle) - layouts.fim_overhead(order) - 1
-    prefix, suffix = trim(hole.prefix, hole.suffix, room, tokens.encode)
+    prefix, suffix = trim(
+        hole.prefix, hole.suffix, room, tokens.encode, before=layouts.before_prefix
+    )
     return [*layouts.fim_ids(order, prefix, suffix), *middle, layouts.end_id]
 
 

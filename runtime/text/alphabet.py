@@ -1,8 +1,13 @@
-"""The characters by which byte-level BPE writes bytes."""
+"""What tokens spell: bytes of text, in the characters of byte-level BPE or as pieces."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 from tokenizers import Tokenizer
+
+from .pieces import has_pieces, piece_bytes
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -33,3 +38,56 @@ def missing_bytes(tokenizer: Tokenizer) -> frozenset[int]:
         for character, byte in BYTE_ALPHABET.items()
         if byte not in _IN_NO_TEXT and tokenizer.token_to_id(character) is None
     )
+
+
+class Alphabet(Protocol):
+    """How a vocabulary writes bytes of text."""
+
+    def spelling(self, token: str) -> bytes:
+        """Return the bytes that a token stands for."""
+
+    def lost(self, text: str, spelling: Callable[[], bytes]) -> str:
+        """Say what the vocabulary cannot hold of a text whose ids have that spelling; "" if all."""
+
+
+class _ByteLevel:
+    """A character a byte."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._missing = missing_bytes(tokenizer)
+
+    def spelling(self, token: str) -> bytes:
+        """See `Alphabet`; a token that is outside of the characters is text."""
+        try:
+            return bytes(BYTE_ALPHABET[character] for character in token)
+        except KeyError:
+            return token.encode()
+
+    def lost(self, text: str, spelling: Callable[[], bytes]) -> str:
+        """See `Alphabet`."""
+        del spelling
+        content = text.encode() if self._missing else b""
+        lost = sorted(byte for byte in self._missing if byte in content)
+        return "the bytes " + " ".join(f"{byte:02x}" for byte in lost) if lost else ""
+
+
+class _Pieces:
+    """Pieces of text, or single bytes."""
+
+    def spelling(self, token: str) -> bytes:
+        """See `Alphabet`."""
+        return piece_bytes(token)
+
+    def lost(self, text: str, spelling: Callable[[], bytes]) -> str:
+        """See `Alphabet`."""
+        content = spelling()
+        if text.encode() == content:
+            return ""
+        read = set(content.decode("utf-8", "replace"))
+        signs = " ".join(sorted(f"U+{ord(sign):04X}" for sign in set(text) - read)[:5])
+        return f"the characters {signs}" if signs else "some characters"
+
+
+def alphabet_of(tokenizer: Tokenizer) -> Alphabet:
+    """Return how a tokenizer's vocabulary writes bytes."""
+    return _Pieces() if has_pieces(tokenizer) else _ByteLevel(tokenizer)

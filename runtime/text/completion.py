@@ -133,7 +133,14 @@ class CursorPrompts:
         long = behind and room > SUFFIX_TOKENS
         head = self._layouts.file_ids(window.filename, encode) if long else []
         budget = room - len(files) - len(head) - len(own)
-        above, below = trim(window.prefix, window.suffix, budget, encode, window.lines_before)
+        above, below = trim(
+            window.prefix,
+            window.suffix,
+            budget,
+            encode,
+            window.lines_before,
+            before=self._layouts.before_prefix,
+        )
         typed = to_bytes(above.pop()) if heal and above else b""
         near = near_tokens(below, to_bytes) if behind else len(below)
         rest = [*head, *below[near:]] if near < len(below) else []

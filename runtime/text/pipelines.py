@@ -1,5 +1,7 @@
 """The tokenizer pipelines that the runtime reads, checked as the tokenizers library built them.
 
+Those of SentencePiece, which have no words, are in pieces.py.
+
 A pipeline may do what its file says and still harm: pad each text to a billion tokens, drop merges
 by chance, panic on some text. The runtime also encodes user text and special tokens apart, and line
 by line, which is only right for these.
@@ -7,7 +9,6 @@ by line, which is only right for these.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from tokenizers import Tokenizer
 
 from ..errors import one_line
 from .lines import Cut
+from .pieces import KINDS, has_pieces, pieces_cut, pieces_problems
+from .states import short, state
 
 LONGEST_TEXT = 2048  # bytes; Refact's tokenizer.json has 513 at most
 _ABSENT = ("post_processor", "truncation", "padding")
@@ -123,36 +126,43 @@ def panics_as_errors() -> Iterator[None]:
 
 def pipeline_problems(tokenizer: Tokenizer) -> list[str]:
     """Return how a tokenizer differs from all pipelines; empty when it is one of them."""
-    if type(tokenizer.model).__name__ != "BPE":
-        return [f"the model is {type(tokenizer.model).__name__}, expected BPE"]
+    kind, pieces = type(tokenizer.model).__name__, has_pieces(tokenizer)
+    if kind != "BPE" and not (pieces and kind in KINDS):
+        return [f"the model is {kind}, expected BPE"]
     problems = [
-        f"{name} is {_short(_state(getattr(tokenizer, name)))}, expected none"
+        f"{name} is {short(state(getattr(tokenizer, name)))}, expected none"
         for name in _ABSENT
         if getattr(tokenizer, name) is not None
     ]
-    for option, expected in _MODEL_OPTIONS.items():
+    options = {**_MODEL_OPTIONS, "byte_fallback": pieces}
+    for option, expected in options.items() if kind == "BPE" else ():
         value = getattr(tokenizer.model, option)
         if (value or None) != (expected or None):
-            problems.append(f"{option} is {_short(value)}, expected {expected}")
+            problems.append(f"{option} is {short(value)}, expected {expected}")
+    if pieces:
+        return [*problems, *pieces_problems(tokenizer)]
     pipeline = _pipeline(tokenizer)
     if pipeline is None:
         words = ", or ".join(pipeline.words for pipeline in PIPELINES)
-        cut = _short(_state(tokenizer.pre_tokenizer))
+        cut = short(state(tokenizer.pre_tokenizer))
         problems.append(f"pre_tokenizer is {cut}, expected {words}")
-    normalizer = _state(tokenizer.normalizer)
+    normalizer = state(tokenizer.normalizer)
     composed = normalizer == {"type": "NFC"} and (pipeline is None or pipeline.composes)
     if normalizer is not None and not composed:
-        problems.append(f"normalizer is {_short(normalizer)}, expected none")
+        problems.append(f"normalizer is {short(normalizer)}, expected none")
     return problems
 
 
 def line_cut(tokenizer: Tokenizer) -> Cut | None:
     """Return where a tokenizer's lines may be cut; None where tokens could have blanks in them."""
     pipeline = _pipeline(tokenizer)
+    pieces = has_pieces(tokenizer)
     added = tokenizer.get_added_tokens_decoder().values()
-    if pipeline is None or tokenizer.truncation or not all(token.special for token in added):
+    if tokenizer.truncation or not all(token.special for token in added):
         return None
-    return pipeline.cut
+    if pieces:
+        return pieces_cut(tokenizer)
+    return None if pipeline is None else pipeline.cut
 
 
 def splits_digits(tokenizer: Tokenizer) -> bool:
@@ -162,15 +172,8 @@ def splits_digits(tokenizer: Tokenizer) -> bool:
 
 
 def _pipeline(tokenizer: Tokenizer) -> Pipeline | None:
-    cut = _state(tokenizer.pre_tokenizer)
+    cut = state(tokenizer.pre_tokenizer)
     return next((pipeline for pipeline in PIPELINES if _cuts_so(cut, pipeline)), None)
-
-
-def _state(part: Any) -> Any:
-    """Return a part of a tokenizer as the JSON that it is saved as; settings stay as they are."""
-    if part is None or isinstance(part, dict):
-        return part
-    return json.loads(part.__getstate__())
 
 
 def _cuts_so(cut: Any, pipeline: Pipeline) -> bool:
@@ -183,7 +186,3 @@ def _cuts_so(cut: Any, pipeline: Pipeline) -> bool:
         expected.items() <= step.items()
         for step, expected in zip(steps, pipeline.steps, strict=True)
     )
-
-
-def _short(value: object) -> str:
-    return one_line(repr(value), 80)

@@ -22,6 +22,7 @@ _MOST_PARTS, _MOST_CHARACTERS = 64, 4096  # of a layout, which is a handful of t
 
 SLOTS = frozenset({"prefix", "suffix", "files"})
 _ANSWER = "answer"
+_RULES = ("always", "single", "even empty")  # when a system message stands before a conversation
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class ChatLayouts:
         always: whether that stands before every conversation, or before a single question alone.
         strip: whether contents lose the blanks around them.
         marks: starts of lines that begin a turn, in templates without special tokens for that.
+        tags: texts that mean something to the model wherever they stand in a content.
+        in_question: how a system message stands before the question that follows it, of models that
+            have no turn for it; else "".
+        even_empty: whether an empty system message stands there where none is given.
 
     """
 
@@ -42,6 +47,9 @@ class ChatLayouts:
     always: bool = False
     strip: bool = True
     marks: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    in_question: str = ""
+    even_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,7 @@ class Layouts:
         start_ids: what every prompt begins with.
         end_ids: what ends a text; the first is that of code.
         special_ids: tokens that text must not spell, and that end a text when generated.
+        before_prefix: a blank where the model saw one before each text, as SentencePiece puts it.
 
     """
 
@@ -69,6 +78,7 @@ class Layouts:
     start_ids: tuple[int, ...]
     end_ids: tuple[int, ...]
     special_ids: frozenset[int]
+    before_prefix: str = ""
 
     @classmethod
     def from_manifest(cls, prompts: Mapping[str, Any]) -> Layouts:
@@ -120,6 +130,16 @@ class Layouts:
             ids.extend([part] if isinstance(part, int) else slots[part])
         return ids
 
+    def text_ids(self, text: str, encode: Encode) -> list[int]:
+        """Return the prompt of a text alone, with what every prompt begins with before it.
+
+        A text that spells that itself, where `encode` reads special tokens, has it once.
+        """
+        ids, start = encode(text), list(self.start_ids)
+        if self.before_prefix and ids and ids[0] not in self.special_ids:
+            ids = encode(self.before_prefix + text)
+        return [*start, *ids] if ids and ids[: len(start)] != start else ids
+
     def fim_overhead(self, order: str) -> int:
         """Return the number of special tokens in that order."""
         return len(self.start_ids) + sum(isinstance(part, int) for part in self._fim(order))
@@ -141,7 +161,7 @@ class Layouts:
         """Return the prompt for the answer to `messages`, or for the rest of one that has begun.
 
         Empty messages are skipped. A line of theirs that looks like the start of a turn gets a
-        blank before it.
+        blank before it, and a tag of the model's one in it.
 
         Raises:
             OptionError: when a role is unknown, the last message is empty, or the model was not
@@ -151,11 +171,15 @@ class Layouts:
         chat = self._chat
         turns = clean_messages(messages, strip=chat.strip)
         begun = turns.pop()[1] if is_answer(turns[-1]) else None
-        if chat.default_system and _lacks_system(turns, always=chat.always):
+        wants = bool(chat.default_system) or chat.even_empty
+        if wants and _lacks_system(turns, always=chat.always):
             turns = [("system", chat.default_system), *turns]
+        turns = [(role, _unmarked(content, chat)) for role, content in turns]
+        if chat.in_question:
+            turns = _in_questions(turns, chat.in_question)
         ids = list(self.start_ids)
         for role, content in turns:
-            ids.extend(fill(chat.layouts[role], _unmarked(content, chat.marks), encode))
+            ids.extend(fill(chat.layouts[role], content, encode))
         if begun is None:
             return [*ids, *fill(chat.layouts[_ANSWER], "", encode)]
         return [*ids, *fill(_to_slot(chat.layouts["assistant"]), begun, encode)]
@@ -169,8 +193,10 @@ class Layouts:
         """
         chat = self._chat
         before, whole = chat.layouts[_ANSWER], chat.layouts["assistant"]
-        at = len(before) - 1  # both have the same parts before the text
-        rest = (str(whole[at]).removeprefix(str(before[at])), *whole[at + 1 :])
+        at = next(i for i, part in enumerate(whole) if "{}" in str(part))
+        same = len(before) == at + 1  # the prompt ends where the text begins, or in other words
+        lead = str(before[at]) if same else str(whole[at]).partition("{}")[0]
+        rest = (str(whole[at]).removeprefix(lead), *whole[at + 1 :])
         end = next((i for i, part in enumerate(rest) if isinstance(part, int)), len(rest))
         return [*fill(rest[: end + 1], text, encode), *([self.end_id] if end == len(rest) else [])]
 
@@ -194,11 +220,28 @@ def _lacks_system(turns: Sequence[tuple[str, str]], *, always: bool) -> bool:
     return len(turns) < 2 and all(role == "user" for role, _ in turns)
 
 
-def _unmarked(content: str, marks: Sequence[str]) -> str:
-    """Return a content in which no line begins with a mark, as that would begin a turn."""
-    for mark in marks:
+def _unmarked(content: str, chat: ChatLayouts) -> str:
+    """Return a content in which no line begins with a mark, and that has no tag."""
+    for mark in chat.marks:
         content = re.sub(rf"(?:^|(?<=\r))(?={re.escape(mark)})", " ", content, flags=re.M)
+    for tag in chat.tags:
+        content = content.replace(tag, f"{tag[0]} {tag[1:]}")
     return content
+
+
+def _in_questions(turns: Sequence[tuple[str, str]], template: str) -> list[tuple[str, str]]:
+    """Put system messages before the questions that follow them."""
+    merged: list[tuple[str, str]] = []
+    system = ""
+    for role, content in turns:
+        if role == "system":
+            system += template.replace("{}", content)
+        elif role == "user":
+            merged.append((role, system + content))
+            system = ""
+        else:
+            merged.append((role, content))
+    return merged
 
 
 def _read(prompts: Mapping[str, Any]) -> Layouts:
@@ -215,6 +258,7 @@ def _read(prompts: Mapping[str, Any]) -> Layouts:
         start_ids=_specials("start_ids", prompts["start_ids"], special),
         end_ids=_specials("end_ids", ends, special),
         special_ids=special,
+        before_prefix=_text(prompts["fim"].get("before_prefix", "")),
     )
     for order, parts in layouts.fim.items():
         slots = [part for part in parts if not isinstance(part, int)]
@@ -232,14 +276,21 @@ def _chat(value: Mapping[str, Any], special: frozenset[int]) -> ChatLayouts:
     if missing := {*ROLES, _ANSWER} - layouts.keys():
         raise ValueError(f"no layout for {', '.join(sorted(missing))}")
     rule, strip, marks = value["system_rule"], value["strip"], value["marks"]
-    if rule not in ("always", "single") or type(strip) is not bool or len(marks) > _MOST_PARTS:
-        raise ValueError(f"system_rule {rule!r:.40}, strip {strip!r:.40}, {len(marks)} marks")
+    tags = value.get("tags", [])  # which bundles of before do not have
+    if rule not in _RULES or type(strip) is not bool or len(marks) + len(tags) > _MOST_PARTS:
+        counts = f"{len(marks)} marks, {len(tags)} tags"
+        raise ValueError(f"system_rule {rule!r:.40}, strip {strip!r:.40}, {counts}")
+    if "" in tags:
+        raise ValueError("an empty tag")
     return ChatLayouts(
         layouts,
         _text(value["default_system"]),
-        rule == "always",
+        rule != "single",
         strip,
         tuple(map(_text, marks)),
+        tuple(map(_text, tags)),
+        _text(value.get("in_question", "")),
+        rule == "even empty",
     )
 
 

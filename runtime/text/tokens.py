@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from ..bundle.limits import SPECIAL_TOKENS
 from ..errors import BundleError, OptionError, RefactEdgeWarning, one_line
-from .alphabet import BYTE_ALPHABET, missing_bytes
+from .alphabet import alphabet_of
 from .lines import Lines
 from .pipelines import line_cut, pipeline_problems, read_tokenizer
 
@@ -38,14 +38,14 @@ class Tokens:
             raise BundleError(f"{file} cannot be read: {error.strerror}") from error
         self._plain = self._read()
         self._plain.encode_special_tokens = True
-        cut = line_cut(self._plain)
-        self._by_line = Lines(self._encode, cut).encode if cut else self._encode
-        self._missing = missing_bytes(self._plain)
+        self._alphabet = alphabet_of(self._plain)
         # Added tokens are written as they are, and not by the alphabet.
         self._added: dict[int, bytes] = {
             token_id: added.content.encode()
             for token_id, added in self._plain.get_added_tokens_decoder().items()
         }
+        cut = line_cut(self._plain)
+        self._by_line = Lines(self._encode, cut).encode if cut else self._encode
 
     @cached_property
     def size(self) -> int:
@@ -55,25 +55,25 @@ class Tokens:
     def encode(self, text: str) -> list[int]:
         """Return the ids of user text; specials in it stay text.
 
-        Warns once where the vocabulary cannot hold the text: the model reads less than there is.
+        Warns where the vocabulary cannot hold the text: the model reads less than there is.
         """
-        whole = _whole(text)
-        content = whole.encode() if self._missing else b""
-        if lost := sorted(byte for byte in self._missing if byte in content):
-            listed = " ".join(f"{byte:02x}" for byte in lost)
-            warnings.warn(
-                f"the model's vocabulary has no token for the bytes {listed}: it reads the text "
-                "without them",
-                RefactEdgeWarning,
-                stacklevel=2,
-            )
-        return self._by_line(whole)
+        return self._by_line(_whole(text))
 
     def encode_special(self, text: str) -> list[int]:
         """Return the ids of `text` with special tokens in it parsed."""
         return list(self._special.encode(_whole(text), add_special_tokens=False).ids)
 
     def _encode(self, text: str) -> list[int]:
+        ids = self._ids(text)
+        if lost := self._alphabet.lost(text, lambda: b"".join(map(self.to_bytes, ids))):
+            warnings.warn(
+                f"the model's vocabulary has no token for {lost}: it reads the text without them",
+                RefactEdgeWarning,
+                stacklevel=2,
+            )
+        return ids
+
+    def _ids(self, text: str) -> list[int]:
         return list(self._plain.encode(text, add_special_tokens=False).ids)
 
     @cached_property
@@ -112,7 +112,7 @@ class Tokens:
             )
         for special in ids:
             name = self._plain.id_to_token(special) if 0 <= special < self.size else None
-            if name is None or special in self.encode(name):
+            if name is None or special in self._ids(name):
                 raise BundleError(
                     f"tokenizer.json: token {special} ({one_line(name)}) is not a special token "
                     "that text cannot spell; export the model again"
@@ -138,11 +138,7 @@ class Tokens:
         """Return the bytes of one token; a token outside the byte alphabet counts as text."""
         if (added := self._added.get(token_id)) is not None:
             return added
-        token = self._plain.id_to_token(token_id) or ""
-        try:
-            return bytes(BYTE_ALPHABET[character] for character in token)
-        except KeyError:
-            return token.encode()
+        return self._alphabet.spelling(self._plain.id_to_token(token_id) or "")
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`, never cleaned up; broken UTF-8 becomes U+FFFD."""

@@ -19,11 +19,18 @@ Encode = Callable[[str], list[int]]
 
 
 def trim(
-    prefix: str, suffix: str, budget_tokens: int, encode: Encode, lines_before: int = 0
+    prefix: str,
+    suffix: str,
+    budget_tokens: int,
+    encode: Encode,
+    lines_before: int = 0,
+    *,
+    before: str = "",
 ) -> tuple[list[int], list[int]]:
     """Return the ids of what stays of `prefix` and `suffix`, at most `budget_tokens` in all.
 
-    The file has `lines_before` lines before `prefix`, which certainly do not fit.
+    The file has `lines_before` lines before `prefix`, which certainly do not fit. `before` is
+    encoded together with what stays of the prefix, unless that is nothing.
     """
     step = _step_lines(budget_tokens)
     sides = {
@@ -46,7 +53,7 @@ def trim(
     if any(sides[side] and not counts[side] for side in sides):
         # A step at the cursor is too long by itself, as in a minified file.
         return _cut_at_cursor(sides["above"], sides["below"], max(0, budget_tokens), encode)
-    return _encode_within(sides["above"], sides["below"], counts, budget_tokens, encode)
+    return _encode_within(sides["above"], sides["below"], counts, budget_tokens, encode, before)
 
 
 def _cut_at_cursor(
@@ -72,10 +79,12 @@ def _encode_within(
     counts: dict[str, int],
     budget_tokens: int,
     encode: Encode,
+    before: str,
 ) -> tuple[list[int], list[int]]:
     """Encode the steps in one piece a side; seams may cost a token more than their parts did."""
     while True:
-        prefix = encode("".join(reversed(above[: counts["above"]])))
+        lines = "".join(reversed(above[: counts["above"]]))
+        prefix = encode(before + lines) if lines else []
         suffix = encode("".join(below[: counts["below"]]))
         if len(prefix) + len(suffix) <= budget_tokens or not any(counts.values()):
             return prefix, suffix

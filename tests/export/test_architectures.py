@@ -213,3 +213,24 @@ def test_a_tokenizer_of_no_known_prompts_is_refused(tmp_path: Path) -> None:
     edited = _edited_tokenizer(folder, lambda content: content.update(added_tokens=[]))
     with pytest.raises(CheckpointError, match="special tokens are those of no known prompts"):
         inspect_checkpoint(edited, SILENT)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("codegemma", {"hidden_act": "gelu"}),
+        ("replit-code-first", {}),
+        ("octogeex", {}),
+        ("starcoder2", {}),
+        ("stablecode", {}),
+        ("qwen3", {}),
+        ("codellama", {}),
+    ],
+)
+def test_what_is_exported_is_the_model_of_the_reference(
+    name: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = make_checkpoint(ROWS[name], tmp_path / name, lambda config: config.update(changes))
+    export_bundle(folder, tmp_path / "bundle", ["fp32"])
+    result = compare(folder, tmp_path / "bundle", prompt_tokens=70, greedy_tokens=20)["fp32"]
+    assert result.exact

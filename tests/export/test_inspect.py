@@ -67,8 +67,8 @@ def test_faulty_tensors_are_named(edit: Edit, complaint: str, changed_checkpoint
 
 CONFIG_FAULTS = [
     (
-        {"model_type": "gpt_bigcode"},
-        "model_type 'gpt_bigcode'; expected one of: decicoder, gpt_refact, llama, qwen2",
+        {"model_type": "gpt2"},
+        "model_type 'gpt2'; expected one of: chatglm, decicoder, gemma, gpt_bigcode, gpt_neox, ",
     ),
     ({"model_type": ["a"]}, r"model_type \['a'\]; expected one of"),
     ({"n_head": None}, "n_head is None, expected a whole number, 1 to"),

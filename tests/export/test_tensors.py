@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from decoders import decoder
 
-from refact_edge.export.tensors import Facts, Heads, Shared, Source, Stacked, Transposed, Whole
+from refact_edge.export.sources import Facts, Heads, Shared, Source, Stacked, Transposed, Whole
 from refact_edge.runtime.bundle.decoder import weight_shapes
 
 BIGCODE, NEOX = (

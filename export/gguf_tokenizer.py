@@ -1,0 +1,115 @@
+"""The tokenizer in a GGUF file, as a tokenizer.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..runtime.errors import CheckpointError
+from ..runtime.text.pieces import BLANK, BLANKS_ONLY
+from ..runtime.text.pipelines import PIPELINES, Pipeline
+from .sentencepiece_model import CONTROL, UNKNOWN, UNUSED, USER_DEFINED, merged_pieces
+
+_WORDS = {  # names of llama.cpp, and what our pipelines' words begin with
+    "Digits": ("smollm", "starcoder", "refact", "codeshell"),
+    "ByteLevel": ("gpt-2", "olmo", "mellum", "mpt"),
+    "Qwen2": ("qwen2", "stablelm2"),
+    "Llama 3": ("llama-bpe",),
+    "Seed": ("seed-coder",),
+    "DeepSeek": ("deepseek-coder",),
+}
+PIPELINE_OF: Mapping[str, Pipeline] = {
+    name: next(pipeline for pipeline in PIPELINES if pipeline.words.startswith(words))
+    for words, names in _WORDS.items()
+    for name in names
+}
+_FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+
+
+def tokenizer_json(file: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tokenizer.json of the keys of a GGUF file.
+
+    Raises:
+        CheckpointError: when the tokenizer is of a kind that is not read.
+
+    """
+    kind = keys.get("tokenizer.ggml.model")
+    if kind not in ("gpt2", "llama"):
+        raise CheckpointError(
+            f"{file}: tokenizer.ggml.model is {kind!r:.40}, expected 'gpt2' (byte-level BPE) or "
+            "'llama' (SentencePiece)"
+        )
+    tokens, types = keys["tokenizer.ggml.tokens"], keys["tokenizer.ggml.token_type"]
+    # Rows that only pad the embedding stand at the end.
+    used = next(i for i in range(len(tokens), 0, -1) if types[i - 1] != UNUSED)
+    added = [
+        {"id": i, "content": tokens[i], **_FLAGS, "special": types[i] in (CONTROL, UNKNOWN)}
+        for i in range(used)
+        if types[i] in (CONTROL, USER_DEFINED, UNKNOWN)
+    ]
+    parts = _byte_level(file, keys, tokens[:used]) if kind == "gpt2" else _pieces(keys, used)
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "post_processor": _begin(keys, tokens),
+        "decoder": None,
+        **parts,
+    }
+
+
+def _byte_level(file: Path, keys: Mapping[str, Any], tokens: list[str]) -> dict[str, Any]:
+    name = keys.get("tokenizer.ggml.pre", "default")
+    if name not in PIPELINE_OF:
+        raise CheckpointError(
+            f"{file}: tokenizer.ggml.pre is {name!r:.40}, expected one of "
+            f"{', '.join(sorted(PIPELINE_OF))}"
+        )
+    pipeline = PIPELINE_OF[name]
+    steps = [
+        {"trim_offsets": True, **step} if step["type"] == "ByteLevel" else step
+        for step in pipeline.steps
+    ]
+    return {
+        "normalizer": {"type": "NFC"} if pipeline.composes and name == "qwen2" else None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
+        "model": {
+            "type": "BPE",
+            "vocab": {text: i for i, text in enumerate(tokens)},
+            "merges": keys["tokenizer.ggml.merges"],
+            "ignore_merges": name == "llama-bpe",
+        },
+    }
+
+
+def _pieces(keys: Mapping[str, Any], used: int) -> dict[str, Any]:
+    names = ("tokens", "scores", "token_type")
+    columns = (keys[f"tokenizer.ggml.{name}"][:used] for name in names)
+    steps = [BLANKS_ONLY]
+    if keys.get("tokenizer.ggml.add_space_prefix", True):
+        steps.insert(0, {"type": "Prepend", "prepend": BLANK})
+    return {
+        "normalizer": {"type": "Sequence", "normalizers": steps},
+        "pre_tokenizer": None,
+        "model": merged_pieces(list(zip(*columns, strict=True))),
+    }
+
+
+def _begin(keys: Mapping[str, Any], tokens: list[str]) -> dict[str, Any] | None:
+    """Return what puts the token of the beginning before a text, where the file says so."""
+    first = keys.get("tokenizer.ggml.bos_token_id")
+    if not keys.get("tokenizer.ggml.add_bos_token", False) or first is None:
+        return None
+    name = tokens[first]
+    begin, text = (
+        {"SpecialToken": {"id": name, "type_id": 0}},
+        {"Sequence": {"id": "A", "type_id": 0}},
+    )
+    return {
+        "type": "TemplateProcessing",
+        "single": [begin, text],
+        "pair": [begin, text],
+        "special_tokens": {name: {"id": name, "ids": [first], "tokens": [name]}},
+    }
