@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,16 @@ from ..runtime.opening.choice import required_variants
 from ..runtime.opening.load import load
 from .eval import report
 from .eval.cli import OPENING, SAMPLED, Opening, Sampled, collect
-from .eval.compare import check_comparable, compare_results
 from .eval.fim import Filler, lender
 from .eval.fim import summarize as summarize_holes
 from .eval.forms import Writer, check_form, form_for
 from .eval.judging.sandbox import Sandbox
+from .eval.parts import part_settings
 from .eval.presets import DEFAULT, INFILLING, OWN_QUESTION, PRESETS, Preset
 from .eval.problems import Benchmark, read_benchmark
-from .eval.results import HOLES, SAMPLES, Record, Results, open_results, read_results
+from .eval.results import HOLES, SAMPLES, Record, Results, open_results
 from .eval.samples import Write, canonical, empty, judged, of_run, sampled, slots, summarize
+from .results_cli import compare, compare_files, merge, say
 from .texts.holes import KINDS, cut_holes, fingerprint
 from .texts.sources import EXTENSIONS, find_sources
 
@@ -48,6 +49,10 @@ def evaluate() -> None:
       refact-edge eval infilling HumanEval-SingleLineInfilling.jsonl.gz --bundle bundle
       refact-edge eval fim my-project --bundle bundle
     """
+
+
+evaluate.add_command(compare_files)
+evaluate.add_command(merge)
 
 
 @evaluate.command()
@@ -165,31 +170,6 @@ def fim(
     _run_variants(opening, run, summarize_holes, report.holes)
 
 
-@evaluate.command(name="compare")
-@click.argument("a", type=_PATH)
-@click.argument("b", type=_PATH)
-@click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
-def compare_files(a: Path, b: Path, as_json: bool) -> None:
-    """Compare two files of results, problem by problem.
-
-    A and B are files that --out has written.
-
-    \b
-    Examples:
-      refact-edge eval compare greedy.int4.jsonl greedy.fp32.jsonl
-      refact-edge eval compare holes.int4.jsonl holes.fp32.jsonl --json
-    """
-    results = (read_results(a), read_results(b))
-    names = [_name(one, path) for one, path in zip(results, (a, b), strict=True)]
-    if names[0] == names[1]:
-        names = [str(a), str(b)]
-    _compare(names, results, {}, as_json)
-
-
-def _name(results: Results, path: Path) -> str:
-    return str(results.settings.get("variant") or path)
-
-
 @dataclass(frozen=True)
 class _Judging:
     """One benchmark, and how samples of its problems are made and judged."""
@@ -236,6 +216,8 @@ class _Judging:
             **own,
         }
         problems = self.options.chosen(self.benchmark.problems)
+        whole = replace(self.options, part=None).chosen(self.benchmark.problems)
+        settings |= part_settings(self.options.part, len(whole), samples)
         results = open_results(out, settings)
         todo = slots(problems, samples, results.records)
         collect(results, judged(todo, write, self.sandbox, self.options.jobs), label, len(todo))
@@ -300,7 +282,7 @@ def _finish(
 ) -> None:
     figures = {name: summarize(results.records) for name, results in runs.items()}
     for name, results in runs.items():
-        _say(show(name, results.settings, figures[name]))
+        say(show(name, results.settings, figures[name]))
     summary = {
         "runs": {
             name: {"settings": dict(results.settings), "figures": figures[name]}
@@ -308,22 +290,6 @@ def _finish(
         }
     }
     if opening.compare:
-        _compare(list(runs), tuple(runs.values()), summary, opening.as_json)
+        compare(list(runs), tuple(runs.values()), summary, opening.as_json)
     elif opening.as_json:
         echo(json.dumps(summary))
-
-
-def _compare(
-    names: Sequence[str], results: Sequence[Results], summary: dict[str, Any], as_json: bool
-) -> None:
-    a, b = results
-    others = check_comparable(a, b)
-    comparison = compare_results(a, b)
-    _say(report.comparison(names[0], names[1], comparison, others))
-    if as_json:
-        echo(json.dumps({**summary, "comparison": {"a": names[0], "b": names[1], **comparison}}))
-
-
-def _say(lines: Iterable[str]) -> None:
-    for line in lines:
-        echo(line)

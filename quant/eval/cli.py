@@ -24,6 +24,7 @@ from ...runtime.console.terminal import echo
 from ...runtime.errors import OptionError
 from ...runtime.machine.cores import usable_cpus
 from ...runtime.opening.demo import demo_bundle
+from .parts import read_part
 from .presets import Preset
 from .problems import Problem
 from .results import Record, Results
@@ -92,6 +93,7 @@ class Sampled:
     max_tokens: int
     limit: int | None
     sample: int | None
+    part: str | None
     jobs: int
     timeout: float
     unsafe: bool
@@ -120,11 +122,20 @@ class Sampled:
         return replace(changed, published={}) if altered else changed
 
     def chosen(self, problems: Sequence[Problem]) -> Sequence[Problem]:
-        """Return those to solve, in their order: the first ones, or some that the seed draws."""
+        """Return those to solve, in their order: the first ones, or some that the seed draws.
+
+        Of a part they are only each N-th.
+        """
         if self.sample is None:
-            return problems[: self.limit]
-        count = min(self.sample, len(problems))
-        return [problems[i] for i in sorted(Random(self.seed).sample(range(len(problems)), count))]
+            chosen = list(problems[: self.limit])
+        else:
+            count = min(self.sample, len(problems))
+            drawn = sorted(Random(self.seed).sample(range(len(problems)), count))
+            chosen = [problems[i] for i in drawn]
+        if self.part is None:
+            return chosen
+        part = read_part(self.part)
+        return chosen[part.number - 1 :: part.of]
 
 
 SAMPLED = (
@@ -137,6 +148,11 @@ SAMPLED = (
     click.option("--max-tokens", default=MAX_TOKENS, show_default=True, help="New tokens at most."),
     click.option("--limit", type=int, help="Only the first problems."),
     click.option("--sample", type=int, help="Only so many of the problems, drawn by the seed."),
+    click.option(
+        "--part",
+        metavar="I/N",
+        help="Only each N-th problem, from the I-th on; `eval merge` joins the parts.",
+    ),
     click.option(
         "--jobs",
         type=int,

@@ -71,6 +71,20 @@ def _refact(form: str, samples: int, temperature: float, published: dict[int, fl
     return Preset(form, samples, temperature, published, layers=32, width=2048)
 
 
+def _stablecode(form: str, published: dict[int, float]) -> Preset:
+    return Preset(form, 20, 0.2, published, layers=32, width=2560)
+
+
+def _starcoder(form: str, published: dict[int, float]) -> Preset:
+    return Preset(form, 20, 0.2, published, layers=40, width=6144)
+
+
+def _codellama(
+    form: str, published: dict[int, float], layers: int = 32, width: int = 4096
+) -> Preset:
+    return Preset(form, 20, 0.2, published, layers=layers, width=width)
+
+
 def _codegen25(published: dict[int, float]) -> Preset:
     return Preset("ltr", 20, 0.2, published, layers=32, width=4096)
 
@@ -87,12 +101,27 @@ PRESETS = {
     "decicoder": Preset("ltr", 20, 0.2, {1: 19.1}, layers=20, width=2048),
     "codegen2.5-multi": _codegen25({1: 28.4, 10: 47.5}),
     "codegen2.5-instruct": _codegen25({1: 36.2, 10: 60.87}),
+    "stablecode": _stablecode("ltr", {1: 20.2, 10: 33.8}),
+    "stablecode-instruct": _stablecode("chat", {1: 26.9, 10: 36.2}),
+    "replit-code": Preset("ltr", 20, 0.2, {1: 21.9}, layers=32, width=2560),
+    "codellama-7b": _codellama("ltr", {1: 33.5, 10: 59.6}),
+    "codellama-7b-instruct": _codellama("chat", {1: 34.8, 10: 64.3}),
+    "codellama-13b-instruct": _codellama("chat", {1: 42.7, 10: 71.6}, layers=40, width=5120),
+    "starcoder": _starcoder("ltr", {1: 33.6}),
+    "starchat": _starcoder("chat", {1: 33.5}),
+    "octocoder": _starcoder("chat", {1: 46.2}),
+    "octogeex": Preset("chat", 20, 0.2, {1: 44.7}, layers=28, width=4096),
     "deepseek-coder": _COMPLETED,
     "deepseek-coder-instruct": Preset("chat", 1, _GREEDY, question=_DEEPSEEK),
     "qwen2.5-coder": _COMPLETED,
     "qwen2.5-coder-instruct": Preset("chat", 1, _GREEDY, question=_EVALPLUS),
     "granite-code": _COMPLETED,
     "granite-code-instruct": Preset("chat", 1, _GREEDY),
+    "starcoder2": _COMPLETED,
+    "stable-code": _COMPLETED,
+    "codegemma": _COMPLETED,
+    "codestral": _COMPLETED,
+    "qwen3": Preset("chat", 1, _GREEDY),
     "smollm2": _COMPLETED,
     "smollm2-instruct": Preset("chat", 1, _GREEDY),
     "mellum": _COMPLETED,

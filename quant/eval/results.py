@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import EvalError
+from ...runtime.files.atomic_write import atomic_write
 
 FORMAT = "refact_edge_eval"
 VERSION = 1
@@ -88,6 +89,18 @@ def read_results(path: Path) -> Results:
             f"{path} is of version {header[FORMAT]}, this one reads {VERSION}; run it again"
         )
     return Results(header["settings"], records, path)
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write a whole file of results, beside `path` first.
+
+    Raises:
+        EvalError: when it cannot be written.
+
+    """
+    lines = [{FORMAT: VERSION, "settings": dict(results.settings)}, *results.records]
+    with _explained(path), atomic_write(path) as beside:
+        beside.write_bytes(b"".join(map(_line, lines)))
 
 
 def _is_unwritten(path: Path, header: Record) -> bool:

@@ -165,6 +165,26 @@ def test_a_run_goes_on_from_its_file_and_refuses_anothers(
 
 
 @sandboxed
+def test_parts_merge_into_what_one_run_writes(
+    humaneval: Path, demo_bundle: Path, tmp_path: Path
+) -> None:
+    common = ["humaneval", humaneval, "--bundle", demo_bundle, "--n", 2, "--temperature", 0.9]
+    whole, *parts = (tmp_path / f"{name}.jsonl" for name in ("whole", "first", "second"))
+    _run(*common, "--out", whole)
+    for number, part in enumerate(parts, 1):
+        assert _run(*common, "--part", f"{number}/2", "--out", part).returncode == 0
+    done = _run("merge", *reversed(parts), "--out", tmp_path / "merged.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "HumanEval, int4: 4 problems, 2 samples each" in done.stdout
+    assert (tmp_path / "merged.jsonl").read_bytes() == whole.read_bytes()
+    again = _run("merge", *parts, "--out", tmp_path / "merged.jsonl")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "merged.jsonl exists; name another file" in again.stderr
+    one = _run("merge", parts[0], "--out", tmp_path / "one.jsonl")
+    assert "1 of 2 parts are missing: 2/2" in one.stderr
+
+
+@sandboxed
 def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(
     humaneval: Path, demo_bundle: Path, tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {"benchmark": "HumanEval", "form": "ltr", "temperatur
 
 
 def _asked(**given: Any) -> Sampled:
-    names = "n form temperature top_p top_k limit sample without_model"
+    names = "n form temperature top_p top_k limit sample part without_model"
     plain = dict.fromkeys(names.split())
     fixed = {"seed": 0, "max_tokens": MAX_TOKENS, "jobs": 1, "timeout": 9.0, "unsafe": False}
     return Sampled(**{**plain, **fixed, **given})
