@@ -20,9 +20,9 @@ from .architectures.gpt_refact import FUSED, UNFUSED
 from .beside import beside, check_space, check_writable
 from .manifest import write_json
 from .progress import SILENT, Track
-from .published import STANDARD_DEVIATION, Shape, refact_shape
 from .random_tensors import in_shards, write_random
 from .refact_shapes import PUBLISHED, PUBLISHED_TOKENS
+from .shape import STANDARD_DEVIATION, Shape, refact_shape
 from .starcoder import SPECIAL_TOKENS
 from .tensors import Table, Tensors
 

@@ -49,15 +49,17 @@ def tokenizer_json(file: Path, specials: Collection[str], more: Collection[str])
     if rules.remove_extra_whitespaces:
         raise CheckpointError(f"{file} removes blanks from text; code needs them all")
     pieces = [(piece.piece, piece.score, piece.type) for piece in model.pieces]
+    fallback = bool(model.trainer_spec.byte_fallback)
+    # Without bytes, the unknown piece is what any text may have.
+    never = (CONTROL, UNKNOWN) if fallback else (CONTROL,)
     added = [
-        {"id": i, "content": text, "special": of in (CONTROL, UNKNOWN) or text in specials}
+        {"id": i, "content": text, "special": of in never or text in specials}
         for i, (text, _, of) in enumerate(pieces)
-        if of in (CONTROL, UNKNOWN, USER_DEFINED) or text in specials
+        if of in (*never, USER_DEFINED) or text in specials
     ]
     added += [
         {"id": len(pieces) + i, "content": text, "special": True} for i, text in enumerate(more)
     ]
-    fallback = bool(model.trainer_spec.byte_fallback)
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     steps = [BLANKS_ONLY]
     if rules.add_dummy_prefix:

@@ -29,7 +29,8 @@ from .inspect import Inspected
 from .manifest import manifest_of, write_json, write_side_files
 from .progress import SILENT, Advance, Track
 from .prompts import manifest_prompts
-from .published import STANDARD_DEVIATION, Shape, shape_of
+from .published import shape_of
+from .shape import STANDARD_DEVIATION, Shape
 from .tokenizer import check_tokenizer
 from .variants import data_bytes, specs_in, write_graphs
 from .weights import VariantWriter, form_of

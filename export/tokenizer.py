@@ -103,6 +103,7 @@ def check_tokenizer(
     family = _family(file, families, traits, name, problems)
     if family is not None:
         _check_specials(file, content, tokenizer, family, problems)
+    problems += [f"{file.name}: {problem}" for problem in _spelled(tokenizer, specials)]
     ids = sorted(tokenizer.get_vocab(with_added_tokens=True).values())
     if ids != list(range(len(ids))):
         problems.append(f"{file.name}: its {len(ids)} ids are not 0 to {len(ids) - 1}")
@@ -123,6 +124,18 @@ def _specials(content: Mapping[str, Any]) -> dict[str, int]:
         for token in _added(content)
         if token.get("special") is True and type(token.get("id")) is int
     }
+
+
+def _spelled(tokenizer: Tokenizer, specials: Mapping[str, int]) -> list[str]:
+    """Name special tokens that a text of their name would become."""
+    tokenizer.encode_special_tokens = True
+    spelled = [
+        name
+        for name, token in specials.items()
+        if token in tokenizer.encode(name, add_special_tokens=False).ids
+    ]
+    tokenizer.encode_special_tokens = False
+    return [f"{name} is a special token, and text can spell it" for name in spelled[:3]]
 
 
 def _drop_padding_token(file: Path, content: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from refact_edge.export.architectures import gpt_refact
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.progress import SILENT
-from refact_edge.export.published import refact_shape
+from refact_edge.export.shape import refact_shape
 from refact_edge.runtime.errors import CheckpointError
 
 Edit = Callable[[dict[str, Any]], object]  # of tensors

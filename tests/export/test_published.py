@@ -33,6 +33,16 @@ PARAMETERS = {
     "codegen2.5-7b": 6_895_702_016,
     "granite-code-3b": 3_482_503_680,
     "granite-code-8b": 8_054_910_976,
+    "codellama-7b": 6_738_546_688,
+    "codellama-13b": 13_016_028_160,
+    "codestral-22b": 22_247_282_688,
+    "qwen3-0.6b": 596_049_920,
+    "starcoder-15b": 15_517_456_384,
+    "starcoder2-3b": 3_030_371_328,
+    "stablecode-3b": 2_769_310_720,
+    "replit-code-3b": 2_600_634_880,
+    "codegemma-2b": 2_506_172_416,
+    "octogeex-6b": 6_243_584_000,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from tiny import TINY, TINY_TOKENS
 
 from refact_edge import Sampling, load
-from refact_edge.export.published import refact_shape
+from refact_edge.export.shape import refact_shape
 from refact_edge.export.shapes import fabricate_bundle
 from refact_edge.runtime.bench import shapes
 from refact_edge.runtime.bench.shapes import Track, find_shape, shaped
