@@ -59,6 +59,7 @@ class Checkpoint:
     read: Callable[[str], Floating]
     tokenizer: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()  # what whoever exports it should know
+    name: str = ""  # where a file says what the model is called
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

@@ -101,7 +101,8 @@ def export_bundle(
             check_size(work, schemes, limit)
         names = [scheme.name for scheme in schemes]
         write_side_files(work, checked, names, licence_file)
-        called = model_name(name, checked.checkpoint.config, checkpoint)
+        source = checked.checkpoint
+        called = model_name(name, source.config, Path(source.name) if source.name else checkpoint)
         manifest = manifest_of(work, checked, schemes, written, calibration, texts, called)
         if data:
             types = {scheme.name: scheme.activations for scheme in schemes}

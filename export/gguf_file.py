@@ -121,7 +121,8 @@ def _checkpoint(file: Path, keys: Mapping[str, Any], stored: Mapping[str, Any]) 
     }
     read = functools.partial(_read, names, heads if architecture in _PAIRED else {})
     tokenizer = tokenizer_json(file, keys)
-    return Checkpoint(file, config, tensors, (file,), read, tokenizer, _notes(file, names))
+    called = str(keys.get("general.name", ""))
+    return Checkpoint(file, config, tensors, (file,), read, tokenizer, _notes(file, names), called)
 
 
 def _name(file: Path, name: str) -> str:
@@ -187,7 +188,6 @@ def _config(
     epsilon = of("attention.layer_norm_rms_epsilon")
     config = {
         "model_type": architecture,
-        "_name_or_path": keys.get("general.name"),
         "vocab_size": int(names["model.embed_tokens.weight"].shape[1]),
         "hidden_size": of("embedding_length"),
         "num_hidden_layers": of("block_count"),

@@ -21,36 +21,13 @@ from ..runtime.bundle.contract import (
     standard_graph,
     weights_file,
 )
-from ..runtime.bundle.decoder import Decoder, Rotary
+from ..runtime.bundle.decoder import Decoder
+from .labels import STAND_IN, label_of
 
 # What transformers.js calls our variants.
 _DTYPES = {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "int4": "q4"}
 # The variant that loaders take when they must name one.
 _FIRST_CHOICE = ("int4", "int8", "fp32", "fp16")
-
-
-@dataclass(frozen=True)
-class Label:
-    """What other loaders call a decoder: transformers' type and class, onnxruntime-genai's type."""
-
-    model_type: str
-    architecture: str
-    genai: str
-
-
-# Types that all three loaders know, and that have the caches of our graphs.
-_LABELS = {
-    "llama": Label("llama", "LlamaForCausalLM", "llama"),
-    "qwen2": Label("qwen2", "Qwen2ForCausalLM", "qwen2"),
-    "decicoder": Label("llama", "LlamaForCausalLM", "llama"),  # a Llama but for its name
-}
-# Optimum and transformers.js have no generic type; onnxruntime-genai's is decoder.
-_STAND_IN = Label("llama", "LlamaForCausalLM", "decoder")
-
-
-def label_of(model_type: str) -> Label:
-    """Return what other loaders call a model of this type."""
-    return _LABELS.get(model_type, _STAND_IN)
 
 
 @dataclass(frozen=True)
@@ -113,7 +90,7 @@ def hugging_face_config(
         "head_dim": decoder.attention.head_size,
         "vocab_size": decoder.vocabulary,
         "max_position_embeddings": decoder.context,
-        **(_facts(decoder) if label is not _STAND_IN else {}),
+        **label.facts(decoder),
         **special.as_config(),
         "tie_word_embeddings": decoder.tied,
         "use_cache": True,
@@ -122,26 +99,6 @@ def hugging_face_config(
             "use_external_data_format": {
                 PurePosixPath(standard_graph(name)).name: 1 for name in variants
             },
-        },
-    }
-
-
-def _facts(decoder: Decoder) -> dict[str, Any]:
-    """Return what a label would say wrongly, rotary positions in the old form and the new one."""
-    attention, positions = decoder.attention, decoder.positions
-    assert isinstance(positions, Rotary), "a type of _LABELS has others"
-    scaled = {"rope_type": "linear", "factor": positions.factor}
-    scaling = scaled if positions.factor != 1 else None
-    return {
-        "hidden_act": decoder.mlp.activation,
-        "rms_norm_eps": decoder.norm.epsilon,
-        "attention_bias": attention.bias_qkv,
-        "mlp_bias": decoder.mlp.bias,
-        "rope_theta": positions.base,
-        "rope_scaling": scaling,
-        "rope_parameters": {
-            **(scaling or {"rope_type": "default"}),
-            "rope_theta": positions.base,
         },
     }
 
@@ -234,7 +191,7 @@ Licence of the weights: {terms}
 def _truth(model_type: str) -> str:
     """Say whether `config.json` says what the model is."""
     label = label_of(model_type)
-    if label is not _STAND_IN:
+    if label is not STAND_IN:
         return (
             f"`config.json` says what this is, a {label.model_type}; the weights are in the graphs."
         )

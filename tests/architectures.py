@@ -175,14 +175,18 @@ ROWS: Mapping[str, Row] = {
     "codegemma": Row(
         "gemma",
         families.CODEGEMMA,
-        {"hidden_act": "gelu_pytorch_tanh", "num_key_value_heads": 1, "head_dim": 32},
+        {"hidden_act": "gelu_pytorch_tanh", "hidden_activation": "gelu_pytorch_tanh",
+         "num_key_value_heads": 1, "head_dim": 32},
         GEMMA,
     ),
     "codellama": Row(
         "llama", families.CODELLAMA, {"rope_theta": 1e6, "num_key_value_heads": 6}, LLAMA
     ),
     "codestral": Row(
-        "mistral", families.CODESTRAL, {"num_key_value_heads": 2, "sliding_window": None}, METASPACE
+        "mistral",
+        families.CODESTRAL,
+        {"num_key_value_heads": 2, "head_dim": 16, "sliding_window": None},
+        METASPACE,
     ),
     "octogeex": Row("chatglm", families.OCTOGEEX, base=_CHATGLM, pipeline=LLAMA),
 }  # fmt: skip

@@ -51,13 +51,15 @@ class Pieces:
         """Return a tokenizer with special tokens at the end."""
         letters = [BLANK, *map(chr, range(0x21, 0x7F))]
         pairs = [(BLANK, letter) for letter in "abcdefghij"] + [("i", "f"), (BLANK, BLANK)]
-        merges = [*pairs, (BLANK * 2, BLANK * 2), (BLANK, "if")]
+        joined = ["".join(pair) for pair in [*pairs, (BLANK * 2, BLANK * 2), (BLANK, "if")]]
         first = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
         more = ["\n", "\n\n"] if self.kind in ("gemma", "unigram") else []
-        words = [*first, *letters, *more, *("".join(pair) for pair in merges)]
+        words = [*first, *letters, *more, *joined]
         ids = {word: i for i, word in enumerate([*words, *specials])}
-        if self.kind == "gemma":
-            merges.append(("\n", "\n"))
+        normal = words[len(first) :]
+        # Every way to cut a piece in two is a merge, as SentencePiece joins any two neighbours.
+        cuts = [(word[:i], word[i:]) for word in normal for i in range(1, len(word))]
+        merges = [pair for pair in cuts if set(pair) <= set(normal)]
         model: dict[str, Any] = {
             "type": "BPE",
             "vocab": ids,

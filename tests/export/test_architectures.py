@@ -218,7 +218,7 @@ def test_a_tokenizer_of_no_known_prompts_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("codegemma", {"hidden_act": "gelu"}),
+        ("codegemma", {"hidden_act": "gelu", "hidden_activation": None}),
         ("replit-code-first", {}),
         ("octogeex", {}),
         ("starcoder2", {}),

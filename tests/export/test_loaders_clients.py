@@ -16,6 +16,7 @@ from loadable import LOADABLE
 from loaded import NEAR, greedy
 
 import refact_edge
+from refact_edge.export.labels import label_of
 from refact_edge.runtime.bundle.contract import standard_graph
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -60,7 +61,7 @@ def test_onnxruntime_genai_knows_the_type_and_gives_the_same_tokens(
     bundle = loadable_bundles[name]
     arguments = [str(bundle), standard_graph(variant), str(COUNT), json.dumps(IDS), TEXT]
     said = _run([*genai, *arguments], tmp_path)
-    assert said["type"] == name
+    assert said["type"] == label_of(name).genai
     greedy(bundle, variant, IDS, COUNT).assert_same(said["new"], NEAR[variant])
     assert said["encoded"] == refact_edge.load(bundle).tokens.encode(TEXT)
 
@@ -77,6 +78,6 @@ def test_transformers_js_knows_the_type_and_gives_the_same_tokens(
     bundle = loadable_bundles[name]
     arguments = [str(bundle), DTYPES[variant], str(COUNT), json.dumps(IDS), TEXT]
     said = _run([*transformers_js, *arguments], tmp_path)
-    assert said["type"] == name
+    assert said["type"] == label_of(name).model_type
     greedy(bundle, variant, IDS, COUNT).assert_same(said["new"], NEAR[variant])
     assert said["encoded"] == refact_edge.load(bundle).tokens.encode(TEXT)
