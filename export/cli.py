@@ -96,7 +96,7 @@ def export(
     no_report: bool,
     prompts: str | None,
 ) -> None:
-    """Turn the folder CHECKPOINT into the ONNX bundle BUNDLE.
+    """Turn the folder CHECKPOINT, or a GGUF file, into the ONNX bundle BUNDLE.
 
     Quantized weights are rounded for the prompts that the model will see: holes and questions cut
     from source files, which are read and never run. Then each variant is measured against full
@@ -108,6 +108,7 @@ def export(
       refact-edge export Refact-1_6B-fim bundle --calibrate my-project --lora my-adapter
       refact-edge export Refact-1_6B-fim bundle --variants fp16,int4
       refact-edge export Refact-1_6B-fim bundle --force --license LICENSE
+      refact-edge export qwen2.5-coder-1.5b-q8_0.gguf bundle
     """
     _require("export")
     from .convert import export_bundle

@@ -59,7 +59,7 @@ def _gemma(decoder: Decoder) -> dict[str, Any]:
 
 
 def _mistral(decoder: Decoder) -> dict[str, Any]:
-    return {**_llama(decoder), "sliding_window": None}
+    return {**_llama(decoder), "sliding_window": decoder.attention.window or None}
 
 
 def _stablelm(decoder: Decoder) -> dict[str, Any]:

@@ -185,7 +185,7 @@ ROWS: Mapping[str, Row] = {
     "codestral": Row(
         "mistral",
         families.CODESTRAL,
-        {"num_key_value_heads": 2, "head_dim": 16, "sliding_window": None},
+        {"num_key_value_heads": 2, "head_dim": 16, "sliding_window": 45},
         METASPACE,
     ),
     "octogeex": Row("chatglm", families.OCTOGEEX, base=_CHATGLM, pipeline=LLAMA),
