@@ -17,63 +17,25 @@ from typing import Any
 
 import numpy as np
 
+from bench.llama_names import FUSED_ARCHITECTURES, fused_name, llama_architecture, llama_names
 from bench.llama_rows import INTERLEAVED, in_halves, in_pairs
-from bench.real.gguf_tokenizer import split_name
 from refact_edge.export.centre import centred
 from refact_edge.export.checkpoint import Floating
+from refact_edge.export.gguf_tokenizer import pre_name
 from refact_edge.export.inspect import Inspected
 from refact_edge.export.layerwise import Ids, Layerwise
 from refact_edge.export.roles import WeightSpec, weight_specs
 from refact_edge.runtime.bundle.contract import TOKENIZER
-from refact_edge.runtime.bundle.decoder import EMBEDDING, HEAD, Alibi, Decoder, Rotary
-from refact_edge.runtime.errors import CheckpointError
+from refact_edge.runtime.bundle.decoder import (
+    EMBEDDING,
+    HEAD,
+    Decoder,
+    Rotary,
+)
 
 Order = Callable[[Floating, int], Floating]
 
 SCRIPT = Path(__file__).with_name("llama_formats.py")
-WHOLE = {
-    "embedding": "token_embd",
-    "norm": "output_norm",
-    "head": "output",
-}
-PARTS = {
-    "norm1": ("attn_norm",),
-    "attention.q": ("attn_q",),
-    "attention.kv": ("attn_k", "attn_v"),
-    "attention.out": ("attn_output",),
-    "norm2": ("ffn_norm",),
-    "mlp.gate_up": ("ffn_gate", "ffn_up"),
-    "mlp.down": ("ffn_down",),
-}
-
-
-def llama_names(name: str) -> tuple[str, ...]:
-    """Return the names that a weight's parts have in llama.cpp, in the order of their rows."""
-    end = "bias" if name.endswith(".bias") else "weight"
-    matrix = name.removesuffix(f".{end}")
-    if matrix in WHOLE:
-        return (f"{WHOLE[matrix]}.{end}",)
-    _, layer, part = matrix.split(".", 2)
-    return tuple(f"blk.{layer}.{own}.{end}" for own in PARTS[part])
-
-
-def llama_architecture(decoder: Decoder) -> str:
-    """Return which of llama.cpp's architectures computes what a decoder does.
-
-    Raises:
-        CheckpointError: when it is none of those that are written here.
-
-    """
-    attention, mlp = decoder.attention, decoder.mlp
-    plain = mlp.gated and mlp.activation == "silu" and decoder.residual == "sequential"
-    plain = plain and not attention.head_norm and not decoder.norm.bias
-    if plain and isinstance(decoder.positions, Alibi) and attention.kv_heads == 1:
-        return "refact"
-    whole = isinstance(decoder.positions, Rotary) and decoder.positions.dims == attention.head_size
-    if plain and whole and decoder.norm.kind == "rms":
-        only_inputs = attention.bias_qkv and not attention.bias_out and not mlp.bias
-        return "qwen2" if only_inputs else "llama"
-    raise CheckpointError("llama.cpp's files are written of Refact and Llama-like decoders alone")
 
 
 def write_full(source: Inspected, peer: Path, file: Path) -> None:
@@ -90,8 +52,9 @@ def write_full(source: Inspected, peer: Path, file: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2) as process:
         assert process.stdin is not None
         process.stdin.write(head + b"\n")
-        for spec in specs:
-            process.stdin.write(np.ascontiguousarray(_as_theirs(source, spec), np.float32).data)
+        for group in _groups(source.decoder, specs):
+            for spec in group:
+                process.stdin.write(np.ascontiguousarray(_as_theirs(source, spec), np.float32).data)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
 
@@ -153,6 +116,8 @@ class _Values(Mapping[str, Floating]):
 def _as_theirs(source: Inspected, spec: WeightSpec) -> Floating:
     """Return a weight as llama.cpp's architecture has it."""
     weight = source.weight(spec.name)
+    if llama_architecture(source.decoder) in FUSED_ARCHITECTURES:
+        return weight.reshape(spec.shape)
     if source.decoder.norm.kind == "layer":
         weight = centred(spec, weight)
     parts = np.split(weight.reshape(spec.shape), len(llama_names(spec.name)))
@@ -180,9 +145,11 @@ def _head(source: Inspected, specs: list[WeightSpec]) -> dict[str, Any]:
         "architecture": llama_architecture(decoder),
         "sizes": _sizes(decoder),
         "tokenizer": str(file),
-        "pre": split_name(json.loads(file.read_text(encoding="utf-8"))),
+        "pre": pre_name(json.loads(file.read_text(encoding="utf-8"))),
         "end_id": ends[0] if isinstance(ends, list) else ends,
-        "tensors": [entry for spec in specs for entry in _entries(spec)],
+        "tensors": [
+            entry for group in _groups(decoder, specs) for entry in _entries(decoder, group)
+        ],
     }
 
 
@@ -190,7 +157,9 @@ def _sizes(decoder: Decoder) -> dict[str, float]:
     rotary = decoder.positions
     more = {}
     if isinstance(rotary, Rotary):
-        more = {"rope_base": rotary.base, "rope_factor": rotary.factor}
+        more = {"rope_base": rotary.base, "rope_factor": rotary.factor, "rope_dims": rotary.dims}
+    if decoder.residual == "parallel":
+        more["parallel"] = 1
     return {
         "context": decoder.context,
         "width": decoder.width,
@@ -205,10 +174,23 @@ def _sizes(decoder: Decoder) -> dict[str, float]:
     }
 
 
-def _entries(spec: WeightSpec) -> list[tuple[str, list[int]]]:
-    """Return name and shape of each of a weight's parts, which lie one behind the other."""
-    names = llama_names(spec.name)
-    return [(name, [spec.shape[0] // len(names), *spec.shape[1:]]) for name in names]
+def _groups(decoder: Decoder, specs: Sequence[WeightSpec]) -> list[list[WeightSpec]]:
+    """Return weights in the order of the file; those in one are a tensor where that is fused."""
+    if llama_architecture(decoder) not in FUSED_ARCHITECTURES:
+        return [[spec] for spec in specs]
+    groups: dict[str, list[WeightSpec]] = {}
+    for spec in specs:
+        groups.setdefault(fused_name(spec.name), []).append(spec)
+    return list(groups.values())
+
+
+def _entries(decoder: Decoder, group: list[WeightSpec]) -> list[tuple[str, list[int]]]:
+    """Return name and shape of each tensor of a group, which lie one behind the other."""
+    (first, *_), shape = group, group[0].shape
+    if llama_architecture(decoder) in FUSED_ARCHITECTURES:
+        return [(fused_name(first.name), [sum(spec.shape[0] for spec in group), *shape[1:]])]
+    names = llama_names(first.name)
+    return [(name, [shape[0] // len(names), *shape[1:]]) for name in names]
 
 
 def _run(peer: Path, *arguments: object) -> str:

@@ -58,10 +58,13 @@ def add_sizes(writer: Any, sizes: dict[str, Any]) -> None:
     writer.add_key_length(sizes["head_size"])
     writer.add_value_length(sizes["head_size"])
     writer.add_layer_norm_rms_eps(sizes["epsilon"])
+    writer.add_layer_norm_eps(sizes["epsilon"])
+    if "parallel" in sizes:
+        writer.add_parallel_residual(True)
     writer.add_vocab_size(sizes["vocabulary"])
     writer.add_file_type(llama_cpp.LLAMA_FTYPE_ALL_F32)
     if "rope_base" in sizes:
-        writer.add_rope_dimension_count(sizes["head_size"])
+        writer.add_rope_dimension_count(sizes["rope_dims"])
         writer.add_rope_freq_base(sizes["rope_base"])
     if sizes.get("rope_factor", 1.0) != 1.0:
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)

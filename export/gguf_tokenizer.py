@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import CheckpointError
+from ..runtime.errors import CheckpointError, one_line
 from ..runtime.text.pieces import BLANK, BLANKS_ONLY
 from ..runtime.text.pipelines import PIPELINES, Pipeline
 from .sentencepiece_model import CONTROL, UNKNOWN, UNUSED, USER_DEFINED, merged_pieces
@@ -58,6 +58,24 @@ def tokenizer_json(file: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
         "decoder": None,
         **parts,
     }
+
+
+def pre_name(tokenizer: Mapping[str, Any]) -> str:
+    """Return llama.cpp's name for how a tokenizer.json with byte-level BPE cuts text.
+
+    Raises:
+        CheckpointError: when it has none here.
+
+    """
+    step = tokenizer["pre_tokenizer"]
+    steps = step.get("pretokenizers", [step])
+    for name, pipeline in PIPELINE_OF.items():
+        if len(steps) == len(pipeline.steps) and all(
+            expected.items() <= own.items()
+            for expected, own in zip(pipeline.steps, steps, strict=True)
+        ):
+            return name
+    raise CheckpointError(f"llama.cpp has no name for a pre_tokenizer like {one_line(step, 80)}")
 
 
 def _byte_level(file: Path, keys: Mapping[str, Any], tokens: list[str]) -> dict[str, Any]:

