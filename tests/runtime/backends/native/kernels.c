@@ -168,6 +168,8 @@ static Cache make_cache(const Cpu *cpu, KvType type, int heads, int size, int co
   return c;
 }
 
+enum { NO_WINDOW = 1 << 21 }; /* more than any position */
+
 /* A case, and what it is made of. */
 typedef struct {
   Attention a;
@@ -198,7 +200,8 @@ static Case make_case(const Cpu *cpu) {
                     .tokens = tokens,
                     .heads = heads,
                     .head_size = size,
-                    .position = past};
+                    .position = past,
+                    .window = from_to(0, 1) ? from_to(1, past + tokens) : NO_WINDOW};
   return c;
 }
 
@@ -211,7 +214,7 @@ static float *attended(const Cpu *cpu, const Case *c, Attention a, int by_keys) 
   return a.out;
 }
 
-/* By the portable kind, head by head, as it has fewer lanes. */
+/* By the portable kind, head by head, as it has fewer lanes; what is before a window is no part of its cache. */
 static float *attended_portably(const Case *c) {
   float *out = calloc(1, c->out_bytes);
   for (int t = 0; t < c->a.tokens; t++)
@@ -219,6 +222,9 @@ static float *attended_portably(const Case *c) {
       Attention one = c->a;
       one.q += t * one.q_stride + h * one.head_size, one.position += t, one.tokens = one.heads = 1;
       one.slopes = one.slopes ? one.slopes + h : NULL;
+      const int unseen = one.position < one.window ? 0 : one.position + 1 - one.window;
+      one.keys += unseen * one.kv_stride, one.values += unseen * one.kv_stride;
+      one.position -= unseen, one.window = NO_WINDOW;
       float *part = attended(&cpu_portable, c, one, 0);
       memcpy(out + t * one.q_stride + h * one.head_size, part, sizeof(float) * (size_t)one.head_size);
       free(part);
@@ -243,9 +249,9 @@ static int check_attend(const Cpu *cpu, int by_keys) {
   float *as_floats = attended(cpu, &c, unpacked(&c), by_keys), *right = attended_portably(&c);
   const int same = !memcmp(mine, other, c.out_bytes), same_unpacked = !memcmp(mine, as_floats, c.out_bytes);
   if (!same || !same_unpacked)
-    printf("%s: %d heads of %d, %d tokens behind %d, type %d\n",
+    printf("%s: %d heads of %d, %d tokens behind %d, window %d, type %d\n",
            same ? "a cache and its floats differ" : "both ways to attend differ", a->heads, a->head_size,
-           a->tokens, a->position, (int)a->kv_type);
+           a->tokens, a->position, a->window, (int)a->kv_type);
   const int near = compare(right, mine, (int)(c.out_bytes / sizeof(float)), 1e-4, 1);
   free(c.keys.rows), free(c.keys.numbers), free(c.values.rows), free(c.values.numbers), free(c.q);
   free(c.slopes), free(mine), free(other), free(as_floats), free(right);

@@ -84,7 +84,8 @@ static Operation operation(const State *s, int kind) {
                         .layer = from_to(0, s->appended),
                         .heads = from / size,
                         .kv_heads = p->kv_heads,
-                        .head_size = size};
+                        .head_size = size,
+                        .window = maybe() * from_to(1, 2 * p->context)};
   if (kind == GATE) {
     o.gate = (Gate){.rotation_size = maybe() << from_to(0, 8), .activation = from_to(SILU, GELU_TANH)};
     o.gate.gated = maybe();

@@ -48,7 +48,7 @@ static Matrix matrix(int rows, int cols, int bits, int whole_blocks) {
 /* What all layers of a made-up model share. */
 typedef struct {
   int layers, heads, kv_heads, head_size, width, hidden, vocabulary, rotation_size;
-  int rms, biases, head_norms, dims, gated, activation, parallel;
+  int rms, biases, head_norms, dims, gated, activation, parallel, window;
   float *slopes, *cosines, *sines, *rotation;
 } Model;
 
@@ -62,6 +62,7 @@ static Model make_model(void) {
   m.rms = maybe(), m.biases = maybe(), m.head_norms = !from_to(0, 3), m.gated = maybe(), m.parallel = maybe();
   m.activation = from_to(SILU, GELU_TANH), m.dims = maybe() ? 2 * from_to(1, m.head_size / 2) : 0;
   if (m.dims) m.cosines = floats(CONTEXT * m.dims / 2, 0, 1), m.sines = floats(CONTEXT * m.dims / 2, 0, 1);
+  m.window = maybe() ? from_to(1, TOKENS) : 0;
   if (!m.dims) m.slopes = floats(m.heads, 0.5f, 0.4f);
   if (m.rotation_size) m.rotation = floats(m.rotation_size * m.rotation_size, 0, 0.3f);
   return m;
@@ -108,7 +109,8 @@ static void add_attention(const Model *m, int layer) {
                                               .layer = layer,
                                               .heads = m->heads,
                                               .kv_heads = m->kv_heads,
-                                              .head_size = m->head_size};
+                                              .head_size = m->head_size,
+                                              .window = m->window};
   add(ROUND, ATTENDED, 0);
   add_product(m, m->width, m->heads * m->head_size, STREAM, 1);
 }
