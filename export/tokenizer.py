@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import one_line
 from ..runtime.text.alphabet import UNASSIGNED, missing_bytes
+from ..runtime.text.pieces import has_pieces as spells_pieces
 from ..runtime.text.pipelines import pipeline_problems, read_tokenizer, splits_digits
 from .pieces import has_pieces, make_canonical
 from .prompts import PromptFamily, Traits, family_of
@@ -269,6 +270,9 @@ def _check_specials(
 
 def _tell_missing_bytes(file: Path, tokenizer: Tokenizer) -> list[str]:
     """Tell which bytes no token holds: the model never sees them, and the user should know."""
+    if spells_pieces(tokenizer):
+        lost = f"{file.name}: the vocabulary has no single bytes; text loses characters beyond it"
+        return [] if tokenizer.token_to_id("<0x0A>") is not None else [lost]
     missing = missing_bytes(tokenizer)
     if missing <= UNASSIGNED:  # Refact's own vocabulary lacks one of these
         return []

@@ -17,6 +17,7 @@ from ..stream import Stream
 from ..text.cursor import Cursor, OpenFile, decode_text, split_at, split_marker
 from ..text.endings import Endings
 from ..text.limits import Limits
+from ..text.prompts import WITHOUT_HOLES
 from .options import (
     BUNDLE_OPTION,
     ModelOptions,
@@ -183,6 +184,8 @@ def complete(
     """
     cursor = where.cursor()
     opened = _open(model)
+    if cursor.suffix.strip() and not opened.layouts.hole_orders:
+        echo(f"note: {WITHOUT_HOLES}", err=True)
     stream = opened.complete_at(
         cursor,
         completion.limits(answer),

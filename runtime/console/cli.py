@@ -26,6 +26,7 @@ from ..opening.plan import Wishes, plan
 from ..opening.prepare import prepare
 from ..opening.room import caches_in_words
 from ..store import folder as cachefolder
+from ..text.prompts import Layouts
 from .doctor import examine
 from .params import bundle_argument, engine_option
 from .terminal import echo
@@ -77,6 +78,11 @@ def info(bundle: Path | None, as_json: bool) -> None:
         return
     for line in describe(opened):
         echo(line)
+    try:
+        layouts = Layouts.from_manifest(opened.prompts)
+        echo(f"asked as {opened.prompts.get('family', '?')}: {layouts.in_words()}")
+    except RefactEdgeError as error:
+        echo(f"asked as nothing: {error}")
     echo(f"KV caches: {caches_in_words(opened)}")
     try:
         chosen = plan(opened, Wishes(), this_machine())

@@ -15,6 +15,7 @@ from ..console.params import bundle_argument
 from ..errors import MissingExtraError
 from ..model import Model
 from ..opening.demo import find_demo
+from ..text.prompts import WITHOUT_HOLES
 from .options import KEY_VARIABLE, ServerOptions, exit_option, server_options
 from .process.greeting import Greeting, key_in_shell
 from .process.listening import listening
@@ -47,6 +48,8 @@ def serve(model: ModelOptions, server: ServerOptions, exit_with_parent: bool) ->
     settings = server.settings(name_of(bundle))
     models = [model.load(bundle)]  # what is wrong with it shows before anything is bound
     key = key_in_shell(server.api_key, KEY_VARIABLE) if settings.api_key else ""
+    if not models[0].layouts.hole_orders:
+        note(WITHOUT_HOLES)
     greeting = Greeting(settings.name, models[0].variant, models[0].device, key)
     # The list lets go of it, so that it can leave memory when it is idle.
     _serve(lambda: models.pop() if models else model.load(bundle), settings, server, greeting)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from refact_edge.export.families import REFACT
+from refact_edge.export.families import CODELLAMA, REFACT, REPLIT
 from refact_edge.export.prompts import manifest_prompts
 from refact_edge.export.starcoder import IDS
 from refact_edge.runtime.errors import BundleError, OptionError
@@ -26,6 +26,48 @@ def test_spm_puts_the_suffix_first_and_psm_the_prefix() -> None:
     assert LAYOUTS.fim_overhead("spm") == 3
     with pytest.raises(OptionError, match="order 'smp'; expected one of: spm, psm"):
         LAYOUTS.fim_ids("smp", [], [])
+
+
+def test_a_text_alone_stands_behind_what_every_prompt_begins_with() -> None:
+    ids = {token: place for place, token in enumerate(CODELLAMA.tokens)}
+    layouts = Layouts.from_manifest(manifest_prompts(CODELLAMA, ids, before_text=" "))
+    start = ids["<s>"]
+    assert layouts.text_ids("ab", _encode) == [start, *_encode(" ab")]
+    assert layouts.text_ids("", _encode) == []
+
+    def with_specials(text: str) -> list[int]:
+        return [start, *_encode(text[3:])] if text.startswith("<s>") else _encode(text)
+
+    assert layouts.text_ids("<s>ab", with_specials) == [start, *_encode("ab")]
+    assert LAYOUTS.text_ids("ab", _encode) == _encode("ab")
+
+
+def test_how_a_model_is_asked_is_told_in_words() -> None:
+    assert LAYOUTS.in_words() == "holes spm, psm; chat"
+    ids = {token: place for place, token in enumerate(REPLIT.tokens)}
+    plain = Layouts.from_manifest(manifest_prompts(REPLIT, ids))
+    assert plain.in_words() == "no holes: text goes on from the prefix; no chat"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"tags": [""]}, "an empty tag"),
+        ({"tags": ["x"] * 70}, "70 tags"),
+        ({"in_question": 5}, "5 is no text"),
+        ({"system_rule": "never"}, "system_rule 'never'"),
+    ],
+)
+def test_a_chat_that_is_none_is_refused(changes: dict[str, object], complaint: str) -> None:
+    prompts = manifest_prompts(REFACT, IDS)
+    with pytest.raises(BundleError, match=complaint):
+        Layouts.from_manifest({**prompts, "chat": {**prompts["chat"], **changes}})
+
+
+def test_bundles_of_before_lack_what_came_later() -> None:
+    prompts = manifest_prompts(REFACT, IDS)
+    del prompts["fim"]["before_prefix"], prompts["chat"]["tags"], prompts["chat"]["in_question"]
+    assert Layouts.from_manifest(prompts) == LAYOUTS
 
 
 def test_a_single_question_gets_the_default_system_line() -> None:

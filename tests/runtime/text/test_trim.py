@@ -25,6 +25,16 @@ def test_a_text_that_fits_is_kept_whole() -> None:
     assert (_text(prefix), _text(suffix)) == ("a\nb", "\nc\n")
 
 
+def test_what_stands_before_a_prefix_is_encoded_with_what_stays_of_it() -> None:
+    prefix = "".join(f"line {i}\n" for i in range(300))
+    whole, _ = trim("ab", "", 10, _encode, before="_")
+    assert whole == _encode("_ab")
+    part, _ = trim(prefix, "", 200, _encode, before="_")
+    assert part[: len(_encode("_line"))] == _encode("_line")
+    assert len(part) <= 200
+    assert trim("", "x", 10, _encode, before="_")[0] == []
+
+
 def test_lines_stay_around_the_cursor_on_both_sides() -> None:
     prefix, suffix = trim(_lines(500, "a") + "x = ", "\n" + _lines(500, "b"), 2000, _encode)
     assert _text(prefix).endswith("a00499\nx = ")
