@@ -137,12 +137,13 @@ bench-native: $(READY) ## The native step beside onnxruntime's on BUNDLE
 
 CLIENTS := build/clients
 # Without the packages' own scripts: one would fetch CUDA's libraries.
-test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need other clients: chromium for the playground, onnxruntime-genai and transformers.js for bundles (network, 500 MB)
+test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need other clients: chromium for the playground, onnxruntime-genai and transformers.js for bundles, published vocabularies (network, 500 MB)
 	@command -v chromium >/dev/null || apt-get install -y -q chromium || echo "no chromium to be had: its tests are skipped"
 	@$(INSTALL) playwright 'onnxruntime-genai==0.18.0'
+	@$(INSTALL) --no-deps 'mistral-common==1.13.1'  # for its vocabularies
 	@command -v npm >/dev/null && mkdir -p $(CLIENTS) && npm install --prefix $(CLIENTS) --silent --ignore-scripts --no-audit --no-fund @huggingface/transformers@4.3.2 \
 		|| echo "no npm to be had: the tests of transformers.js are skipped"
-	$(BIN)/python -m pytest tests/runtime/serve/test_playground.py tests/runtime/serve/test_clients.py tests/export/test_loaders_clients.py
+	$(BIN)/python -m pytest tests/runtime/serve/test_playground.py tests/runtime/serve/test_clients.py tests/export/test_loaders_clients.py tests/export/test_sentencepiece.py
 
 # A real model's weights lie on the grid of the file that they came in: they get noise first.
 bench-fidelity: $(READY) $(PEERS)/.ready ## What int4 and int8 lose beside llama.cpp's formats, on the demo's held-out modules (after train-data) or with MODEL=FOLDER

@@ -68,7 +68,7 @@ class Fields:
     def tied(self, default: bool) -> bool:
         """Return whether the head's weights are the embedding's; `default` where it is not said."""
         value = self.config.get("tie_word_embeddings")
-        self.expect("tie_word_embeddings", value in (None, True, False), "true or false")
+        self.expect("tie_word_embeddings", type(value) in (bool, type(None)), "true or false")
         return default if value is None else value is True
 
     def activation(self, field: str, allowed: tuple[Activation, ...]) -> Activation | None:

@@ -16,9 +16,9 @@ import numpy as np
 
 from ..runtime.errors import CheckpointError, MissingExtraError, one_line
 from .checkpoint import Checkpoint, Floating, TensorInfo, open_checkpoint
+from .gguf_header import check_header
 from .gguf_tokenizer import tokenizer_json
 
-MAGIC = b"GGUF"
 PLAIN_TYPES = (
     "F32",
     "F16",
@@ -46,15 +46,11 @@ _LAYER = {
 ARCHITECTURES = ("llama", "qwen2")
 # llama.cpp rotates neighbours in these, and stores queries and keys accordingly.
 _PAIRED = ("llama",)
+# What reading a damaged file raises.
 _WRONG = (
-    ValueError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    UnicodeDecodeError,
-    MemoryError,
-)
+    ValueError, LookupError, TypeError, ArithmeticError, RecursionError, NotImplementedError,
+    MemoryError, OSError,
+)  # fmt: skip
 
 
 def open_gguf(file: Path) -> Checkpoint:
@@ -66,12 +62,7 @@ def open_gguf(file: Path) -> Checkpoint:
         MissingExtraError: when gguf is not installed.
 
     """
-    with file.open("rb") as stream:
-        if (magic := stream.read(len(MAGIC))) != MAGIC:
-            raise CheckpointError(
-                f"{file} begins with {magic!r}, expected {MAGIC!r}; a checkpoint is a folder or a "
-                "GGUF file"
-            )
+    check_header(file)
     try:
         from gguf import GGUFReader
     except ImportError as error:
@@ -110,6 +101,8 @@ def _checkpoint(file: Path, keys: Mapping[str, Any], stored: Mapping[str, Any]) 
             f"{file} is one of {keys['split.count']} parts; join them with llama-gguf-split --merge"
         )
     names = {_name(file, name): tensor for name, tensor in stored.items()}
+    for tensor in {tensor.tensor_type: tensor for tensor in names.values()}.values():
+        _values(tensor, slice(1))  # a type that cannot be read shows here
     tied = _is_tied(names)
     if tied and "lm_head.weight" in names:  # the same matrix, stored better
         names["model.embed_tokens.weight"] = names.pop("lm_head.weight")
@@ -182,6 +175,8 @@ def _config(
         if key.startswith((f"{architecture}.expert", f"{architecture}.attention.sliding_window")):
             raise CheckpointError(f"{file}: {key} is {keys[key]!r:.40}, which is not read")
     heads = of("attention.head_count")
+    if type(heads) is not int or heads < 1:
+        raise CheckpointError(f"{file}: {architecture}.attention.head_count is {heads!r:.40}")
     size = of("attention.key_length", of("embedding_length") // heads)
     if of("rope.dimension_count", size) != size:
         raise CheckpointError(f"{file}: {architecture}.rope.dimension_count is not a whole head")
@@ -214,12 +209,18 @@ def _plain(value: Any) -> Any:
 
 
 def _scaling(file: Path, architecture: str, keys: Mapping[str, Any]) -> dict[str, Any] | None:
-    kind = keys.get(f"{architecture}.rope.scaling.type", "none")
+    """Return how positions are scaled: linearly, where a factor has no type or an older name."""
+    name = f"{architecture}.rope.scaling"
+    factor = keys.get(f"{name}.factor", keys.get(f"{architecture}.rope.scale_linear"))
+    kind = keys.get(f"{name}.type", "none" if factor is None else "linear")
     if kind == "none":
         return None
-    if kind != "linear":
-        raise CheckpointError(f"{file}: positions are scaled by {kind!r:.40}, expected linear")
-    return {"type": "linear", "factor": float(keys[f"{architecture}.rope.scaling.factor"])}
+    if kind != "linear" or factor is None:
+        raise CheckpointError(
+            f"{file}: positions are scaled by {kind!r:.40} with factor {factor!r:.40}, expected "
+            "linear and a number"
+        )
+    return {"type": "linear", "factor": float(factor)}
 
 
 def _notes(file: Path, names: Mapping[str, Any]) -> tuple[str, ...]:

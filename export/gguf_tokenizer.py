@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.errors import CheckpointError, one_line
-from ..runtime.text.pieces import BLANK, BLANKS_ONLY
 from ..runtime.text.pipelines import PIPELINES, Pipeline
-from .sentencepiece_model import CONTROL, UNKNOWN, UNUSED, USER_DEFINED, merged_pieces
+from .pieces import added_token, pieces_pipeline
+from .sentencepiece_model import (
+    CONTROL,
+    UNUSED,
+    USER_DEFINED,
+    added_pieces,
+    check_pieces,
+    merged_pieces,
+)
 
 _WORDS = {  # names of llama.cpp, and what our pipelines' words begin with
     "Digits": ("smollm", "starcoder", "refact", "codeshell"),
@@ -24,7 +31,6 @@ PIPELINE_OF: Mapping[str, Pipeline] = {
     for words, names in _WORDS.items()
     for name in names
 }
-_FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
 
 
 def tokenizer_json(file: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,13 +48,25 @@ def tokenizer_json(file: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
         )
     tokens, types = keys["tokenizer.ggml.tokens"], keys["tokenizer.ggml.token_type"]
     # Rows that only pad the embedding stand at the end.
-    used = next(i for i in range(len(tokens), 0, -1) if types[i - 1] != UNUSED)
-    added = [
-        {"id": i, "content": tokens[i], **_FLAGS, "special": types[i] in (CONTROL, UNKNOWN)}
-        for i in range(used)
-        if types[i] in (CONTROL, USER_DEFINED, UNKNOWN)
-    ]
-    parts = _byte_level(file, keys, tokens[:used]) if kind == "gpt2" else _pieces(keys, used)
+    used = next((i for i in range(len(tokens), 0, -1) if types[i - 1] != UNUSED), 0)
+    if not used:
+        raise CheckpointError(f"{file} has no tokens; download it again")
+    scores = keys.get("tokenizer.ggml.scores", [0.0] * used)
+    pieces = list(zip(tokens[:used], scores[:used], types[:used], strict=True))
+    if kind == "gpt2":
+        added = [
+            {**added_token(i, text, special=of == CONTROL), "normalized": False}
+            for i, (text, _, of) in enumerate(pieces)
+            if of in (CONTROL, USER_DEFINED)
+        ]
+        parts = _byte_level(file, keys, tokens[:used])
+    else:
+        check_pieces(file, pieces)
+        added = added_pieces(pieces, (), fallback=True)
+        never = {token["content"] for token in added if token["special"]}
+        prepends = keys.get("tokenizer.ggml.add_space_prefix", True)
+        model = merged_pieces(pieces, never)
+        parts = {**pieces_pipeline(prepends=prepends), "model": model}
     return {
         "version": "1.0",
         "truncation": None,
@@ -99,19 +117,6 @@ def _byte_level(file: Path, keys: Mapping[str, Any], tokens: list[str]) -> dict[
             "merges": keys["tokenizer.ggml.merges"],
             "ignore_merges": name == "llama-bpe",
         },
-    }
-
-
-def _pieces(keys: Mapping[str, Any], used: int) -> dict[str, Any]:
-    names = ("tokens", "scores", "token_type")
-    columns = (keys[f"tokenizer.ggml.{name}"][:used] for name in names)
-    steps = [BLANKS_ONLY]
-    if keys.get("tokenizer.ggml.add_space_prefix", True):
-        steps.insert(0, {"type": "Prepend", "prepend": BLANK})
-    return {
-        "normalizer": {"type": "Sequence", "normalizers": steps},
-        "pre_tokenizer": None,
-        "model": merged_pieces(list(zip(*columns, strict=True))),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from .gguf_file import open_source
 from .lora import merged, open_adapter
 from .progress import Track
 from .prompts import PromptFamily, manifest_prompts
+from .sentencepiece_model import NAMES
 from .tensors import Tensors
 from .tokenizer import check_tokenizer
 
@@ -79,6 +80,7 @@ def inspect_checkpoint(
         checkpoint = merged(checkpoint, open_adapter(adapter))
     model_type = checkpoint.config.get("model_type")
     architecture = find(model_type)
+    checkpoint = _without(checkpoint, architecture.IGNORED)
     problems: list[str] = []
     decoder = _decoder(architecture, checkpoint, problems)
     tokenizer = check_tokenizer(
@@ -93,7 +95,7 @@ def inspect_checkpoint(
     tensors = None
     if decoder is not None:
         tensors = Tensors(decoder, architecture.tensors(set(shapes)))
-        tensors.check(shapes, (*architecture.IGNORED, *architecture.ZERO), problems)
+        tensors.check(shapes, architecture.ZERO, problems)
         architecture.check_vocabulary(decoder, tokenizer.tokens, problems)
     problems += _type_problems(checkpoint)
     ends = tensors.ends if tensors is not None else ()
@@ -123,6 +125,14 @@ def inspect_checkpoint(
     )
 
 
+def _without(checkpoint: Checkpoint, ignored: tuple[str, ...]) -> Checkpoint:
+    """Return a checkpoint without the tensors that say nothing, such as masks of early versions."""
+    tensors = {
+        name: info for name, info in checkpoint.tensors.items() if not name.endswith(ignored)
+    }
+    return replace(checkpoint, tensors=tensors)
+
+
 def _type_problems(checkpoint: Checkpoint) -> list[str]:
     return [
         f"{name} has type {info.type}, expected one of {', '.join(FLOAT_TYPES)}"
@@ -133,7 +143,9 @@ def _type_problems(checkpoint: Checkpoint) -> list[str]:
 
 def _source_files(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """Return the files that a bundle is made of; a tokenizer may be made here instead."""
-    files = [checkpoint.path / "config.json", checkpoint.path / TOKENIZER, *checkpoint.files]
+    made_of = [checkpoint.path / name for name in (TOKENIZER, *NAMES)]
+    tokenizer = [file for file in made_of if file.exists()][:1]
+    files = [checkpoint.path / "config.json", *tokenizer, *checkpoint.files]
     return [
         {"file": file.name, "bytes": file.stat().st_size, "sha256": file_sha256(file)}
         for file in files

@@ -31,15 +31,18 @@ def _rotary(decoder: Decoder) -> Rotary:
     return decoder.positions
 
 
+def _scaling(decoder: Decoder) -> dict[str, Any] | None:
+    factor = _rotary(decoder).factor
+    return {"rope_type": "linear", "factor": factor} if factor != 1 else None
+
+
 def _activation(decoder: Decoder) -> str:
     return _ACTIVATIONS[decoder.mlp.activation]
 
 
 def _llama(decoder: Decoder) -> dict[str, Any]:
     """Return rotary positions in the old form and the new one, and the rest."""
-    attention, positions = decoder.attention, _rotary(decoder)
-    scaled = {"rope_type": "linear", "factor": positions.factor}
-    scaling = scaled if positions.factor != 1 else None
+    attention, positions, scaling = decoder.attention, _rotary(decoder), _scaling(decoder)
     return {
         "hidden_act": _activation(decoder),
         "rms_norm_eps": decoder.norm.epsilon,
@@ -70,6 +73,7 @@ def _stablelm(decoder: Decoder) -> dict[str, Any]:
         "use_qkv_bias": decoder.attention.bias_qkv,
         "use_parallel_residual": decoder.residual == "parallel",
         "rope_theta": positions.base,
+        "rope_scaling": _scaling(decoder),
         "partial_rotary_factor": positions.dims / decoder.attention.head_size,
     }
 
@@ -82,6 +86,7 @@ def _gpt_neox(decoder: Decoder) -> dict[str, Any]:
         "attention_bias": decoder.attention.bias_qkv,
         "use_parallel_residual": decoder.residual == "parallel",
         "rotary_emb_base": positions.base,
+        "rope_scaling": _scaling(decoder),
         "rotary_pct": positions.dims / decoder.attention.head_size,
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..runtime.bundle.decoder import Activation, Attention, Decoder, Mlp, Norm
 from .fields import Fields
 from .positions import rotary_fields
-from .tables import matrix, norm, stacked
+from .tables import matrix, norm, stacked, whatever_it_holds
 from .tensors import Table
 
 SIZES = {
@@ -42,12 +42,7 @@ TENSORS: Table = {
     **norm("norm", "model.norm"),
     "head": "lm_head.weight",
 }
-
-
-def tensors(names: set[str]) -> Table:
-    """Return where the weights of a checkpoint lie, whatever tensors it holds."""
-    del names
-    return TENSORS
+tensors = whatever_it_holds(TENSORS)
 
 
 @dataclass(frozen=True)
@@ -113,16 +108,25 @@ def decoder_of(
     )
 
 
+def window_of(config: Mapping[str, Any]) -> int:
+    """Return the window of all layers, as `check_features` lets it through; 0 for none."""
+    if "full_attention" in (config.get("layer_types") or []):
+        return 0
+    return config.get("sliding_window") or 0
+
+
 def check_features(fields: Fields, *, windows: bool = False) -> None:
     """Refuse by name what would compute otherwise, and is not built; with `windows` those are."""
     config = fields.config
     for field in ("num_local_experts", "num_experts", "n_routed_experts", "num_experts_per_tok"):
         fields.expect(field, not config.get(field), "none: models of experts are not supported")
     windowed = config.get("use_sliding_window") is not False and config.get("sliding_window")
-    layers = config.get("layer_types") or ()
-    windowed = windowed or any(kind != "full_attention" for kind in layers)
-    name = "layer_types" if layers else "sliding_window"
-    rule = "none: attention in windows is not supported"
-    fields.expect(name, windows or not windowed, rule)
+    layers = config.get("layer_types") or []
+    kinds = set(map(str, layers)) if isinstance(layers, list) else {"what is no list"}
+    allowed = {"full_attention", *(["sliding_attention"] if windows else [])}
+    rule = "one kind for all layers, of: " + ", ".join(sorted(allowed))
+    fields.expect("layer_types", kinds <= allowed and len(kinds) < 2, rule)
+    if not windows and not layers:
+        fields.expect("sliding_window", not windowed, "none: attention in windows is not supported")
     quantized = config.get("quantization_config") is None
     fields.expect("quantization_config", quantized, "none: weights in full precision")

@@ -12,12 +12,25 @@ from typing import Any
 from ..runtime.text.pieces import BLANK, BLANKS_ONLY
 
 _PREPEND = {"type": "Prepend", "prepend": BLANK}
+_FLAGS = {"single_word": False, "lstrip": False, "rstrip": False}
 _NO_CUT = {  # at blanks that the normalizer has replaced
     "type": "Split",
     "pattern": {"String": " "},
     "behavior": "MergedWithPrevious",
     "invert": False,
 }
+
+
+def added_token(token: int, content: str, *, special: bool) -> dict[str, Any]:
+    """Return an entry of added_tokens; one that is not special is found in text with ▁ in it."""
+    entry = {"id": token, "content": content, **_FLAGS, "special": special}
+    return {**entry, "normalized": not special}
+
+
+def pieces_pipeline(*, prepends: bool) -> dict[str, Any]:
+    """Return what a tokenizer.json with pieces does to text; `prepends` a blank or not."""
+    steps = [_PREPEND, BLANKS_ONLY] if prepends else [BLANKS_ONLY]
+    return {"normalizer": {"type": "Sequence", "normalizers": steps}, "pre_tokenizer": None}
 
 
 def make_canonical(content: dict[str, Any]) -> str:
@@ -44,7 +57,7 @@ def make_canonical(content: dict[str, Any]) -> str:
     return blank
 
 
-def has_pieces(content: dict[str, Any]) -> bool:
+def writes_pieces(content: dict[str, Any]) -> bool:
     """Return whether a tokenizer.json in that form writes blanks as ▁."""
     return BLANKS_ONLY in _steps(content.get("normalizer"), "normalizers")
 
@@ -52,7 +65,9 @@ def has_pieces(content: dict[str, Any]) -> bool:
 def _steps(part: Any, name: str) -> list[dict[str, Any]]:
     if not isinstance(part, dict):
         return []
-    steps: list[dict[str, Any]] = part.get(name, [part])
+    steps = part.get(name, [part])
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        return []  # the library says what is wrong with it
     return steps
 
 

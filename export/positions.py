@@ -45,7 +45,7 @@ def rotary_fields(
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     right = kind in ("default", "linear")
     fields.expect(name, right, "none, or linear: other kinds of scaling are not supported")
-    factor = scaling.get("factor", 1.0) if kind == "linear" else 1.0
+    factor = scaling.get("factor") if kind == "linear" else 1.0
     own_base = scaling.get("rope_theta", config.get(base, _FIRST_BASE))
     numbers = all(type(one) in (int, float) and one > 0 for one in (own_base, factor))
     fields.expect(base, numbers, "a number above 0, and so the factor of its scaling")

@@ -5,13 +5,13 @@ The file is read as the data that it is, a protocol buffer; see `sentencepiece_m
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..runtime.errors import CheckpointError, MissingExtraError, one_line
-from ..runtime.text.pieces import BLANKS_ONLY
+from ..runtime.text.pieces import BLANK
+from .pieces import added_token, pieces_pipeline
 
 NAMES = ("tokenizer.model", "spiece.model")
 # Special tokens that a model's own code puts behind the pieces, by its type.
@@ -20,6 +20,7 @@ MORE_TOKENS: Mapping[str, tuple[str, ...]] = {
 }
 _UNIGRAM, _BPE = 1, 2  # of TrainerSpec.ModelType
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # of SentencePiece.Type
+_LONGEST = 256  # characters of a piece; published ones have 16, and runs of blanks some more
 # Of pieces that text must not spell, where pieces are chosen by their scores: no text is worth it.
 _NEVER = -1e4
 
@@ -31,11 +32,13 @@ def model_file(folder: Path) -> Path | None:
     return next((folder / name for name in NAMES if (folder / name).exists()), None)
 
 
-def tokenizer_json(file: Path, specials: Collection[str], more: Collection[str]) -> dict[str, Any]:
+def tokenizer_json(
+    file: Path, specials: Collection[str], more: Collection[str], notes: list[str]
+) -> dict[str, Any]:
     """Return the tokenizer.json of a tokenizer.model.
 
     `specials` are pieces that are special tokens whatever the file calls them; `more` are special
-    tokens behind the pieces.
+    tokens behind the pieces. What is left out is appended to `notes`.
 
     Raises:
         CheckpointError: when the file is none, or of another kind than BPE or Unigram.
@@ -48,42 +51,31 @@ def tokenizer_json(file: Path, specials: Collection[str], more: Collection[str])
         raise CheckpointError(f"{file} is of kind {kind}, expected 1 (Unigram) or 2 (BPE)")
     if rules.remove_extra_whitespaces:
         raise CheckpointError(f"{file} removes blanks from text; code needs them all")
-    pieces = [(piece.piece, piece.score, piece.type) for piece in model.pieces]
-    fallback = bool(model.trainer_spec.byte_fallback)
-    # Without bytes, the unknown piece is what any text may have.
-    never = (CONTROL, UNKNOWN) if fallback else (CONTROL,)
-    added = [
-        {"id": i, "content": text, "special": of in never or text in specials}
-        for i, (text, _, of) in enumerate(pieces)
-        if of in (*never, USER_DEFINED) or text in specials
-    ]
-    added += [
-        {"id": len(pieces) + i, "content": text, "special": True} for i, text in enumerate(more)
-    ]
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    steps = [BLANKS_ONLY]
-    if rules.add_dummy_prefix:
-        steps.insert(0, {"type": "Prepend", "prepend": "\u2581"})
     if rules.precompiled_charsmap:
-        table = base64.b64encode(rules.precompiled_charsmap).decode()
-        steps.insert(0, {"type": "Precompiled", "precompiled_charsmap": table})
+        notes.append(f"{file.name}: its table of characters is left out: text stays as written")
+    pieces = [(piece.piece, piece.score, piece.type) for piece in model.pieces]
+    check_pieces(file, pieces)
+    fallback = bool(model.trainer_spec.byte_fallback)
+    added = added_pieces(pieces, specials, fallback=fallback)
+    added += [added_token(len(pieces) + i, text, special=True) for i, text in enumerate(more)]
+    never = {token["content"] for token in added if token["special"]}
+    build = merged_pieces if kind == _BPE else _unigram
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{**token, **flags} for token in added],
-        "normalizer": {"type": "Sequence", "normalizers": steps},
-        "pre_tokenizer": None,
+        "added_tokens": added,
+        **pieces_pipeline(prepends=rules.add_dummy_prefix),
         "post_processor": None,
         "decoder": {
             "type": "Sequence",
             "decoders": [
-                {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+                {"type": "Replace", "pattern": {"String": BLANK}, "content": " "},
                 {"type": "ByteFallback"},
                 {"type": "Fuse"},
             ],
         },
-        "model": merged_pieces(pieces) if kind == _BPE else _unigram(pieces, added, fallback),
+        "model": build(pieces, never, fallback=fallback),
     }
 
 
@@ -110,14 +102,45 @@ def _read(file: Path) -> Any:
 Piece = tuple[str, float, int]  # its text, its score and its type
 
 
-def merged_pieces(pieces: list[Piece]) -> dict[str, Any]:
-    """Return a BPE whose merges yield the pieces in the order of their scores.
+def check_pieces(file: Path, pieces: Sequence[Piece]) -> None:
+    """Refuse pieces of which no tokenizer can be made.
+
+    Raises:
+        CheckpointError: when one is too long, or none is for what is unknown.
+
+    """
+    longest = max(len(text) for text, _, _ in pieces)
+    if longest > _LONGEST:
+        raise CheckpointError(f"{file} has a piece of {longest} characters, expected {_LONGEST}")
+    if all(of != UNKNOWN for _, _, of in pieces):
+        raise CheckpointError(f"{file} has no piece for what is unknown; download it again")
+
+
+def added_pieces(
+    pieces: Sequence[Piece], specials: Collection[str], *, fallback: bool
+) -> list[dict[str, Any]]:
+    """Return the pieces that are found in text before others: special ones, and users' symbols.
+
+    Without `fallback` to bytes, the piece of what is unknown is what any text may have.
+    """
+    never = (CONTROL, UNKNOWN) if fallback else (CONTROL,)
+    return [
+        added_token(i, text, special=of in never or text in specials)
+        for i, (text, _, of) in enumerate(pieces)
+        if of in (*never, USER_DEFINED) or text in specials
+    ]
+
+
+def merged_pieces(
+    pieces: Sequence[Piece], never: Collection[str], *, fallback: bool = True
+) -> dict[str, Any]:
+    """Return a BPE whose merges yield the pieces in the order of their scores, but those `never`.
 
     SentencePiece merges any two neighbours that are a piece together, the one of the best score
     first; so each way to cut a piece in two is a merge, of the piece's rank.
     """
     ids = {text: i for i, (text, _, _) in enumerate(pieces)}
-    normal = {text: score for text, score, of in pieces if of == NORMAL}
+    normal = {text: score for text, score, of in pieces if of == NORMAL and text not in never}
     merges: list[list[str]] = []
     for text in sorted(normal, key=lambda text: (-normal[text], ids[text])):
         cuts = [(text[:i], text[i:]) for i in range(1, len(text))]
@@ -126,26 +149,21 @@ def merged_pieces(pieces: list[Piece]) -> dict[str, Any]:
     return {
         "type": "BPE",
         "dropout": None,
-        "unk_token": _unknown(pieces),
+        "unk_token": next(text for text, _, of in pieces if of == UNKNOWN),
         "continuing_subword_prefix": None,
         "end_of_word_suffix": None,
         "fuse_unk": True,
-        "byte_fallback": True,
+        "byte_fallback": fallback,
         "ignore_merges": False,
         "vocab": ids,
         "merges": merges,
     }
 
 
-def _unigram(pieces: list[Piece], added: list[dict[str, Any]], fallback: bool) -> dict[str, Any]:
-    never = {token["content"] for token in added if token["special"]}
+def _unigram(pieces: Sequence[Piece], never: Collection[str], *, fallback: bool) -> dict[str, Any]:
     scored = [
         [text, _NEVER if of in (BYTE, UNUSED, UNKNOWN) or text in never else score]
         for text, score, of in pieces
     ]
     unknown = next(i for i, (_, _, of) in enumerate(pieces) if of == UNKNOWN)
     return {"type": "Unigram", "unk_id": unknown, "vocab": scored, "byte_fallback": fallback}
-
-
-def _unknown(pieces: list[Piece]) -> str | None:
-    return next((text for text, _, of in pieces if of == UNKNOWN), None)

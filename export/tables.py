@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .sources import Shared, Stacked
 from .tensors import Table
 
 _PARTS = ("weight", "bias")
 _QKV = ("layers.{}.attention.q", "layers.{}.attention.kv")
+
+
+def whatever_it_holds(table: Table) -> Callable[[set[str]], Table]:
+    """Return what an architecture with one layout says of a checkpoint's tensors."""
+    return lambda names: table
 
 
 def matrix(role: str, tensor: str) -> Table:

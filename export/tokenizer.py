@@ -17,10 +17,18 @@ from tokenizers import Tokenizer
 from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import one_line
 from ..runtime.text.alphabet import UNASSIGNED, missing_bytes
-from ..runtime.text.pieces import has_pieces as spells_pieces
+from ..runtime.text.pieces import has_pieces
 from ..runtime.text.pipelines import pipeline_problems, read_tokenizer, splits_digits
-from .pieces import has_pieces, make_canonical
+from .pieces import make_canonical, writes_pieces
 from .prompts import PromptFamily, Traits, family_of
+from .specials import (
+    check_specials,
+    drop_spelled,
+    list_specials,
+    mark_specials,
+    special_ids,
+    spelled_specials,
+)
 from .tokenizer_source import tokenizer_content
 
 _FOR_BATCHES = ("truncation", "padding")  # what training leaves there, and completing never wants
@@ -79,7 +87,7 @@ def check_tokenizer(
     before_text = make_canonical(content)
     model = content.get("model")
     kind = model.get("type", "BPE") if isinstance(model, dict) else None
-    if kind != "BPE" and not (kind == "Unigram" and has_pieces(content)):
+    if kind != "BPE" and not (kind == "Unigram" and writes_pieces(content)):
         problems.append(f"{file.name}: the model is no BPE")
         return _NONE
     for section in _FOR_BATCHES:
@@ -87,7 +95,9 @@ def check_tokenizer(
             content[section] = None
             notes.append(f"{file.name}: {section} is left out, which is {_LEFT_OUT}")
     notes += _drop_padding_token(file, content)
-    notes += _mark_specials(file, content, families)
+    notes += list_specials(file, content, families)
+    notes += mark_specials(file, content, families)
+    notes += drop_spelled(file, content)
     before = _take_post_processor(content)
     unchanged = read and not notes and json.dumps(content) == as_it_was
     text = json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")
@@ -98,45 +108,19 @@ def check_tokenizer(
         problems.append(f"{file.name}: the tokenizers library cannot read it ({_short(error)})")
         return _NONE
     problems += [f"{file.name}: {problem}" for problem in pipeline_problems(tokenizer)]
-    specials = _specials(content)
+    specials = special_ids(content)
     named = f"{file.parent.resolve().name} {config.get('_name_or_path', '')}".lower()
     traits = Traits(config, specials, splits_digits(tokenizer), named)
     family = _family(file, families, traits, name, problems)
     if family is not None:
-        _check_specials(file, content, tokenizer, family, problems)
-    problems += [f"{file.name}: {problem}" for problem in _spelled(tokenizer, specials)]
+        check_specials(file, content, tokenizer, family, problems)
+    problems += [f"{file.name}: {problem}" for problem in spelled_specials(tokenizer, specials)]
     ids = sorted(tokenizer.get_vocab(with_added_tokens=True).values())
     if ids != list(range(len(ids))):
         problems.append(f"{file.name}: its {len(ids)} ids are not 0 to {len(ids) - 1}")
     notes += _tell_missing_bytes(file, tokenizer)
     start = tuple(specials[token] for token in before or () if token in specials)
     return CheckedTokenizer(data, len(ids), family, specials, start, before_text, tuple(notes))
-
-
-def _added(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    added = content.get("added_tokens")
-    return [token for token in added or [] if isinstance(token, dict)]
-
-
-def _specials(content: Mapping[str, Any]) -> dict[str, int]:
-    """Return the special tokens with their ids."""
-    return {
-        token["content"]: token["id"]
-        for token in _added(content)
-        if token.get("special") is True and type(token.get("id")) is int
-    }
-
-
-def _spelled(tokenizer: Tokenizer, specials: Mapping[str, int]) -> list[str]:
-    """Name special tokens that a text of their name would become."""
-    tokenizer.encode_special_tokens = True
-    spelled = [
-        name
-        for name, token in specials.items()
-        if token in tokenizer.encode(name, add_special_tokens=False).ids
-    ]
-    tokenizer.encode_special_tokens = False
-    return [f"{name} is a special token, and text can spell it" for name in spelled[:3]]
 
 
 def _drop_padding_token(file: Path, content: dict[str, Any]) -> list[str]:
@@ -157,38 +141,6 @@ def _drop_padding_token(file: Path, content: dict[str, Any]) -> list[str]:
     return [f"{file.name}: {name} is left out, a token for padding behind the vocabulary"]
 
 
-def _mark_specials(
-    file: Path, content: dict[str, Any], families: tuple[PromptFamily, ...]
-) -> list[str]:
-    """Mark as special what prompts are made of, or looks so: files differ in that for one model.
-
-    Qwen2.5-Coder's was published with its tokens for holes as plain ones, which text could spell.
-    """
-    names = {token for family in families for token in family.tokens if not family.places}
-    # Among pieces of text there may be tags of HTML, which are words as any.
-    byte_level = not has_pieces(content)
-    plain = [
-        token
-        for token in _added(content)
-        if token.get("special") is False
-        and isinstance(token.get("content"), str)
-        and (token["content"] in names or (byte_level and _is_bracketed(token["content"])))
-    ]
-    if not plain or any(family.places for family in families):
-        return []  # a published file says exactly what is special
-    for token in plain:
-        token["special"] = True
-    listed = ", ".join(token["content"] for token in plain[:3])
-    return [
-        f"{file.name}: {len(plain)} tokens are marked as special, so that no text can spell them: "
-        f"{one_line(listed)}{', ...' if len(plain) > 3 else ''}"
-    ]
-
-
-def _is_bracketed(name: str) -> bool:
-    return len(name) > 2 and name.startswith("<") and name.endswith(">")
-
-
 def _take_post_processor(content: dict[str, Any]) -> list[str] | None:
     """Take away what is done to ids behind the pipeline; return the tokens it puts before a text.
 
@@ -198,8 +150,11 @@ def _take_post_processor(content: dict[str, Any]) -> list[str] | None:
     if not isinstance(processor, dict):
         return None
     steps = processor.get("processors", [processor])
-    if not all(step.get("type") in ("ByteLevel", "TemplateProcessing") for step in steps):
+    kinds = ("ByteLevel", "TemplateProcessing")
+    if not _are_objects(steps) or not all(step.get("type") in kinds for step in steps):
         return None  # pipeline_problems says what it is
+    if not all(_are_objects(step.get("single", [])) for step in steps):
+        return None
     content["post_processor"] = None
     single = [part for step in steps for part in step.get("single", [])]
     before: list[str] = []
@@ -208,6 +163,10 @@ def _take_post_processor(content: dict[str, Any]) -> list[str] | None:
             break
         before.append(str(part.get("SpecialToken", {}).get("id")))
     return before
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 def _family(
@@ -219,7 +178,7 @@ def _family(
 ) -> PromptFamily | None:
     """Return the family of that name or the one that fits; append why there is none."""
     if len(families) == 1 and families[0].places:
-        return families[0]  # _check_specials says what it lacks
+        return families[0]  # check_specials says what it lacks
     if name is None:
         if (family := family_of(families, traits)) is not None:
             return family
@@ -239,38 +198,9 @@ def _family(
     return family
 
 
-def _check_specials(
-    file: Path,
-    content: dict[str, Any],
-    tokenizer: Tokenizer,
-    family: PromptFamily,
-    problems: list[str],
-) -> None:
-    """Check ids in the list of added tokens and in the vocabulary: files exist that disagree."""
-    added = {token["content"]: token for token in _added(content)}
-    places = {token: place for place, token in enumerate(family.places)}
-    for token in family.tokens:
-        listed = added.get(token, {}).get("id")
-        expected = places.get(token, listed)
-        own_id = listed if listed != expected else tokenizer.token_to_id(token)
-        if own_id is None or own_id != expected:
-            problems.append(
-                f"{file.name}: special token {token} has id {own_id}, expected {expected}"
-            )
-        elif added[token].get("special") is not True:
-            problems.append(
-                f"{file.name}: {token} is not marked as special, so that text could spell it"
-            )
-    if family.places and (more := sorted(set(added) - set(family.places))):
-        problems.append(
-            f"{file.name}: {len(more)} special tokens beside the {len(family.places)} known ones: "
-            f"{', '.join(more[:5])}"
-        )
-
-
 def _tell_missing_bytes(file: Path, tokenizer: Tokenizer) -> list[str]:
     """Tell which bytes no token holds: the model never sees them, and the user should know."""
-    if spells_pieces(tokenizer):
+    if has_pieces(tokenizer):
         lost = f"{file.name}: the vocabulary has no single bytes; text loses characters beyond it"
         return [] if tokenizer.token_to_id("<0x0A>") is not None else [lost]
     missing = missing_bytes(tokenizer)

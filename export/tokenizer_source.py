@@ -30,5 +30,6 @@ def tokenizer_content(
     if (model := model_file(file.parent)) is not None:
         notes.append(f"{file.name}: there is none; it is made of {model.name}")
         names = {token for family in families for token in family.tokens}
-        return tokenizer_json(model, names, MORE_TOKENS.get(str(config.get("model_type")), ()))
+        more = MORE_TOKENS.get(str(config.get("model_type")), ())
+        return tokenizer_json(model, names, more, notes)
     return read_json(file)

@@ -179,6 +179,7 @@ class _Judging:
     preset: Preset
     opening: Opening
     sandbox: Sandbox
+    published: Mapping[int, float]  # of the whole run
 
     def with_model(self, model: Model) -> Results:
         """Run it with a model's samples."""
@@ -217,7 +218,7 @@ class _Judging:
         }
         problems = self.options.chosen(self.benchmark.problems)
         whole = replace(self.options, part=None).chosen(self.benchmark.problems)
-        settings |= part_settings(self.options.part, len(whole), samples)
+        settings |= part_settings(self.options.part, len(whole), samples, self.published)
         results = open_results(out, settings)
         todo = slots(problems, samples, results.records)
         collect(results, judged(todo, write, self.sandbox, self.options.jobs), label, len(todo))
@@ -232,16 +233,18 @@ def _run_samples(benchmark: Benchmark, options: Sampled, preset: Preset, opening
     if options.unsafe:
         echo("warning: --unsafe: generated code runs as you, only bounded", err=True)
     sandbox = Sandbox(options.timeout, unsafe=options.unsafe)
-    judging = _Judging(benchmark, options, preset, opening, sandbox)
+    published: Mapping[int, float] = {}
+    if opening.bundle is not None and not how:  # of the demo nothing was published
+        bundle = read_bundle(opening.bundle)
+        family = str(bundle.prompts.get("family"))
+        published = preset.published_for(len(benchmark.problems), bundle.sizes, family)
+    judging = _Judging(benchmark, options, preset, opening, sandbox, published)
     if how:
         show = functools.partial(report.samples, published={})
         _finish({how: judging.without_model(how)}, summarize, show, opening)
         return
-    published: Mapping[int, float] = {}
-    if opening.bundle is not None:  # of the demo nothing was published
-        sizes = read_bundle(opening.bundle).sizes
-        published = preset.published_for(len(benchmark.problems), sizes)
-    show = functools.partial(report.samples, published=published)
+    beside = {} if options.part else published
+    show = functools.partial(report.samples, published=beside)
     _run_variants(opening, judging.with_model, summarize, show)
 
 

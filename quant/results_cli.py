@@ -10,11 +10,10 @@ from typing import Any
 import click
 
 from ..runtime.console.terminal import echo
-from ..runtime.errors import EvalError, OptionError
+from ..runtime.errors import EvalError
 from .eval import report
 from .eval.compare import check_comparable, compare_results
 from .eval.parts import merged
-from .eval.presets import HUMANEVAL_PROBLEMS, PRESETS
 from .eval.results import Results, read_results, write_results
 from .eval.samples import summarize
 
@@ -45,9 +44,8 @@ def compare_files(a: Path, b: Path, as_json: bool) -> None:
 @click.command(name="merge")
 @click.argument("parts", type=_PATH, nargs=-1, required=True)
 @click.option("--out", type=_PATH, required=True, help="The file of the whole run; a new one.")
-@click.option("--preset", help="Whose published figures stand beside; see `eval humaneval`.")
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
-def merge(parts: tuple[Path, ...], out: Path, preset: str | None, as_json: bool) -> None:
+def merge(parts: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Join PARTS of one run, made on as many machines, into the run that they are.
 
     PARTS are files that --part I/N --out FILE has written. What comes out is what one run with the
@@ -59,16 +57,11 @@ def merge(parts: tuple[Path, ...], out: Path, preset: str | None, as_json: bool)
       refact-edge eval humaneval HumanEval.jsonl.gz --preset warm --part 2/2 --out 2.jsonl
       refact-edge eval merge 1.jsonl 2.jsonl --out warm.jsonl
     """
-    if preset is not None and preset not in PRESETS:
-        raise OptionError(f"preset {preset!r}; expected one of: {', '.join(PRESETS)}")
     if out.exists():
         raise EvalError(f"{out} exists; name another file")
-    whole = merged({str(part): read_results(part) for part in parts})
+    whole, published = merged({str(part): read_results(part) for part in parts})
     write_results(out, whole)
     figures = summarize(whole.records)
-    published = (
-        PRESETS[preset].published if preset and figures["problems"] == HUMANEVAL_PROBLEMS else {}
-    )
     name = str(whole.settings.get("variant", out.stem))
     say(report.samples(name, whole.settings, figures, published))
     if as_json:

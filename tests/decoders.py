@@ -1,6 +1,6 @@
 """Tiny random decoders of three families, built with transformers' own classes, as bundles.
 
-Their facts are told here as an architecture's file tells them, and exported through the same code.
+Their facts are read by the architectures' own files, under types that are nobody's.
 Between them: RMSNorm and LayerNorm, with biases and without; rotary positions, whole and in part,
 and learned ones; one, two and six key and value heads; gated and plain MLPs; both residuals.
 """
@@ -17,26 +17,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from refact_edge.export.architectures import register
+from refact_edge.export.architectures import Architecture, gpt_bigcode, gpt_neox, llama, register
 from refact_edge.export.checkpoint import Checkpoint
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.fabricate import made_up_tokenizer
 from refact_edge.export.families import REFACT
+from refact_edge.export.llama_like import TENSORS as LLAMA
 from refact_edge.export.prompts import PromptFamily
-from refact_edge.export.sources import Heads, Shared, Stacked
 from refact_edge.export.tensors import Table
-from refact_edge.runtime.bundle.decoder import (
-    Attention,
-    Decoder,
-    Learned,
-    Mlp,
-    Norm,
-    Rotary,
-)
+from refact_edge.runtime.bundle.decoder import Decoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+Facts = Callable[[Mapping[str, Any]], Decoder]
 DECODERS = ("llama", "gpt_neox", "gpt_bigcode")
 VARIANTS = ("fp32", "int8", "int4")
 TOKENS = 420
@@ -46,55 +40,19 @@ WIDTH, HEADS, LAYERS, VOCABULARY, CONTEXT = 96, 6, 2, 448, 256
 SIZE = WIDTH // HEADS
 
 
-def llama_facts(config: Mapping[str, Any]) -> Decoder:
-    heads, width = config["num_attention_heads"], config["hidden_size"]
-    size = config.get("head_dim", width // heads)
-    scaling = config.get("rope_scaling", {"factor": 1.0})
-    return Decoder(
-        layers=config["num_hidden_layers"],
-        width=width,
-        vocabulary=config["vocab_size"],
-        context=config["max_position_embeddings"],
-        tied=config["tie_word_embeddings"],
-        norm=Norm("rms", config["rms_norm_eps"]),
-        positions=Rotary(config["rope_theta"], size, scaling["factor"]),
-        attention=Attention(heads, config["num_key_value_heads"], size, size**-0.5),
-        mlp=Mlp(config["intermediate_size"], "silu", gated=True),
-    )
+def facts_of(architecture: Architecture) -> Facts:
+    """Return what an architecture's file reads out of a config."""
+
+    def facts(config: Mapping[str, Any]) -> Decoder:
+        problems: list[str] = []
+        decoder = architecture.decoder(config, problems)
+        assert decoder is not None, problems
+        return decoder
+
+    return facts
 
 
-def _gpt_neox(config: Mapping[str, Any]) -> Decoder:
-    width, heads = config["hidden_size"], config["num_attention_heads"]
-    size = width // heads
-    attention = Attention(heads, heads, size, size**-0.5, bias_qkv=True, bias_out=True)
-    return Decoder(
-        layers=config["num_hidden_layers"],
-        width=width,
-        vocabulary=config["vocab_size"],
-        context=config["max_position_embeddings"],
-        tied=config["tie_word_embeddings"],
-        norm=Norm("layer", config["layer_norm_eps"], bias=True),
-        positions=Rotary(float(config["rotary_emb_base"]), int(size * config["rotary_pct"])),
-        attention=attention,
-        mlp=Mlp(config["intermediate_size"], "gelu", gated=False, bias=True),
-        residual="parallel",
-    )
-
-
-def _gpt_bigcode(config: Mapping[str, Any]) -> Decoder:
-    width, heads = config["n_embd"], config["n_head"]
-    size = width // heads
-    return Decoder(
-        layers=config["n_layer"],
-        width=width,
-        vocabulary=config["vocab_size"],
-        context=config["n_positions"],
-        tied=config["tie_word_embeddings"],
-        norm=Norm("layer", config["layer_norm_epsilon"], bias=True),
-        positions=Learned(config["n_positions"]),
-        attention=Attention(heads, 1, size, size**-0.5, bias_qkv=True, bias_out=True),
-        mlp=Mlp(4 * width, "gelu_tanh", gated=False, bias=True),
-    )
+llama_facts = facts_of(llama)
 
 
 def with_bias(role: str, tensor: str) -> Table:
@@ -103,62 +61,11 @@ def with_bias(role: str, tensor: str) -> Table:
     return {f"{role}{weight}": f"{tensor}.weight", f"{role}.bias": f"{tensor}.bias"}
 
 
-_L = "model.layers.{}."
-LLAMA: Table = {
-    "embedding": "model.embed_tokens.weight",
-    "layers.{}.norm1.weight": f"{_L}input_layernorm.weight",
-    "layers.{}.attention.q": f"{_L}self_attn.q_proj.weight",
-    "layers.{}.attention.kv": Stacked(
-        (f"{_L}self_attn.k_proj.weight", f"{_L}self_attn.v_proj.weight")
-    ),
-    "layers.{}.attention.out": f"{_L}self_attn.o_proj.weight",
-    "layers.{}.norm2.weight": f"{_L}post_attention_layernorm.weight",
-    "layers.{}.mlp.gate_up": Stacked((f"{_L}mlp.gate_proj.weight", f"{_L}mlp.up_proj.weight")),
-    "layers.{}.mlp.down": f"{_L}mlp.down_proj.weight",
-    "norm.weight": "model.norm.weight",
-    "head": "lm_head.weight",
-}
-
-_N = "gpt_neox.layers.{}."
-_QKV = f"{_N}attention.query_key_value"
-_GPT_NEOX: Table = {
-    "embedding": "gpt_neox.embed_in.weight",
-    **with_bias("layers.{}.norm1", f"{_N}input_layernorm"),
-    "layers.{}.attention.q": Heads(f"{_QKV}.weight", (0,)),
-    "layers.{}.attention.q.bias": Heads(f"{_QKV}.bias", (0,)),
-    "layers.{}.attention.kv": Heads(f"{_QKV}.weight", (1, 2)),
-    "layers.{}.attention.kv.bias": Heads(f"{_QKV}.bias", (1, 2)),
-    **with_bias("layers.{}.attention.out", f"{_N}attention.dense"),
-    **with_bias("layers.{}.norm2", f"{_N}post_attention_layernorm"),
-    **with_bias("layers.{}.mlp.up", f"{_N}mlp.dense_h_to_4h"),
-    **with_bias("layers.{}.mlp.down", f"{_N}mlp.dense_4h_to_h"),
-    **with_bias("norm", "gpt_neox.final_layer_norm"),
-    "head": "embed_out.weight",
-}
-
-_B = "transformer.h.{}."
-_MATRICES = ("layers.{}.attention.q", "layers.{}.attention.kv")
-_BIASES = tuple(f"{role}.bias" for role in _MATRICES)
-_GPT_BIGCODE: Table = {
-    "embedding": "transformer.wte.weight",
-    "positions": "transformer.wpe.weight",
-    **with_bias("layers.{}.norm1", f"{_B}ln_1"),
-    **{role: Shared(f"{_B}attn.c_attn.weight", _MATRICES) for role in _MATRICES},
-    **{role: Shared(f"{_B}attn.c_attn.bias", _BIASES) for role in _BIASES},
-    **with_bias("layers.{}.attention.out", f"{_B}attn.c_proj"),
-    **with_bias("layers.{}.norm2", f"{_B}ln_2"),
-    **with_bias("layers.{}.mlp.up", f"{_B}mlp.c_fc"),
-    **with_bias("layers.{}.mlp.down", f"{_B}mlp.c_proj"),
-    **with_bias("norm", "transformer.ln_f"),
-    "head": "lm_head.weight",
-}
-
-
 @dataclass  # not frozen: an Architecture's attributes may be set
 class Family:
     """An architecture (see `refact_edge.export.architectures`), and a config to build."""
 
-    facts: Callable[[Mapping[str, Any]], Decoder]
+    facts: Facts
     table: Table
     config: Mapping[str, Any]
     FAMILIES: tuple[PromptFamily, ...] = (REFACT,)
@@ -202,6 +109,7 @@ FAMILIES = {
         llama_facts,
         LLAMA,
         {
+            "hidden_act": "silu",
             "num_attention_heads": HEADS,
             "num_key_value_heads": 2,
             "head_dim": SIZE,
@@ -217,8 +125,8 @@ FAMILIES = {
         },
     ),
     "gpt_neox": Family(
-        _gpt_neox,
-        _GPT_NEOX,
+        facts_of(gpt_neox),
+        gpt_neox.TENSORS,
         {
             "num_attention_heads": HEADS,
             "num_hidden_layers": LAYERS,
@@ -234,8 +142,8 @@ FAMILIES = {
         },
     ),
     "gpt_bigcode": Family(
-        _gpt_bigcode,
-        _GPT_BIGCODE,
+        facts_of(gpt_bigcode),
+        gpt_bigcode.TENSORS,
         {
             "n_head": HEADS,
             "n_layer": LAYERS,

@@ -133,8 +133,7 @@ def _tokenizer(checkpoint: Path, pre: str | None) -> dict[str, Any]:
     ids = {token["id"]: token["content"] for token in content["added_tokens"]}
     tokens = [*names, *(ids[i] for i in range(len(names), len(names) + len(ids)) if i in ids)]
     padding = [f"[PAD{i}]" for i in range(3)]
-    types = [3 if i in added else 6 if token.startswith("<0x") else 1 for i, token in
-             enumerate(tokens)]  # fmt: skip
+    types = [_type_of(i, token, added) for i, token in enumerate(tokens)]
     start = tokens.index("<s>") if "<s>" in tokens else None
     keys: dict[str, Any] = {
         "tokenizer.ggml.model": "llama" if pre is None else "gpt2",
@@ -148,3 +147,10 @@ def _tokenizer(checkpoint: Path, pre: str | None) -> dict[str, Any]:
         scores = [-float(i) for i in range(len(tokens) + len(padding))]
         return {**keys, "tokenizer.ggml.scores": scores}
     return {**keys, "tokenizer.ggml.merges": [" ".join(pair) for pair in model["merges"]]}
+
+
+def _type_of(place: int, token: str, added: set[int]) -> int:
+    """Return llama.cpp's type of a token: normal, unknown, control or a byte."""
+    if token == "<unk>":
+        return 2
+    return 3 if place in added else 6 if token.startswith("<0x") else 1

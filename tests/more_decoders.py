@@ -20,26 +20,17 @@ from decoders import (
     VOCABULARY,
     WIDTH,
     Family,
+    facts_of,
     llama_facts,
     with_bias,
 )
 
-from refact_edge.export.architectures import register
+from refact_edge.export.architectures import qwen2, qwen3, register
 from refact_edge.export.sources import Stacked
 from refact_edge.export.tensors import Table
 from refact_edge.runtime.bundle.decoder import Attention, Decoder, Mlp, Norm, Rotary
 
 MORE = ("qwen2", "qwen3", "phi", "granite")
-
-
-def _qwen2(config: Mapping[str, Any]) -> Decoder:
-    plain = llama_facts(config)
-    return replace(plain, attention=replace(plain.attention, bias_qkv=True))
-
-
-def _qwen3(config: Mapping[str, Any]) -> Decoder:
-    plain = llama_facts(config)
-    return replace(plain, attention=replace(plain.attention, head_norm=True))
 
 
 def _granite(config: Mapping[str, Any]) -> Decoder:
@@ -73,17 +64,7 @@ def _phi(config: Mapping[str, Any]) -> Decoder:
 
 
 _L = "model.layers.{}."
-_QWEN3: Table = {
-    **LLAMA,
-    "layers.{}.attention.q_norm": f"{_L}self_attn.q_norm.weight",
-    "layers.{}.attention.k_norm": f"{_L}self_attn.k_norm.weight",
-}
 _KEYS, _VALUES = f"{_L}self_attn.k_proj", f"{_L}self_attn.v_proj"
-_QWEN2: Table = {
-    **LLAMA,
-    "layers.{}.attention.q.bias": f"{_L}self_attn.q_proj.bias",
-    "layers.{}.attention.kv.bias": Stacked((f"{_KEYS}.bias", f"{_VALUES}.bias")),
-}
 _PHI: Table = {
     "embedding": "model.embed_tokens.weight",
     **with_bias("layers.{}.norm1", f"{_L}input_layernorm"),
@@ -107,11 +88,18 @@ _ROTARY = {
     "max_position_embeddings": CONTEXT,
     "rope_theta": 10000.0,
 }
-_RMS = {**_ROTARY, "rms_norm_eps": 1e-6, "tie_word_embeddings": False}
+_RMS = {
+    **_ROTARY,
+    "rms_norm_eps": 1e-6,
+    "hidden_act": "silu",
+    "tie_word_embeddings": False,
+}
 
 FAMILIES |= {
-    "qwen2": Family(_qwen2, _QWEN2, {**_RMS, "rope_theta": 1e6, "tie_word_embeddings": True}),
-    "qwen3": Family(_qwen3, _QWEN3, {**_RMS, "head_dim": 32}),
+    "qwen2": Family(
+        facts_of(qwen2), LLAMA, {**_RMS, "rope_theta": 1e6, "tie_word_embeddings": True}
+    ),
+    "qwen3": Family(facts_of(qwen3), qwen3.TENSORS, {**_RMS, "head_dim": 32}),
     "granite": Family(
         _granite,
         LLAMA,

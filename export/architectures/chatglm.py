@@ -13,7 +13,7 @@ from ...runtime.bundle.decoder import Attention, Decoder, Mlp, Norm, Rotary
 from .. import families
 from ..fields import Fields
 from ..sources import Paired
-from ..tables import fused_qkv, matrix
+from ..tables import fused_qkv, matrix, whatever_it_holds
 from ..tensors import Table
 from ..tokenizer import check_vocabulary as check_vocabulary
 
@@ -31,6 +31,7 @@ SIZES = {
     "width": "hidden_size",
     "heads": "num_attention_heads",
     "head_size": "kv_channels",
+    "kv_heads": "multi_query_group_num",
     "hidden": "ffn_hidden_size",
     "vocabulary": "padded_vocab_size",
     "context": "seq_length",
@@ -41,6 +42,7 @@ _MUST_BE = {
     "add_bias_linear": False,
     "apply_residual_connection_post_layernorm": False,
     "original_rope": True,
+    "multi_query_attention": True,  # without, the published code lays heads out otherwise
 }
 _BASE = 10000.0
 _LAYER = "transformer.encoder.layers.{}."
@@ -57,12 +59,7 @@ TENSORS: Table = {
     "norm.weight": "transformer.encoder.final_layernorm.weight",
     "head": "transformer.output_layer.weight",
 }
-
-
-def tensors(names: set[str]) -> Table:
-    """Return where the weights of a checkpoint lie, whatever tensors it holds."""
-    del names
-    return TENSORS
+tensors = whatever_it_holds(TENSORS)
 
 
 def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:
@@ -72,9 +69,6 @@ def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:
     fields.epsilon("layernorm_epsilon")
     for field, value in _MUST_BE.items():
         fields.equal(field, value)
-    grouped = fields.flag("multi_query_attention")
-    if grouped:
-        fields.sizes({"kv_heads": "multi_query_group_num"})
     biased = fields.flag("add_qkv_bias")
     tied = fields.tied(False)
     ratio = config.get("rope_ratio", 1)
@@ -82,7 +76,7 @@ def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:
     if not fields.right:
         return None
     heads, size = config["num_attention_heads"], config["kv_channels"]
-    kv_heads = config["multi_query_group_num"] if grouped else heads
+    kv_heads = config["multi_query_group_num"]
     return Decoder(
         layers=config["num_layers"],
         width=config["hidden_size"],

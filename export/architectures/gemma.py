@@ -14,6 +14,7 @@ from ..llama_like import TENSORS as LLAMA
 from ..llama_like import ZERO as ZERO
 from ..llama_like import Wording, decoder_of
 from ..sources import OnePlus
+from ..tables import whatever_it_holds
 from ..tensors import Table
 from ..tokenizer import check_vocabulary as check_vocabulary
 
@@ -28,12 +29,7 @@ _NORMS = ("layers.{}.norm1.weight", "layers.{}.norm2.weight", "norm.weight")
 TENSORS: Table = {**LLAMA, **{role: OnePlus(str(LLAMA[role])) for role in _NORMS}}
 _MEANT = "gelu_pytorch_tanh"
 _WORDING = Wording(activations=("gelu", "gelu_tanh"), tied=True)
-
-
-def tensors(names: set[str]) -> Table:
-    """Return where the weights of a checkpoint lie, whatever tensors it holds."""
-    del names
-    return TENSORS
+tensors = whatever_it_holds(TENSORS)
 
 
 def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:

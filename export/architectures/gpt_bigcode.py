@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...runtime.bundle.decoder import Attention, Decoder, Learned, Mlp, Norm
 from .. import families
 from ..fields import PLAIN_ACTIVATIONS, Fields
-from ..tables import fused_qkv, matrix, norm
+from ..tables import fused_qkv, matrix, norm, whatever_it_holds
 from ..tensors import Table
 from ..tokenizer import check_vocabulary as check_vocabulary
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
 
 FAMILIES = (families.STARCHAT, families.OCTOCODER, families.STARCODER, families.PLAIN)
-IGNORED = ("attn.bias", "attn.masked_bias")  # buffers in files of early versions
+IGNORED = (".attn.bias", ".attn.masked_bias")  # buffers in files of early versions
 ZERO: tuple[str, ...] = ()
 
 SIZES = {
@@ -42,12 +42,7 @@ TENSORS: Table = {
     **norm("norm", "transformer.ln_f"),
     "head": "lm_head.weight",
 }
-
-
-def tensors(names: set[str]) -> Table:
-    """Return where the weights of a checkpoint lie, whatever tensors it holds."""
-    del names
-    return TENSORS
+tensors = whatever_it_holds(TENSORS)
 
 
 def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:

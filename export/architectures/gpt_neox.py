@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FAMILIES = (families.STABLECODE_INSTRUCT, families.STARCODER, families.PLAIN)
 # Buffers in files of early versions.
-IGNORED = ("rotary_emb.inv_freq", "attention.bias", "attention.masked_bias")
+IGNORED = ("rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
 ZERO: tuple[str, ...] = ()
 
 _LAYER = "gpt_neox.layers.{}."

@@ -11,7 +11,7 @@ from .. import families
 from ..fields import Fields
 from ..llama_like import IGNORED as IGNORED
 from ..llama_like import ZERO as ZERO
-from ..llama_like import Wording, decoder_of
+from ..llama_like import Wording, decoder_of, window_of
 from ..llama_like import tensors as tensors
 from ..tokenizer import check_vocabulary as check_vocabulary
 
@@ -32,8 +32,7 @@ def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:
     facts = decoder_of(config, problems, bias_qkv=False, bias_out=False, wording=_WORDING)
     if facts is None or not fields.right:
         return None
-    window = config["sliding_window"] or 0
-    return replace(facts, attention=replace(facts.attention, window=window))
+    return replace(facts, attention=replace(facts.attention, window=window_of(config)))
 
 
 def reference(checkpoint: Checkpoint) -> nn.Module:

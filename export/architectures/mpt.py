@@ -9,7 +9,7 @@ from ...runtime.bundle.decoder import Alibi, Attention, Decoder, Mlp, Norm
 from .. import families
 from ..fields import Fields
 from ..refact_shapes import alibi_slopes
-from ..tables import fused_qkv
+from ..tables import fused_qkv, whatever_it_holds
 from ..tensors import Table
 from ..tokenizer import check_vocabulary as check_vocabulary
 
@@ -43,12 +43,7 @@ TENSORS: Table = {
     "norm.weight": "transformer.norm_f.weight",
     "head": "lm_head.weight",
 }
-
-
-def tensors(names: set[str]) -> Table:
-    """Return where the weights of a checkpoint lie, whatever tensors it holds."""
-    del names
-    return TENSORS
+tensors = whatever_it_holds(TENSORS)
 
 
 def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:

@@ -13,6 +13,7 @@ from ..llama_like import IGNORED as IGNORED
 from ..llama_like import TENSORS as LLAMA
 from ..llama_like import ZERO as ZERO
 from ..llama_like import decoder_of
+from ..tables import whatever_it_holds
 from ..tensors import Table
 from ..tokenizer import check_vocabulary as check_vocabulary
 
@@ -29,12 +30,7 @@ TENSORS: Table = {
     "layers.{}.attention.q_norm": f"{_LAYER}q_norm.weight",
     "layers.{}.attention.k_norm": f"{_LAYER}k_norm.weight",
 }
-
-
-def tensors(names: set[str]) -> Table:
-    """Return where the weights of a checkpoint lie, whatever tensors it holds."""
-    del names
-    return TENSORS
+tensors = whatever_it_holds(TENSORS)
 
 
 def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:

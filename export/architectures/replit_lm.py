@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...runtime.bundle.decoder import Decoder
 from ..fields import Fields
+from ..tables import whatever_it_holds
 from ..tensors import Table
 from ..tokenizer import check_vocabulary as check_vocabulary
 from .mpt import FAMILIES as FAMILIES
@@ -47,12 +48,7 @@ def first_name(name: str) -> str:
 TENSORS: Table = {
     role: first_name(source) if isinstance(source, str) else source for role, source in MPT.items()
 }
-
-
-def tensors(names: set[str]) -> Table:
-    """Return where the weights of a checkpoint lie, whatever tensors it holds."""
-    del names
-    return TENSORS
+tensors = whatever_it_holds(TENSORS)
 
 
 def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:

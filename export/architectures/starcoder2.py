@@ -12,8 +12,8 @@ from ..fields import PLAIN_ACTIVATIONS, Fields
 from ..llama_like import IGNORED as IGNORED
 from ..llama_like import TENSORS as LLAMA
 from ..llama_like import ZERO as ZERO
-from ..llama_like import Wording, decoder_of
-from ..tables import matrix
+from ..llama_like import Wording, decoder_of, window_of
+from ..tables import matrix, whatever_it_holds
 from ..tensors import Table
 from ..tokenizer import check_vocabulary as check_vocabulary
 
@@ -31,12 +31,7 @@ TENSORS: Table = {
     **matrix("layers.{}.mlp.down", f"{_LAYER}c_proj"),
 }
 _WORDING = Wording("norm_epsilon", PLAIN_ACTIVATIONS, tied=True, windows=True)
-
-
-def tensors(names: set[str]) -> Table:
-    """Return where the weights of a checkpoint lie, whatever tensors it holds."""
-    del names
-    return TENSORS
+tensors = whatever_it_holds(TENSORS)
 
 
 def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:
@@ -52,7 +47,7 @@ def decoder(config: Mapping[str, Any], problems: list[str]) -> Decoder | None:
     return replace(
         facts,
         norm=Norm("layer", facts.norm.epsilon, bias=True),
-        attention=replace(facts.attention, window=config.get("sliding_window") or 0),
+        attention=replace(facts.attention, window=window_of(config)),
         mlp=Mlp(facts.mlp.hidden, facts.mlp.activation, gated=False, bias=biased),
     )
 

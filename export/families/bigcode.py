@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..prompts import FILES, Chat, Parts, PromptFamily, Token, Traits
 from ..starcoder import SPECIAL_TOKENS as STARCODER_TOKENS
-from .common import (
+from .orders import (
     CAREFUL,
     END,
     PLAIN_FILE,
@@ -48,7 +48,7 @@ _END_OF_TURN = Token("<|end|>")
 
 STARCHAT = PromptFamily(
     "starchat",
-    ends=("<|end|>", END),
+    ends=(END, "<|end|>"),
     fim=starcoder_orders(),
     fim_default="psm",
     file=STAR_FILE,

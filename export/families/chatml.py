@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..prompts import FILES, LEFT_TO_RIGHT, PREFIX, PromptFamily, Token
-from .common import BARS, CAREFUL, END, PLAIN_FILE, chatml, psm
+from .orders import BARS, CAREFUL, END, PLAIN_FILE, chatml, psm
 
 QWEN_CODER = PromptFamily(
     "qwen2.5-coder",
@@ -26,7 +26,7 @@ _NO_THOUGHT = (Token("<think>"), "\n\n", Token("</think>"), "\n\n")
 
 QWEN3 = PromptFamily(
     "qwen3",
-    ends=("<|im_end|>", END, "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
+    ends=(END, "<|im_end|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
     # It has the tokens of holes; that it was trained with them is said of Qwen3-Coder alone.
     fim={"prefix": (PREFIX,), "psm": psm(*BARS, FILES)},
     fim_default="prefix",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..prompts import FILES, LEFT_TO_RIGHT, NOTHING, PREFIX, SUFFIX, Chat, PromptFamily, Token
-from .common import CAREFUL, END, PLAIN_FILE, psm, spm
+from .orders import CAREFUL, END, PLAIN_FILE, psm, spm
 
 DEEPSEEK_CODER = PromptFamily(
     "deepseek-coder",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..prompts import FILES, LEFT_TO_RIGHT, NOTHING, PREFIX, SUFFIX, Chat, PromptFamily, Token
-from .common import BARS, CAREFUL, END, PLAIN_FILE, psm, question_answer
+from .orders import BARS, CAREFUL, END, PLAIN_FILE, psm, question_answer
 
 _BLANK = " "  # which SentencePiece puts before a text, and the model was trained with
 _BEGIN, _FINISH = "<s>", "</s>"
@@ -82,7 +82,7 @@ OCTOGEEX = PromptFamily(
     fim_default="prefix",
     file=PLAIN_FILE,
     start=("[gMASK]", "sop"),
-    chat=question_answer((f"{_BLANK}{{}}\n\n",)),
+    chat=question_answer(("{}\n\n",)),
     sampling=CAREFUL,
 )
 

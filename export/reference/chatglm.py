@@ -50,8 +50,7 @@ class ChatGLM(nn.Module):
     def _attention(self, x: Tensor, name: str) -> Tensor:
         config = self.config
         heads, size = config["num_attention_heads"], config["kv_channels"]
-        grouped = config["multi_query_attention"]
-        kv_heads = config["multi_query_group_num"] if grouped else heads
+        kv_heads = config["multi_query_group_num"]
         qkv = self._linear(x, f"{name}.self_attention.query_key_value")
         parts = qkv.reshape(*x.shape[:-1], -1, size).split([heads, kv_heads, kv_heads], dim=2)
         base = 10000.0 * config.get("rope_ratio", 1)

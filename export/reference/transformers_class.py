@@ -12,6 +12,7 @@ from ...runtime.errors import CheckpointError, MissingExtraError
 from ..checkpoint import Checkpoint
 
 # What a config class is not made with.
+_BASES, _SHARES = ("rope_theta", "rotary_emb_base"), ("partial_rotary_factor", "rotary_pct")
 _NOT_FIELDS = ("model_type", "architectures", "auto_map", "transformers_version")
 
 
@@ -84,7 +85,11 @@ def _as_version_4(config: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(newer, dict):
         return config
     older = {key: value for key, value in config.items() if key != "rope_parameters"}
-    older["rope_theta"] = newer.get("rope_theta", config.get("rope_theta"))
+    base, share = newer.get("rope_theta"), newer.get("partial_rotary_factor")
+    for fields, value in ((_BASES, base), (_SHARES, share)):
+        if value is not None:
+            older |= dict.fromkeys(fields, value)
     if newer.get("rope_type", "default") != "default":
-        older["rope_scaling"] = {k: v for k, v in newer.items() if k != "rope_theta"}
+        other = ("rope_theta", "partial_rotary_factor")
+        older["rope_scaling"] = {k: v for k, v in newer.items() if k not in other}
     return older

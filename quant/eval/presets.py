@@ -45,11 +45,17 @@ _EVALPLUS = Question(
 
 
 @dataclass(frozen=True)
-class Preset:
-    """Settings of a run; `published` is the card's pass@k in percent, in full precision.
+class System:
+    """A system of the card: how it is asked, and its sizes."""
 
-    `layers` and `width` are those of the system that it was published of.
-    """
+    family: str
+    layers: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of a run; `published` is the card's pass@k of its `system`, in percent."""
 
     form: str
     samples: int
@@ -58,59 +64,49 @@ class Preset:
     top_p: float = 0.95
     top_k: int = 0
     question: Question = OWN_QUESTION
-    layers: int = 0
-    width: int = 0
+    system: System | None = None
 
-    def published_for(self, problems: int, sizes: Sizes) -> dict[int, float]:
+    def published_for(self, problems: int, sizes: Sizes, family: str) -> dict[int, float]:
         """Return the card's figures, for its system and a run of all of HumanEval's problems."""
-        same = (sizes.layers, sizes.width) == (self.layers, self.width)
+        same = System(family, sizes.layers, sizes.width) == self.system
         return self.published if same and problems == HUMANEVAL_PROBLEMS else {}
 
 
-def _refact(form: str, samples: int, temperature: float, published: dict[int, float]) -> Preset:
-    return Preset(form, samples, temperature, published, layers=32, width=2048)
-
-
-def _stablecode(form: str, published: dict[int, float]) -> Preset:
-    return Preset(form, 20, 0.2, published, layers=32, width=2560)
-
-
-def _starcoder(form: str, published: dict[int, float]) -> Preset:
-    return Preset(form, 20, 0.2, published, layers=40, width=6144)
-
-
-def _codellama(
-    form: str, published: dict[int, float], layers: int = 32, width: int = 4096
+def _card(
+    form: str,
+    published: dict[int, float],
+    system: System,
+    samples: int = 20,
+    temperature: float = 0.2,
 ) -> Preset:
-    return Preset(form, 20, 0.2, published, layers=layers, width=width)
+    return Preset(form, samples, temperature, published, system=system)
 
 
-def _codegen25(published: dict[int, float]) -> Preset:
-    return Preset("ltr", 20, 0.2, published, layers=32, width=4096)
-
-
+_REFACT = System("refact", 32, 2048)
 HUMANEVAL_PROBLEMS = 164
 DEFAULT = "greedy"
 _GREEDY = 0.01
 _COMPLETED = Preset("ltr", 1, _GREEDY)
 PRESETS = {
-    "greedy": _refact("ltr", 1, _GREEDY, {1: 32.0}),
-    "cool": _refact("ltr", 20, 0.2, {1: 31.5}),
-    "warm": _refact("ltr", 200, 0.8, {10: 53.0, 100: 76.9}),
-    "chat": _refact("chat", 20, 0.2, {1: 38.4, 10: 55.6}),
-    "decicoder": Preset("ltr", 20, 0.2, {1: 19.1}, layers=20, width=2048),
-    "codegen2.5-multi": _codegen25({1: 28.4, 10: 47.5}),
-    "codegen2.5-instruct": _codegen25({1: 36.2, 10: 60.87}),
-    "stablecode": _stablecode("ltr", {1: 20.2, 10: 33.8}),
-    "stablecode-instruct": _stablecode("chat", {1: 26.9, 10: 36.2}),
-    "replit-code": Preset("ltr", 20, 0.2, {1: 21.9}, layers=32, width=2560),
-    "codellama-7b": _codellama("ltr", {1: 33.5, 10: 59.6}),
-    "codellama-7b-instruct": _codellama("chat", {1: 34.8, 10: 64.3}),
-    "codellama-13b-instruct": _codellama("chat", {1: 42.7, 10: 71.6}, layers=40, width=5120),
-    "starcoder": _starcoder("ltr", {1: 33.6}),
-    "starchat": _starcoder("chat", {1: 33.5}),
-    "octocoder": _starcoder("chat", {1: 46.2}),
-    "octogeex": Preset("chat", 20, 0.2, {1: 44.7}, layers=28, width=4096),
+    "greedy": _card("ltr", {1: 32.0}, _REFACT, 1, _GREEDY),
+    "cool": _card("ltr", {1: 31.5}, _REFACT),
+    "warm": _card("ltr", {10: 53.0, 100: 76.9}, _REFACT, 200, 0.8),
+    "chat": _card("chat", {1: 38.4, 10: 55.6}, _REFACT),
+    "decicoder": _card("ltr", {1: 19.1}, System("starcoder", 20, 2048)),
+    "codegen2.5-multi": _card("ltr", {1: 28.4, 10: 47.5}, System("codegen2.5", 32, 4096)),
+    "codegen2.5-instruct": _card("ltr", {1: 36.2, 10: 60.87}, System("codegen2.5", 32, 4096)),
+    "stablecode": _card("ltr", {1: 20.2, 10: 33.8}, System("starcoder", 32, 2560)),
+    "stablecode-instruct": _card(
+        "chat", {1: 26.9, 10: 36.2}, System("stablecode-instruct", 32, 2560)
+    ),
+    "replit-code": _card("ltr", {1: 21.9}, System("replit-code", 32, 2560)),
+    "codellama-7b": _card("ltr", {1: 33.5, 10: 59.6}, System("codellama", 32, 4096)),
+    "codellama-7b-instruct": _card("chat", {1: 34.8, 10: 64.3}, System("codellama", 32, 4096)),
+    "codellama-13b-instruct": _card("chat", {1: 42.7, 10: 71.6}, System("codellama", 40, 5120)),
+    "starcoder": _card("ltr", {1: 33.6}, System("starcoder", 40, 6144)),
+    "starchat": _card("chat", {1: 33.5}, System("starchat", 40, 6144)),
+    "octocoder": _card("chat", {1: 46.2}, System("octocoder", 40, 6144)),
+    "octogeex": _card("chat", {1: 44.7}, System("octogeex", 28, 4096)),
     "deepseek-coder": _COMPLETED,
     "deepseek-coder-instruct": Preset("chat", 1, _GREEDY, question=_DEEPSEEK),
     "qwen2.5-coder": _COMPLETED,

@@ -184,7 +184,7 @@ def complete(
     """
     cursor = where.cursor()
     opened = _open(model)
-    if cursor.suffix.strip() and not opened.layouts.hole_orders:
+    if cursor.suffix.strip() and not opened.layouts.shows_suffix(cursor.order):
         echo(f"note: {WITHOUT_HOLES}", err=True)
     stream = opened.complete_at(
         cursor,

@@ -48,7 +48,7 @@ def serve(model: ModelOptions, server: ServerOptions, exit_with_parent: bool) ->
     settings = server.settings(name_of(bundle))
     models = [model.load(bundle)]  # what is wrong with it shows before anything is bound
     key = key_in_shell(server.api_key, KEY_VARIABLE) if settings.api_key else ""
-    if not models[0].layouts.hole_orders:
+    if not models[0].layouts.shows_suffix():
         note(WITHOUT_HOLES)
     greeting = Greeting(settings.name, models[0].variant, models[0].device, key)
     # The list lets go of it, so that it can leave memory when it is idle.

@@ -46,6 +46,9 @@ class Alphabet(Protocol):
     def spelling(self, token: str) -> bytes:
         """Return the bytes that a token stands for."""
 
+    def added(self, content: str) -> bytes:
+        """Return the bytes that an added token stands for, which is no special one."""
+
     def lost(self, text: str, spelling: Callable[[], bytes]) -> str:
         """Say what the vocabulary cannot hold of a text whose ids have that spelling; "" if all."""
 
@@ -63,6 +66,10 @@ class _ByteLevel:
         except KeyError:
             return token.encode()
 
+    def added(self, content: str) -> bytes:
+        """See `Alphabet`; it is found in text before that is cut into words."""
+        return content.encode()
+
     def lost(self, text: str, spelling: Callable[[], bytes]) -> str:
         """See `Alphabet`."""
         del spelling
@@ -77,6 +84,10 @@ class _Pieces:
     def spelling(self, token: str) -> bytes:
         """See `Alphabet`."""
         return piece_bytes(token)
+
+    def added(self, content: str) -> bytes:
+        """See `Alphabet`; it is a piece as any."""
+        return piece_bytes(content)
 
     def lost(self, text: str, spelling: Callable[[], bytes]) -> str:
         """See `Alphabet`."""

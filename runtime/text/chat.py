@@ -40,8 +40,10 @@ class ChatLayouts:
     in_question: str = ""
     even_empty: bool = False
 
-    def ids(self, messages: Sequence[Message], encode: Encode) -> list[int]:
+    def ids(self, messages: Sequence[Message], encode: Encode, before: str = "") -> list[int]:
         """Return the prompt for the answer to `messages`, or for the rest of one that has begun.
+
+        `before` is the blank that stands before the conversation's first text, if any does.
 
         Empty messages are skipped. A line of theirs that looks like the start of a turn gets a
         blank before it, and a tag of the model's one in it.
@@ -52,6 +54,7 @@ class ChatLayouts:
         """
         turns = clean_messages(messages, strip=self.strip)
         begun = turns.pop()[1] if is_answer(turns[-1]) else None
+        begun = begun and _untagged(begun, self)
         wants = bool(self.default_system) or self.even_empty
         if wants and _lacks_system(turns, always=self.always):
             turns = [("system", self.default_system), *turns]
@@ -60,7 +63,10 @@ class ChatLayouts:
             turns = _in_questions(turns, self.in_question)
         ids: list[int] = []
         for role, content in turns:
-            ids.extend(fill(self.layouts[role], content, encode))
+            layout = self.layouts[role]
+            if not ids and isinstance(layout[0], str):
+                layout = (before + layout[0].removeprefix(before), *layout[1:])
+            ids.extend(fill(layout, content, encode))
         if begun is None:
             return [*ids, *fill(self.layouts[_ANSWER], "", encode)]
         return [*ids, *fill(to_slot(self.layouts["assistant"]), begun, encode)]
@@ -91,8 +97,8 @@ def read_chat(value: Mapping[str, Any], special: frozenset[int]) -> ChatLayouts:
     if rule not in _RULES or type(strip) is not bool or len(marks) + len(tags) > MOST_PARTS:
         counts = f"{len(marks)} marks, {len(tags)} tags"
         raise ValueError(f"system_rule {rule!r:.40}, strip {strip!r:.40}, {counts}")
-    if "" in tags:
-        raise ValueError("an empty tag")
+    if any(len(tag) < 2 for tag in tags):
+        raise ValueError("a tag that no blank would break")
     return ChatLayouts(
         layouts,
         read_text(value["default_system"]),
@@ -115,13 +121,17 @@ def _unmarked(content: str, chat: ChatLayouts) -> str:
     """Return a content in which no line begins with a mark, and that has no tag."""
     for mark in chat.marks:
         content = re.sub(rf"(?:^|(?<=\r))(?={re.escape(mark)})", " ", content, flags=re.M)
+    return _untagged(content, chat)
+
+
+def _untagged(content: str, chat: ChatLayouts) -> str:
     for tag in chat.tags:
         content = content.replace(tag, f"{tag[0]} {tag[1:]}")
     return content
 
 
 def _in_questions(turns: Sequence[tuple[str, str]], template: str) -> list[tuple[str, str]]:
-    """Put system messages before the questions that follow them."""
+    """Put system messages before the questions that follow them, or else into the last one."""
     merged: list[tuple[str, str]] = []
     system = ""
     for role, content in turns:
@@ -132,4 +142,9 @@ def _in_questions(turns: Sequence[tuple[str, str]], template: str) -> list[tuple
             system = ""
         else:
             merged.append((role, content))
+    last = next((i for i in reversed(range(len(merged))) if merged[i][0] == "user"), None)
+    if system and last is not None:
+        merged[last] = ("user", system + merged[last][1])
+    elif system:  # nothing else was asked
+        merged.append(("user", "\n".join(text for role, text in turns if role == "system")))
     return merged

@@ -132,19 +132,19 @@ class CursorPrompts:
         behind = is_behind(self._layouts.fim[order])
         long = behind and room > SUFFIX_TOKENS
         head = self._layouts.file_ids(window.filename, encode) if long else []
-        budget = room - len(files) - len(head) - len(own)
-        above, below = trim(
-            window.prefix,
-            window.suffix,
-            budget,
-            encode,
-            window.lines_before,
-            before=self._layouts.before_prefix,
-        )
-        typed = to_bytes(above.pop()) if heal and above else b""
+        blank = self._layouts.before_prefix
+        budget = room - len(files) - len(head) - len(own) - len(blank)
+        suffix = window.suffix if self._layouts.shows_suffix(order) else ""
+        above, below = trim(window.prefix, suffix, budget, encode, window.lines_before)
         near = near_tokens(below, to_bytes) if behind else len(below)
         rest = [*head, *below[near:]] if near < len(below) else []
         others = [*files, *rest, *own]
+        if blank and others:  # it stands before the first text
+            others = encode(blank + self._tokens.decode(others))
+        elif blank:
+            lines = window.lines_before
+            above, _ = trim(window.prefix, suffix, budget, encode, lines, before=blank)
+        typed = to_bytes(above.pop()) if heal and above else b""
         ids = self._layouts.fim_ids(order, above, below[:near], others)
         return CursorPrompt(ids, [others, below[:near], above], typed)
 

@@ -66,7 +66,7 @@ _DEEPSEEK = tuple(map(_split, (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥�
 # Expressions that are known are known not to take long, whatever the text.
 PIPELINES = (
     Pipeline((_DIGITS, _GPT2), "Digits(individual) and then ByteLevel(no prefix space)", "before"),
-    Pipeline((_GPT2,), "ByteLevel(no prefix space) alone", "before"),
+    Pipeline((_GPT2,), "ByteLevel(no prefix space) alone", "before", composes=True),
     Pipeline(
         (_split(rf"{_WORDS}|\p{{N}}|{_SIGNS}|{_BLANKS}"), _BYTES),
         "Qwen2's expression",

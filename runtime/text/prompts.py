@@ -17,8 +17,8 @@ from .messages import Message
 
 SLOTS = frozenset({"prefix", "suffix", "files"})
 WITHOUT_HOLES = (
-    "this model was not trained on holes: it goes on from the text before the cursor, and does not "
-    "see what is behind"
+    "this model goes on from the text before the cursor, and does not see what is behind: it was "
+    "not trained on holes"
 )
 
 
@@ -76,10 +76,16 @@ class Layouts:
         """The orders that show what is behind the cursor; none where the model cannot see that."""
         return tuple(order for order, parts in self.fim.items() if "suffix" in parts)
 
+    def shows_suffix(self, order: str | None = None) -> bool:
+        """Whether the model sees what is behind the cursor, in that order or its own."""
+        return "suffix" in self._fim(order or self.fim_default)
+
     def in_words(self) -> str:
         """Say how the model is asked, on a line."""
         orders = self.hole_orders
-        holes = f"holes {', '.join(orders)}" if orders else "no holes: text goes on from the prefix"
+        holes = f"holes {', '.join(orders)}" if orders else "no holes"
+        if not self.shows_suffix():
+            holes += ", text goes on from the prefix" + " by default" * bool(orders)
         return f"{holes}; {'chat' if self.chat else 'no chat'}"
 
     def fim_ids(
@@ -141,7 +147,7 @@ class Layouts:
                 trained on conversations.
 
         """
-        return [*self.start_ids, *self._chat.ids(messages, encode)]
+        return [*self.start_ids, *self._chat.ids(messages, encode, self.before_prefix)]
 
     def answered(self, text: str, encode: Encode) -> list[int]:
         """Return an answer as it follows the prompt of `chat_ids`, with what ends it.

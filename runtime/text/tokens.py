@@ -39,10 +39,13 @@ class Tokens:
         self._plain = self._read()
         self._plain.encode_special_tokens = True
         self._alphabet = alphabet_of(self._plain)
-        # Added tokens are written as they are, and not by the alphabet.
+        # Special tokens are written as they are, and not by the alphabet.
         self._added: dict[int, bytes] = {
-            token_id: added.content.encode()
-            for token_id, added in self._plain.get_added_tokens_decoder().items()
+            token_id: content.encode() if special else self._alphabet.added(content)
+            for token_id, content, special in (
+                (token_id, added.content, added.special)
+                for token_id, added in self._plain.get_added_tokens_decoder().items()
+            )
         }
         cut = line_cut(self._plain)
         self._by_line = Lines(self._encode, cut).encode if cut else self._encode
@@ -67,7 +70,7 @@ class Tokens:
         ids = self._ids(text)
         if lost := self._alphabet.lost(text, lambda: b"".join(map(self.to_bytes, ids))):
             warnings.warn(
-                f"the model's vocabulary has no token for {lost}: it reads the text without them",
+                f"the model's vocabulary has no token for {lost}: it reads the text otherwise",
                 RefactEdgeWarning,
                 stacklevel=2,
             )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import ROWS, VOCABULARY, build, make_checkpoint
+from safetensors.torch import load_file, save_file
 
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.inspect import inspect_checkpoint
@@ -93,7 +94,10 @@ def _refused(name: str, folder: Path, **changes: Any) -> str:
         ({"rope_parameters": {"rope_type": "llama3"}}, "rope_parameters is .*llama3"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5, expected 1"),
         ({"sliding_window": 64, "use_sliding_window": True}, "sliding_window is 64, expected none"),
-        ({"layer_types": ["sliding_attention"] * 2}, "layer_types is .*expected none"),
+        ({"layer_types": ["sliding_attention"] * 2}, "layer_types is .*expected one kind"),
+        ({"layer_types": 5}, "layer_types is 5, expected one kind for all layers"),
+        ({"tie_word_embeddings": 1}, "tie_word_embeddings is 1, expected true or false"),
+        ({"rope_scaling": {"type": "linear"}}, "rope_theta is .*and so the factor"),
         ({"num_local_experts": 8}, "num_local_experts is 8, expected none"),
         ({"quantization_config": {"bits": 4}}, "quantization_config is .*expected none"),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu', expected 'silu'"),
@@ -108,6 +112,47 @@ def test_what_is_not_built_is_refused_by_its_name(
     changes: dict[str, Any], complaint: str, tmp_path: Path
 ) -> None:
     assert re.search(complaint, _refused("smollm2", tmp_path / "checkpoint", **changes))
+
+
+def _update(config: dict[str, Any], **changes: Any) -> None:
+    config.update(changes)
+
+
+@pytest.mark.parametrize("name", ["codestral", "starcoder2"])
+def test_a_window_is_that_of_all_layers_or_of_none(name: str, tmp_path: Path) -> None:
+    mixed = ["full_attention", "sliding_attention"]
+    complaint = _refused(name, tmp_path / "mixed", layer_types=mixed)
+    assert "layer_types is" in complaint
+    for kind, expected in (("full_attention", 0), ("sliding_attention", None)):
+        folder = make_checkpoint(
+            ROWS[name],
+            tmp_path / kind,
+            lambda config, kind=kind: config.update(layer_types=[kind] * 2),
+        )
+        window = inspect_checkpoint(folder, SILENT).decoder.attention.window
+        assert window == (ROWS[name].config["sliding_window"] if expected is None else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("stablecode", "gpt_neox.layers.0.attention.bias"),
+        ("stablecode", "gpt_neox.layers.1.attention.masked_bias"),
+        ("starcoder", "transformer.h.0.attn.bias"),
+        ("codellama", "model.layers.0.self_attn.rotary_emb.inv_freq"),
+    ],
+)
+def test_buffers_of_early_versions_change_nothing(name: str, tensor: str, tmp_path: Path) -> None:
+    folder = make_checkpoint(ROWS[name], tmp_path / name)
+    file = folder / "model.safetensors"
+    buffers = {
+        "bias": torch.ones((1, 1, 8, 8), dtype=torch.bool),
+        "masked_bias": torch.tensor(-torch.inf, dtype=torch.float16),
+        "inv_freq": torch.ones(8),
+    }
+    save_file({**load_file(file), tensor: buffers[tensor.rpartition(".")[2]]}, file)
+    export_bundle(folder, tmp_path / "bundle", ["fp32"])
+    assert compare(folder, tmp_path / "bundle", prompt_tokens=70, greedy_tokens=20)["fp32"].exact
 
 
 def test_a_head_that_should_be_tied_and_differs_is_refused(tmp_path: Path) -> None:

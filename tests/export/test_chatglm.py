@@ -94,7 +94,7 @@ class _Plain:
         return self.weights["transformer.output_layer.weight"] @ last
 
 
-def test_the_reference_computes_what_the_published_code_does() -> None:
+def test_the_reference_computes_what_the_arithmetic_of_single_numbers_does() -> None:
     config = config_json(ROWS["octogeex"])
     model = chatglm_model(config)
     ids = [7, 300, 41, 41, 9, 128]

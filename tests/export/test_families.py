@@ -68,7 +68,19 @@ CHATS = {
     "codestral": "<s>[INST] s\n\nq[/INST] a</s>[INST] r[/INST]",
     "octogeex": "[gMASK]sop s\n\nQuestion: q\n\nAnswer:\na\n\nQuestion: r\n\nAnswer:\n",
 }
+BLANK_BEFORE_TEXT = ("codellama", "codestral", "llama-2", "octogeex")
 BLANK_FIRST = ("refact", "codellama", "codestral")  # before an answer
+ENDS = {
+    "refact": "\n<|endoftext|>",
+    "qwen2.5-coder": "<|im_end|>",
+    "qwen3": "<|im_end|>",
+    "deepseek-coder": "<|EOT|>",
+    "starchat": "<|end|>",
+    "codegemma": "<end_of_turn>",
+    "codellama": "</s>",
+    "codestral": "</s>",
+    "octogeex": "</s>",
+}
 TALK = [
     {"role": role, "content": content}
     for role, content in (("system", "s"), ("user", "q"), ("assistant", "a"), ("user", "r"))
@@ -84,7 +96,9 @@ class _Written:
 
     def __init__(self, family: PromptFamily) -> None:
         self.ids = {token: place for place, token in enumerate(family.tokens)}
-        self.layouts = Layouts.from_manifest(manifest_prompts(family, self.ids))
+        before = " " if family.name in BLANK_BEFORE_TEXT else ""
+        prompts = manifest_prompts(family, self.ids, before_text=before)
+        self.layouts = Layouts.from_manifest(prompts)
 
     def text(self, ids: Sequence[int]) -> str:
         names = {place: token for token, place in self.ids.items()}
@@ -117,13 +131,41 @@ def test_a_conversation_is_written_as_the_model_has_seen_it(name: str, expected:
     assert written.text(written.layouts.chat_ids(TALK, _encode)) == expected
     answered = written.text(written.layouts.answered("A", _encode))
     assert answered.startswith(" A" if name in BLANK_FIRST else "A")
-    assert answered.endswith((">", "|>"))
+    assert answered.endswith(ENDS.get(name, "<|endoftext|>"))
 
 
 def test_an_empty_system_message_stands_where_the_model_saw_one() -> None:
     written = _Written(_family("starchat"))
     single = written.text(written.layouts.chat_ids(TALK[3:], _encode))
     assert single == "<|system|>\n<|end|>\n<|user|>\nr<|end|>\n<|assistant|>\n"
+
+
+def test_a_question_alone_has_the_blank_of_a_text_before_it() -> None:
+    written = _Written(_family("octogeex"))
+    single = written.text(written.layouts.chat_ids(TALK[3:], _encode))
+    assert single == "[gMASK]sop Question: r\n\nAnswer:\n"
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ("us", "<s> [INST] <<SYS>>\nS\n<</SYS>>\n\nU [/INST]"),
+        ("s", "<s> [INST] S [/INST]"),
+        ("uaus", "<s> [INST] U [/INST] A </s><s> [INST] <<SYS>>\nS\n<</SYS>>\n\nU [/INST]"),
+    ],
+)
+def test_no_system_message_is_lost_where_it_has_no_turn(roles: str, expected: str) -> None:
+    written = _Written(_family("codellama"))
+    names = {"u": "user", "s": "system", "a": "assistant"}
+    messages = [{"role": names[role], "content": role.upper()} for role in roles]
+    assert written.text(written.layouts.chat_ids(messages, _encode)) == expected
+
+
+def test_an_answer_that_has_begun_spells_no_tag_either() -> None:
+    written = _Written(_family("codellama"))
+    begun = [TALK[3], {"role": "assistant", "content": "x [INST] y"}]
+    text = written.text(written.layouts.chat_ids(begun, _encode))
+    assert text.endswith(" [/INST] x [ INST] y")
 
 
 def test_no_text_spells_a_tag_that_is_plain_text_to_the_model() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from architectures import ROWS, build, make_checkpoint
 
 from refact_edge.export.checkpoint import Checkpoint
 from refact_edge.export.inspect import inspect_checkpoint
@@ -156,3 +157,39 @@ def test_every_field_of_pefts_config_is_judged_by_its_name() -> None:
         "kasa_config", "layer_replication", "lora_bias", "megatron_config", "monteclora_config",
         "target_parameters", "use_bdlora", "use_dora", "use_qalora", "velora_config",
     }  # fmt: skip
+
+
+TARGETS = {
+    "starcoder": ["c_attn", "c_proj", "c_fc"],
+    "stablecode": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
+    "starcoder2": ["q_proj", "k_proj", "v_proj", "o_proj", "c_fc", "c_proj"],
+    "replit-code": ["Wqkv", "out_proj", "up_proj", "down_proj"],
+    "codegemma": ["q_proj", "v_proj", "gate_proj", "down_proj"],
+    "qwen3": ["q_proj", "k_proj", "o_proj", "up_proj"],
+    "stable-code": ["q_proj", "v_proj", "gate_proj"],
+    "codellama": ["q_proj", "v_proj"],
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_adapters_of_every_family_are_merged_as_peft_merges_them(name: str, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(ROWS[name], tmp_path / "checkpoint")
+    torch.manual_seed(0)
+    settings = peft.LoraConfig(r=4, lora_alpha=8, target_modules=TARGETS[name])
+    adapted = peft.get_peft_model(build(ROWS[name]), settings)
+    for weight in adapted.parameters():
+        if weight.requires_grad:
+            weight.data += 0.05 * torch.randn_like(weight)
+    adapted.save_pretrained(str(tmp_path / "adapter"))
+    theirs = adapted.merge_and_unload().state_dict()
+    ours, plain = (
+        inspect_checkpoint(checkpoint, SILENT, adapter).checkpoint
+        for adapter in (tmp_path / "adapter", None)
+    )
+    changed = 0
+    for tensor in ours.tensors:
+        np.testing.assert_allclose(ours.read(tensor), theirs[tensor].numpy(), atol=1e-5)
+        changed += not np.array_equal(ours.read(tensor), plain.read(tensor))
+    assert changed == 2 * len(TARGETS[name]) + 2 * (
+        name == "starcoder"
+    )  # two of its c_proj a layer

@@ -9,7 +9,7 @@ import pytest
 import sentencepiece
 
 from refact_edge.export.families import CODELLAMA, PLAIN
-from refact_edge.export.sentencepiece_model import tokenizer_json
+from refact_edge.export.sentencepiece_model import check_pieces, merged_pieces, tokenizer_json
 from refact_edge.export.tokenizer import check_tokenizer
 from refact_edge.runtime.errors import CheckpointError, RefactEdgeWarning
 from refact_edge.runtime.text.healing import Healing, Spellings
@@ -65,6 +65,29 @@ def _converted(model: Path) -> tuple[Tokens, str, tuple[int, ...]]:
     tokens = Tokens(file, checked.content)
     tokens.check_specials(checked.specials.values())
     return tokens, checked.before_text, tuple(checked.specials.values())
+
+
+def test_symbols_of_users_are_found_as_sentencepiece_finds_them(tmp_path: Path) -> None:
+    runs = ["▁▁", "▁▁▁▁", "return▁"]
+    model = _train(tmp_path, "bpe", user_defined_symbols=[*runs, SPECIALS[1]])
+    tokens, before, _ = _converted(model)
+    own = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    for text in ("a  b", "def f():\n    return  x", "      y", *_texts()):
+        if not any(special in text for special in SPECIALS) and text and "▁" not in text:
+            ids = tokens.encode(before + text)
+            assert ids == own.encode(text)
+            assert tokens.decode(ids) == before + text
+
+
+def test_words_of_which_a_special_token_would_be_merged_are_never_merged(model: Path) -> None:
+    """As CodeLlama's vocabulary may have them: all steps to its tokens, as words."""
+    pieces = [("<unk>", 0.0, 2), *((letter, -1.0, 1) for letter in "▁<PRE>")]
+    steps = ["▁<", "▁<P", "▁<PR", "▁<PRE", "▁<PRE>"]
+    pieces += [(step, -2.0 - place, 1) for place, step in enumerate(steps)]
+    assert ["▁<PRE", ">"] in merged_pieces(pieces, ())["merges"]
+    merges = merged_pieces(pieces, {"▁<PRE>"})["merges"]
+    assert ["▁<PR", "E"] in merges
+    assert all("".join(merge) != "▁<PRE>" for merge in merges)
 
 
 def _texts() -> list[str]:
@@ -166,13 +189,29 @@ def test_what_is_no_model_is_refused(
     file = tmp_path / "tokenizer.model"
     file.write_bytes(spoil(model.read_bytes()))
     with pytest.raises(CheckpointError, match=complaint):
-        tokenizer_json(file, (), ())
+        tokenizer_json(file, (), (), [])
+
+
+def test_a_table_of_characters_is_left_out_and_told(tmp_path: Path) -> None:
+    model = _train(tmp_path, "unigram", normalization_rule_name="nmt_nfkc")
+    notes: list[str] = []
+    content = tokenizer_json(model, (), (), notes)
+    assert notes == ["tokenizer.model: its table of characters is left out: text stays as written"]
+    assert "Precompiled" not in json.dumps(content)
+
+
+def test_pieces_of_which_no_tokenizer_can_be_made_are_refused() -> None:
+    pieces = [("<unk>", 0.0, 2), ("x" * 300, -1.0, 1)]
+    with pytest.raises(CheckpointError, match="a piece of 300 characters, expected 256"):
+        check_pieces(Path("tokenizer.model"), pieces)
+    with pytest.raises(CheckpointError, match="no piece for what is unknown"):
+        check_pieces(Path("tokenizer.model"), [("a", 0.0, 1)])
 
 
 def test_a_model_that_takes_blanks_away_is_refused(tmp_path: Path) -> None:
     model = _train(tmp_path, "bpe", remove_extra_whitespaces=True)
     with pytest.raises(CheckpointError, match="removes blanks from text; code needs them all"):
-        tokenizer_json(model, (), ())
+        tokenizer_json(model, (), (), [])
 
 
 @pytest.mark.parametrize(
@@ -195,7 +234,7 @@ def test_mistrals_tokenizers_give_the_same_ids(name: str, tmp_path: Path) -> Non
 
 
 def test_the_tokens_of_a_model_type_stand_behind_the_pieces(model: Path) -> None:
-    content = tokenizer_json(model, (), ("[gMASK]", "sop"))
+    content = tokenizer_json(model, (), ("[gMASK]", "sop"), [])
     ids = {token["content"]: token["id"] for token in content["added_tokens"]}
     assert (ids["[gMASK]"], ids["sop"]) == (700, 701)
     json.dumps(content)

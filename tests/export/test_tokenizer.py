@@ -45,6 +45,8 @@ TOKENIZER_FAULTS: list[tuple[Edit, str]] = [
         "pre_tokenizer is .*expected Digits",
     ),
     (lambda t: t["pre_tokenizer"].update(pretokenizers=5), "the tokenizers library cannot read"),
+    (lambda t: t.update(normalizer={"type": "Sequence", "normalizers": 5}), "cannot read"),
+    (lambda t: t.update(post_processor={"type": "Sequence", "processors": ["a"]}), "cannot read"),
     (lambda t: t["model"].update(type="Unigram"), "the model is no BPE"),
     (lambda t: t["model"]["merges"].append(["no", "where"]), "the tokenizers library cannot read"),
     (lambda t: t["added_tokens"][3].update(id=None), "the tokenizers library cannot read"),

@@ -12,6 +12,7 @@ from refact_edge.runtime.errors import EvalError, OptionError
 
 COMMON: Mapping[str, Any] = {"kind": "samples", "benchmark": "HumanEval", "variant": "int4"}
 PROBLEMS, SAMPLES = 7, 2
+PUBLISHED = {1: 32.0}
 
 
 def _records(problems: range) -> list[Record]:
@@ -23,12 +24,14 @@ def _records(problems: range) -> list[Record]:
 
 
 def _part(number: int, of: int = 3, **changes: Any) -> Results:
-    settings = {**COMMON, **part_settings(f"{number}/{of}", PROBLEMS, SAMPLES), **changes}
+    own = part_settings(f"{number}/{of}", PROBLEMS, SAMPLES, PUBLISHED)
+    settings = {**COMMON, **own, **changes}
     return Results(settings, _records(range(number - 1, PROBLEMS, of)))
 
 
 def test_parts_in_any_order_are_the_run_in_one_piece(tmp_path: Path) -> None:
-    whole = merged({"c": _part(3), "a": _part(1), "b": _part(2)})
+    whole, published = merged({"c": _part(3), "a": _part(1), "b": _part(2)})
+    assert published == PUBLISHED
     assert (whole.settings, whole.records) == (COMMON, _records(range(PROBLEMS)))
     write_results(tmp_path / "whole.jsonl", whole)
     again = read_results(tmp_path / "whole.jsonl")
@@ -37,11 +40,14 @@ def test_parts_in_any_order_are_the_run_in_one_piece(tmp_path: Path) -> None:
 
 def test_more_parts_than_problems_are_a_run_too() -> None:
     parts = {str(number): _part(number, 9) for number in range(1, 10)}
-    assert merged(parts).records == _records(range(PROBLEMS))
+    assert merged(parts)[0].records == _records(range(PROBLEMS))
 
 
 def _without(results: Results, count: int) -> Results:
     return Results(results.settings, results.records[:-count])
+
+
+_OWN = {"part": "1/1", "problems": PROBLEMS, "samples": SAMPLES, "published": {}}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +62,10 @@ def _without(results: Results, count: int) -> Results:
             r"b has 3 of 4 samples; run its command again",
         ),
         ({"a": Results(COMMON, [])}, "a is no part of a run"),
+        ({"a": _part(1, part_of={"part": "1/1"})}, "a says wrongly of what it is a part"),
+        ({"a": _part(1, part_of={**_OWN, "part": "5/2"})}, "a says wrongly of what it is a part"),
+        ({"a": _part(1, part_of={**_OWN, "samples": 0})}, "a says wrongly of what it is a part"),
+        ({"a": _part(1, 1, part_of={**_OWN, "samples": 3})}, "a has 14 of 21 samples"),
     ],
 )
 def test_what_is_missing_or_there_twice_is_told(parts: dict[str, Results], complaint: str) -> None:

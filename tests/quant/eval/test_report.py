@@ -9,7 +9,7 @@ from refact_edge.export.refact_shapes import PUBLISHED
 from refact_edge.quant.eval import report
 from refact_edge.quant.eval.cli import MAX_TOKENS, Sampled
 from refact_edge.quant.eval.forms import check_form
-from refact_edge.quant.eval.presets import PRESETS
+from refact_edge.quant.eval.presets import PRESETS, System
 from refact_edge.runtime.bundle.contract import sizes_of
 
 FIGURES: dict[str, Any] = {
@@ -42,9 +42,11 @@ REFACT = sizes_of(PUBLISHED, 49152)
 
 def test_the_published_figure_stands_beside_the_presets_own_run_alone() -> None:
     for name, preset in PRESETS.items():
-        own = replace(REFACT, layers=preset.layers, width=preset.width)
-        assert _asked().preset(preset).published_for(164, own) == preset.published, name
-        assert _asked().preset(preset).published_for(163, own) == {}
+        system = preset.system or System("refact", 32, 2048)
+        own = replace(REFACT, layers=system.layers, width=system.width)
+        asked = _asked().preset(preset)
+        assert asked.published_for(164, own, system.family) == preset.published, name
+        assert asked.published_for(163, own, system.family) == {}
     base = PRESETS["cool"]
     changes = (
         ("n", 5),
@@ -55,13 +57,16 @@ def test_the_published_figure_stands_beside_the_presets_own_run_alone() -> None:
         ("max_tokens", 9),
     )
     for name, value in changes:
-        assert _asked(**{name: value}).preset(base).published_for(164, REFACT) == {}, name
+        assert _asked(**{name: value}).preset(base).published_for(164, REFACT, "refact") == {}, name
     assert _asked(n=base.samples).preset(base).published == base.published
 
 
 def test_a_published_figure_stands_beside_no_other_model() -> None:
-    assert PRESETS["greedy"].published_for(164, replace(REFACT, layers=2)) == {}
-    assert PRESETS["decicoder"].published_for(164, REFACT) == {}
+    assert PRESETS["greedy"].published_for(164, replace(REFACT, layers=2), "refact") == {}
+    assert PRESETS["decicoder"].published_for(164, REFACT, "refact") == {}
+    shape = replace(REFACT, layers=32, width=2560)  # StableCode's, Replit's and Granite's
+    for name, family in (("stablecode", "granite-code"), ("replit-code", "starcoder")):
+        assert PRESETS[name].published_for(164, shape, family) == {}
 
 
 def test_the_presets_redo_the_cards_rows() -> None:

@@ -46,14 +46,14 @@ def test_how_a_model_is_asked_is_told_in_words() -> None:
     assert LAYOUTS.in_words() == "holes spm, psm; chat"
     ids = {token: place for place, token in enumerate(REPLIT.tokens)}
     plain = Layouts.from_manifest(manifest_prompts(REPLIT, ids))
-    assert plain.in_words() == "no holes: text goes on from the prefix; no chat"
+    assert plain.in_words() == "no holes, text goes on from the prefix; no chat"
 
 
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"tags": [""]}, "an empty tag"),
-        ({"tags": ["x"] * 70}, "70 tags"),
+        ({"tags": ["x"]}, "a tag that no blank would break"),
+        ({"tags": ["xy"] * 70}, "70 tags"),
         ({"in_question": 5}, "5 is no text"),
         ({"system_rule": "never"}, "system_rule 'never'"),
     ],
