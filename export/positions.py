@@ -47,7 +47,7 @@ def rotary_fields(
     fields.expect(name, right, "none, or linear: other kinds of scaling are not supported")
     factor = scaling.get("factor") if kind == "linear" else 1.0
     own_base = scaling.get("rope_theta", config.get(base, _FIRST_BASE))
-    numbers = all(type(one) in (int, float) and one > 0 for one in (own_base, factor))
+    numbers = _is_positive(own_base) and _is_positive(factor)
     fields.expect(base, numbers, "a number above 0, and so the factor of its scaling")
     own_share = scaling.get("partial_rotary_factor", config.get(share, None if partial else 1.0))
     if partial:
@@ -58,4 +58,8 @@ def rotary_fields(
         fields.expect(share, whole, "1: whole heads are rotated")
     if not (right and numbers and whole):
         return None
-    return RotaryFields(float(own_base), float(factor), float(own_share))
+    return RotaryFields(float(own_base), float(factor or 1), float(own_share))
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

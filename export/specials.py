@@ -89,8 +89,9 @@ def drop_spelled(file: Path, content: dict[str, Any]) -> list[str]:
 def _merged(merge: Any) -> str | None:
     if isinstance(merge, str):
         return merge.replace(" ", "", 1)
-    parts = merge if isinstance(merge, list) else [None]
-    return "".join(parts) if all(isinstance(part, str) for part in parts) else None
+    if not isinstance(merge, list) or not all(isinstance(part, str) for part in merge):
+        return None
+    return "".join(merge)
 
 
 def check_specials(

@@ -15,7 +15,6 @@ from decoders import (
     FAMILIES,
     HEADS,
     LAYERS,
-    LLAMA,
     PREFIX,
     VOCABULARY,
     WIDTH,
@@ -26,6 +25,7 @@ from decoders import (
 )
 
 from refact_edge.export.architectures import qwen2, qwen3, register
+from refact_edge.export.llama_like import TENSORS as LLAMA
 from refact_edge.export.sources import Stacked
 from refact_edge.export.tensors import Table
 from refact_edge.runtime.bundle.decoder import Attention, Decoder, Mlp, Norm, Rotary

@@ -52,7 +52,7 @@ class ChatGLM(nn.Module):
         heads, size = config["num_attention_heads"], config["kv_channels"]
         kv_heads = config["multi_query_group_num"]
         qkv = self._linear(x, f"{name}.self_attention.query_key_value")
-        parts = qkv.reshape(*x.shape[:-1], -1, size).split([heads, kv_heads, kv_heads], dim=2)
+        parts = torch.split(qkv.reshape(*x.shape[:-1], -1, size), [heads, kv_heads, kv_heads], 2)
         base = 10000.0 * config.get("rope_ratio", 1)
         q, key = (rotate_pairs(part, base) for part in parts[:2])
         key, value = (part.repeat_interleave(heads // kv_heads, dim=2) for part in (key, parts[2]))

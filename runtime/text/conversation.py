@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import OptionError
+from .layout import Encode
 from .messages import Message, clean_messages
-from .prompts import Encode, Layouts
+from .prompts import Layouts
 
 Turn = dict[str, str]  # a role and a content
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .prompts import Layout
+from .layout import Layout
 
 # Qwen2.5-Coder-0.5B-Instruct in int4, on 50 holes of this project with 24 lines before and up to
 # 512 tokens after them, pays 0.751 bits a byte for what stood there, and 0.754 (+0.003, standard

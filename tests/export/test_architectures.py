@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_a_window_is_that_of_all_layers_or_of_none(name: str, tmp_path: Path) ->
         folder = make_checkpoint(
             ROWS[name],
             tmp_path / kind,
-            lambda config, kind=kind: config.update(layer_types=[kind] * 2),
+            partial(_update, layer_types=[kind] * 2),
         )
         window = inspect_checkpoint(folder, SILENT).decoder.attention.window
         assert window == (ROWS[name].config["sliding_window"] if expected is None else 0)
