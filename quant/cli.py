@@ -21,7 +21,17 @@ from ..runtime.model import Model
 from ..runtime.opening.choice import required_variants
 from ..runtime.opening.load import load
 from .eval import report
-from .eval.cli import OPENING, SAMPLED, Opening, Sampled, collect
+from .eval.cli import (
+    OPENING,
+    SAMPLED,
+    Opening,
+    Sampled,
+    collect,
+    compare,
+    compare_files,
+    merge,
+    say,
+)
 from .eval.fim import Filler, lender
 from .eval.fim import summarize as summarize_holes
 from .eval.forms import Writer, check_form, form_for
@@ -31,7 +41,6 @@ from .eval.presets import DEFAULT, INFILLING, OWN_QUESTION, PRESETS, Preset
 from .eval.problems import Benchmark, read_benchmark
 from .eval.results import HOLES, SAMPLES, Record, Results, open_results
 from .eval.samples import Write, canonical, empty, judged, of_run, sampled, slots, summarize
-from .results_cli import compare, compare_files, merge, say
 from .texts.holes import KINDS, cut_holes, fingerprint
 from .texts.sources import EXTENSIONS, find_sources
 

@@ -1,11 +1,13 @@
-"""What the commands of `refact-edge eval` let their user choose, and how progress is shown."""
+"""What the commands of `refact-edge eval` have in common: their options, and files of results."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import click
 
@@ -21,13 +23,16 @@ from ...runtime.console.options import (
 )
 from ...runtime.console.params import PATH
 from ...runtime.console.terminal import echo
-from ...runtime.errors import OptionError
+from ...runtime.errors import EvalError, OptionError
 from ...runtime.machine.cores import usable_cpus
 from ...runtime.opening.demo import demo_bundle
-from .parts import read_part
+from . import report
+from .compare import check_comparable, compare_results
+from .parts import merged, read_part
 from .presets import Preset
 from .problems import Problem
-from .results import Record, Results
+from .results import Record, Results, read_results, write_results
+from .samples import summarize
 
 MAX_TOKENS = 512
 
@@ -189,3 +194,73 @@ def collect(results: Results, records: Iterable[Record], label: str, total: int)
         lost = "are lost; --out FILE would keep them"
         echo(f"\n{done} of {total} done, {saved if results.path else lost}", err=True)
         raise
+
+
+@click.command(name="compare")
+@click.argument("a", type=PATH)
+@click.argument("b", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
+def compare_files(a: Path, b: Path, as_json: bool) -> None:
+    """Compare two files of results, problem by problem.
+
+    A and B are files that --out has written.
+
+    \b
+    Examples:
+      refact-edge eval compare greedy.int4.jsonl greedy.fp32.jsonl
+      refact-edge eval compare holes.int4.jsonl holes.fp32.jsonl --json
+    """
+    results = (read_results(a), read_results(b))
+    names = [_name(one, path) for one, path in zip(results, (a, b), strict=True)]
+    if names[0] == names[1]:
+        names = [str(a), str(b)]
+    compare(names, results, {}, as_json)
+
+
+@click.command(name="merge")
+@click.argument("parts", type=PATH, nargs=-1, required=True)
+@click.option("--out", type=PATH, required=True, help="The file of the whole run; a new one.")
+@click.option("--json", "as_json", is_flag=True, help="End with one JSON object.")
+def merge(parts: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Join PARTS of one run, made on as many machines, into the run that they are.
+
+    PARTS are files that --part I/N --out FILE has written. What comes out is what one run with the
+    same seed would have written, byte for byte with int4 on the native engine and CPUs of one kind.
+
+    \b
+    Examples:
+      refact-edge eval humaneval HumanEval.jsonl.gz --preset warm --part 1/2 --out 1.jsonl
+      refact-edge eval humaneval HumanEval.jsonl.gz --preset warm --part 2/2 --out 2.jsonl
+      refact-edge eval merge 1.jsonl 2.jsonl --out warm.jsonl
+    """
+    if out.exists():
+        raise EvalError(f"{out} exists; name another file")
+    whole, published = merged({str(part): read_results(part) for part in parts})
+    write_results(out, whole)
+    figures = summarize(whole.records)
+    name = str(whole.settings.get("variant", out.stem))
+    say(report.samples(name, whole.settings, figures, published))
+    if as_json:
+        echo(json.dumps({"settings": dict(whole.settings), "figures": figures}))
+
+
+def _name(results: Results, path: Path) -> str:
+    return str(results.settings.get("variant") or path)
+
+
+def compare(
+    names: Sequence[str], results: Sequence[Results], summary: dict[str, Any], as_json: bool
+) -> None:
+    """Show how two runs differ; `summary` is what --json has of each."""
+    a, b = results
+    others = check_comparable(a, b)
+    comparison = compare_results(a, b)
+    say(report.comparison(names[0], names[1], comparison, others))
+    if as_json:
+        echo(json.dumps({**summary, "comparison": {"a": names[0], "b": names[1], **comparison}}))
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines."""
+    for line in lines:
+        echo(line)
