@@ -4,6 +4,7 @@
 #define EDGE_ABLE_X86_H
 
 #include <cpuid.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 typedef struct {
@@ -33,6 +34,16 @@ static inline int has_avxvnni(const Features *f) { return has_avx2(f) && f->leaf
 static inline int has_avx512vnni(const Features *f) {
   return has_avx2(f) && (f->saved & 0xe6) == 0xe6 &&
          has_all(f->leaf7b, 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) && f->leaf7c >> 11 & 1;
+}
+/* Whether Intel made it: its cores follow a dozen rows at once, each from front to end, and fetch them ahead. */
+static inline int is_intel(void) {
+  static atomic_int answer; /* 0 before the first time: to ask takes as long as a small product */
+  if (!atomic_load_explicit(&answer, memory_order_relaxed)) {
+    unsigned a, b, c, d;
+    const int yes = __get_cpuid(0, &a, &b, &c, &d) && b == 0x756e6547 /* "Genu" */;
+    atomic_store_explicit(&answer, yes ? 1 : -1, memory_order_relaxed);
+  }
+  return atomic_load_explicit(&answer, memory_order_relaxed) > 0;
 }
 static inline int has_amx_int8(const Features *f) {
   return (f->saved >> 17 & 3) == 3 && has_all(f->leaf7d, 1u << 24 | 1u << 25);

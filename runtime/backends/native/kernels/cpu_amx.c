@@ -93,7 +93,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
   for (int p = 0; p < PANELS; p++) begin_panel(&panel[p], w, n + (p < some ? p : 0) * LANES, 1);
   memset(tile.sums, 0, sizeof *tile.sums * (size_t)tokens);
   for (int b = 0; b < blocks; b++) {
-    ask_for(next + b * bytes, end, bytes);
+    ask_for(0, next + b * bytes, end, bytes);
     for (int p = 0; p < PANELS; p++) {
       panel_codes(&panel[p], b, bits, offset, tile.codes[p][0], 1);
       tile.scales[p] = panel_scales(&panel[p], b);

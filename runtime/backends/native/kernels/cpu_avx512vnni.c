@@ -119,7 +119,7 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
   for (int p = some; p < PANELS; p++) tile.scales[p] = _mm512_setzero_ps();
   memset(tile.sums, 0, sizeof *tile.sums * (size_t)tokens);
   for (int b = 0; b < blocks; b++) {
-    ask_for(next + b * bytes, end, bytes);
+    ask_for(0, next + b * bytes, end, bytes);
     for (int p = 0; p < some; p++) {
       panel_codes(&panel[p], b, bits, 0, tile.codes[0][p], PANELS);
       tile.scales[p] = panel_scales(&panel[p], b);
@@ -139,12 +139,14 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
 static void avx512vnni_product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                                ptrdiff_t stride, int add) {
   if (tokens <= FEW && (n1 - n0) % LANES == 0) {
-    const int step = (n1 - n0) / LANES;
-    for (int p = 0; p < step; p++)
+    const int panels = (n1 - n0) / LANES, step = is_intel() ? panels : 1;
+    for (int p = 0; p < panels; p++) {
+      const int n = n0 + p * (step == 1 ? LANES : 1);
       if (w->bits == 4)
-        few(4, w, x, tokens, n0 + p, step, out, stride, add);
+        few(4, w, x, tokens, n, step, out, stride, add);
       else
-        few(8, w, x, tokens, n0 + p, step, out, stride, add);
+        few(8, w, x, tokens, n, step, out, stride, add);
+    }
     return;
   }
   for (int n = n0; n < n1; n += PANELS * LANES) {

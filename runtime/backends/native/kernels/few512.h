@@ -1,6 +1,11 @@
-/* Few tokens, when memory is what is waited for; for 512-bit vectors with VNNI. The rows of a panel are `step`
-   apart, so that each lane's rows are read from front to end, panel after panel, and the CPU fetches them
-   ahead. cpu_avx512vnni.c includes this when it has said what `dot` is. */
+/* Few tokens, when memory is what is waited for; for 512-bit vectors with VNNI. cpu_avx512vnni.c includes this when it
+   has said what `dot` is.
+
+   Intel's cores get the rows of a panel `step` apart: each lane's rows are read from front to end, panel after panel,
+   and fetched ahead. AMD's do not fetch so many ahead: they get rows that lie together, and are asked for the next panel
+   meanwhile. On Zen 5, a token of Qwen2.5-Coder-0.5B then took 0.68 of the time, 86% of memory's bandwidth in place of
+   59%; four tokens 0.68, eight 0.69. Two panels ahead 0.69, four 0.74; asked for
+   into the second cache 0.70; rows apart and asked for 0.76. */
 
 enum { FEW = 12 };
 
@@ -68,7 +73,11 @@ INLINE void few(const int bits, const Matrix *w, const Rounded *x, int tokens, i
   Panel panel;
   begin_panel(&panel, w, n, step);
   for (int t = 0; t < tokens; t++) sums[t] = _mm512_setzero_ps();
+  const ptrdiff_t bytes = LANES * BLOCK * bits / 8;
+  const uint8_t *next = w->codes + (n + LANES) * (panel.blocks * bytes / LANES);
+  const uint8_t *end = w->codes + w->rows * (panel.blocks * bytes / LANES);
   for (int b = 0; b < panel.blocks; b++) {
+    if (step == 1) ask_for(1, next + b * bytes, end, bytes);
     panel_codes(&panel, b, bits, 0, codes[0], 1);
     const __m512 scales = panel_scales(&panel, b);
     const ptrdiff_t at = (ptrdiff_t)b * x->padded_tokens;

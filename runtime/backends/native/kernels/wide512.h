@@ -111,10 +111,14 @@ INLINE __m512 panel_scales(Panel *p, int b) {
   return _mm512_loadu_ps(p->scales[b % LANES]);
 }
 
-/* Ask for what is needed next, a piece of it beside each block, so that it is there then. */
-INLINE void ask_for(const uint8_t *next, const uint8_t *end, ptrdiff_t bytes) {
+/* Ask for what is needed next, a piece of it beside each block, so that it is there then: in the cache nearest to the
+   core if it is `soon`. */
+INLINE void ask_for(const int soon, const uint8_t *next, const uint8_t *end, ptrdiff_t bytes) {
   for (ptrdiff_t at = 0; at < bytes && next + at < end; at += 64)
-    _mm_prefetch((const char *)next + at, _MM_HINT_T1);
+    if (soon)
+      _mm_prefetch((const char *)next + at, _MM_HINT_T0);
+    else
+      _mm_prefetch((const char *)next + at, _MM_HINT_T1);
 }
 
 /* A token's sums with some panels, to `rows` places in a row. */
