@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,11 @@ class Greedy:
 
     tokens: list[int]
     leads: Floats
+
+    def up_to(self, ends: Collection[int]) -> Greedy:
+        """Return them up to the first that ends a text, where loaders stop."""
+        place = next((place for place, token in enumerate(self.tokens) if token in ends), None)
+        return self if place is None else Greedy(self.tokens[: place + 1], self.leads[: place + 1])
 
     def assert_same(self, others: list[int], near: float) -> None:
         """See that other tokens are the same, up to the first place that is `near` a tie."""

@@ -23,6 +23,7 @@ CLIENTS = Path(__file__).parent / "clients"
 TEXT = "def f(path):\n    return 12 + len(path)\n"
 IDS = [31, 45, 60, 170, 221, 99]
 COUNT = 40
+SENTENCEPIECE = ("mistral", "gemma", "mpt", "chatglm")
 DTYPES = {"fp32": "fp32", "int8": "int8", "int4": "q4"}
 
 
@@ -33,6 +34,12 @@ def _run(command: list[str], home: Path) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def _ends(bundle: Path) -> list[int]:
+    """Return the tokens at which loaders stop."""
+    ends: list[int] = json.loads((bundle / "generation_config.json").read_text())["eos_token_id"]
+    return ends if isinstance(ends, list) else [ends]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +69,11 @@ def test_onnxruntime_genai_knows_the_type_and_gives_the_same_tokens(
     arguments = [str(bundle), standard_graph(variant), str(COUNT), json.dumps(IDS), TEXT]
     said = _run([*genai, *arguments], tmp_path)
     assert said["type"] == label_of(name).genai
-    greedy(bundle, variant, IDS, COUNT).assert_same(said["new"], NEAR[variant])
-    assert said["encoded"] == refact_edge.load(bundle).tokens.encode(TEXT)
+    ours = greedy(bundle, variant, IDS, COUNT).up_to(_ends(bundle))
+    ours.assert_same(said["new"], NEAR[variant])
+    # Its own tokenizer reads byte-level BPE alone: once it reads more, the docs are to say so.
+    own = refact_edge.load(bundle).tokens.encode(TEXT)
+    assert (said["encoded"] == own) == (name not in SENTENCEPIECE)
 
 
 @pytest.mark.parametrize("variant", DTYPES)
@@ -79,5 +89,6 @@ def test_transformers_js_knows_the_type_and_gives_the_same_tokens(
     arguments = [str(bundle), DTYPES[variant], str(COUNT), json.dumps(IDS), TEXT]
     said = _run([*transformers_js, *arguments], tmp_path)
     assert said["type"] == label_of(name).model_type
-    greedy(bundle, variant, IDS, COUNT).assert_same(said["new"], NEAR[variant])
+    ours = greedy(bundle, variant, IDS, COUNT).up_to(_ends(bundle))
+    ours.assert_same(said["new"], NEAR[variant])
     assert said["encoded"] == refact_edge.load(bundle).tokens.encode(TEXT)

@@ -27,7 +27,10 @@ def main(bundle: str, graph: str, count: str, start: str, text: str) -> None:
     while not generator.is_done():
         generator.generate_next_token()
         new.append(int(generator.get_next_tokens()[0]))
-    encoded = onnxruntime_genai.Tokenizer(model).encode(text).tolist()
+    try:
+        encoded = onnxruntime_genai.Tokenizer(model).encode(text).tolist()
+    except RuntimeError:  # of a vocabulary that it cannot read
+        encoded = None
     print(json.dumps({"type": model.type, "new": new, "encoded": encoded}))  # noqa: T201
 
 
