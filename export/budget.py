@@ -178,10 +178,12 @@ def fitted(
     data: Sequence[Source],
     limit: Limit,
     track: Track,
+    *,
+    quick: bool = False,
 ) -> Scheme:
     """Return a scheme of blocks with a form for each weight, so that the limit is kept.
 
-    Trials are written into `work`, and removed again.
+    Trials are written into `work`, rounded as the variant will be, and removed again.
 
     Raises:
         OptionError: when no mix keeps it; says what the nearest has.
@@ -201,7 +203,7 @@ def fitted(
         trial = work / "trial"
         trial.mkdir()
         try:
-            write_variants(trial, checked, [mixed], texts, track)
+            write_variants(trial, checked, [mixed], texts, track, quick=quick)
             types = {mixed.name: mixed.activations}
             figures = measure(checked, trial, types, data=data, track=track)
         finally:

@@ -74,6 +74,7 @@ def _require(extra: str) -> None:
     help="Most that int4 may lose, such as 0.01; its forms are mixed to the fewest bytes.",
 )
 @click.option("--name", help="What servers call the model; by default as its checkpoint does.")
+@click.option("--quick", is_flag=True, help="Round each weight by itself: faster, and less exact.")
 @click.option("--no-calibration", is_flag=True, help="Round to nearest: fast, and less exact.")
 @click.option("--no-report", is_flag=True, help="Do not measure what was lost.")
 @click.option(
@@ -92,6 +93,7 @@ def export(
     limit: str | None,
     limit_kl: float | None,
     name: str | None,
+    quick: bool,
     no_calibration: bool,
     no_report: bool,
     prompts: str | None,
@@ -99,7 +101,8 @@ def export(
     """Turn the folder CHECKPOINT, or a GGUF file, into the ONNX bundle BUNDLE.
 
     Quantized weights are rounded for the prompts that the model will see: holes and questions cut
-    from source files, which are read and never run. Then each variant is measured against full
+    from source files, which are read and never run. One is rounded after the other, to make good
+    what those before it lost. Then each variant is measured against full
     precision on other files, and the figures are written into the bundle.
 
     \b
@@ -123,6 +126,7 @@ def export(
         licence=licence,
         adapter=lora,
         calibration=calibration_sources(calibrate, no_calibration),
+        quick=quick,
         data=() if no_report else default_data(),
         limit=limit_of(limit, limit_kl),
         prompts=prompts,

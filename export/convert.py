@@ -22,7 +22,7 @@ from ..runtime.text.prompts import Layouts
 from .beside import beside, check_space, check_writable
 from .budget import Limit, check_size, fitted
 from .inspect import Inspected, inspect_checkpoint
-from .manifest import manifest_of, write_json, write_side_files
+from .manifest import Rounding, manifest_of, write_json, write_side_files
 from .naming import model_name
 from .progress import SILENT, Track
 from .quality import measure
@@ -50,6 +50,7 @@ def export_bundle(
     adapter: Path | None = None,
     calibration: Sequence[Source] = (),
     data: Sequence[Source] = (),
+    quick: bool = False,
     limit: Limit | None = None,
     prompts: str | None = None,
     name: str | None = None,
@@ -57,8 +58,9 @@ def export_bundle(
 ) -> Exported:
     """Convert the checkpoint folder into a bundle at `target`.
 
-    With `calibration` files, weights are rounded for the activations of prompts cut from them;
-    without, to the nearest. With `data` files, what was lost is measured on them and stands in the
+    With `calibration` files, weights are rounded for prompts cut from them: one after the other, so
+    that each makes good what those before it lost, or with `quick` each by itself; without, to the
+    nearest. With `data` files, what was lost is measured on them and stands in the
     manifest. A LoRA `adapter` is merged in first. The same checkpoint, files, tools and kind of
     machine give the same bytes. Within a `limit`, the forms of int4's weights are chosen by what
     each would lose. The manifest carries the model's `name`, by which servers list it: that of its
@@ -90,23 +92,25 @@ def export_bundle(
     with beside(target) as work:
         if limit is not None:
             schemes = [
-                fitted(work, checked, scheme, texts, data, limit, track)
+                fitted(work, checked, scheme, texts, data, limit, track, quick=quick)
                 if isinstance(scheme.matrix, Blocks)
                 else scheme
                 for scheme in schemes
             ]
         check_space(target, data_bytes(checked.decoder, schemes))
-        written = write_variants(work, checked, schemes, texts, track)
+        written = write_variants(work, checked, schemes, texts, track, quick=quick)
         if limit is not None:
             check_size(work, schemes, limit)
         names = [scheme.name for scheme in schemes]
         write_side_files(work, checked, names, licence_file)
         source = checked.checkpoint
         called = model_name(name, source.config, Path(source.name) if source.name else checkpoint)
-        manifest = manifest_of(work, checked, schemes, written, calibration, texts, called)
+        rounding = Rounding(calibration, texts, quick=quick)
+        manifest = manifest_of(work, checked, schemes, written, rounding, called)
         if data:
             types = {scheme.name: scheme.activations for scheme in schemes}
-            manifest["quality"] = measure(checked, work, types, data=data, track=track)
+            figures = measure(checked, work, types, data=data, track=track)
+            manifest["quality"] = {**figures, "rounding": rounding.method}
         write_json(work / layout.MANIFEST, manifest)
     notes = (*checked.notes, *_untied(checked, written))
     return Exported(target, manifest, "LICENSE" if licence_file else None, notes)

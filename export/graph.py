@@ -111,9 +111,21 @@ class Graph:
             self._made[key] = names
         return self._made[key]
 
+    @property
+    def nodes(self) -> Sequence[onnx.NodeProto]:
+        """All nodes so far, each behind those that make its inputs."""
+        return self._nodes
+
     def multiplied(self, weight: str) -> str:
         """Return the value that a product multiplies with `weight`."""
-        return str(next(node.input[0] for node in self._nodes if weight in node.input[1:]))
+        return str(self._product(weight).input[0])
+
+    def product(self, weight: str) -> str:
+        """Return what a product with `weight` yields, without its bias."""
+        return str(self._product(weight).output[0])
+
+    def _product(self, weight: str) -> onnx.NodeProto:
+        return next(node for node in self._nodes if weight in node.input[1:])
 
     def constant(self, value: npt.ArrayLike, type: str = "int64") -> str:
         """Return the name of a small constant kept in the graph itself."""

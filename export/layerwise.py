@@ -11,30 +11,23 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..quant.moments import Moments
-from ..quant.rotation import rotation
 from ..quant.sensitivity import Readout
-from ..runtime.backends import denormals
-from ..runtime.backends.onnxruntime import import_onnxruntime
 from ..runtime.bundle.contract import INPUT_IDS, LOGITS
-from ..runtime.bundle.decoder import HEAD, LAST_NORM, Decoder
-from ..runtime.bundle.places import Part, Place
+from ..runtime.bundle.decoder import HEAD, LAST_NORM
 from .decoder import STREAM, STREAM_OUT, build_embedding, build_head, build_layer
-from .graph import Graph
 from .inspect import Inspected
-from .products import Weights
 from .roles import WeightSpec, by_stage, norm_matrix_spec, rotation_spec, weight_specs
 from .rotated import may_share, rotated, rotated_decoder
+from .stage_graph import StageGraph
 from .weights import Stage
 
 Floating = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
-Build = Callable[[Graph, Decoder, Weights], None]
 
 _APART = 8  # positions between logits that are looked at
 
@@ -58,40 +51,65 @@ class Layerwise:
         """What its stages have, in their order: more than one variant has, of a shared head."""
         return [*itertools.chain(*self._stages), *self._beside]
 
+    @property
+    def layers(self) -> int:
+        """How many layers there are; that of number n reads what n layers made."""
+        return len(self._layers)
+
     # Graphs are made when they are run first: `stages` runs none, and needs no onnxruntime.
     @functools.cached_property
-    def _embedding(self) -> _Graph:
-        return _Graph(build_embedding, self._decoder, self._stages[0])
+    def embedding(self) -> StageGraph:
+        """Of ids `STREAM_OUT`."""
+        return StageGraph(build_embedding, self._decoder, self._stages[0])
 
     @functools.cached_property
-    def _layer(self) -> _Graph:
-        more = [rotation_spec(self._decoder)] if self._rotated else []
-        return _Graph(build_layer, self._decoder, self._layers[0], more)
+    def layer(self) -> StageGraph:
+        """Of `STREAM` and ids `STREAM_OUT`."""
+        return StageGraph(build_layer, self._decoder, self._layers[0], self._rotations)
 
     @functools.cached_property
-    def _head(self) -> _Graph:
-        return _Graph(build_head, self._decoder, self._stages[-1])
+    def layer_back(self) -> StageGraph:
+        """Of both and the gradient of `STREAM_OUT` the stream's, and those of products."""
+        specs, more = self._layers[0], self._rotations
+        return StageGraph(build_layer, self._decoder, specs, more, back_from=STREAM_OUT)
+
+    @functools.cached_property
+    def head(self) -> StageGraph:
+        """Of `STREAM` logits."""
+        return StageGraph(build_head, self._decoder, self._stages[-1])
+
+    @functools.cached_property
+    def head_back(self) -> StageGraph:
+        """Of `STREAM` and the gradient of logits the stream's."""
+        return StageGraph(build_head, self._decoder, self._stages[-1], back_from=LOGITS)
+
+    @property
+    def _rotations(self) -> list[WeightSpec]:
+        return [rotation_spec(self._decoder)] if self._rotated else []
 
     def calibrate(self, texts: Sequence[Ids]) -> Iterator[Stage]:
         """Yield every stage, in the order of `specs`, after all texts went through it."""
-        weights = self._read(0)
-        stream = list(self._embedded(texts, weights))
-        yield Stage(self._embedding.specs, weights, {}, _energy(stream))
+        weights = self.weights(0)
+        stream = list(self.embedded(texts, weights))
+        yield Stage(self.embedding.specs, weights, {}, _energy(stream))
         for number, specs in enumerate(self._layers, 1):
-            weights = self._read(number)
-            moments = self._pass(self._layer, weights, texts, stream)
+            weights = self.weights(number)
+            moments = self._pass(self.layer, weights, texts, stream)
             yield Stage(tuple(specs), weights, moments, _energy(stream))
-        weights = self._read(-1)
+        weights = self.weights(-1)
         readout = Readout(weights[HEAD] * np.float32(self._decoder.logit_scale))
-        moments = self._pass(self._head, weights, texts, stream, readout=readout)
+        moments = self._pass(self.head, weights, texts, stream, readout=readout)
         moments |= {spec.name: moments[HEAD] for spec in self._beside}
-        yield self._with_beside(Stage(self._head.specs, weights, moments, readout=readout))
+        yield self._with_beside(Stage(self.head.specs, weights, moments, readout=readout))
 
     def stages(self) -> Iterator[Stage]:
         """Yield every stage without running it: nothing is seen of what weights multiply."""
-        for number, specs in enumerate(self._stages[:-1]):
-            yield Stage(tuple(specs), self._read(number), {})
-        yield self._with_beside(Stage(tuple(self._stages[-1]), self._read(-1), {}))
+        return map(self.stage, [*range(self.layers + 1), -1])
+
+    def stage(self, number: int) -> Stage:
+        """Return the embedding, layer n or, at -1, the head, without running it."""
+        stage = Stage(tuple(self._stages[number]), self.weights(number), {})
+        return self._with_beside(stage) if number == -1 else stage
 
     def _with_beside(self, head: Stage) -> Stage:
         """Return the head's stage with what a head shared with the embedding has instead."""
@@ -114,24 +132,23 @@ class Layerwise:
 
         def read(number: int, specs: Sequence[WeightSpec]) -> dict[str, Floating]:
             if weights is None:
-                return self._read(number)
+                return self.weights(number)
             return {spec.name: weights[spec.name] for spec in specs}
 
-        stream = list(self._embedded(texts, read(0, self._embedding.specs)))
+        stream = list(self.embedded(texts, read(0, self.embedding.specs)))
         for number, specs in enumerate(self._layers, 1):
-            self._pass(self._layer, read(number, specs), texts, stream, watched=False)
+            self._pass(self.layer, read(number, specs), texts, stream, watched=False)
             advance(1)
-        fed = self._head.fed(read(-1, self._head.specs))
-        return lambda: (self._head.run(fed, {STREAM: x})[LOGITS] for x in stream)
+        fed = self.head.fed(read(-1, self.head.specs))
+        return lambda: (self.head.run(fed, {STREAM: x})[LOGITS] for x in stream)
 
-    def _embedded(
-        self, texts: Sequence[Ids], weights: Mapping[str, Floating]
-    ) -> Iterator[Floating]:
-        fed = self._embedding.fed(weights)
+    def embedded(self, texts: Sequence[Ids], weights: Mapping[str, Floating]) -> Iterator[Floating]:
+        """Yield the stream [T, E] of each text before the first layer."""
+        fed = self.embedding.fed(weights)
         for ids in texts:
-            yield self._embedding.run(fed, {INPUT_IDS: ids[None]})[STREAM_OUT]
+            yield self.embedding.run(fed, {INPUT_IDS: ids[None]})[STREAM_OUT]
 
-    def _read(self, number: int) -> dict[str, Floating]:
+    def weights(self, number: int) -> dict[str, Floating]:
         """Return the weights [N, K] of a stage."""
         names = [spec.name for spec in self._sources[number]]
         weights = {name: self._checked.weight(name) for name in names}
@@ -141,7 +158,7 @@ class Layerwise:
 
     @staticmethod
     def _pass(
-        part: _Graph,
+        part: StageGraph,
         weights: Mapping[str, Floating],
         texts: Sequence[Ids],
         stream: list[Floating],
@@ -162,91 +179,9 @@ class Layerwise:
             stream[i] = outputs.get(STREAM_OUT, stream[i])
             if readout is not None:
                 readout.add(outputs[LOGITS][::_APART])
-        names = dict(zip((spec.name for spec in part.specs), weights, strict=True))
-        return {names[weight]: seen[tap] for weight, tap in part.taps.items() if tap in seen}
-
-
-class _Graph:
-    """A part of the model as a graph whose inputs are weights and activations."""
-
-    def __init__(
-        self,
-        build: Build,
-        decoder: Decoder,
-        specs: Sequence[WeightSpec],
-        more: Sequence[WeightSpec] = (),
-    ) -> None:
-        """Build and open it; `taps` names the output that shows what a weight is multiplied with.
-
-        It runs with the weights of any specs of the same shapes in the same order. `more` are those
-        that are the same for all: rotations.
-        """
-        self.specs = tuple(specs)
-        self._same = {spec.name: _laid_out(spec, rotation(spec.shape[0])) for spec in more}
-        graph = Graph("part", None)
-        places = {spec.name: _place(spec) for spec in (*specs, *more)}
-        build(graph, decoder, Weights(places, "float32"))
-        self.taps = _tapped(graph, specs)
-        model = graph.model().SerializeToString()
-        settings = import_onnxruntime().SessionOptions()
-        settings.log_severity_level = 3
-        # Its threads must not wait by spinning while rounding uses all CPUs.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        settings.add_session_config_entry("session.set_denormal_as_zero", "1")
-        with denormals.as_zeros():  # a process's first session sets its thread's state for good
-            self._session = import_onnxruntime().InferenceSession(
-                model, settings, providers=["CPUExecutionProvider"]
-            )
-        self._inputs = {value.name for value in self._session.get_inputs()}
-        self._outputs = [value.name for value in self._session.get_outputs()]
-
-    def fed(self, weights: Mapping[str, Floating]) -> dict[str, Floating]:
-        """Return the weights of one stage, in the order of the specs, as the graph takes them."""
-        pairs = zip(self.specs, weights.values(), strict=True)
-        return self._same | {spec.name: _laid_out(spec, weight) for spec, weight in pairs}
-
-    def run(
-        self, fed: Mapping[str, Floating], activations: Mapping[str, npt.NDArray[Any]]
-    ) -> dict[str, Floating]:
-        """Run it with weights from `fed`; activations that it has no use for are left out."""
-        feeds = {name: array for name, array in activations.items() if name in self._inputs}
-        with denormals.as_zeros():
-            outputs = self._session.run(self._outputs, {**feeds, **fed})
-        return dict(zip(self._outputs, outputs, strict=True))
-
-
-def _tapped(graph: Graph, specs: Sequence[WeightSpec]) -> dict[str, str]:
-    """Let a graph show what each weight is multiplied with; return the outputs by weight."""
-    taps: dict[str, str] = {}
-    outputs: dict[str, str] = {}
-    for spec in specs:
-        if not spec.multiplies:
-            continue
-        value = graph.multiplied(spec.name)
-        if value not in outputs:
-            tap = outputs[value] = f"{spec.name}.input"
-            graph.output(value, tap, "float32", ["rows", spec.shape[1]])
-            outputs[tap] = tap  # it bears that name from here on
-        taps[spec.name] = outputs[value]
-    return taps
+        return {name: seen[tap] for name, tap in part.taps_of(weights).items() if tap in seen}
 
 
 def _energy(stream: Sequence[Floating]) -> float:
     """Return the mean over all tokens of the sum of squares of their activations."""
     return sum(float(np.vdot(x, x)) for x in stream) / sum(map(len, stream))
-
-
-def _place(spec: WeightSpec) -> Place:
-    """Return a weight as the graph's builders expect it, though it lies nowhere yet."""
-    shape = spec.shape[::-1] if _transposed(spec) else spec.shape
-    return Place("floats", spec.shape, {"values": Part("float32", shape, 0, 0)})
-
-
-def _laid_out(spec: WeightSpec, weight: Floating) -> Floating:
-    if _transposed(spec):
-        return np.ascontiguousarray(weight.T)
-    return weight.reshape(spec.shape)
-
-
-def _transposed(spec: WeightSpec) -> bool:
-    return spec.multiplies or spec.role == "rotation"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,11 @@ from . import loaders
 from .inspect import Inspected
 from .variants import decoder_in
 from .weights import VariantWriter
+
+# How weights are rounded, as reports say it.
+NEAREST = "to nearest"
+BY_ITSELF = "each by itself (GPTQ)"
+IN_SEQUENCE = "one after the other (two-sided, for what went astray before)"
 
 
 def write_side_files(
@@ -51,18 +57,43 @@ def write_json(file: Path, content: object) -> None:
     file.write_text(text, encoding="utf-8", newline="\n")
 
 
+@dataclass(frozen=True)
+class Rounding:
+    """What quantized weights were rounded for: texts cut from source files, and how."""
+
+    sources: Sequence[Source]
+    texts: Sequence[Ids]
+    quick: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the manifest has it; files are named when texts were cut from them."""
+        return {
+            **({"set": described(self.sources)} if self.texts else {}),
+            "texts": len(self.texts),
+            "tokens": sum(map(len, self.texts)),
+            "sha256": fingerprint(self.texts),
+            "method": self.method,
+        }
+
+    @property
+    def method(self) -> str:
+        """How they were rounded, as reports say it."""
+        if not self.texts:
+            return NEAREST
+        return BY_ITSELF if self.quick else IN_SEQUENCE
+
+
 def manifest_of(
     work: Path,
     checked: Inspected,
     schemes: list[Scheme],
     written: list[VariantWriter],
-    calibration: Sequence[Source],
-    texts: Sequence[Ids],
+    rounding: Rounding,
     name: str,
 ) -> dict[str, Any]:
     """Return the manifest of the files in `work`, which are all of the bundle's but itself.
 
-    `name` is the model's. The calibration files are named when `texts` were cut from them.
+    `name` is the model's.
     """
     hashes = {layout.weights_file(w.scheme.name): w.sha256 for w in written}
     files = {}
@@ -91,12 +122,7 @@ def manifest_of(
         },
         "provenance": {
             "source": checked.source_files,
-            "calibration": {
-                **({"set": described(calibration)} if texts else {}),
-                "texts": len(texts),
-                "tokens": sum(map(len, texts)),
-                "sha256": fingerprint(texts),
-            },
+            "calibration": rounding.to_json(),
             "tools": {
                 "refact-edge": __version__,
                 "onnx": version("onnx"),

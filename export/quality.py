@@ -70,6 +70,8 @@ def measure_bundle(
     check_same_source(bundle, checked)
     types = {name: bundle.variants[name].kv_type for name in names}
     figures = measure(checked, bundle_path, types, data=data, track=track)
+    if method := bundle.provenance.get("calibration", {}).get("method"):
+        figures["rounding"] = method
     for name, entry in figures["variants"].items():
         report = bundle.variants[name].report
         entry["compute"] = SCHEMES[name].compute

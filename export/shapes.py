@@ -26,7 +26,7 @@ from .beside import beside, check_space, check_writable
 from .checkpoint import Checkpoint, Floating
 from .fabricate import decoder_of_shape, made_up_tokenizer
 from .inspect import Inspected
-from .manifest import manifest_of, write_json, write_side_files
+from .manifest import Rounding, manifest_of, write_json, write_side_files
 from .progress import SILENT, Advance, Track
 from .prompts import manifest_prompts
 from .published import shape_of
@@ -74,7 +74,7 @@ def fabricate_bundle(
         with track(f"making {name}", total) as advance:
             written = [_write_variant(work, decoder, scheme, seed, advance) for scheme in schemes]
         write_side_files(work, checked, [scheme.name for scheme in schemes], None)
-        manifest = manifest_of(work, checked, schemes, written, [], [], name)
+        manifest = manifest_of(work, checked, schemes, written, Rounding((), ()), name)
         manifest["provenance"]["shape"] = name
         for entry in manifest["variants"].values():  # nothing was rounded: no other figure counts
             entry["report"] = {"bits_per_weight": entry["report"]["bits_per_weight"]}

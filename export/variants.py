@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from ..runtime.bundle import contract as layout
 from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import CheckpointError
 from .decoder import build_engine, build_standard
+from .fisher import observe
 from .graph import Graph
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise
@@ -19,7 +21,10 @@ from .products import Weights
 from .progress import Track
 from .roles import WeightSpec, norm_matrix_spec, rotation_spec, weight_specs
 from .rotated import may_share, rotated_decoder
+from .sequential import Sequential
 from .weights import Stage, VariantWriter, estimate_bytes, with_relations
+
+_SCRATCH = "scratch"  # a folder for what is too large for memory, gone at the end
 
 
 def decoder_in(decoder: Decoder, scheme: Scheme) -> Decoder:
@@ -51,18 +56,33 @@ def data_bytes(decoder: Decoder, schemes: Iterable[Scheme]) -> int:
 
 
 def write_variants(
-    work: Path, checked: Inspected, schemes: list[Scheme], texts: Sequence[Ids], track: Track
+    work: Path,
+    checked: Inspected,
+    schemes: list[Scheme],
+    texts: Sequence[Ids],
+    track: Track,
+    *,
+    quick: bool = False,
 ) -> list[VariantWriter]:
-    """Write the weights and the graphs of every variant into a folder."""
+    """Write the weights and the graphs of every variant into a folder.
+
+    With `quick`, each weight is rounded by itself for what the exact model makes of `texts`.
+    """
     (work / layout.GRAPH_FOLDER).mkdir()
-    written = _write_weights(work, schemes, checked, texts, track)
+    written = _write_weights(work, schemes, checked, texts, track, quick=quick)
     for writer in written:
         write_graphs(work, checked.decoder, writer)
     return written
 
 
 def _write_weights(
-    work: Path, schemes: list[Scheme], checked: Inspected, texts: Sequence[Ids], track: Track
+    work: Path,
+    schemes: list[Scheme],
+    checked: Inspected,
+    texts: Sequence[Ids],
+    track: Track,
+    *,
+    quick: bool,
 ) -> list[VariantWriter]:
     """Add each weight to the data file of every variant; rounded for `texts`, if there are any."""
     writers: list[VariantWriter] = []
@@ -73,14 +93,13 @@ def _write_weights(
         whole = [writer for writer in writers if not writer.scheme.rotated]
         rounded = [writer for writer in writers if writer.scheme.rotated]
         model = Layerwise(checked, rotated=True)
-        specs = [
-            *(weight_specs(checked.decoder) if whole else ()),
-            *(model.specs if rounded else ()),
-        ]
-        with track("packing weights", sum(map(_elements, specs))) as advance:
-            if whole:
+        if whole:
+            with track("packing weights", _total(weight_specs(checked.decoder))) as advance:
                 _add(whole, checked, _plain(checked), advance)
-            if rounded:
+        if rounded and texts and not quick:
+            _round_sequentially(rounded, checked, model, texts, work / _SCRATCH, track)
+        elif rounded:
+            with track("packing weights", _total(model.specs)) as advance:
                 stages = model.calibrate(texts) if texts else model.stages()
                 _add(rounded, checked, stages, advance)
         for writer in rounded:
@@ -117,6 +136,30 @@ def _add(
                         f"{names} {error}; leave out variant {writer.scheme.name}"
                     ) from error
             advance(_elements(spec))
+
+
+def _round_sequentially(
+    writers: Sequence[VariantWriter],
+    checked: Inspected,
+    model: Layerwise,
+    texts: Sequence[Ids],
+    scratch: Path,
+    track: Track,
+) -> None:
+    """Add all weights to every writer, rounded one after the other for each by itself."""
+    with track("watching what the loss minds", 2 * model.layers) as advance:
+        fisher = observe(model, texts, checked.sizes.tokens, scratch, advance)
+    for writer in writers:
+        with track(f"rounding {writer.scheme.name}", _total(writer.specs.values())) as advance:
+            for results in Sequential(model, writer.scheme, texts, fisher).run(writer.specs):
+                for result in results:
+                    writer.add_result(result)
+                    advance(_elements(result.spec))
+    shutil.rmtree(scratch)
+
+
+def _total(specs: Iterable[WeightSpec]) -> int:
+    return sum(map(_elements, specs))
 
 
 def _elements(spec: WeightSpec) -> int:

@@ -40,6 +40,16 @@ class Stage:
     readout: Readout | None = None
 
 
+@dataclass(frozen=True)
+class Result:
+    """A weight [N, K] as it is and as it was packed, and moments of what it multiplies, if any."""
+
+    spec: WeightSpec
+    weight: Floating
+    packed: Packed
+    activations: Relations | None
+
+
 def form_of(spec: WeightSpec, scheme: Scheme) -> Form:
     """Return the form that a scheme gives to a weight."""
     if spec.name in scheme.forms:
@@ -117,13 +127,17 @@ class VariantWriter:
             OverflowError: when a value does not fit the scheme's type.
 
         """
-        form = form_of(spec, self.scheme)
-        packed = quantized(weight, form, activations)
-        if activations is not None and not isinstance(form, Floats):
-            self._output_errors[spec.name] = output_error(
-                weight, unpack(packed), activations.second
+        packed = quantized(weight, form_of(spec, self.scheme), activations)
+        self.add_result(Result(spec, weight, packed, activations))
+
+    def add_result(self, result: Result) -> None:
+        """Append the parts of a weight that is packed already, and note what its products lost."""
+        packed, activations = result.packed, result.activations
+        if activations is not None and not isinstance(packed.form, Floats):
+            self._output_errors[result.spec.name] = output_error(
+                result.weight, unpack(packed), activations.second
             )
-        self.add_packed(spec, packed)
+        self.add_packed(result.spec, packed)
 
     def add_packed(self, spec: WeightSpec, packed: Packed) -> None:
         """Append the parts of a weight that is packed already."""

@@ -55,7 +55,7 @@ def relations(second: Moments) -> Relations:
     # H = L L^T with all places turned round gives the factor of H^-1 as L^-1, turned round again.
     around = order[::-1]
     lower = np.linalg.cholesky(damped[np.ix_(around, around)])
-    factor = np.ascontiguousarray(_inverse(lower)[::-1, ::-1].astype(np.float32))
+    factor = np.ascontiguousarray(inverse_of_lower(lower)[::-1, ::-1].astype(np.float32))
     return Relations(second, damped.astype(np.float32), order, factor)
 
 
@@ -64,12 +64,19 @@ def pack_compensated(weight: Floating, form: Quantized, activations: Relations) 
 
     Blocks are refined afterwards; at 8 bits a row there was too little left to win.
     """
+    return packed(weight, *compensated(weight, form, activations), form)
+
+
+def compensated(
+    weight: Floating, form: Quantized, activations: Relations
+) -> tuple[Codes, Floating]:
+    """Return codes [N, K] and scales, as `pack_compensated` stores them."""
     scales = best_scales(weight, form, np.diagonal(activations.second))
     codes = compensate(weight, scales, form, activations)
     if isinstance(form, Blocks):
         scales = refit(weight, codes, scales, form, activations.damped)
         codes = descend(weight, codes, scales, form, activations.damped)
-    return packed(weight, codes, scales, form)
+    return codes, scales
 
 
 def compensate(
@@ -92,13 +99,13 @@ def compensate(
     return codes
 
 
-def _inverse(lower: Moments) -> Moments:
+def inverse_of_lower(lower: Moments) -> Moments:
     """Return the inverse of a lower triangular matrix, by halves; numpy has none of its own."""
     size = len(lower)
     if size <= _TOGETHER:
         return np.tril(np.linalg.inv(lower))
     half = size // 2
-    first, last = _inverse(lower[:half, :half]), _inverse(lower[half:, half:])
+    first, last = inverse_of_lower(lower[:half, :half]), inverse_of_lower(lower[half:, half:])
     inverse: Moments = np.zeros_like(lower)
     inverse[:half, :half], inverse[half:, half:] = first, last
     inverse[half:, :half] = -(last @ (lower[half:, :half] @ first))

@@ -33,6 +33,30 @@ class Moments:
         return mean
 
 
+class Crossed:
+    """Sums of y x^T over pairs of activations y [N] and x [K], as they come."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._products: npt.NDArray[np.float64] | None = None
+
+    def add(self, y: Floating, x: Floating) -> None:
+        """Take in pairs of rows, [rows, N] and [rows, K]."""
+        products = y.T @ x
+        if self._products is None:
+            self._products = np.zeros(products.shape, np.float64)
+        self._products += products
+        self._rows += len(x)
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """The mean of y x^T, [N, K]; raises ValueError when nothing was seen."""
+        if self._products is None:
+            raise ValueError("no activations were seen")
+        mean: npt.NDArray[np.float64] = self._products / self._rows
+        return mean
+
+
 def product_energy(weight: Floating, second: npt.NDArray[np.floating]) -> float:
     """Return the mean sum of squares of the products with a weight [N, K]: tr(W E[x x^T] W^T)."""
     moments = second.astype(np.float32)

@@ -71,6 +71,8 @@ def render(title: str, figures: Figures) -> str:
         f"{full['lines']} lines exact. Measured on {figures['texts']} texts with "
         f"{full['positions']} positions."
     )
+    if "rounding" in figures:
+        summary += f" Weights were rounded {figures['rounding']}."
     warning = f'<p class="warning">{html.escape(CHANCE_NOTE)}.</p>' if full["at_chance"] else ""
     return _PAGE.substitute(
         title=html.escape(title),

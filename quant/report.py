@@ -164,6 +164,8 @@ def quality_lines(figures: Mapping[str, Any]) -> Iterator[str]:
         f"full precision: {full['bits_per_byte']} bits a byte, {full['exact_lines']} of "
         f"{full['lines']} lines exact, over {full['positions']} positions"
     )
+    if "rounding" in figures:
+        yield f"weights rounded {figures['rounding']}"
     yield (
         f"{'variant':8} {'mean KL':>9} {'99th %':>9} {'first choice':>13} {'among 5':>8} "
         f"{'bits/byte':>10} {'exact lines (lost, won)':>24}"

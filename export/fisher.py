@@ -1,0 +1,126 @@
+"""How much a model minds errors: moments of the gradients of its loss, a layer at a time.
+
+The loss is that of labels which the model draws itself, so its gradients' moments are Fisher's
+information: to second order, they tell how far the model's choices move from what they are. Streams
+between layers and all moments lie in a folder, as together they may be larger than memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..quant.moments import Moments
+from ..runtime.bundle.contract import INPUT_IDS, LOGITS
+from .decoder import STREAM, STREAM_OUT
+from .layerwise import Floating, Ids, Layerwise
+from .stage_graph import GRADIENT, STREAM_GRADIENT, Feeds
+
+_SEED = 0
+EMBEDDED = "embedded"  # the stream before the first layer, as a name among those of weights
+
+
+class Fisher:
+    """What a run of all texts, forth and back, has left in a folder."""
+
+    def __init__(self, folder: Path, texts: Sequence[Ids]) -> None:
+        """Begin, or go on with, a folder for these texts."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._ends = np.cumsum([len(ids) for ids in texts])[:-1]
+
+    def save_stream(self, number: int, stream: Sequence[Floating]) -> None:
+        """Keep the stream [T, E] of each text behind so many layers."""
+        np.save(self._folder / f"stream.{number}.npy", np.concatenate(stream))
+
+    def stream(self, number: int) -> list[Floating]:
+        """Return the stream of each text behind so many layers of the exact model."""
+        return np.split(np.load(self._folder / f"stream.{number}.npy"), self._ends)
+
+    def save_moments(self, name: str, parts: Sequence[Moments]) -> None:
+        """Keep the moments of the gradients of a product, or of runs of its outputs."""
+        second = np.stack([part.second.astype(np.float32) for part in parts])
+        np.save(self._folder / f"{name}.npy", second)
+
+    def moments(self, name: str) -> Floating:
+        """Return the mean of g g^T [parts, n, n] over gradients of a weight's products."""
+        moments: Floating = np.load(self._folder / f"{name}.npy")
+        return moments
+
+
+def observe(
+    model: Layerwise,
+    texts: Sequence[Ids],
+    tokens: int,
+    folder: Path,
+    advance: Callable[[int], None],
+) -> Fisher:
+    """Run all texts through a model, and gradients back; `advance` is called twice a layer.
+
+    Labels are drawn among the first `tokens` ids, for which alone there are logits that count.
+    """
+    fisher = Fisher(folder, texts)
+    stream = list(model.embedded(texts, model.weights(0)))
+    fisher.save_stream(0, stream)
+    for number in range(1, model.layers + 1):
+        fed = model.layer.fed(model.weights(number))
+        for i, ids in enumerate(texts):
+            feeds: Feeds = {INPUT_IDS: ids[None], STREAM: stream[i]}
+            stream[i] = model.layer.run(fed, feeds, [STREAM_OUT])[STREAM_OUT]
+        fisher.save_stream(number, stream)
+        advance(1)
+    gradients = list(_of_labels(model, stream, tokens))
+    for number in range(model.layers, 0, -1):
+        _back(model, number, texts, gradients, fisher)
+        advance(1)
+    moments = Moments()
+    for gradient in gradients:
+        moments.add(gradient)
+    fisher.save_moments(EMBEDDED, [moments])
+    return fisher
+
+
+def _of_labels(model: Layerwise, stream: Sequence[Floating], tokens: int) -> Iterator[Floating]:
+    """Yield the gradients behind the last layer, for labels drawn from the model's own choices."""
+    random = np.random.default_rng(_SEED)
+    weights = model.weights(-1)
+    forth, back = model.head.fed(weights), model.head_back.fed(weights)
+    for x in stream:
+        logits = model.head.run(forth, {STREAM: x}, [LOGITS])[LOGITS]
+        logits[:, tokens:] = -np.inf
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        below = np.cumsum(shares, axis=1, dtype=np.float64)
+        drawn = random.random((len(x), 1)) * below[:, -1:]
+        labels = (below < drawn).sum(axis=1)
+        shares[np.arange(len(x)), labels] -= 1  # the gradient of -log(share of the label)
+        yield model.head_back.run(back, {STREAM: x, GRADIENT: shares})[STREAM_GRADIENT]
+
+
+def _back(
+    model: Layerwise,
+    number: int,
+    texts: Sequence[Ids],
+    gradients: list[Floating],
+    fisher: Fisher,
+) -> None:
+    """Send all gradients back through a layer; keep the moments of those of its products."""
+    graph, weights = model.layer_back, model.weights(number)
+    taps, fed = graph.taps_of(weights), graph.fed(weights)
+    seen = {name: [Moments() for _ in range(parts_of(name))] for name in taps}
+    for i, (ids, x) in enumerate(zip(texts, fisher.stream(number - 1), strict=True)):
+        outputs = graph.run(fed, {INPUT_IDS: ids[None], STREAM: x, GRADIENT: gradients[i]})
+        for name, parts in seen.items():
+            runs = np.split(outputs[taps[name]], len(parts), axis=1)
+            for moments, run in zip(parts, runs, strict=True):
+                moments.add(np.ascontiguousarray(run))
+        gradients[i] = outputs[STREAM_GRADIENT]
+    for name, parts in seen.items():
+        fisher.save_moments(name, parts)
+
+
+def parts_of(name: str) -> int:
+    """Return in how many runs a weight's rows are looked at: two matrices may lie in one."""
+    return 2 if name.endswith(("attention.kv", "mlp.gate_up")) else 1

@@ -1,0 +1,167 @@
+"""Weights rounded one after the other, each for what the rounded ones before it make.
+
+There are two streams, the exact model's and the rounded one's, so that every product sees what has
+gone wrong before it and is rounded to what makes good a part of that (quant/targets.py). Errors of
+its own are weighed by how much the loss minds them (quant/two_sided.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..quant.gptq import Relations, relations
+from ..quant.moments import Crossed, Moments
+from ..quant.pack import Packed, pack, unpack
+from ..quant.schemes import Floats, Scheme
+from ..quant.targets import Drift, aimed
+from ..quant.two_sided import outputs_of, pack_two_sided
+from ..runtime.bundle.contract import INPUT_IDS
+from .decoder import STREAM, STREAM_OUT
+from .fisher import EMBEDDED, Fisher
+from .layerwise import Floating, Ids, Layerwise
+from .roles import WeightSpec
+from .stage_graph import Feeds, StageGraph
+from .weights import Result, form_of, quantized
+
+Weights = Mapping[str, Floating]
+
+
+class Sequential:
+    """One variant of a rotated model under way."""
+
+    def __init__(
+        self, model: Layerwise, scheme: Scheme, texts: Sequence[Ids], fisher: Fisher
+    ) -> None:
+        """Begin; `fisher` is what `observe` has left of the same model and texts."""
+        self._model, self._scheme, self._texts, self._fisher = model, scheme, texts, fisher
+        self._stream: list[Floating] = []  # of the rounded model
+
+    def run(self, specs: Mapping[str, WeightSpec]) -> Iterator[list[Result]]:
+        """Yield the weights of each stage; `specs` are the variant's own, by name."""
+        yield self._embedding(specs)
+        for number in range(1, self._model.layers + 1):
+            yield self._layer(number, specs)
+        yield self._head(specs)
+
+    def _embedding(self, specs: Mapping[str, WeightSpec]) -> list[Result]:
+        """Round the table for how much the loss minds each direction of the stream."""
+        stage = self._model.stage(0)
+        (second,) = self._fisher.moments(EMBEDDED)
+        minded = relations(second)
+        results = []
+        for spec in stage.specs:
+            own, weight = specs[spec.name], stage.weights[spec.name]
+            packed = quantized(weight, form_of(own, self._scheme), minded)
+            results.append(Result(own, weight, packed, None))
+        rounded = {result.spec.name: unpack(result.packed) for result in results}
+        self._stream = list(self._model.embedded(self._texts, rounded))
+        return results
+
+    def _layer(self, number: int, specs: Mapping[str, WeightSpec]) -> list[Result]:
+        """Round the weights of a layer, those that read the same input together."""
+        stage = self._model.stage(number)
+        layer = _LayerUnderWay(self._model.layer, stage.weights, self._texts)
+        layer.exact, layer.rounded = self._fisher.stream(number - 1), self._stream
+        results: dict[str, Result] = {}
+        for names in layer.groups():
+            written = any(specs[name].writer == name for name in names)
+            drift = layer.drift(names[0], written=written)
+            activations = relations(drift.second)
+            for name in names:
+                packed = self._packed(specs[name], stage.weights[name], drift, activations)
+                results[name] = Result(specs[name], stage.weights[name], packed, activations)
+                layer.replace(name, unpack(packed), written=written)
+        self._stream = layer.after()
+        return [results.get(spec.name) or self._plain(spec, stage.weights) for spec in stage.specs]
+
+    def _packed(
+        self, spec: WeightSpec, weight: Floating, drift: Drift, activations: Relations
+    ) -> Packed:
+        form = form_of(spec, self._scheme)
+        if isinstance(form, Floats):
+            return pack(weight, form)
+        outputs = [outputs_of(part) for part in self._fisher.moments(spec.name)]
+        return pack_two_sided(aimed(weight, drift), form, activations, outputs)
+
+    def _plain(self, spec: WeightSpec, weights: Weights) -> Result:
+        weight = weights[spec.name]
+        return Result(spec, weight, pack(weight, form_of(spec, self._scheme)), None)
+
+    def _head(self, specs: Mapping[str, WeightSpec]) -> list[Result]:
+        """Round what makes logits, for what reaches it; its codes are fine, and its rows many."""
+        stage = self._model.stage(-1)
+        graph = self._model.head
+        (tap,) = set(graph.taps.values())
+        fed = graph.fed({spec.name: stage.weights[spec.name] for spec in graph.specs})
+        moments = Moments()
+        for x in self._stream:
+            moments.add(graph.run(fed, {STREAM: x}, [tap])[tap])
+        activations = relations(moments.second)
+        results = []
+        for spec in stage.specs:
+            if own := specs.get(spec.name):
+                weight = stage.weights[spec.name]
+                packed = quantized(weight, form_of(own, self._scheme), activations)
+                results.append(Result(own, weight, packed, activations if own.rounds else None))
+        return results
+
+
+class _LayerUnderWay:
+    """A layer of which some weights are rounded already; streams are lists, a text each."""
+
+    def __init__(self, graph: StageGraph, weights: Weights, texts: Sequence[Ids]) -> None:
+        self._graph, self._texts = graph, texts
+        self._weights, self._rounded = weights, dict(weights)
+        self._taps = graph.taps_of(weights)
+        self.exact: list[Floating] = []
+        self.rounded: list[Floating] = []
+        self._astray: list[Floating] = []  # the stream before the next write: exact less rounded
+        self._inputs: list[tuple[Floating, Floating]] = []  # exact and rounded, of a product
+
+    def groups(self) -> list[list[str]]:
+        """Return the names of weights that read the same input, in the order of the layer."""
+        return [
+            [name for name, tap in self._taps.items() if tap == each]
+            for each in dict.fromkeys(self._taps.values())
+        ]
+
+    def drift(self, name: str, *, written: bool) -> Drift:
+        """Return how far the rounded model has gone astray at the input of a weight.
+
+        With `written`, what it makes is added to the stream.
+        """
+        tap = self._taps[name]
+        forth, rounded = self._graph.fed(self._weights), self._graph.fed(self._rounded)
+        second, crossed, stream = Moments(), Crossed(), Crossed()
+        self._inputs = []
+        if written and not self._astray:
+            self._astray = [e - q for e, q in zip(self.exact, self.rounded, strict=True)]
+        for i, ids in enumerate(self._texts):
+            start: Feeds = {INPUT_IDS: ids[None]}
+            xe = self._graph.run(forth, {**start, STREAM: self.exact[i]}, [tap])[tap]
+            xq = self._graph.run(rounded, {**start, STREAM: self.rounded[i]}, [tap])[tap]
+            second.add(xq)
+            crossed.add(xe, xq)
+            if written:
+                stream.add(self._astray[i], xq)
+                self._inputs.append((xe, xq))
+        return Drift(second.second, crossed.mean, stream.mean if written else None, second.rows)
+
+    def replace(self, name: str, weight: Floating, *, written: bool) -> None:
+        """Go on with a rounded weight."""
+        self._rounded[name] = weight
+        if written:
+            exact = self._weights[name]
+            self._astray = [
+                astray + xe @ exact.T - xq @ weight.T
+                for astray, (xe, xq) in zip(self._astray, self._inputs, strict=True)
+            ]
+
+    def after(self) -> list[Floating]:
+        """Return the rounded model's stream behind the layer."""
+        fed = self._graph.fed(self._rounded)
+        stream = []
+        for ids, x in zip(self._texts, self.rounded, strict=True):
+            feeds: Feeds = {INPUT_IDS: ids[None], STREAM: x}
+            stream.append(self._graph.run(fed, feeds, [STREAM_OUT])[STREAM_OUT])
+        return stream
