@@ -179,7 +179,7 @@ def fitted(
     limit: Limit,
     track: Track,
     *,
-    quick: bool = False,
+    in_sequence: bool = True,
 ) -> Scheme:
     """Return a scheme of blocks with a form for each weight, so that the limit is kept.
 
@@ -203,7 +203,7 @@ def fitted(
         trial = work / "trial"
         trial.mkdir()
         try:
-            write_variants(trial, checked, [mixed], texts, track, quick=quick)
+            write_variants(trial, checked, [mixed], texts, track, in_sequence=in_sequence)
             types = {mixed.name: mixed.activations}
             figures = measure(checked, trial, types, data=data, track=track)
         finally:

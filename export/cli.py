@@ -14,6 +14,7 @@ from ..quant.schemes import DEFAULT_VARIANTS, SCHEMES
 from ..runtime.console.cli import progress_bar
 from ..runtime.console.terminal import echo
 from ..runtime.errors import MissingExtraError, OptionError
+from .effort import EFFORTS, USUAL
 
 if TYPE_CHECKING:
     from .parity import Comparison
@@ -74,7 +75,13 @@ def _require(extra: str) -> None:
     help="Most that int4 may lose, such as 0.01; its forms are mixed to the fewest bytes.",
 )
 @click.option("--name", help="What servers call the model; by default as its checkpoint does.")
-@click.option("--quick", is_flag=True, help="Round each weight by itself: faster, and less exact.")
+@click.option(
+    "--effort",
+    type=click.Choice(list(EFFORTS)),
+    default=USUAL,
+    show_default=True,
+    help="How weights are rounded: quick is a third of the time, best three times as long.",
+)
 @click.option("--no-calibration", is_flag=True, help="Round to nearest: fast, and less exact.")
 @click.option("--no-report", is_flag=True, help="Do not measure what was lost.")
 @click.option(
@@ -93,7 +100,7 @@ def export(
     limit: str | None,
     limit_kl: float | None,
     name: str | None,
-    quick: bool,
+    effort: str,
     no_calibration: bool,
     no_report: bool,
     prompts: str | None,
@@ -126,7 +133,7 @@ def export(
         licence=licence,
         adapter=lora,
         calibration=calibration_sources(calibrate, no_calibration),
-        quick=quick,
+        effort=effort,
         data=() if no_report else default_data(),
         limit=limit_of(limit, limit_kl),
         prompts=prompts,

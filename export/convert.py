@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..quant.schemes import Blocks, Scheme, require_schemes
-from ..quant.texts.calibration import TEXT_TOKENS, Ids, calibration_texts
+from ..quant.texts.calibration import TEXT_TOKENS, TEXTS, Ids, calibration_texts
 from ..quant.texts.sources import Source
 from ..runtime.bundle import contract as layout
 from ..runtime.bundle.decoder import HEAD
@@ -21,6 +21,7 @@ from ..runtime.files.atomic_write import recover
 from ..runtime.text.prompts import Layouts
 from .beside import beside, check_space, check_writable
 from .budget import Limit, check_size, fitted
+from .effort import USUAL, effort_of
 from .inspect import Inspected, inspect_checkpoint
 from .manifest import Rounding, manifest_of, write_json, write_side_files
 from .naming import model_name
@@ -50,7 +51,7 @@ def export_bundle(
     adapter: Path | None = None,
     calibration: Sequence[Source] = (),
     data: Sequence[Source] = (),
-    quick: bool = False,
+    effort: str = USUAL,
     limit: Limit | None = None,
     prompts: str | None = None,
     name: str | None = None,
@@ -58,16 +59,16 @@ def export_bundle(
 ) -> Exported:
     """Convert the checkpoint folder into a bundle at `target`.
 
-    With `calibration` files, weights are rounded for prompts cut from them: one after the other, so
-    that each makes good what those before it lost, or with `quick` each by itself; without, to the
-    nearest. With `data` files, what was lost is measured on them and stands in the
-    manifest. A LoRA `adapter` is merged in first. The same checkpoint, files, tools and kind of
-    machine give the same bytes. Within a `limit`, the forms of int4's weights are chosen by what
-    each would lose. The manifest carries the model's `name`, by which servers list it: that of its
-    config.json or folder when none is given.
+    With `calibration` files, weights are rounded for prompts cut from them, as well as the `effort`
+    of that name allows (see `EFFORTS`); without, to the nearest. With `data` files, what was lost
+    is measured on them and stands in the manifest. A LoRA `adapter` is merged in first. The same
+    checkpoint, files, tools and kind of machine give the same bytes. Within a `limit`, the forms of
+    int4's weights are chosen by what each would lose. The manifest carries the model's `name`, by
+    which servers list it: that of its config.json or folder when none is given.
 
     Raises:
-        OptionError: when a variant is unknown, no mix keeps the limit, or the name is none.
+        OptionError: when a variant or effort is unknown, no mix keeps the limit, or the name is
+            none.
         CheckpointError: when checkpoint or adapter are not what they should be; lists all that is
             wrong.
         EvalError: when the files have no place for a hole.
@@ -76,7 +77,7 @@ def export_bundle(
             need more bytes than the limit leaves them after all.
 
     """
-    schemes = require_schemes(variants)
+    schemes, how = require_schemes(variants), effort_of(effort)
     model_name(name, {}, checkpoint)  # a wrong one shows at once
     if limit is not None:
         _check_limit(limit, schemes, calibration, data)
@@ -87,25 +88,29 @@ def export_bundle(
     check_writable(target)
     checked = inspect_checkpoint(checkpoint, track, adapter, prompts=prompts)
     rounded = any(scheme.rotated for scheme in schemes)
-    texts = calibrated_texts(checked, calibration) if calibration and rounded else []
+    texts = (
+        calibrated_texts(checked, calibration, how.times * TEXTS) if calibration and rounded else []
+    )
     check_space(target, data_bytes(checked.decoder, schemes))
     with beside(target) as work:
         if limit is not None:
             schemes = [
-                fitted(work, checked, scheme, texts, data, limit, track, quick=quick)
+                fitted(
+                    work, checked, scheme, texts, data, limit, track, in_sequence=how.in_sequence
+                )
                 if isinstance(scheme.matrix, Blocks)
                 else scheme
                 for scheme in schemes
             ]
         check_space(target, data_bytes(checked.decoder, schemes))
-        written = write_variants(work, checked, schemes, texts, track, quick=quick)
+        written = write_variants(work, checked, schemes, texts, track, in_sequence=how.in_sequence)
         if limit is not None:
             check_size(work, schemes, limit)
         names = [scheme.name for scheme in schemes]
         write_side_files(work, checked, names, licence_file)
         source = checked.checkpoint
         called = model_name(name, source.config, Path(source.name) if source.name else checkpoint)
-        rounding = Rounding(calibration, texts, quick=quick)
+        rounding = Rounding(calibration, texts, in_sequence=how.in_sequence)
         manifest = manifest_of(work, checked, schemes, written, rounding, called)
         if data:
             types = {scheme.name: scheme.activations for scheme in schemes}
@@ -163,9 +168,11 @@ def _licence_file(checkpoint: Path, licence: Path | None) -> Path | None:
     return files[0] if files else None
 
 
-def calibrated_texts(checked: Inspected, calibration: Sequence[Source]) -> list[Ids]:
+def calibrated_texts(
+    checked: Inspected, calibration: Sequence[Source], texts: int = TEXTS
+) -> list[Ids]:
     """Return the texts that a checkpoint is calibrated on, cut from source files."""
     tokens = checked.tokens()
     layouts = Layouts.from_manifest(checked.prompts)
     length = min(TEXT_TOKENS, checked.sizes.context)
-    return calibration_texts(calibration, tokens, layouts, text_tokens=length)
+    return calibration_texts(calibration, tokens, layouts, texts=texts, text_tokens=length)

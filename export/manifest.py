@@ -63,7 +63,7 @@ class Rounding:
 
     sources: Sequence[Source]
     texts: Sequence[Ids]
-    quick: bool = False
+    in_sequence: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the manifest has it; files are named when texts were cut from them."""
@@ -80,7 +80,7 @@ class Rounding:
         """How they were rounded, as reports say it."""
         if not self.texts:
             return NEAREST
-        return BY_ITSELF if self.quick else IN_SEQUENCE
+        return IN_SEQUENCE if self.in_sequence else BY_ITSELF
 
 
 def manifest_of(

@@ -20,7 +20,7 @@ from .decoder import STREAM, STREAM_OUT
 from .fisher import EMBEDDED, Fisher
 from .layerwise import Floating, Ids, Layerwise
 from .roles import WeightSpec
-from .stage_graph import Feeds, StageGraph
+from .stage_graph import StageGraph
 from .weights import Result, form_of, quantized
 
 Weights = Mapping[str, Floating]
@@ -60,8 +60,8 @@ class Sequential:
     def _layer(self, number: int, specs: Mapping[str, WeightSpec]) -> list[Result]:
         """Round the weights of a layer, those that read the same input together."""
         stage = self._model.stage(number)
-        layer = _LayerUnderWay(self._model.layer, stage.weights, self._texts)
-        layer.exact, layer.rounded = self._fisher.stream(number - 1), self._stream
+        exact = self._fisher.stream(number - 1)
+        layer = _LayerUnderWay(self._model.layer, stage.weights, self._texts, exact, self._stream)
         results: dict[str, Result] = {}
         for names in layer.groups():
             written = any(specs[name].writer == name for name in names)
@@ -109,14 +109,23 @@ class Sequential:
 class _LayerUnderWay:
     """A layer of which some weights are rounded already; streams are lists, a text each."""
 
-    def __init__(self, graph: StageGraph, weights: Weights, texts: Sequence[Ids]) -> None:
+    def __init__(
+        self,
+        graph: StageGraph,
+        weights: Weights,
+        texts: Sequence[Ids],
+        exact: Sequence[Floating],
+        rounded: Sequence[Floating],
+    ) -> None:
+        """Begin with the streams of the exact model and of the rounded one."""
         self._graph, self._texts = graph, texts
         self._weights, self._rounded = weights, dict(weights)
         self._taps = graph.taps_of(weights)
-        self.exact: list[Floating] = []
-        self.rounded: list[Floating] = []
-        self._astray: list[Floating] = []  # the stream before the next write: exact less rounded
-        self._inputs: list[tuple[Floating, Floating]] = []  # exact and rounded, of a product
+        self._stream = rounded
+        self._exact_inputs = list(self._run(weights, exact, [*dict.fromkeys(self._taps.values())]))
+        self._inputs: list[Floating] = []  # of the product that was looked at last
+        # What the stream has lost before the next write: exact less rounded.
+        self._astray = [e - q for e, q in zip(exact, rounded, strict=True)]
 
     def groups(self) -> list[list[str]]:
         """Return the names of weights that read the same input, in the order of the layer."""
@@ -131,37 +140,35 @@ class _LayerUnderWay:
         With `written`, what it makes is added to the stream.
         """
         tap = self._taps[name]
-        forth, rounded = self._graph.fed(self._weights), self._graph.fed(self._rounded)
         second, crossed, stream = Moments(), Crossed(), Crossed()
-        self._inputs = []
-        if written and not self._astray:
-            self._astray = [e - q for e, q in zip(self.exact, self.rounded, strict=True)]
-        for i, ids in enumerate(self._texts):
-            start: Feeds = {INPUT_IDS: ids[None]}
-            xe = self._graph.run(forth, {**start, STREAM: self.exact[i]}, [tap])[tap]
-            xq = self._graph.run(rounded, {**start, STREAM: self.rounded[i]}, [tap])[tap]
-            second.add(xq)
-            crossed.add(xe, xq)
+        self._inputs = [outputs[tap] for outputs in self._run(self._rounded, self._stream, [tap])]
+        for exact, x, astray in zip(self._exact_inputs, self._inputs, self._astray, strict=True):
+            second.add(x)
+            crossed.add(exact[tap], x)
             if written:
-                stream.add(self._astray[i], xq)
-                self._inputs.append((xe, xq))
+                stream.add(astray, x)
         return Drift(second.second, crossed.mean, stream.mean if written else None, second.rows)
 
     def replace(self, name: str, weight: Floating, *, written: bool) -> None:
         """Go on with a rounded weight."""
         self._rounded[name] = weight
         if written:
-            exact = self._weights[name]
+            exact, tap = self._weights[name], self._taps[name]
             self._astray = [
-                astray + xe @ exact.T - xq @ weight.T
-                for astray, (xe, xq) in zip(self._astray, self._inputs, strict=True)
+                astray + xe[tap] @ exact.T - xq @ weight.T
+                for astray, xe, xq in zip(
+                    self._astray, self._exact_inputs, self._inputs, strict=True
+                )
             ]
 
     def after(self) -> list[Floating]:
         """Return the rounded model's stream behind the layer."""
-        fed = self._graph.fed(self._rounded)
-        stream = []
-        for ids, x in zip(self._texts, self.rounded, strict=True):
-            feeds: Feeds = {INPUT_IDS: ids[None], STREAM: x}
-            stream.append(self._graph.run(fed, feeds, [STREAM_OUT])[STREAM_OUT])
-        return stream
+        runs = self._run(self._rounded, self._stream, [STREAM_OUT])
+        return [outputs[STREAM_OUT] for outputs in runs]
+
+    def _run(
+        self, weights: Weights, stream: Sequence[Floating], only: Sequence[str]
+    ) -> Iterator[dict[str, Floating]]:
+        fed = self._graph.fed(weights)
+        for ids, x in zip(self._texts, stream, strict=True):
+            yield self._graph.run(fed, {INPUT_IDS: ids[None], STREAM: x}, only)

@@ -62,14 +62,15 @@ def write_variants(
     texts: Sequence[Ids],
     track: Track,
     *,
-    quick: bool = False,
+    in_sequence: bool = True,
 ) -> list[VariantWriter]:
     """Write the weights and the graphs of every variant into a folder.
 
-    With `quick`, each weight is rounded by itself for what the exact model makes of `texts`.
+    Weights are rounded for `texts`, if there are any: each for what those before it make, or, not
+    `in_sequence`, for what the exact model makes.
     """
     (work / layout.GRAPH_FOLDER).mkdir()
-    written = _write_weights(work, schemes, checked, texts, track, quick=quick)
+    written = _write_weights(work, schemes, checked, texts, track, in_sequence=in_sequence)
     for writer in written:
         write_graphs(work, checked.decoder, writer)
     return written
@@ -82,7 +83,7 @@ def _write_weights(
     texts: Sequence[Ids],
     track: Track,
     *,
-    quick: bool,
+    in_sequence: bool,
 ) -> list[VariantWriter]:
     """Add each weight to the data file of every variant; rounded for `texts`, if there are any."""
     writers: list[VariantWriter] = []
@@ -96,7 +97,7 @@ def _write_weights(
         if whole:
             with track("packing weights", _total(weight_specs(checked.decoder))) as advance:
                 _add(whole, checked, _plain(checked), advance)
-        if rounded and texts and not quick:
+        if rounded and texts and in_sequence:
             _round_sequentially(rounded, checked, model, texts, work / _SCRATCH, track)
         elif rounded:
             with track("packing weights", _total(model.specs)) as advance:

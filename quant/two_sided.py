@@ -21,7 +21,8 @@ from .gptq import Relations, compensated, inverse_of_lower
 from .pack import Codes, Floating, Packed, largest_scales, packed, values
 from .schemes import Quantized
 
-GROUPS = 16
+# Rows are taken so many at a time, or more: few at a time take as long as many do.
+MOST_GROUPS, FEWEST_ROWS = 16, 128
 # Added to the diagonal as a part of its mean, as few gradients are seen for so many outputs. On the
 # demo checkpoint 0.03 to 1 did alike.
 DAMPING = 0.3
@@ -77,7 +78,8 @@ def _round_rows(
     codes = np.empty(weight.shape, np.int8)
     scales = np.empty_like(largest_scales(weight, form))
     rest, factor = weight[outputs.order], outputs.factor
-    for rows in np.array_split(np.arange(len(weight)), min(GROUPS, len(weight))):
+    groups = max(1, min(MOST_GROUPS, len(weight) // FEWEST_ROWS))
+    for rows in np.array_split(np.arange(len(weight)), groups):
         own, later = slice(rows[0], rows[-1] + 1), slice(rows[-1] + 1, None)
         places = outputs.order[own]
         codes[places], scales[places] = compensated(rest[own], form, activations)

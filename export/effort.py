@@ -1,0 +1,37 @@
+"""How long export may take to round weights well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..runtime.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How weights are rounded: for how many times the usual texts, and if one after the other."""
+
+    summary: str
+    times: int
+    in_sequence: bool
+
+
+EFFORTS: Mapping[str, Effort] = {
+    "quick": Effort("each weight by itself", 1, in_sequence=False),
+    "usual": Effort("one after the other", 1, in_sequence=True),
+    "best": Effort("one after the other, for three times the text", 3, in_sequence=True),
+}
+USUAL = "usual"
+
+
+def effort_of(name: str) -> Effort:
+    """Return an effort by its name.
+
+    Raises:
+        OptionError: when there is none of that name; lists them.
+
+    """
+    if name not in EFFORTS:
+        raise OptionError(f"effort {name!r}; expected one of: {', '.join(EFFORTS)}")
+    return EFFORTS[name]
