@@ -5,6 +5,7 @@ A real model's floats are large: they lie in a folder, and one weight is read at
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ import click
 import numpy as np
 
 from bench.llama_files import quantize, values, write_full, write_importances
+from refact_edge.export.fisher import observe
 from refact_edge.export.inspect import Inspected
 from refact_edge.export.layerwise import Floating, Ids, Layerwise
 from refact_edge.export.roles import weight_specs
+from refact_edge.export.sequential import ALL_STEPS, Sequential, Steps
 from refact_edge.export.variants import specs_in
 from refact_edge.export.weights import form_of, quantized, with_relations
 from refact_edge.quant.pack import Packed, pack, unpack
@@ -71,9 +74,30 @@ class Stored(Mapping[str, Floating]):
 
 
 def ours(
+    source: Inspected,
+    schemes: Mapping[str, Scheme],
+    texts: Sequence[Ids],
+    folder: Path,
+    steps: Steps = ALL_STEPS,
+) -> Iterator[tuple[str, Candidate]]:
+    """Yield what schemes make of the checkpoint, each rounded one weight after the other."""
+    model = Layerwise(source, rotated=True)
+    click.echo("running the model forth and back", err=True)
+    fisher = observe(model, texts, source.sizes.tokens, folder / "fisher", lambda _done: None)
+    for name, scheme in schemes.items():
+        specs = {spec.name: spec for spec in specs_in(source.decoder, scheme)}
+        weights, size = Stored(folder / name), 0
+        for results in Sequential(model, scheme, texts, fisher, steps).run(specs):
+            for result in results:
+                size += weights.add(result.spec.name, result.packed)
+        yield name, Candidate(weights, size, folder / name, rotated=True)
+    shutil.rmtree(folder / "fisher")
+
+
+def ours_by_themselves(
     source: Inspected, schemes: Mapping[str, Scheme], texts: Sequence[Ids], folder: Path
 ) -> Iterator[tuple[str, Candidate]]:
-    """Yield what schemes make of the checkpoint, calibrated on `texts`, all in one pass."""
+    """Yield what schemes make with each weight rounded by itself, all in one pass."""
     weights = {name: Stored(folder / name) for name in schemes}
     sizes = dict.fromkeys(schemes, 0)
     specs = {

@@ -18,7 +18,15 @@ from pathlib import Path
 
 import click
 
-from bench.candidates import PLAIN, WEIGHTED, Candidate, LlamaFormats, nearest, ours
+from bench.candidates import (
+    PLAIN,
+    WEIGHTED,
+    Candidate,
+    LlamaFormats,
+    nearest,
+    ours,
+    ours_by_themselves,
+)
 from bench.real.noise import SHARE, with_noise
 from demo.corpus import load_corpus
 from demo.data import CORPUS
@@ -28,10 +36,11 @@ from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.layerwise import Ids, Layerwise
 from refact_edge.export.progress import SILENT
 from refact_edge.export.quality import default_data
+from refact_edge.export.sequential import Steps
 from refact_edge.quant.mix import Choice
 from refact_edge.quant.report import Comparison, Logits, report_texts
 from refact_edge.quant.schemes import SCHEMES, Blocks, Scheme
-from refact_edge.quant.texts.calibration import default_sources
+from refact_edge.quant.texts.calibration import TEXTS, default_sources
 from refact_edge.quant.texts.sources import Source
 from refact_edge.runtime.text.prompts import Layouts
 
@@ -39,6 +48,13 @@ from refact_edge.runtime.text.prompts import Layouts
 SHARES = (0.86, 0.93, 1.0, 1.08, 1.18, 1.3, 1.5)
 TWO_BITS = Blocks(2, 32)
 BLOCK, OF_128 = 128, ", of 128"  # that our own kernels know
+# The steps by which rounding in sequence goes beyond rounding each weight by itself.
+STEPS = (
+    ("embedding", Steps(outputs=False, targets=False), 1),
+    ("two-sided", Steps(targets=False), 1),
+    ("targets", Steps(), 1),
+    ("three times the text", Steps(), 3),
+)
 QUICK = ("Q4_0", "Q4_K_M", "Q8_0")
 Figures = Mapping[str, float]
 
@@ -112,7 +128,24 @@ def candidates(
         schemes["2 bits, an experiment"] = replace(SCHEMES["int4"], matrix=TWO_BITS)
         for name in ("int4", "int8"):
             yield f"{name} to nearest", nearest(source, SCHEMES[name], folder / "nearest" / name)
+    by_itself = ours_by_themselves(source, {"int4": SCHEMES["int4"]}, texts, folder / "quick")
+    yield from ((f"{name}, effort quick", candidate) for name, candidate in by_itself)
     yield from ours(source, schemes, texts, folder / "ours")
+    more = calibrated_texts(source, default_sources(), 3 * TEXTS)
+    best = ours(source, {"int4": SCHEMES["int4"]}, more, folder / "best")
+    yield from ((f"{name}, effort best", candidate) for name, candidate in best)
+
+
+def by_steps(source: Inspected, folder: Path) -> Iterator[tuple[str, Candidate]]:
+    """Yield int4 with one step of its rounding after another, and for more text."""
+    int4 = {"int4": SCHEMES["int4"]}
+    texts = calibrated_texts(source, default_sources())
+    for _, candidate in ours_by_themselves(source, int4, texts, folder / "quick"):
+        yield "each weight by itself", candidate
+    for name, steps, times in STEPS:
+        some = texts if times == 1 else calibrated_texts(source, default_sources(), times * TEXTS)
+        for _, candidate in ours(source, int4, some, folder / name, steps):
+            yield name, candidate
 
 
 def draw(file: Path, sizes: Mapping[str, int], figures: Mapping[str, Mapping[str, float]]) -> None:
@@ -156,6 +189,7 @@ def held_out(data: Path | None) -> Sequence[Source]:
 @click.argument("peer", type=click.Path(path_type=Path))
 @click.option("--noise", is_flag=True, help="Put noise on the weights first.")
 @click.option("--mixed", is_flag=True, help="Mix int4's forms within several limits, too.")
+@click.option("--steps", is_flag=True, help="Ours alone, one step of rounding after another.")
 @click.option("--texts", type=int, help="Score only so many of the 80 texts.")
 @click.option("--data", type=click.Path(path_type=Path), help="The demo's corpus, to score on.")
 @click.option("--plot", type=click.Path(path_type=Path), help="An SVG file to draw.")
@@ -164,6 +198,7 @@ def main(
     peer: Path,
     noise: bool,
     mixed: bool,
+    steps: bool,
     texts: int | None,
     data: Path | None,
     plot: Path | None,
@@ -180,7 +215,8 @@ def main(
         sizes: dict[str, int] = {}
         figures: dict[str, Figures] = {}
         click.echo(f"{'weights':24} {'MB':>8} {'mean KL':>10} {'99th %':>9} {'first choice':>13}")
-        for name, candidate in candidates(source, peer.absolute(), folder, mix=mixed):
+        formats = candidates(source, peer.absolute(), folder, mix=mixed)
+        for name, candidate in by_steps(source, folder) if steps else formats:
             sizes[name], entry = candidate.bytes, scorer.figures(candidate)
             figures[name] = entry
             shutil.rmtree(candidate.folder)

@@ -8,8 +8,9 @@ its own are weighed by how much the loss minds them (quant/two_sided.py).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from ..quant.gptq import Relations, relations
+from ..quant.gptq import Relations, pack_compensated, relations
 from ..quant.moments import Crossed, Moments
 from ..quant.pack import Packed, pack, unpack
 from ..quant.schemes import Floats, Scheme
@@ -26,13 +27,31 @@ from .weights import Result, form_of, quantized
 Weights = Mapping[str, Floating]
 
 
+@dataclass(frozen=True)
+class Steps:
+    """What rounding minds: all of it, but for those who measure what each brings."""
+
+    embedding: bool = True  # which directions of the stream the loss minds
+    outputs: bool = True  # which outputs of a product
+    targets: bool = True  # what went astray before
+
+
+ALL_STEPS = Steps()
+
+
 class Sequential:
     """One variant of a rotated model under way."""
 
     def __init__(
-        self, model: Layerwise, scheme: Scheme, texts: Sequence[Ids], fisher: Fisher
+        self,
+        model: Layerwise,
+        scheme: Scheme,
+        texts: Sequence[Ids],
+        fisher: Fisher,
+        steps: Steps = ALL_STEPS,
     ) -> None:
         """Begin; `fisher` is what `observe` has left of the same model and texts."""
+        self._steps = steps
         self._model, self._scheme, self._texts, self._fisher = model, scheme, texts, fisher
         self._stream: list[Floating] = []  # of the rounded model
 
@@ -47,7 +66,7 @@ class Sequential:
         """Round the table for how much the loss minds each direction of the stream."""
         stage = self._model.stage(0)
         (second,) = self._fisher.moments(EMBEDDED)
-        minded = relations(second)
+        minded = relations(second) if self._steps.embedding else None
         results = []
         for spec in stage.specs:
             own, weight = specs[spec.name], stage.weights[spec.name]
@@ -80,8 +99,12 @@ class Sequential:
         form = form_of(spec, self._scheme)
         if isinstance(form, Floats):
             return pack(weight, form)
+        if self._steps.targets:
+            weight = aimed(weight, drift)
+        if not self._steps.outputs:
+            return pack_compensated(weight, form, activations)
         outputs = [outputs_of(part) for part in self._fisher.moments(spec.name)]
-        return pack_two_sided(aimed(weight, drift), form, activations, outputs)
+        return pack_two_sided(weight, form, activations, outputs)
 
     def _plain(self, spec: WeightSpec, weights: Weights) -> Result:
         weight = weights[spec.name]
