@@ -57,15 +57,20 @@ def outputs_of(second: Moments) -> Outputs:
 
 
 def pack_two_sided(
-    weight: Floating, form: Quantized, activations: Relations, outputs: Sequence[Outputs]
+    weight: Floating,
+    form: Quantized,
+    activations: Relations,
+    outputs: Sequence[Outputs],
+    *,
+    fewest_rows: int = FEWEST_ROWS,
 ) -> Packed:
     """Return `weight` [N, K] in `form`, rounded for its inputs and for what follows it.
 
     `outputs` are those of as many equal runs of rows, each rounded by itself: gates, say, and what
-    they are multiplied with.
+    they are multiplied with. Rows are rounded `fewest_rows` at a time, or more.
     """
     parts = [
-        _round_rows(rows, form, activations, own)
+        _round_rows(rows, form, activations, own, fewest_rows)
         for rows, own in zip(np.split(weight, len(outputs)), outputs, strict=True)
     ]
     codes, scales = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -73,12 +78,16 @@ def pack_two_sided(
 
 
 def _round_rows(
-    weight: Floating, form: Quantized, activations: Relations, outputs: Outputs
+    weight: Floating,
+    form: Quantized,
+    activations: Relations,
+    outputs: Outputs,
+    fewest_rows: int,
 ) -> tuple[Codes, Floating]:
     codes = np.empty(weight.shape, np.int8)
     scales = np.empty_like(largest_scales(weight, form))
     rest, factor = weight[outputs.order], outputs.factor
-    groups = max(1, min(MOST_GROUPS, len(weight) // FEWEST_ROWS))
+    groups = max(1, min(MOST_GROUPS, len(weight) // fewest_rows))
     for rows in np.array_split(np.arange(len(weight)), groups):
         own, later = slice(rows[0], rows[-1] + 1), slice(rows[-1] + 1, None)
         places = outputs.order[own]

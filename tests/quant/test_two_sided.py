@@ -38,7 +38,7 @@ def test_rows_that_do_not_stand_in_for_each_other_are_rounded_each_by_itself(
     weight, inputs, _ = _case(0)
     activations = relations(inputs)
     even = outputs_of(np.eye(len(weight)))
-    both = pack_two_sided(weight, form, activations, [even])
+    both = pack_two_sided(weight, form, activations, [even], fewest_rows=3)
     alone = pack_compensated(weight, form, activations)
     np.testing.assert_array_equal(both.parts["codes"], alone.parts["codes"])
     # Sums of a group are added up in another order than those of all rows.
@@ -52,7 +52,7 @@ def test_it_loses_less_than_rounding_for_inputs_alone(form: Quantized) -> None:
     for seed in range(4):
         weight, inputs, outputs = _case(seed)
         activations = relations(inputs)
-        both = pack_two_sided(weight, form, activations, [outputs_of(outputs)])
+        both = pack_two_sided(weight, form, activations, [outputs_of(outputs)], fewest_rows=3)
         alone = pack_compensated(weight, form, activations)
         losses = [_loss(unpack(packed) - weight, inputs, outputs) for packed in (both, alone)]
         ratios.append(losses[0] / losses[1])
@@ -67,7 +67,11 @@ def test_later_rows_move_to_where_the_loss_is_least() -> None:
     outputs = np.outer(direction, direction)
     both = unpack(
         pack_two_sided(
-            np.tile(weight, (1, 16)), Rows(), relations(np.eye(32)), [outputs_of(outputs)]
+            np.tile(weight, (1, 16)),
+            Rows(),
+            relations(np.eye(32)),
+            [outputs_of(outputs)],
+            fewest_rows=1,
         )
     )
     # Its damping takes 0.3 of the mean diagonal, 0.75, beside 1: 2 / 1.75 of the error comes back.
