@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from refact_edge.export.budget import Limit
 from refact_edge.export.convert import export_bundle
 from refact_edge.export.layerwise import Layerwise
 from refact_edge.export.quality import default_data, measure_bundle
-from refact_edge.export.weights import Stage
 from refact_edge.quant.report import report_texts
 from refact_edge.quant.texts.calibration import default_sources
 from refact_edge.quant.texts.sources import Source
@@ -162,7 +160,13 @@ def test_a_limit_of_loss_is_kept(demo_checkpoint: Path, tmp_path: Path) -> None:
     sources, data, kept = default_sources()[:6], default_data()[:4], tmp_path / "b"
     limit = Limit(kl=0.03)
     export_bundle(
-        demo_checkpoint, kept, ["int8", "int4"], calibration=sources, data=data, limit=limit
+        demo_checkpoint,
+        kept,
+        ["int8", "int4"],
+        calibration=sources,
+        effort="quick",  # it looks several times
+        data=data,
+        limit=limit,
     )
     bundle = read_bundle(kept)
     assert 0.005 < bundle.quality["variants"]["int4"]["mean_kl"] <= 0.03
@@ -193,20 +197,28 @@ def test_a_limit_that_makes_no_sense_is_refused_at_the_door(
 
 
 @pytest.mark.usefixtures("few_texts")
+@pytest.mark.parametrize(("effort", "reads"), [("quick", 2), ("usual", 2), ("usual", 5)])
 def test_an_interrupted_calibration_leaves_nothing_and_can_be_started_again(
-    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    effort: str,
+    reads: int,
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sources = default_sources()[:6]
-    stages = Layerwise.calibrate
+    weights, numbers = Layerwise.weights, itertools.count()
 
-    def interrupted(self: Layerwise, texts: Any) -> Iterator[Stage]:
-        yield from itertools.islice(stages(self, texts), 2)
-        raise KeyboardInterrupt
+    def interrupted(self: Layerwise, number: int) -> dict[str, Any]:
+        if next(numbers) == reads:
+            raise KeyboardInterrupt
+        return weights(self, number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Layerwise, "calibrate", interrupted)
+        patch.setattr(Layerwise, "weights", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            export_bundle(tiny_checkpoint, tmp_path / "b", ["int4"], calibration=sources)
+            export_bundle(
+                tiny_checkpoint, tmp_path / "b", ["int4"], calibration=sources, effort=effort
+            )
     assert not list(tmp_path.iterdir())
     for name in ("b", "other"):
         export_bundle(tiny_checkpoint, tmp_path / name, ["int4"], calibration=sources)
