@@ -78,9 +78,7 @@ def _require(extra: str) -> None:
 @click.option(
     "--effort",
     type=click.Choice(list(EFFORTS)),
-    default=USUAL,
-    show_default=True,
-    help="How weights are rounded: quick is a third of the time, best three times as long.",
+    help="How weights are rounded, usual by default: quick takes less time, best more.",
 )
 @click.option("--no-calibration", is_flag=True, help="Round to nearest: fast, and less exact.")
 @click.option("--no-report", is_flag=True, help="Do not measure what was lost.")
@@ -100,7 +98,7 @@ def export(
     limit: str | None,
     limit_kl: float | None,
     name: str | None,
-    effort: str,
+    effort: str | None,
     no_calibration: bool,
     no_report: bool,
     prompts: str | None,
@@ -132,8 +130,8 @@ def export(
         force=force,
         licence=licence,
         adapter=lora,
-        calibration=calibration_sources(calibrate, no_calibration),
-        effort=effort,
+        calibration=calibration_sources(calibrate, no_calibration, effort),
+        effort=effort or USUAL,
         data=() if no_report else default_data(),
         limit=limit_of(limit, limit_kl),
         prompts=prompts,

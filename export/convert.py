@@ -115,7 +115,7 @@ def export_bundle(
         if data:
             types = {scheme.name: scheme.activations for scheme in schemes}
             figures = measure(checked, work, types, data=data, track=track)
-            manifest["quality"] = {**figures, "rounding": rounding.method}
+            manifest["quality"] = figures | ({"rounding": rounding.method} if rounded else {})
         write_json(work / layout.MANIFEST, manifest)
     notes = (*checked.notes, *_untied(checked, written))
     return Exported(target, manifest, "LICENSE" if licence_file else None, notes)

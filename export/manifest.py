@@ -26,8 +26,8 @@ from .weights import VariantWriter
 
 # How weights are rounded, as reports say it.
 NEAREST = "to nearest"
-BY_ITSELF = "each by itself (GPTQ)"
-IN_SEQUENCE = "one after the other (two-sided, for what went astray before)"
+BY_ITSELF = "each by itself, for calibration texts"
+IN_SEQUENCE = "one after the other, for calibration texts and what the model minds"
 
 
 def write_side_files(

@@ -71,16 +71,20 @@ def limit_of(size: str | None, kl: float | None) -> Limit | None:
     return Limit(kl=kl)
 
 
-def calibration_sources(folder: Path | None, without: bool) -> Sequence[Source]:
+def calibration_sources(
+    folder: Path | None, without: bool, effort: str | None = None
+) -> Sequence[Source]:
     """Return the files to calibrate on; none when not wanted.
 
     Raises:
-        OptionError: when a folder is given and calibration is not wanted.
+        OptionError: when a folder or an effort is given and calibration is not wanted.
         EvalError: when the folder holds no source file.
 
     """
     if without and folder is not None:
         raise OptionError("--calibrate and --no-calibration exclude each other; give one")
+    if without and effort is not None:
+        raise OptionError("--effort and --no-calibration exclude each other; give one")
     if without:
         return ()
     return default_sources() if folder is None else find_sources(folder).files

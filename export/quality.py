@@ -70,7 +70,8 @@ def measure_bundle(
     check_same_source(bundle, checked)
     types = {name: bundle.variants[name].kv_type for name in names}
     figures = measure(checked, bundle_path, types, data=data, track=track)
-    if method := bundle.provenance.get("calibration", {}).get("method"):
+    method = bundle.provenance.get("calibration", {}).get("method")
+    if method and any(SCHEMES[name].rotated for name in names):
         figures["rounding"] = method
     for name, entry in figures["variants"].items():
         report = bundle.variants[name].report

@@ -41,7 +41,7 @@ def read_part(text: str) -> Part:
     numbers = _PART.fullmatch(text)
     part = Part(int(numbers[1]), int(numbers[2])) if numbers else Part(0, 0)
     if not 1 <= part.number <= part.of <= MOST:
-        raise OptionError(f"part {text!r:.40}; expected one like 2/3: the second of three")
+        raise OptionError(f"part {text!r:.40}; expected I/N with I from 1 to N, such as 2/3")
     return part
 
 

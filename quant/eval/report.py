@@ -37,7 +37,8 @@ def samples(
     drawn = f", {settings['form']}, temperature {settings['temperature']:g}" if with_model else ""
     each = figures["samples"] / max(1, figures["problems"])
     yield (
-        f"{settings['benchmark']}, {name}: {figures['problems']} problems, "
+        f"{settings['benchmark']}, {name}: {figures['problems']} "
+        f"problem{'s' * (figures['problems'] != 1)}, "
         f"{each:g} sample{'s' * (each != 1)} each{drawn}"
     )
     outcomes = ", ".join(f"{count} {what}" for what, count in figures["outcomes"].items() if count)

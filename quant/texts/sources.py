@@ -74,8 +74,7 @@ def find_sources(folder: Path, extensions: Collection[str] = EXTENSIONS) -> Sour
         reasons = "".join(f", {count} {reason}" for reason, count in sorted(skipped.items()))
         raise EvalError(
             f"{folder} holds no source file to cut holes into (skipped: {reasons[2:] or 'none'}); "
-            f"looked for .{', .'.join(sorted(endings)[:6])}{', ...' * (len(endings) > 6)}; "
-            "name others with --ext"
+            f"looked for .{', .'.join(sorted(endings)[:6])}{', ...' * (len(endings) > 6)}"
         )
     return Sources(tuple(sorted(files, key=lambda file: file.name)), dict(skipped))
 

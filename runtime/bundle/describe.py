@@ -28,6 +28,9 @@ def describe(bundle: Bundle) -> Iterator[str]:
             f"{HYBRID:8} {size:8.1f} {'':>12} {'':>9}  {HYBRID_READER} for prefill, "
             f"{HYBRID_WRITER} for decode: faster on long prompts, takes the memory of both"
         )
+    calibration = bundle.provenance.get("calibration")
+    if isinstance(calibration, dict) and isinstance(calibration.get("method"), str):
+        yield f"quantized weights rounded {calibration['method']}"
     yield "made from:"
     for source in bundle.provenance.get("source", []):
         yield f"  {source['file']}  {source['bytes']} bytes  sha256 {source['sha256'][:16]}..."

@@ -77,5 +77,5 @@ def test_a_part_is_one_of_several() -> None:
     assert read_part("2/3") == Part(2, 3)
     assert [Part(number, 3).size(7) for number in (1, 2, 3)] == [3, 2, 2]
     for wrong in ("0/3", "4/3", "1", "1/0", "a/b", "1/2/3", "-1/3", "1/99999"):
-        with pytest.raises(OptionError, match="expected one like 2/3"):
+        with pytest.raises(OptionError, match="expected I/N with I from 1 to N"):
             read_part(wrong)
