@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..quant.rotation import rotate_columns, rotate_rows, rotation, rotation_size
+from ..quant.rotation import rotate_columns_in_place, rotate_rows_in_place, rotation, rotation_size
 from ..runtime.bundle.decoder import Decoder
 from ..runtime.bundle.places import NORM_MATRIX
 from .centre import centred
@@ -70,13 +70,15 @@ def _rotated(decoder: Decoder, spec: WeightSpec, weights: dict[str, Floating]) -
         own_head = spec.name.endswith(("q_norm", "k_norm"))
         return weights[spec.name] if own_head else np.ones_like(weights[spec.name])
     # The stream's own rotation, where there is no matrix yet: with the norm's weights it is one.
-    weight = rotation(decoder.width) if spec.name == NORM_MATRIX else weights.pop(spec.name)
+    own = rotation(decoder.width) if spec.name == NORM_MATRIX else weights.pop(spec.name)
+    weight = own if own.flags.writeable else own.copy()
     if decoder.norm.kind == "layer":
         weight = centred(spec, weight)
     if spec.norm is not None:
-        weight = weight * weights[f"{spec.norm}.weight"]
-    weight = rotate_columns(weight, _read_size(decoder, spec))
-    return _written(decoder, spec, weight)
+        weight *= weights[f"{spec.norm}.weight"]
+    rotate_columns_in_place(weight, _read_size(decoder, spec))
+    _rotate_written(decoder, spec, weight)
+    return weight
 
 
 def _bias(decoder: Decoder, spec: WeightSpec, weights: Mapping[str, Floating]) -> Floating:
@@ -87,7 +89,9 @@ def _bias(decoder: Decoder, spec: WeightSpec, weights: Mapping[str, Floating]) -
     if spec.norm is not None and decoder.norm.bias:
         matrix = weights[spec.name.removesuffix(".bias")]
         bias = bias + weights[f"{spec.norm}.bias"] @ matrix.T
-    return _written(decoder, spec, bias.T).T
+    column = bias.T.copy()
+    _rotate_written(decoder, spec, column)
+    return column.T
 
 
 def _read_size(decoder: Decoder, spec: WeightSpec) -> int:
@@ -99,11 +103,10 @@ def _read_size(decoder: Decoder, spec: WeightSpec) -> int:
     return rotation_size(decoder.mlp.hidden)
 
 
-def _written(decoder: Decoder, spec: WeightSpec, weight: Floating) -> Floating:
-    """Rotate what a matrix, or a bias [N, 1], makes."""
+def _rotate_written(decoder: Decoder, spec: WeightSpec, weight: Floating) -> None:
+    """Rotate what a matrix, or a bias [N, 1], makes, in its own memory."""
     if spec.writes_bias or spec.writer == spec.name:
-        return rotate_rows(weight, decoder.width)
-    if spec.name.endswith(("attention.kv", "attention.kv.bias")):
+        rotate_rows_in_place(weight, decoder.width)
+    elif spec.name.endswith(("attention.kv", "attention.kv.bias")):
         size = decoder.attention.head_size
-        return rotate_rows(weight, size, decoder.attention.kv_heads * size)
-    return weight
+        rotate_rows_in_place(weight, size, decoder.attention.kv_heads * size)

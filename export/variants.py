@@ -137,6 +137,7 @@ def _add(
                         f"{names} {error}; leave out variant {writer.scheme.name}"
                     ) from error
             advance(_elements(spec))
+        stage.weights.clear()  # the next stage is read while this one still has its name
 
 
 def _round_sequentially(

@@ -191,6 +191,10 @@ def lay_out(codes: Codes, form: Quantized) -> Array:
     """
     if isinstance(form, Rows):
         return codes
+    return np.concatenate([_laid_out(codes[rows], form) for rows in row_slices(len(codes))])
+
+
+def _laid_out(codes: Codes, form: Blocks) -> Array:
     blocks = split(codes.astype(np.int16), form.size) - code_range(form)[0]
     blocks = blocks.astype(np.uint8)
     if form.bits == 8:

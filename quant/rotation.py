@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .chunks import row_slices
 from .pack import Floating
 
 _SEED = 0
@@ -49,17 +50,31 @@ def rotation(size: int) -> npt.NDArray[np.float32]:
 
 def rotate_columns(weight: Floating, size: int) -> Floating:
     """Return a weight [N, K] that reads activations rotated in blocks of `size`."""
-    rows, columns = weight.shape
-    rotated: Floating = weight.reshape(-1, size) @ rotation(size).T
-    return rotated.reshape(rows, columns)
+    rotated = weight.copy()
+    rotate_columns_in_place(rotated, size)
+    return rotated
+
+
+def rotate_columns_in_place(weight: Floating, size: int) -> None:
+    """Rotate what a weight [N, K] reads in its own memory: the largest is gigabytes."""
+    for rows in row_slices(len(weight)):
+        part = weight[rows]
+        part[:] = (part.reshape(-1, size) @ rotation(size).T).reshape(part.shape)
 
 
 def rotate_rows(weight: Floating, size: int, first: int = 0) -> Floating:
     """Return a weight [N, K] that from row `first` on makes activations rotated in blocks."""
     rotated = weight.copy()
-    for at in range(first, len(weight), size):
-        rotated[at : at + size] = rotation(size) @ weight[at : at + size]
+    rotate_rows_in_place(rotated, size, first)
     return rotated
+
+
+def rotate_rows_in_place(weight: Floating, size: int, first: int = 0) -> None:
+    """Rotate what a weight [N, K] makes from row `first` on, in its own memory."""
+    for columns in row_slices(weight.shape[1]):
+        for at in range(first, len(weight), size):
+            part = weight[at : at + size, columns]
+            part[:] = rotation(size) @ part
 
 
 def _scrambled(size: int) -> npt.NDArray[np.float64]:

@@ -21,8 +21,9 @@ from .gptq import Relations, compensated, inverse_of_lower
 from .pack import Codes, Floating, Packed, largest_scales, packed, values
 from .schemes import Quantized
 
-# Rows are taken so many at a time, or more: few at a time take as long as many do.
-MOST_GROUPS, FEWEST_ROWS = 16, 128
+# Rows are taken so many at a time, or more, as few take as long as many do: on the demo checkpoint,
+# 32, 64 and 128 at a time lost a mean KL of 0.00416, 0.00426 and 0.00461 in 18, 16 and 13 s.
+MOST_GROUPS, FEWEST_ROWS = 16, 64
 # Added to the diagonal as a part of its mean, as few gradients are seen for so many outputs. On the
 # demo checkpoint 0.03 to 1 did alike.
 DAMPING = 0.3

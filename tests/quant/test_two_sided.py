@@ -42,8 +42,8 @@ def test_rows_that_do_not_stand_in_for_each_other_are_rounded_each_by_itself(
     alone = pack_compensated(weight, form, activations)
     np.testing.assert_array_equal(both.parts["codes"], alone.parts["codes"])
     # Sums of a group are added up in another order than those of all rows.
-    scales = [packed.parts["scales"].astype(np.float32) for packed in (both, alone)]
-    np.testing.assert_allclose(*scales, rtol=1e-3)
+    mine, others = (packed.parts["scales"].astype(np.float32) for packed in (both, alone))
+    np.testing.assert_allclose(mine, others, rtol=1e-3)
 
 
 @pytest.mark.parametrize("form", FORMS)
