@@ -27,7 +27,7 @@ from .manifest import Rounding, manifest_of, write_json, write_side_files
 from .naming import model_name
 from .progress import SILENT, Track
 from .quality import measure
-from .variants import data_bytes, write_variants
+from .variants import data_bytes, rounding_bytes, write_variants
 from .weights import VariantWriter
 
 
@@ -91,7 +91,8 @@ def export_bundle(
     texts = (
         calibrated_texts(checked, calibration, how.times * TEXTS) if calibration and rounded else []
     )
-    check_space(target, data_bytes(checked.decoder, schemes))
+    scratch = rounding_bytes(checked.decoder, texts) if how.in_sequence else 0
+    check_space(target, data_bytes(checked.decoder, schemes) + scratch)
     with beside(target) as work:
         if limit is not None:
             schemes = [
@@ -102,7 +103,7 @@ def export_bundle(
                 else scheme
                 for scheme in schemes
             ]
-        check_space(target, data_bytes(checked.decoder, schemes))
+        check_space(target, data_bytes(checked.decoder, schemes) + scratch)
         written = write_variants(work, checked, schemes, texts, track, in_sequence=how.in_sequence)
         if limit is not None:
             check_size(work, schemes, limit)

@@ -16,9 +16,11 @@ from ..quant.moments import Moments
 from ..runtime.bundle.contract import INPUT_IDS, LOGITS
 from .decoder import STREAM, STREAM_OUT
 from .layerwise import Floating, Ids, Layerwise
+from .roles import WeightSpec
 from .stage_graph import GRADIENT, STREAM_GRADIENT, Feeds
 
 _SEED = 0
+_OBSERVED = ("matrix", "kv")
 EMBEDDED = "embedded"  # the stream before the first layer, as a name among those of weights
 
 
@@ -40,14 +42,35 @@ class Fisher:
         return np.split(np.load(self._folder / f"stream.{number}.npy"), self._ends)
 
     def save_moments(self, name: str, parts: Sequence[Moments]) -> None:
-        """Keep the moments of the gradients of a product, or of runs of its outputs."""
-        second = np.stack([part.second.astype(np.float32) for part in parts])
-        np.save(self._folder / f"{name}.npy", second)
+        """Keep the moments of the gradients of a product, or of runs of its outputs.
+
+        In halves, as numbers that stand between -1 and 1 beside their sizes.
+        """
+        second = np.stack([part.second for part in parts])
+        sizes = np.sqrt(np.diagonal(second, axis1=1, axis2=2))
+        pairs = sizes[:, :, None] * sizes[:, None, :]
+        shares = np.divide(second, pairs, out=np.zeros_like(second), where=pairs > 0)
+        np.savez(
+            self._folder / f"{name}.npz",
+            shares=shares.astype(np.float16),
+            sizes=sizes.astype(np.float32),
+        )
 
     def moments(self, name: str) -> Floating:
         """Return the mean of g g^T [parts, n, n] over gradients of a weight's products."""
-        moments: Floating = np.load(self._folder / f"{name}.npy")
+        with np.load(self._folder / f"{name}.npz") as saved:
+            sizes = saved["sizes"]
+            moments: Floating = saved["shares"].astype(np.float32)
+        moments *= sizes[:, :, None]
+        moments *= sizes[:, None, :]
         return moments
+
+
+def scratch_bytes(specs: Sequence[WeightSpec], width: int, layers: int, tokens: int) -> int:
+    """Return about how many bytes lie in the folder of a model for so many tokens."""
+    streams = 4 * (layers + 1) * tokens * width
+    halves = (spec.shape[0] ** 2 // parts_of(spec.name) for spec in specs if spec.role in _OBSERVED)
+    return streams + 2 * sum(halves)
 
 
 def observe(

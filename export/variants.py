@@ -13,7 +13,7 @@ from ..runtime.bundle import contract as layout
 from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import CheckpointError
 from .decoder import build_engine, build_standard
-from .fisher import observe
+from .fisher import observe, scratch_bytes
 from .graph import Graph
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise
@@ -53,6 +53,14 @@ def specs_in(decoder: Decoder, scheme: Scheme) -> list[WeightSpec]:
 def data_bytes(decoder: Decoder, schemes: Iterable[Scheme]) -> int:
     """Return about how many bytes the data files of some variants take together."""
     return sum(estimate_bytes(specs_in(decoder, scheme), scheme) for scheme in schemes)
+
+
+def rounding_bytes(decoder: Decoder, texts: Sequence[Ids]) -> int:
+    """Return about how many bytes rounding in sequence needs beside them meanwhile."""
+    if not texts:
+        return 0
+    specs, tokens = weight_specs(decoder), sum(map(len, texts))
+    return scratch_bytes(specs, decoder.width, decoder.layers, tokens)
 
 
 def write_variants(

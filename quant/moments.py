@@ -9,52 +9,49 @@ from .chunks import chunks
 from .pack import Floating
 
 
-class Moments:
-    """Sums of x x^T over activations x [K], as they come."""
+class Crossed:
+    """Sums of y x^T over pairs of activations y [N] and x [K], as they come."""
 
     def __init__(self) -> None:
         self.rows = 0
         self._products: npt.NDArray[np.float64] | None = None
 
-    def add(self, activations: Floating) -> None:
-        """Take in the activations [rows, K] of a text."""
-        products = activations.T @ activations
-        if self._products is None:
-            self._products = np.zeros(products.shape, np.float64)
-        self._products += products
-        self.rows += len(activations)
-
-    @property
-    def second(self) -> npt.NDArray[np.float64]:
-        """The mean of x x^T, [K, K]; raises ValueError when nothing was seen."""
-        if self._products is None:
-            raise ValueError("no activations were seen")
-        mean: npt.NDArray[np.float64] = self._products / self.rows
-        return mean
-
-
-class Crossed:
-    """Sums of y x^T over pairs of activations y [N] and x [K], as they come."""
-
-    def __init__(self) -> None:
-        self._rows = 0
-        self._products: npt.NDArray[np.float64] | None = None
-
     def add(self, y: Floating, x: Floating) -> None:
-        """Take in pairs of rows, [rows, N] and [rows, K]."""
+        """Take in the pairs [rows, N] and [rows, K] of a text."""
         products = y.T @ x
         if self._products is None:
             self._products = np.zeros(products.shape, np.float64)
         self._products += products
-        self._rows += len(x)
+        self.rows += len(x)
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
         """The mean of y x^T, [N, K]; raises ValueError when nothing was seen."""
         if self._products is None:
             raise ValueError("no activations were seen")
-        mean: npt.NDArray[np.float64] = self._products / self._rows
+        mean: npt.NDArray[np.float64] = self._products / self.rows
         return mean
+
+
+class Moments:
+    """Sums of x x^T over activations x [K], as they come."""
+
+    def __init__(self) -> None:
+        self._pairs = Crossed()
+
+    @property
+    def rows(self) -> int:
+        """How many activations were seen."""
+        return self._pairs.rows
+
+    def add(self, activations: Floating) -> None:
+        """Take in the activations [rows, K] of a text."""
+        self._pairs.add(activations, activations)
+
+    @property
+    def second(self) -> npt.NDArray[np.float64]:
+        """The mean of x x^T, [K, K]; raises ValueError when nothing was seen."""
+        return self._pairs.mean
 
 
 def product_energy(weight: Floating, second: npt.NDArray[np.floating]) -> float:

@@ -14,8 +14,9 @@ from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.layerwise import Layerwise
 from refact_edge.export.progress import SILENT
 from refact_edge.export.sequential import Sequential
-from refact_edge.export.variants import specs_in
+from refact_edge.export.variants import rounding_bytes, specs_in
 from refact_edge.export.weights import form_of, quantized, with_relations
+from refact_edge.quant.moments import Moments
 from refact_edge.quant.pack import unpack
 from refact_edge.quant.schemes import SCHEMES
 from refact_edge.runtime.bundle.decoder import EMBEDDING
@@ -87,6 +88,28 @@ def test_streams_are_those_of_the_exact_model(model: Layerwise, fisher: Fisher) 
     embedded = list(model.embedded(TEXTS, model.weights(0)))
     for got, want in zip(fisher.stream(0), embedded, strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+def test_the_folder_takes_about_what_was_foretold(
+    checked: Inspected, model: Layerwise, tmp_path: Path
+) -> None:
+    observe(model, TEXTS, checked.sizes.tokens, tmp_path, lambda _done: None)
+    size = sum(file.stat().st_size for file in tmp_path.iterdir())
+    foretold = rounding_bytes(checked.decoder, TEXTS)
+    assert 0.95 < size / foretold < 1.1, (size, foretold)
+
+
+def test_moments_come_back_within_the_digits_of_halves(tmp_path: Path) -> None:
+    random = np.random.default_rng(4)
+    gradients = (random.normal(0, 1, (50, 8)) * 10.0 ** np.arange(-8, 0)).astype(np.float32)
+    gradients[:, 3] = 0  # an output that nothing minds
+    moments = Moments()
+    moments.add(gradients)
+    fisher = Fisher(tmp_path, TEXTS)
+    fisher.save_moments("layers.0.mlp.down", [moments])
+    (got,) = fisher.moments("layers.0.mlp.down")
+    sizes = np.sqrt(np.diagonal(moments.second))
+    assert (np.abs(got - moments.second) <= 1e-3 * np.outer(sizes, sizes)).all()
 
 
 def test_one_after_the_other_loses_less_than_each_by_itself(
