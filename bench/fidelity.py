@@ -128,19 +128,21 @@ def candidates(
         schemes["2 bits, an experiment"] = replace(SCHEMES["int4"], matrix=TWO_BITS)
         for name in ("int4", "int8"):
             yield f"{name} to nearest", nearest(source, SCHEMES[name], folder / "nearest" / name)
-    by_itself = ours_by_themselves(source, {"int4": SCHEMES["int4"]}, texts, folder / "quick")
-    yield from ((f"{name}, effort quick", candidate) for name, candidate in by_itself)
-    yield from ours(source, schemes, texts, folder / "ours")
-    more = calibrated_texts(source, default_sources(), 3 * TEXTS)
-    best = ours(source, {"int4": SCHEMES["int4"]}, more, folder / "best")
-    yield from ((f"{name}, effort best", candidate) for name, candidate in best)
+    by_itself = ours_by_themselves(source, schemes, texts, folder / "usual")
+    yield from by_itself
+    pair = {name: SCHEMES[name] for name in ("int4", "int8")}
+    more = ours(source, pair, texts, folder / "more")
+    yield from ((f"{name}, effort more", candidate) for name, candidate in more)
+    long = calibrated_texts(source, default_sources(), 3 * TEXTS)
+    most = ours(source, {"int4": SCHEMES["int4"]}, long, folder / "most")
+    yield from ((f"{name}, effort most", candidate) for name, candidate in most)
 
 
 def by_steps(source: Inspected, folder: Path) -> Iterator[tuple[str, Candidate]]:
     """Yield int4 with one step of its rounding after another, and for more text."""
     int4 = {"int4": SCHEMES["int4"]}
     texts = calibrated_texts(source, default_sources())
-    for _, candidate in ours_by_themselves(source, int4, texts, folder / "quick"):
+    for _, candidate in ours_by_themselves(source, int4, texts, folder / "usual"):
         yield "each weight by itself", candidate
     for name, steps, times in STEPS:
         some = texts if times == 1 else calibrated_texts(source, default_sources(), times * TEXTS)

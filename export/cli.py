@@ -78,7 +78,7 @@ def _require(extra: str) -> None:
 @click.option(
     "--effort",
     type=click.Choice(list(EFFORTS)),
-    help="How weights are rounded, usual by default: quick takes less time, best more.",
+    help="How weights are rounded, usual by default: more loses less and takes longer.",
 )
 @click.option("--no-calibration", is_flag=True, help="Round to nearest: fast, and less exact.")
 @click.option("--no-report", is_flag=True, help="Do not measure what was lost.")

@@ -18,9 +18,9 @@ class Effort:
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "quick": Effort("each weight by itself", 1, in_sequence=False),
-    "usual": Effort("one after the other", 1, in_sequence=True),
-    "best": Effort("one after the other, for three times the text", 3, in_sequence=True),
+    "usual": Effort("each weight by itself", 1, in_sequence=False),
+    "more": Effort("one after the other", 1, in_sequence=True),
+    "most": Effort("one after the other, for three times the text", 3, in_sequence=True),
 }
 USUAL = "usual"
 

@@ -10,7 +10,7 @@ from refact_edge.quant.texts.calibration import TEXTS, default_sources
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.errors import OptionError
 
-METHODS = {"quick": "by itself", "usual": "after the other"}
+METHODS = {"usual": "by itself", "more": "after the other"}
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -27,14 +27,14 @@ def test_a_bundle_tells_how_its_weights_were_rounded(
     assert folders == {"onnx"}, "nothing of the work is left behind"
 
 
-def test_the_best_effort_is_the_usual_one_for_three_times_the_text() -> None:
-    usual, best = EFFORTS["usual"], EFFORTS["best"]
-    assert (best.times, best.in_sequence) == (3 * usual.times, usual.in_sequence)
+def test_the_most_is_more_for_three_times_the_text() -> None:
+    more, most = EFFORTS["more"], EFFORTS["most"]
+    assert (most.times, most.in_sequence) == (3 * more.times, more.in_sequence)
 
 
 def test_an_effort_that_is_none_is_refused_before_anything_is_written(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(OptionError, match="effort 'hard'; expected one of: quick, usual, best"):
+    with pytest.raises(OptionError, match="effort 'hard'; expected one of: usual, more, most"):
         export_bundle(tiny_checkpoint, tmp_path / "bundle", ["int4"], effort="hard")
     assert not any(tmp_path.iterdir())

@@ -164,7 +164,6 @@ def test_a_limit_of_loss_is_kept(demo_checkpoint: Path, tmp_path: Path) -> None:
         kept,
         ["int8", "int4"],
         calibration=sources,
-        effort="quick",  # it looks several times
         data=data,
         limit=limit,
     )
@@ -197,7 +196,7 @@ def test_a_limit_that_makes_no_sense_is_refused_at_the_door(
 
 
 @pytest.mark.usefixtures("few_texts")
-@pytest.mark.parametrize(("effort", "reads"), [("quick", 2), ("usual", 2), ("usual", 5)])
+@pytest.mark.parametrize(("effort", "reads"), [("usual", 2), ("more", 2), ("more", 5)])
 def test_an_interrupted_calibration_leaves_nothing_and_can_be_started_again(
     effort: str,
     reads: int,
