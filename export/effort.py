@@ -12,15 +12,14 @@ from ..runtime.errors import OptionError
 class Effort:
     """How weights are rounded: for how many times the usual texts, and if one after the other."""
 
-    summary: str
     times: int
     in_sequence: bool
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "usual": Effort("each weight by itself", 1, in_sequence=False),
-    "more": Effort("one after the other", 1, in_sequence=True),
-    "most": Effort("one after the other, for three times the text", 3, in_sequence=True),
+    "usual": Effort(1, in_sequence=False),
+    "more": Effort(1, in_sequence=True),
+    "most": Effort(3, in_sequence=True),
 }
 USUAL = "usual"
 

@@ -48,29 +48,18 @@ def rotation(size: int) -> npt.NDArray[np.float32]:
     return matrix
 
 
-def rotate_columns(weight: Floating, size: int) -> Floating:
-    """Return a weight [N, K] that reads activations rotated in blocks of `size`."""
-    rotated = weight.copy()
-    rotate_columns_in_place(rotated, size)
-    return rotated
-
-
 def rotate_columns_in_place(weight: Floating, size: int) -> None:
-    """Rotate what a weight [N, K] reads in its own memory: the largest is gigabytes."""
+    """Have a weight [N, K] read activations rotated in blocks of `size`.
+
+    In its own memory, as the largest is gigabytes.
+    """
     for rows in row_slices(len(weight)):
         part = weight[rows]
         part[:] = (part.reshape(-1, size) @ rotation(size).T).reshape(part.shape)
 
 
-def rotate_rows(weight: Floating, size: int, first: int = 0) -> Floating:
-    """Return a weight [N, K] that from row `first` on makes activations rotated in blocks."""
-    rotated = weight.copy()
-    rotate_rows_in_place(rotated, size, first)
-    return rotated
-
-
 def rotate_rows_in_place(weight: Floating, size: int, first: int = 0) -> None:
-    """Rotate what a weight [N, K] makes from row `first` on, in its own memory."""
+    """Have a weight [N, K], from row `first` on, make activations rotated in blocks of `size`."""
     for columns in row_slices(weight.shape[1]):
         for at in range(first, len(weight), size):
             part = weight[at : at + size, columns]
