@@ -8,25 +8,42 @@ import numpy.typing as npt
 from .chunks import chunks
 from .pack import Floating
 
+# So many rows are multiplied at once: a sum costs as much as 500 rows, whatever it is a sum of.
+_TOGETHER = 2048
+
 
 class Crossed:
     """Sums of y x^T over pairs of activations y [N] and x [K], as they come."""
 
     def __init__(self) -> None:
         self.rows = 0
+        self._waiting: list[tuple[Floating, Floating]] = []
         self._products: npt.NDArray[np.float64] | None = None
 
     def add(self, y: Floating, x: Floating) -> None:
         """Take in the pairs [rows, N] and [rows, K] of a text."""
+        self._waiting.append((y, x))
+        self.rows += len(x)
+        if sum(len(x) for _, x in self._waiting) >= _TOGETHER:
+            self._multiply()
+
+    def _multiply(self) -> None:
+        """Add up what waits."""
+        if not self._waiting:
+            return
+        same = all(y is x for y, x in self._waiting)
+        x = np.concatenate([x for _, x in self._waiting])
+        y = x if same else np.concatenate([y for y, _ in self._waiting])
+        self._waiting.clear()
         products = y.T @ x
         if self._products is None:
             self._products = np.zeros(products.shape, np.float64)
         self._products += products
-        self.rows += len(x)
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
         """The mean of y x^T, [N, K]; raises ValueError when nothing was seen."""
+        self._multiply()
         if self._products is None:
             raise ValueError("no activations were seen")
         mean: npt.NDArray[np.float64] = self._products / self.rows
