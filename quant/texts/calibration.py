@@ -2,7 +2,8 @@
 
 What a quantized model must keep is what it does with prompts for holes and questions, so these
 are what its activations are watched on. Four of five texts are holes, in the orders of parts that
-the model was trained with in turn; one is a question with an answer, where it was trained on those.
+the model was trained with in turn; one is a conversation, where it was trained on those: about code
+that goes on, and about everything else, in turn.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from ...runtime.text.prompts import Layouts
 from ...runtime.text.tokens import Tokens
 from ...runtime.text.trim import trim
+from .conversations import Exchange, conversations
 from .holes import KINDS, Hole, cut_holes
 from .shipped import CALIBRATION
 from .sources import Source
@@ -46,8 +48,11 @@ def calibration_texts(
     texts: int = TEXTS,
     text_tokens: int = TEXT_TOKENS,
     seed: int = 0,
+    exchanges: Sequence[Exchange] = (),
 ) -> list[Ids]:
     """Return texts of at most `text_tokens` ids; the same sources give the same texts.
+
+    Every second conversation is one of `exchanges`, where there are any.
 
     Raises:
         EvalError: when the sources have no place for a hole.
@@ -56,9 +61,12 @@ def calibration_texts(
     holes = cut_holes(sources, list(KINDS), max(texts, len(KINDS)), seed)
     cut = []
     forms = _forms(layouts)
+    talk = conversations(exchanges, tokens, layouts, text_tokens)
     for number in range(texts):
         hole, form = holes[number % len(holes)], forms[number % len(forms)]
-        if form == CHAT:
+        if form == CHAT and exchanges and number // len(forms) % 2:
+            ids = next(talk)
+        elif form == CHAT:
             ids = _conversation(hole, tokens, layouts)
         else:
             ids = filled(hole, form, tokens, layouts, text_tokens)

@@ -47,6 +47,9 @@ class SourceSet:
 CALIBRATION = SourceSet(
     "calibration-set", 1, "faf50dbee8df1eaa4b35bf17078d75c69b8cdca74752c43fb163b5b3afbf65cf"
 )
+CONVERSATIONS = SourceSet(
+    "conversation-set", 1, "f73bd00024d4b9d5c53e59674e7570a209b66bd381f66a4fec66ae1ef770bee3"
+)
 REPORT = SourceSet(
     "report-set", 1, "908872a8bec8433c19b9be16156c99c4f85ad213a0e3393829cff9ecc19338ae"
 )

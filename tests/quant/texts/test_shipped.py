@@ -8,11 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from refact_edge.quant.texts.shipped import CALIBRATION, REPORT, SourceSet, described, fingerprint
+from refact_edge.quant.texts.shipped import (
+    CALIBRATION,
+    CONVERSATIONS,
+    REPORT,
+    SourceSet,
+    described,
+    fingerprint,
+)
 from refact_edge.quant.texts.sources import find_sources
 from refact_edge.runtime.errors import EvalError
 
-SETS = pytest.mark.parametrize("shipped", [CALIBRATION, REPORT], ids=lambda s: s.name)
+ALL = [CALIBRATION, CONVERSATIONS, REPORT]
+SETS = pytest.mark.parametrize("shipped", ALL, ids=lambda shipped: shipped.name)
+OF_CODE = pytest.mark.parametrize("shipped", [CALIBRATION, REPORT], ids=lambda one: one.name)
 FINGERPRINTS = """
 from refact_edge.export.quality import default_data
 from refact_edge.quant.texts.calibration import default_sources
@@ -33,7 +42,7 @@ def test_files_of_another_version_are_refused(shipped: SourceSet) -> None:
         replace(shipped, version=2, sha256="0" * 64).read()
 
 
-@SETS
+@OF_CODE
 def test_every_shipped_file_is_fit_for_holes(shipped: SourceSet, tmp_path: Path) -> None:
     for source in shipped.read():
         (tmp_path / source.name).write_text(source.text, encoding="utf-8")
