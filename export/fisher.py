@@ -8,15 +8,16 @@ between layers and all moments lie in a folder, as together they may be larger t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from ..quant.moments import Moments
+from ..quant.pack import Array
 from ..runtime.bundle.contract import INPUT_IDS, LOGITS
 from .decoder import STREAM, STREAM_OUT
 from .layerwise import Floating, Ids, Layerwise
 from .roles import WeightSpec
+from .scratch import Scratch
 from .stage_graph import GRADIENT, STREAM_GRADIENT, Feeds
 
 _SEED = 0
@@ -27,19 +28,37 @@ EMBEDDED = "embedded"  # the stream before the first layer, as a name among thos
 class Fisher:
     """What a run of all texts, forth and back, has left in a folder."""
 
-    def __init__(self, folder: Path, texts: Sequence[Ids]) -> None:
+    def __init__(self, scratch: Scratch, texts: Sequence[Ids]) -> None:
         """Begin, or go on with, a folder for these texts."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self._scratch = scratch
         self._ends = np.cumsum([len(ids) for ids in texts])[:-1]
+
+    def last_stream(self, layers: int) -> int | None:
+        """Return behind how many layers there is a stream; of several, the most."""
+        there = (number for number in range(layers, -1, -1) if _stream(number) in self._scratch)
+        return next(there, None)
 
     def save_stream(self, number: int, stream: Sequence[Floating]) -> None:
         """Keep the stream [T, E] of each text behind so many layers."""
-        np.save(self._folder / f"stream.{number}.npy", np.concatenate(stream))
+        self._save(_stream(number), stream)
 
     def stream(self, number: int) -> list[Floating]:
         """Return the stream of each text behind so many layers of the exact model."""
-        return np.split(np.load(self._folder / f"stream.{number}.npy"), self._ends)
+        return self._load(_stream(number))
+
+    def last_gradients(self, layers: int) -> int | None:
+        """Return behind how many layers gradients of the stream are at hand."""
+        there = (number for number in range(layers + 1) if _gradients(number) in self._scratch)
+        return next(there, None)
+
+    def save_gradients(self, number: int, gradients: Sequence[Floating]) -> None:
+        """Keep the gradients [T, E] of each text behind so many layers, and no others."""
+        self._save(_gradients(number), gradients)
+        self._scratch.drop(_gradients(number + 1))
+
+    def gradients(self, number: int) -> list[Floating]:
+        """Return the gradients of each text behind so many layers."""
+        return self._load(_gradients(number))
 
     def save_moments(self, name: str, parts: Sequence[Moments]) -> None:
         """Keep the moments of the gradients of a product, or of runs of its outputs.
@@ -50,25 +69,40 @@ class Fisher:
         sizes = np.sqrt(np.diagonal(second, axis1=1, axis2=2))
         pairs = sizes[:, :, None] * sizes[:, None, :]
         shares = np.divide(second, pairs, out=np.zeros_like(second), where=pairs > 0)
-        np.savez(
-            self._folder / f"{name}.npz",
-            shares=shares.astype(np.float16),
-            sizes=sizes.astype(np.float32),
-        )
+        arrays = {"shares": shares.astype(np.float16), "sizes": sizes.astype(np.float32)}
+        self._scratch.save(name, arrays)
 
     def moments(self, name: str) -> Floating:
         """Return the mean of g g^T [parts, n, n] over gradients of a weight's products."""
-        with np.load(self._folder / f"{name}.npz") as saved:
-            sizes = saved["sizes"]
-            moments: Floating = saved["shares"].astype(np.float32)
+        saved = self._scratch.load(name)
+        sizes = saved["sizes"].astype(np.float32)
+        moments = saved["shares"].astype(np.float32)
         moments *= sizes[:, :, None]
         moments *= sizes[:, None, :]
         return moments
 
+    def _save(self, name: str, texts: Sequence[Floating]) -> None:
+        self._scratch.save(name, {"texts": np.concatenate(texts)})
+
+    def _load(self, name: str) -> list[Floating]:
+        return self.split(self._scratch.load(name)["texts"])
+
+    def split(self, texts: Array) -> list[Floating]:
+        """Return what all texts have [T, n], text by text."""
+        return np.split(texts.astype(np.float32, copy=False), self._ends)
+
+
+def _stream(number: int) -> str:
+    return f"stream.{number}"
+
+
+def _gradients(number: int) -> str:
+    return f"gradients.{number}"
+
 
 def scratch_bytes(specs: Sequence[WeightSpec], width: int, layers: int, tokens: int) -> int:
     """Return about how many bytes lie in the folder of a model for so many tokens."""
-    streams = 4 * (layers + 1) * tokens * width
+    streams = 4 * (layers + 3) * tokens * width  # and gradients, of up to two layers
     halves = (spec.shape[0] ** 2 // parts_of(spec.name) for spec in specs if spec.role in _OBSERVED)
     return streams + 2 * sum(halves)
 
@@ -77,32 +111,49 @@ def observe(
     model: Layerwise,
     texts: Sequence[Ids],
     tokens: int,
-    folder: Path,
+    scratch: Scratch,
     advance: Callable[[int], None],
 ) -> Fisher:
     """Run all texts through a model, and gradients back; `advance` is called twice a layer.
 
-    Labels are drawn among the first `tokens` ids, for which alone there are logits that count.
+    Labels are drawn among the first `tokens` ids, for which alone there are logits that count. What
+    is in the folder is not done again.
     """
-    fisher = Fisher(folder, texts)
-    stream = list(model.embedded(texts, model.weights(0)))
-    fisher.save_stream(0, stream)
-    for number in range(1, model.layers + 1):
-        fed = model.layer.fed(model.weights(number))
-        for i, ids in enumerate(texts):
-            feeds: Feeds = {INPUT_IDS: ids[None], STREAM: stream[i]}
-            stream[i] = model.layer.run(fed, feeds, [STREAM_OUT])[STREAM_OUT]
-        fisher.save_stream(number, stream)
-        advance(1)
-    gradients = list(_of_labels(model, stream, tokens))
-    for number in range(model.layers, 0, -1):
+    fisher = Fisher(scratch, texts)
+    _forth(model, texts, fisher, advance)
+    if (last := fisher.last_gradients(model.layers)) is None:
+        last = model.layers
+        stream = fisher.stream(last)
+        fisher.save_gradients(last, list(_of_labels(model, stream, tokens)))
+    gradients = fisher.gradients(last)
+    advance(model.layers - last)
+    for number in range(last, 0, -1):
         _back(model, number, texts, gradients, fisher)
+        fisher.save_gradients(number - 1, gradients)
         advance(1)
     moments = Moments()
     for gradient in gradients:
         moments.add(gradient)
     fisher.save_moments(EMBEDDED, [moments])
     return fisher
+
+
+def _forth(
+    model: Layerwise, texts: Sequence[Ids], fisher: Fisher, advance: Callable[[int], None]
+) -> None:
+    """Send all texts through all layers; keep the stream behind each."""
+    if (last := fisher.last_stream(model.layers)) is None:
+        last = 0
+        fisher.save_stream(0, list(model.embedded(texts, model.weights(0))))
+    stream = fisher.stream(last)
+    advance(last)
+    for number in range(last + 1, model.layers + 1):
+        fed = model.layer.fed(model.weights(number))
+        for i, ids in enumerate(texts):
+            feeds: Feeds = {INPUT_IDS: ids[None], STREAM: stream[i]}
+            stream[i] = model.layer.run(fed, feeds, [STREAM_OUT])[STREAM_OUT]
+        fisher.save_stream(number, stream)
+        advance(1)
 
 
 def _of_labels(model: Layerwise, stream: Sequence[Floating], tokens: int) -> Iterator[Floating]:

@@ -7,22 +7,26 @@ its own are weighed by how much the loss minds them (quant/two_sided.py).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..quant.gptq import Relations, pack_compensated, relations
 from ..quant.moments import Crossed, Moments
-from ..quant.pack import Packed, pack, unpack
+from ..quant.pack import Array, Error, Packed, pack, unpack
 from ..quant.schemes import Floats, Scheme
 from ..quant.targets import Drift, aimed
 from ..quant.two_sided import outputs_of, pack_two_sided
 from ..runtime.bundle.contract import INPUT_IDS
-from .decoder import STREAM, STREAM_OUT
+from .decoder import STREAM
 from .fisher import EMBEDDED, Fisher
 from .layerwise import Floating, Ids, Layerwise
 from .roles import WeightSpec
+from .scratch import Scratch
 from .stage_graph import StageGraph
-from .weights import Result, form_of, quantized
+from .weights import Result, form_of, quantized, result_of
 
 Weights = Mapping[str, Floating]
 
@@ -55,12 +59,30 @@ class Sequential:
         self._model, self._scheme, self._texts, self._fisher = model, scheme, texts, fisher
         self._stream: list[Floating] = []  # of the rounded model
 
-    def run(self, specs: Mapping[str, WeightSpec]) -> Iterator[list[Result]]:
-        """Yield the weights of each stage; `specs` are the variant's own, by name."""
-        yield self._embedding(specs)
-        for number in range(1, self._model.layers + 1):
-            yield self._layer(number, specs)
-        yield self._head(specs)
+    def run(self, specs: Mapping[str, WeightSpec], scratch: Scratch) -> Iterator[list[Result]]:
+        """Yield the weights of each stage; `specs` are the variant's own, by name.
+
+        Stages that lie in `scratch` are those that were rounded before.
+        """
+        last = self._model.layers + 1
+        for number in range(last + 1):
+            if (name := f"stage.{number}") in scratch:
+                yield _loaded(scratch.load(name), specs, self._scheme)
+                continue
+            if number:
+                self._stream = self._fisher.split(scratch.load(_stream(number - 1))["texts"])
+            results = self._stage(number, specs)
+            scratch.save(_stream(number), {"texts": np.concatenate(self._stream)})
+            scratch.save(name, _saved(results))
+            scratch.drop(_stream(number - 1))
+            yield results
+
+    def _stage(self, number: int, specs: Mapping[str, WeightSpec]) -> list[Result]:
+        if number == 0:
+            return self._embedding(specs)
+        if number > self._model.layers:
+            return self._head(specs)
+        return self._layer(number, specs)
 
     def _embedding(self, specs: Mapping[str, WeightSpec]) -> list[Result]:
         """Round the table for how much the loss minds each direction of the stream."""
@@ -71,7 +93,7 @@ class Sequential:
         for spec in stage.specs:
             own, weight = specs[spec.name], stage.weights[spec.name]
             packed = quantized(weight, form_of(own, self._scheme), minded)
-            results.append(Result(own, weight, packed, None))
+            results.append(Result(own, packed))
         rounded = {result.spec.name: unpack(result.packed) for result in results}
         self._stream = list(self._model.embedded(self._texts, rounded))
         return results
@@ -88,9 +110,9 @@ class Sequential:
             activations = relations(drift.second)
             for name in names:
                 packed = self._packed(specs[name], stage.weights[name], drift, activations)
-                results[name] = Result(specs[name], stage.weights[name], packed, activations)
+                results[name] = result_of(specs[name], stage.weights[name], packed, activations)
                 layer.replace(name, unpack(packed), written=written)
-        self._stream = layer.after()
+        self._stream = layer.after(self._fisher.stream(number))
         return [results.get(spec.name) or self._plain(spec, stage.weights) for spec in stage.specs]
 
     def _packed(
@@ -108,7 +130,7 @@ class Sequential:
 
     def _plain(self, spec: WeightSpec, weights: Weights) -> Result:
         weight = weights[spec.name]
-        return Result(spec, weight, pack(weight, form_of(spec, self._scheme)), None)
+        return Result(spec, pack(weight, form_of(spec, self._scheme)))
 
     def _head(self, specs: Mapping[str, WeightSpec]) -> list[Result]:
         """Round what makes logits, for what reaches it; its codes are fine, and its rows many."""
@@ -125,8 +147,41 @@ class Sequential:
             if own := specs.get(spec.name):
                 weight = stage.weights[spec.name]
                 packed = quantized(weight, form_of(own, self._scheme), activations)
-                results.append(Result(own, weight, packed, activations if own.rounds else None))
+                results.append(result_of(own, weight, packed, activations if own.rounds else None))
         return results
+
+
+def _saved(results: Sequence[Result]) -> dict[str, Array]:
+    """Return packed weights as arrays; see `_loaded`."""
+    arrays: dict[str, Array] = {}
+    for result in results:
+        name, error = result.spec.name, result.packed.error
+        lost = math.nan if result.output_error is None else result.output_error
+        arrays[f"{name}:"] = np.array([error.squared, error.energy, error.largest, lost])
+        arrays |= {f"{name}:{part}": array for part, array in result.packed.parts.items()}
+    return arrays
+
+
+def _loaded(
+    arrays: Mapping[str, Array], specs: Mapping[str, WeightSpec], scheme: Scheme
+) -> list[Result]:
+    """Return the packed weights of a stage that `_saved` made arrays of."""
+    parts: dict[str, dict[str, Array]] = {}
+    for key, array in arrays.items():
+        name, _, part = key.rpartition(":")
+        parts.setdefault(name, {})[part] = array
+    results = []
+    for name, own in parts.items():
+        squared, energy, largest, lost = map(float, own.pop("").tolist())
+        rows, columns = (1, *specs[name].shape)[-2:]
+        form = form_of(specs[name], scheme)
+        packed = Packed(form, (rows, columns), own, Error(squared, energy, largest))
+        results.append(Result(specs[name], packed, None if math.isnan(lost) else lost))
+    return results
+
+
+def _stream(number: int) -> str:
+    return f"stream.{number}"
 
 
 class _LayerUnderWay:
@@ -184,10 +239,9 @@ class _LayerUnderWay:
                 )
             ]
 
-    def after(self) -> list[Floating]:
-        """Return the rounded model's stream behind the layer."""
-        runs = self._run(self._rounded, self._stream, [STREAM_OUT])
-        return [outputs[STREAM_OUT] for outputs in runs]
+    def after(self, exact: Sequence[Floating]) -> list[Floating]:
+        """Return the rounded model's stream behind the layer, for the exact model's there."""
+        return [e - astray for e, astray in zip(exact, self._astray, strict=True)]
 
     def _run(
         self, weights: Weights, stream: Sequence[Floating], only: Sequence[str]

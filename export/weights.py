@@ -42,12 +42,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Result:
-    """A weight [N, K] as it is and as it was packed, and moments of what it multiplies, if any."""
+    """A weight as it was packed, and what its products lost, where calibration has seen those."""
 
     spec: WeightSpec
-    weight: Floating
     packed: Packed
-    activations: Relations | None
+    output_error: float | None = None  # relative
 
 
 def form_of(spec: WeightSpec, scheme: Scheme) -> Form:
@@ -99,6 +98,15 @@ def quantized(weight: Floating, form: Form, activations: Relations | None) -> Pa
     return pack_compensated(weight, form, activations)
 
 
+def result_of(
+    spec: WeightSpec, weight: Floating, packed: Packed, activations: Relations | None
+) -> Result:
+    """Return what packing a weight [N, K] came to, for what calibration saw it multiply."""
+    if activations is None or isinstance(packed.form, Floats):
+        return Result(spec, packed)
+    return Result(spec, packed, output_error(weight, unpack(packed), activations.second))
+
+
 class VariantWriter:
     """The data file of one variant under construction, and what its packing cost."""
 
@@ -128,16 +136,13 @@ class VariantWriter:
 
         """
         packed = quantized(weight, form_of(spec, self.scheme), activations)
-        self.add_result(Result(spec, weight, packed, activations))
+        self.add_result(result_of(spec, weight, packed, activations))
 
     def add_result(self, result: Result) -> None:
         """Append the parts of a weight that is packed already, and note what its products lost."""
-        packed, activations = result.packed, result.activations
-        if activations is not None and not isinstance(packed.form, Floats):
-            self._output_errors[result.spec.name] = output_error(
-                result.weight, unpack(packed), activations.second
-            )
-        self.add_packed(result.spec, packed)
+        if result.output_error is not None:
+            self._output_errors[result.spec.name] = result.output_error
+        self.add_packed(result.spec, result.packed)
 
     def add_packed(self, spec: WeightSpec, packed: Packed) -> None:
         """Append the parts of a weight that is packed already."""

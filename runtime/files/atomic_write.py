@@ -64,6 +64,33 @@ def claimed(target: Path) -> Iterator[Path]:
         _release(stem, handle)
 
 
+@contextmanager
+def locked(file: Path) -> Iterator[bool]:
+    """Hold the lock on a file, which is there only meanwhile; yield whether nobody else has it.
+
+    Where there are no locks, as on some network disks, nobody has it.
+
+    Raises:
+        OSError: when nothing can be written there.
+
+    """
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        mine = _lock(handle) is not False
+        if not mine or os.name == "nt" or os.fstat(handle).st_nlink:
+            break
+        os.close(handle)  # whoever had it has removed it meanwhile
+    try:
+        yield mine
+    finally:
+        if mine:
+            with suppress(OSError):  # Windows removes no open files
+                file.unlink()
+            _release(file.with_suffix(""), handle)
+        else:
+            os.close(handle)
+
+
 def recover(target: Path) -> None:
     """Put back what a killed writer has moved aside, and remove all else that such have left.
 

@@ -15,17 +15,23 @@ from more_decoders import MORE
 
 from refact_edge.export.budget import Limit
 from refact_edge.export.convert import export_bundle
+from refact_edge.export.decoder import STREAM, STREAM_OUT
+from refact_edge.export.fisher import observe
 from refact_edge.export.inspect import inspect_checkpoint
 from refact_edge.export.layerwise import Layerwise
 from refact_edge.export.parity import compare
 from refact_edge.export.progress import SILENT
 from refact_edge.export.rotated import rotated_decoder
+from refact_edge.export.scratch import Scratch
+from refact_edge.export.sequential import Sequential
+from refact_edge.export.stage_graph import Feeds
+from refact_edge.export.variants import specs_in
 from refact_edge.quant.pack import NO_ERROR, Packed, unpack
-from refact_edge.quant.schemes import Blocks, Floats, Form, Rows
+from refact_edge.quant.schemes import SCHEMES, Blocks, Floats, Form, Rows
 from refact_edge.quant.texts.calibration import default_sources
 from refact_edge.runtime.backends.onnxruntime import ask_for_exact_products, import_onnxruntime
 from refact_edge.runtime.bundle import contract as layout
-from refact_edge.runtime.bundle.contract import Bundle, read_bundle
+from refact_edge.runtime.bundle.contract import INPUT_IDS, Bundle, read_bundle
 from refact_edge.runtime.bundle.decoder import EMBEDDING, HEAD, POSITIONS, Rotary
 from refact_edge.runtime.bundle.places import NORM_MATRIX, ROTATION, Place
 from refact_edge.runtime.bundle.verified import verify, verify_standard
@@ -205,18 +211,43 @@ def shares(name: str) -> bool:
 
 
 @pytest.mark.parametrize("name", DECODERS)
+def test_what_a_rounded_layer_leaves_is_what_running_it_gives(
+    name: str, checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    checked = inspect_checkpoint(checkpoints(name), SILENT)
+    model, scratch = Layerwise(checked, rotated=True), Scratch(tmp_path)
+    fisher = observe(model, [IDS], checked.sizes.tokens, scratch.inside("fisher"), lambda _: None)
+    scheme = SCHEMES["int4"]
+    specs = {spec.name: spec for spec in specs_in(checked.decoder, scheme)}
+    own = scratch.inside("int4")
+    rounding = Sequential(model, scheme, [IDS], fisher).run(specs, own)
+    weights = {result.spec.name: unpack(result.packed) for result in next(rounding)}
+    (stream,) = model.embedded([IDS], weights)
+    for number in range(1, model.layers + 1):
+        weights = {result.spec.name: unpack(result.packed) for result in next(rounding)}
+        fed = model.layer.fed(weights)
+        feeds: Feeds = {INPUT_IDS: IDS[None], STREAM: stream}
+        stream = model.layer.run(fed, feeds, [STREAM_OUT])[STREAM_OUT]
+        left = own.load(f"stream.{number}")["texts"].astype(np.float32)
+        np.testing.assert_allclose(left, stream, rtol=1e-3, atol=1e-4 * float(np.abs(stream).max()))
+
+
+@pytest.mark.parametrize("name", DECODERS)
 def test_calibration_and_mixed_forms_see_every_product(
     name: str, checkpoints: Callable[[str], Path], tmp_path: Path
 ) -> None:
     plain = export_bundle(checkpoints(name), tmp_path / "plain", ["int4"])
     limit = Limit(bytes=int(1.1 * plain.manifest["variants"]["int4"]["bytes"]))
     sources = default_sources()[:2]
-    export_bundle(checkpoints(name), tmp_path / "mixed", ["int4"], calibration=sources, limit=limit)
-    report = read_bundle(tmp_path / "mixed").variants["int4"].report
-    mixed = [role for roles in report["mix"].values() for role in roles]
+    mixed = tmp_path / "mixed"
+    export_bundle(
+        checkpoints(name), mixed, ["int4"], calibration=sources, limit=limit, effort="more"
+    )
+    report = read_bundle(mixed).variants["int4"].report
+    chosen = [role for roles in report["mix"].values() for role in roles]
     outside = ("embedding",) if shares(name) else ("embedding", "head")
-    assert len(mixed) == len(outside) + 5 * decoder(name).layers
-    assert set(outside) <= set(mixed)
+    assert len(chosen) == len(outside) + 5 * decoder(name).layers
+    assert set(outside) <= set(chosen)
     assert all("output_error" in row for row in report["worst"])
 
 

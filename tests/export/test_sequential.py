@@ -13,6 +13,7 @@ from refact_edge.export.fisher import EMBEDDED, Fisher, observe
 from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.layerwise import Layerwise
 from refact_edge.export.progress import SILENT
+from refact_edge.export.scratch import Scratch
 from refact_edge.export.sequential import Sequential
 from refact_edge.export.variants import rounding_bytes, specs_in
 from refact_edge.export.weights import form_of, quantized, with_relations
@@ -40,8 +41,8 @@ def model(checked: Inspected) -> Layerwise:
 def fisher(
     checked: Inspected, model: Layerwise, tmp_path_factory: pytest.TempPathFactory
 ) -> Fisher:
-    folder = tmp_path_factory.mktemp("fisher")
-    return observe(model, TEXTS, checked.sizes.tokens, folder, lambda _done: None)
+    scratch = Scratch(tmp_path_factory.mktemp("fisher"))
+    return observe(model, TEXTS, checked.sizes.tokens, scratch, lambda _done: None)
 
 
 def _log_shares(logits: Iterator[Floats], tokens: int) -> list[Floats]:
@@ -93,9 +94,9 @@ def test_streams_are_those_of_the_exact_model(model: Layerwise, fisher: Fisher) 
 def test_the_folder_takes_about_what_was_foretold(
     checked: Inspected, model: Layerwise, tmp_path: Path
 ) -> None:
-    observe(model, TEXTS, checked.sizes.tokens, tmp_path, lambda _done: None)
+    observe(model, TEXTS, checked.sizes.tokens, Scratch(tmp_path), lambda _done: None)
     size = sum(file.stat().st_size for file in tmp_path.iterdir())
-    foretold = rounding_bytes(checked.decoder, TEXTS)
+    foretold = rounding_bytes(checked.decoder, [], TEXTS)
     assert 0.95 < size / foretold < 1.1, (size, foretold)
 
 
@@ -105,7 +106,7 @@ def test_moments_come_back_within_the_digits_of_halves(tmp_path: Path) -> None:
     gradients[:, 3] = 0  # an output that nothing minds
     moments = Moments()
     moments.add(gradients)
-    fisher = Fisher(tmp_path, TEXTS)
+    fisher = Fisher(Scratch(tmp_path), TEXTS)
     fisher.save_moments("layers.0.mlp.down", [moments])
     (got,) = fisher.moments("layers.0.mlp.down")
     sizes = np.sqrt(np.diagonal(moments.second))
@@ -113,7 +114,7 @@ def test_moments_come_back_within_the_digits_of_halves(tmp_path: Path) -> None:
 
 
 def test_one_after_the_other_loses_less_than_each_by_itself(
-    checked: Inspected, model: Layerwise, fisher: Fisher
+    checked: Inspected, model: Layerwise, fisher: Fisher, tmp_path: Path
 ) -> None:
     scheme = SCHEMES["int4"]
     specs = {spec.name: spec for spec in specs_in(checked.decoder, scheme)}
@@ -126,7 +127,7 @@ def test_one_after_the_other_loses_less_than_each_by_itself(
     }
     in_sequence = {
         result.spec.name: unpack(result.packed)
-        for results in Sequential(model, scheme, TEXTS, fisher).run(specs)
+        for results in Sequential(model, scheme, TEXTS, fisher).run(specs, Scratch(tmp_path))
         for result in results
     }
     assert in_sequence.keys() == by_itself.keys()
