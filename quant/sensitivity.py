@@ -97,6 +97,54 @@ def rank(
     return choices
 
 
+def rank_minded(
+    weight: Floating,
+    second: npt.NDArray[np.floating],
+    gradients: npt.NDArray[np.floating],
+    forms: Sequence[Blocks] = FORMS,
+) -> list[Choice]:
+    """Return what each form of a weight [N, K] loses, in nats of KL, as gradients tell it.
+
+    To second order KL is half of what Fisher's information makes of an error E: tr(G E H E^T) / 2,
+    if gradients and inputs are independent of each other.
+
+    Args:
+        weight: its rows are as many equal runs as there are gradients' moments.
+        second: [K, K], H, the mean of x x^T over its inputs.
+        gradients: [parts, N / parts, N / parts], G, the mean of g g^T of each run of its outputs.
+        forms: what may be chosen.
+
+    """
+    choices = []
+    inputs = second.astype(np.float32)
+    for form in forms:
+        scales, rounded = _rounded(weight, form, second)
+        wrong = zip(np.split(weight - rounded, len(gradients)), gradients, strict=True)
+        lost = sum(float(np.vdot(minded @ part, part @ inputs)) for part, minded in wrong)
+        choices.append(_choice(weight, form, scales, max(0.5 * lost, 0.0)))
+    return choices
+
+
+def rank_table(
+    weight: Floating,
+    ids: npt.NDArray[np.integer],
+    gradients: npt.NDArray[np.floating],
+    forms: Sequence[Blocks] = FORMS,
+) -> list[Choice]:
+    """Return what each form of a table [V, E] loses, in nats of KL, where `ids` are looked up.
+
+    `gradients` [E, E] is the mean of g g^T over gradients for what is looked up.
+    """
+    choices = []
+    rows, counts = np.unique(ids, return_counts=True)
+    for form in forms:
+        scales, rounded = _rounded(weight, form, gradients)
+        wrong = (weight - rounded)[rows]
+        spread = np.einsum("nk,nk->n", wrong @ gradients, wrong)
+        choices.append(_choice(weight, form, scales, 0.5 * float(counts @ spread) / len(ids)))
+    return choices
+
+
 def rank_head(
     weight: Floating, moments: Moments, readout: Readout, forms: Sequence[Blocks] = FORMS
 ) -> list[Choice]:

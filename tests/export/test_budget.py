@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from refact_edge.export.budget import Limit, Ranking, check_size
+from refact_edge.export.budget import Limit, check_size
+from refact_edge.export.ranking import Ranking
 from refact_edge.quant.mix import Choice
 from refact_edge.quant.schemes import SCHEMES, Blocks, Scheme
 from refact_edge.runtime.bundle.contract import weights_file

@@ -7,7 +7,15 @@ from refact_edge.quant.moments import Moments
 from refact_edge.quant.pack import Floating, nearest, values
 from refact_edge.quant.schemes import Blocks, Floats
 from refact_edge.quant.search import best_scales
-from refact_edge.quant.sensitivity import FORMS, Readout, as_kl, rank, rank_head
+from refact_edge.quant.sensitivity import (
+    FORMS,
+    Readout,
+    as_kl,
+    rank,
+    rank_head,
+    rank_minded,
+    rank_table,
+)
 
 RANDOM = np.random.default_rng(0)
 
@@ -95,3 +103,33 @@ def test_noise_in_the_stream_costs_about_what_its_energy_says() -> None:
     assert as_kl(wrong, readout.gain, energy, energy) == pytest.approx(expected, rel=0.25)
     assert as_kl(wrong, readout.gain, energy / 4, energy) == pytest.approx(2 * expected, rel=0.25)
     assert as_kl(wrong, readout.gain, 0.0, energy) == 0
+
+
+def test_what_gradients_say_of_a_weight_is_half_the_square_of_what_its_error_does() -> None:
+    weight = RANDOM.standard_normal((48, 128)).astype(np.float32)
+    x = (RANDOM.standard_normal((3000, 128)) * np.linspace(0.1, 2, 128)).astype(np.float32)
+    g = (RANDOM.standard_normal((3000, 48)) * np.linspace(0.1, 2, 48)).astype(np.float32)
+    second = x.T @ x / len(x)
+    parts = np.stack([run.T @ run / len(g) for run in np.split(g, 3, axis=1)])
+    for choice in rank_minded(weight, second, parts):
+        assert isinstance(choice.form, Blocks)
+        scales = best_scales(weight, choice.form, np.diagonal(second))
+        error = weight - values(nearest(weight, scales, choice.form), scales, choice.form)
+        runs = np.arange(48) // 16
+        each = [(g[:, runs == run] @ error[runs == run] @ x[:500].T) for run in range(3)]
+        expected = 0.5 * sum(float(np.square(part).mean()) for part in each)
+        assert choice.loss == pytest.approx(expected, rel=0.15)
+
+
+def test_a_table_loses_where_it_is_read_and_where_gradients_look() -> None:
+    table = RANDOM.standard_normal((40, 128)).astype(np.float32)
+    table[1] *= 50  # a row that is never read
+    look = np.zeros((128, 128), np.float32)
+    look[:64, :64] = np.eye(64)
+    read = np.array([2, 3, 3, 5])
+    for choice in rank_table(table, read, look):
+        assert isinstance(choice.form, Blocks)
+        scales = best_scales(table, choice.form, np.diagonal(look))
+        wrong = table - values(nearest(table, scales, choice.form), scales, choice.form)
+        seen = np.square(wrong[read][:, :64]).sum(axis=1)
+        assert choice.loss == pytest.approx(0.5 * float(seen.mean()), rel=1e-3)
