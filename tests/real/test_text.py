@@ -42,7 +42,6 @@ HOLES = [
 ]
 # Of a model of that width, by a variant: SmolLM2-135M and Qwen2.5-Coder-0.5B, as they were seen.
 MISSED = {
-    (576, "int4", QUESTIONS[2][0]),
     (896, "int8", HOLES[1][2]),
 }
 CODE = "def fibonacci(n):\n    if n < 2:\n        return n\n    return"
@@ -103,8 +102,12 @@ def test_pieces_of_a_stream_are_the_text_that_its_ids_stand_for(model: Model) ->
     again = model.generate(prompt, max_tokens=24, top_logprobs=0, sampling=GREEDY)
     assert "".join(again) == stream.text
     ids = [scored.id for scored in again.scores if scored.id not in model.layouts.special_ids]
-    assert "".join(pieces) == stream.text == model.tokens.decode(ids)
+    assert "".join(pieces) == stream.text
     assert "�" not in stream.text
+    # A character that the last of 24 tokens only begins is no text yet.
+    whole = model.tokens.decode(ids)
+    begun = "�" if stream.finish == "length" and whole.endswith("�") else ""
+    assert whole == stream.text + begun
     assert stream.usage.new == 24 or stream.finish == "stop"
 
 
