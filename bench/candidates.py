@@ -18,6 +18,7 @@ from refact_edge.export.fisher import observe
 from refact_edge.export.inspect import Inspected
 from refact_edge.export.layerwise import Floating, Ids, Layerwise
 from refact_edge.export.roles import weight_specs
+from refact_edge.export.scratch import Scratch
 from refact_edge.export.sequential import ALL_STEPS, Sequential, Steps
 from refact_edge.export.variants import specs_in
 from refact_edge.export.weights import form_of, quantized, with_relations
@@ -27,6 +28,7 @@ from refact_edge.runtime.bundle.decoder import EMBEDDING, HEAD
 from refact_edge.runtime.bundle.places import NORM_MATRIX
 
 PLAIN = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
+SCRATCH = "scratch"  # where rounding in sequence keeps what it knows of a model
 WEIGHTED = ("Q4_K_M", "IQ4_XS")  # made with an importance matrix, too
 
 
@@ -83,15 +85,18 @@ def ours(
     """Yield what schemes make of the checkpoint, each rounded one weight after the other."""
     model = Layerwise(source, rotated=True)
     click.echo("running the model forth and back", err=True)
-    fisher = observe(model, texts, source.sizes.tokens, folder / "fisher", lambda _done: None)
+    scratch = Scratch(folder / SCRATCH)
+    seen = scratch.inside("fisher")
+    fisher = observe(model, texts, source.sizes.tokens, seen, lambda _done: None)
     for name, scheme in schemes.items():
         specs = {spec.name: spec for spec in specs_in(source.decoder, scheme)}
         weights, size = Stored(folder / name), 0
-        for results in Sequential(model, scheme, texts, fisher, steps).run(specs):
+        rounding = Sequential(model, scheme, texts, fisher, steps)
+        for results in rounding.run(specs, scratch.inside(name)):
             for result in results:
                 size += weights.add(result.spec.name, result.packed)
         yield name, Candidate(weights, size, folder / name, rotated=True)
-    shutil.rmtree(folder / "fisher")
+    shutil.rmtree(folder / SCRATCH)
 
 
 def ours_by_themselves(

@@ -20,6 +20,7 @@ import click
 
 from bench.candidates import (
     PLAIN,
+    SCRATCH,
     WEIGHTED,
     Candidate,
     LlamaFormats,
@@ -30,12 +31,14 @@ from bench.candidates import (
 from bench.real.noise import SHARE, with_noise
 from demo.corpus import load_corpus
 from demo.data import CORPUS
-from refact_edge.export.budget import ranking
-from refact_edge.export.convert import calibrated_texts
+from refact_edge.export.calibration import Calibration, calibrated_texts
+from refact_edge.export.effort import EFFORTS
 from refact_edge.export.inspect import Inspected, inspect_checkpoint
 from refact_edge.export.layerwise import Ids, Layerwise
 from refact_edge.export.progress import SILENT
 from refact_edge.export.quality import default_data
+from refact_edge.export.ranking import ranking
+from refact_edge.export.scratch import Scratch
 from refact_edge.export.sequential import Steps
 from refact_edge.quant.mix import Choice
 from refact_edge.quant.report import Comparison, Logits, report_texts
@@ -90,13 +93,13 @@ def _unseen(_done: int) -> None:
 
 
 def schemes_of(
-    source: Inspected, texts: Sequence[Ids], limits: Mapping[str, int]
+    source: Inspected, calibration: Calibration, limits: Mapping[str, int]
 ) -> dict[str, Scheme]:
-    """Return the schemes to calibrate; int4 also with its forms mixed within each limit."""
+    """Return int4, and with its forms mixed within each limit."""
     int4 = SCHEMES["int4"]
-    ranked = ranking(source, int4, texts, SILENT)
+    ranked = ranking(source, int4, calibration, SILENT)
     native = replace(ranked, choices={n: _of_128(some) for n, some in ranked.choices.items()})
-    schemes = {"int4": int4, "int8": SCHEMES["int8"]}
+    schemes = {"int4": int4}
     for name, limit in limits.items():
         schemes[name] = ranked.within(limit)
         schemes[name + OF_128] = native.within(limit)
@@ -113,36 +116,35 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield all formats by name; with `mix`, also those that are of use on a small model alone."""
     texts = calibrated_texts(source, default_sources())
+    longer = calibrated_texts(source, default_sources(), EFFORTS["most"].times * TEXTS)
     theirs = LlamaFormats(source, peer, folder)
     sizes = {}
     for form in PLAIN if mix else QUICK:
         candidate = theirs.plain(form)
         sizes[form] = candidate.bytes
         yield form, candidate
-    for form, candidate in zip(WEIGHTED, theirs.weighted(WEIGHTED, texts), strict=True):
+    for form, candidate in zip(WEIGHTED, theirs.weighted(WEIGHTED, longer), strict=True):
         yield f"{form}, imatrix", candidate
-    shares = SHARES if mix else (1.0,)
-    limits = {f"int4 mixed, {part:.0%}": int(part * sizes["Q4_K_M"]) for part in shares}
-    schemes = schemes_of(source, texts, limits)
     if mix:
-        schemes["2 bits, an experiment"] = replace(SCHEMES["int4"], matrix=TWO_BITS)
         for name in ("int4", "int8"):
             yield f"{name} to nearest", nearest(source, SCHEMES[name], folder / "nearest" / name)
-    by_itself = ours_by_themselves(source, schemes, texts, folder / "usual")
-    yield from by_itself
-    pair = {name: SCHEMES[name] for name in ("int4", "int8")}
-    more = ours(source, pair, texts, folder / "more")
-    yield from ((f"{name}, effort more", candidate) for name, candidate in more)
-    long = calibrated_texts(source, default_sources(), 3 * TEXTS)
-    most = ours(source, {"int4": SCHEMES["int4"]}, long, folder / "most")
-    yield from ((f"{name}, effort most", candidate) for name, candidate in most)
+    least = {"int4, effort least": SCHEMES["int4"], "int8": SCHEMES["int8"]}
+    if mix:
+        least["2 bits, an experiment"] = replace(SCHEMES["int4"], matrix=TWO_BITS)
+    yield from ours_by_themselves(source, least, texts, folder / "least")
+    more = {"int4, effort more": SCHEMES["int4"]}
+    yield from ours(source, more, texts, folder / "more")
+    shares = SHARES if mix else (1.0,)
+    limits = {f"int4 mixed, {part:.0%}": int(part * sizes["Q4_K_M"]) for part in shares}
+    calibration = Calibration(texts, longer, Scratch(folder / "most" / SCRATCH))
+    yield from ours(source, schemes_of(source, calibration, limits), longer, folder / "most")
 
 
 def by_steps(source: Inspected, folder: Path) -> Iterator[tuple[str, Candidate]]:
     """Yield int4 with one step of its rounding after another, and for more text."""
     int4 = {"int4": SCHEMES["int4"]}
     texts = calibrated_texts(source, default_sources())
-    for _, candidate in ours_by_themselves(source, int4, texts, folder / "usual"):
+    for _, candidate in ours_by_themselves(source, int4, texts, folder / "least"):
         yield "each weight by itself", candidate
     for name, steps, times in STEPS:
         some = texts if times == 1 else calibrated_texts(source, default_sources(), times * TEXTS)

@@ -35,8 +35,8 @@ def check_writable(target: Path) -> None:
             pass
 
 
-def check_space(target: Path, needed_bytes: int) -> None:
-    """See that the target's disk has room.
+def check_space(target: Path, needed_bytes: int, otherwise: str = "") -> None:
+    """See that the target's disk has room; `otherwise` is what else a user may do if it has not.
 
     Raises:
         ExportError: when it has not.
@@ -47,7 +47,7 @@ def check_space(target: Path, needed_bytes: int) -> None:
     if free < needed_bytes:
         raise ExportError(
             f"no space left: {target} needs about {needed_bytes / 1e6:.0f} MB and {parent} has "
-            f"{free / 1e6:.0f} MB free; free some or choose another folder"
+            f"{free / 1e6:.0f} MB free; free some{otherwise} or choose another folder"
         )
 
 

@@ -14,7 +14,7 @@ from ..quant.schemes import DEFAULT_VARIANTS, SCHEMES
 from ..runtime.console.cli import progress_bar
 from ..runtime.console.terminal import echo
 from ..runtime.errors import MissingExtraError, OptionError
-from .effort import EFFORTS, USUAL
+from .effort import EFFORTS
 
 if TYPE_CHECKING:
     from .parity import Comparison
@@ -78,7 +78,7 @@ def _require(extra: str) -> None:
 @click.option(
     "--effort",
     type=click.Choice(list(EFFORTS)),
-    help="How weights are rounded, usual by default: more loses less and takes longer.",
+    help="How weights are rounded: more loses less. By default what takes about an hour at most.",
 )
 @click.option("--no-calibration", is_flag=True, help="Round to nearest: fast, and less exact.")
 @click.option("--no-report", is_flag=True, help="Do not measure what was lost.")
@@ -122,22 +122,28 @@ def export(
     from .convert import export_bundle
     from .options import calibration_sources, limit_of, variant_names
     from .quality import default_data
+    from .scratch import folder_of
 
-    done = export_bundle(
-        checkpoint,
-        bundle,
-        variant_names(variants),
-        force=force,
-        licence=licence,
-        adapter=lora,
-        calibration=calibration_sources(calibrate, no_calibration, effort),
-        effort=effort or USUAL,
-        data=() if no_report else default_data(),
-        limit=limit_of(limit, limit_kl),
-        prompts=prompts,
-        name=name,
-        track=progress_bar,
-    )
+    try:
+        done = export_bundle(
+            checkpoint,
+            bundle,
+            variant_names(variants),
+            force=force,
+            licence=licence,
+            adapter=lora,
+            calibration=calibration_sources(calibrate, no_calibration, effort),
+            effort=effort,
+            data=() if no_report else default_data(),
+            limit=limit_of(limit, limit_kl),
+            prompts=prompts,
+            name=name,
+            track=progress_bar,
+        )
+    except KeyboardInterrupt:
+        if (left := folder_of(bundle.resolve())).exists():
+            echo(f"\n{left} has what was done; the same command goes on from there", err=True)
+        raise
     echo(f"{bundle} ({done.manifest['architecture']})")
     echo(f"{'variant':8} {'MB':>8} {'bits/weight':>12}")
     for name, entry in done.manifest["variants"].items():

@@ -12,22 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from ..quant.schemes import Blocks, Scheme, require_schemes
-from ..quant.texts.calibration import TEXT_TOKENS, TEXTS, Ids, calibration_texts
 from ..quant.texts.sources import Source
 from ..runtime.bundle import contract as layout
 from ..runtime.bundle.decoder import HEAD
 from ..runtime.errors import ExportError, OptionError
 from ..runtime.files.atomic_write import recover
-from ..runtime.text.prompts import Layouts
 from .beside import beside, check_space, check_writable
 from .budget import Limit, check_size, fitted
-from .effort import USUAL, effort_of
+from .calibration import Calibration, calibration_for, with_scratch
+from .effort import effort_for, effort_of
 from .inspect import Inspected, inspect_checkpoint
 from .manifest import Rounding, manifest_of, write_json, write_side_files
 from .naming import model_name
 from .progress import SILENT, Track
 from .quality import measure
-from .variants import data_bytes, rounding_bytes, write_variants
+from .variants import data_bytes, rounding_bytes, weight_count, write_variants
 from .weights import VariantWriter
 
 
@@ -51,7 +50,7 @@ def export_bundle(
     adapter: Path | None = None,
     calibration: Sequence[Source] = (),
     data: Sequence[Source] = (),
-    effort: str = USUAL,
+    effort: str | None = None,
     limit: Limit | None = None,
     prompts: str | None = None,
     name: str | None = None,
@@ -60,7 +59,9 @@ def export_bundle(
     """Convert the checkpoint folder into a bundle at `target`.
 
     With `calibration` files, weights are rounded for prompts cut from them, as well as the `effort`
-    of that name allows (see `EFFORTS`); without, to the nearest. With `data` files, what was lost
+    of that name allows (see `EFFORTS`), or that which fits the model's size; without, to the
+    nearest. What rounding has done when it is interrupted lies beside `target`, and the next call
+    goes on from there. With `data` files, what was lost
     is measured on them and stands in the manifest. A LoRA `adapter` is merged in first. The same
     checkpoint, files, tools and kind of machine give the same bytes. Within a `limit`, the forms of
     int4's weights are chosen by what each would lose. The manifest carries the model's `name`, by
@@ -77,7 +78,7 @@ def export_bundle(
             need more bytes than the limit leaves them after all.
 
     """
-    schemes, how = require_schemes(variants), effort_of(effort)
+    schemes, wish = require_schemes(variants), effort_of(effort) if effort else None
     model_name(name, {}, checkpoint)  # a wrong one shows at once
     if limit is not None:
         _check_limit(limit, schemes, calibration, data)
@@ -87,39 +88,47 @@ def export_bundle(
     licence_file = _licence_file(checkpoint, licence)
     check_writable(target)
     checked = inspect_checkpoint(checkpoint, track, adapter, prompts=prompts)
+    how = wish or effort_for(weight_count(checked.decoder))
     rounded = any(scheme.rotated for scheme in schemes)
-    texts = (
-        calibrated_texts(checked, calibration, how.times * TEXTS) if calibration and rounded else []
-    )
-    scratch = rounding_bytes(checked.decoder, texts) if how.in_sequence else 0
-    check_space(target, data_bytes(checked.decoder, schemes) + scratch)
-    with beside(target) as work:
+    blocks = [scheme for scheme in schemes if isinstance(scheme.matrix, Blocks)]
+    rounding = Calibration()
+    if calibration and rounded:
+        rounding = calibration_for(checked, calibration, how, blocks=bool(blocks))
+    scratch_bytes = rounding_bytes(checked.decoder, blocks, rounding.longer)
+    _check_space(target, checked, schemes, scratch_bytes)
+    with beside(target) as work, with_scratch(target, checked, rounding) as rounding:
         if limit is not None:
             schemes = [
-                fitted(
-                    work, checked, scheme, texts, data, limit, track, in_sequence=how.in_sequence
-                )
+                fitted(work, checked, scheme, rounding, data, limit, track)
                 if isinstance(scheme.matrix, Blocks)
                 else scheme
                 for scheme in schemes
             ]
-        check_space(target, data_bytes(checked.decoder, schemes) + scratch)
-        written = write_variants(work, checked, schemes, texts, track, in_sequence=how.in_sequence)
+        _check_space(target, checked, schemes, scratch_bytes)
+        written = write_variants(work, checked, schemes, rounding, track)
         if limit is not None:
             check_size(work, schemes, limit)
         names = [scheme.name for scheme in schemes]
         write_side_files(work, checked, names, licence_file)
         source = checked.checkpoint
         called = model_name(name, source.config, Path(source.name) if source.name else checkpoint)
-        rounding = Rounding(calibration, texts, in_sequence=how.in_sequence)
-        manifest = manifest_of(work, checked, schemes, written, rounding, called)
+        made_for = Rounding(calibration, rounding.texts, rounding.longer)
+        manifest = manifest_of(work, checked, schemes, written, made_for, called)
         if data:
             types = {scheme.name: scheme.activations for scheme in schemes}
             figures = measure(checked, work, types, data=data, track=track)
-            manifest["quality"] = figures | ({"rounding": rounding.method} if rounded else {})
+            manifest["quality"] = figures | ({"rounding": made_for.method} if rounded else {})
         write_json(work / layout.MANIFEST, manifest)
     notes = (*checked.notes, *_untied(checked, written))
     return Exported(target, manifest, "LICENSE" if licence_file else None, notes)
+
+
+def _check_space(
+    target: Path, checked: Inspected, schemes: Sequence[Scheme], scratch_bytes: int
+) -> None:
+    needed = data_bytes(checked.decoder, schemes) + scratch_bytes
+    less = f", take --effort least ({(needed - scratch_bytes) / 1e6:.0f} MB)"
+    check_space(target, needed, less if scratch_bytes else "")
 
 
 def _untied(checked: Inspected, written: Sequence[VariantWriter]) -> Iterator[str]:
@@ -167,13 +176,3 @@ def _licence_file(checkpoint: Path, licence: Path | None) -> Path | None:
         return licence
     files = sorted(file for file in checkpoint.glob("LICENSE*") if file.is_file())
     return files[0] if files else None
-
-
-def calibrated_texts(
-    checked: Inspected, calibration: Sequence[Source], texts: int = TEXTS
-) -> list[Ids]:
-    """Return the texts that a checkpoint is calibrated on, cut from source files."""
-    tokens = checked.tokens()
-    layouts = Layouts.from_manifest(checked.prompts)
-    length = min(TEXT_TOKENS, checked.sizes.context)
-    return calibration_texts(calibration, tokens, layouts, texts=texts, text_tokens=length)

@@ -27,7 +27,10 @@ from .weights import VariantWriter
 # How weights are rounded, as reports say it.
 NEAREST = "to nearest"
 BY_ITSELF = "each by itself, for calibration texts"
-IN_SEQUENCE = "one after the other, for calibration texts and what the model minds"
+IN_SEQUENCE = (
+    "for calibration texts: blocks one after the other and for what the model minds, rows each by "
+    "itself"
+)
 
 
 def write_side_files(
@@ -59,19 +62,21 @@ def write_json(file: Path, content: object) -> None:
 
 @dataclass(frozen=True)
 class Rounding:
-    """What quantized weights were rounded for: texts cut from source files, and how."""
+    """What quantized weights were rounded for: texts cut from source files, and how.
+
+    `longer` are the texts of blocks, where those were rounded one after the other.
+    """
 
     sources: Sequence[Source]
     texts: Sequence[Ids]
-    in_sequence: bool = True
+    longer: Sequence[Ids] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the manifest has it; files are named when texts were cut from them."""
         return {
             **({"set": described(self.sources)} if self.texts else {}),
-            "texts": len(self.texts),
-            "tokens": sum(map(len, self.texts)),
-            "sha256": fingerprint(self.texts),
+            **_counted(self.texts),
+            **({"in_sequence": _counted(self.longer)} if self.longer else {}),
             "method": self.method,
         }
 
@@ -80,7 +85,15 @@ class Rounding:
         """How they were rounded, as reports say it."""
         if not self.texts:
             return NEAREST
-        return IN_SEQUENCE if self.in_sequence else BY_ITSELF
+        return IN_SEQUENCE if self.longer else BY_ITSELF
+
+
+def _counted(texts: Sequence[Ids]) -> dict[str, Any]:
+    return {
+        "texts": len(texts),
+        "tokens": sum(map(len, texts)),
+        "sha256": fingerprint(texts),
+    }
 
 
 def manifest_of(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..quant.schemes import Scheme
+from ..quant.schemes import Blocks, Scheme
 from ..runtime.bundle import contract as layout
 from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import CheckpointError
+from .calibration import Calibration
 from .decoder import build_engine, build_standard
-from .fisher import observe, scratch_bytes
+from .fisher import Fisher, observe, scratch_bytes
 from .graph import Graph
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise
@@ -21,10 +22,9 @@ from .products import Weights
 from .progress import Track
 from .roles import WeightSpec, norm_matrix_spec, rotation_spec, weight_specs
 from .rotated import may_share, rotated_decoder
+from .scratch import Scratch
 from .sequential import Sequential
 from .weights import Stage, VariantWriter, estimate_bytes, with_relations
-
-_SCRATCH = "scratch"  # a folder for what is too large for memory, gone at the end
 
 
 def decoder_in(decoder: Decoder, scheme: Scheme) -> Decoder:
@@ -55,30 +55,30 @@ def data_bytes(decoder: Decoder, schemes: Iterable[Scheme]) -> int:
     return sum(estimate_bytes(specs_in(decoder, scheme), scheme) for scheme in schemes)
 
 
-def rounding_bytes(decoder: Decoder, texts: Sequence[Ids]) -> int:
-    """Return about how many bytes rounding in sequence needs beside them meanwhile."""
+def weight_count(decoder: Decoder) -> int:
+    """Return how many weights a model has in its matrices."""
+    return _total(spec for spec in weight_specs(decoder) if spec.rounds)
+
+
+def rounding_bytes(decoder: Decoder, schemes: Iterable[Scheme], texts: Sequence[Ids]) -> int:
+    """Return about how many bytes rounding schemes in sequence needs beside them meanwhile."""
     if not texts:
         return 0
     specs, tokens = weight_specs(decoder), sum(map(len, texts))
-    return scratch_bytes(specs, decoder.width, decoder.layers, tokens)
+    seen = scratch_bytes(specs, decoder.width, decoder.layers, tokens)
+    return seen + data_bytes(decoder, schemes)
 
 
 def write_variants(
     work: Path,
     checked: Inspected,
     schemes: list[Scheme],
-    texts: Sequence[Ids],
+    calibration: Calibration,
     track: Track,
-    *,
-    in_sequence: bool = True,
 ) -> list[VariantWriter]:
-    """Write the weights and the graphs of every variant into a folder.
-
-    Weights are rounded for `texts`, if there are any: each for what those before it make, or, not
-    `in_sequence`, for what the exact model makes.
-    """
+    """Write the weights and the graphs of every variant into a folder."""
     (work / layout.GRAPH_FOLDER).mkdir()
-    written = _write_weights(work, schemes, checked, texts, track, in_sequence=in_sequence)
+    written = _write_weights(work, schemes, checked, calibration, track)
     for writer in written:
         write_graphs(work, checked.decoder, writer)
     return written
@@ -88,30 +88,30 @@ def _write_weights(
     work: Path,
     schemes: list[Scheme],
     checked: Inspected,
-    texts: Sequence[Ids],
+    calibration: Calibration,
     track: Track,
-    *,
-    in_sequence: bool,
 ) -> list[VariantWriter]:
-    """Add each weight to the data file of every variant; rounded for `texts`, if there are any."""
+    """Add each weight to the data file of every variant."""
     writers: list[VariantWriter] = []
     try:
         for scheme in schemes:
             file = work / layout.weights_file(scheme.name)
             writers.append(VariantWriter(file, scheme, specs_in(checked.decoder, scheme)))
-        whole = [writer for writer in writers if not writer.scheme.rotated]
-        rounded = [writer for writer in writers if writer.scheme.rotated]
+        rotated = [writer for writer in writers if writer.scheme.rotated]
+        blocks = [writer for writer in rotated if isinstance(writer.scheme.matrix, Blocks)]
+        sequential = blocks if calibration.scratch else []
         model = Layerwise(checked, rotated=True)
-        if whole:
+        if whole := [writer for writer in writers if not writer.scheme.rotated]:
             with track("packing weights", _total(weight_specs(checked.decoder))) as advance:
                 _add(whole, checked, _plain(checked), advance)
-        if rounded and texts and in_sequence:
-            _round_sequentially(rounded, checked, model, texts, work / _SCRATCH, track)
-        elif rounded:
+        if alone := [writer for writer in rotated if writer not in sequential]:
             with track("packing weights", _total(model.specs)) as advance:
+                texts = calibration.texts
                 stages = model.calibrate(texts) if texts else model.stages()
-                _add(rounded, checked, stages, advance)
-        for writer in rounded:
+                _add(alone, checked, stages, advance)
+        if sequential:
+            _round_sequentially(sequential, checked, model, calibration, track)
+        for writer in rotated:
             writer.add_rotation(rotation_spec(checked.decoder))
     finally:
         for writer in writers:
@@ -152,20 +152,34 @@ def _round_sequentially(
     writers: Sequence[VariantWriter],
     checked: Inspected,
     model: Layerwise,
-    texts: Sequence[Ids],
-    scratch: Path,
+    calibration: Calibration,
     track: Track,
 ) -> None:
     """Add all weights to every writer, rounded one after the other for each by itself."""
-    with track("watching what the loss minds", 2 * model.layers) as advance:
-        fisher = observe(model, texts, checked.sizes.tokens, scratch, advance)
+    scratch, texts = calibration.scratch, calibration.longer
+    assert scratch is not None
+    fisher = seen_by(model, checked, texts, track, scratch)
     for writer in writers:
         with track(f"rounding {writer.scheme.name}", _total(writer.specs.values())) as advance:
-            for results in Sequential(model, writer.scheme, texts, fisher).run(writer.specs):
+            rounding = Sequential(model, writer.scheme, texts, fisher)
+            own = scratch.inside(_name_of(writer.scheme))
+            for results in rounding.run(writer.specs, own):
                 for result in results:
                     writer.add_result(result)
                     advance(_elements(result.spec))
-    shutil.rmtree(scratch)
+
+
+def seen_by(
+    model: Layerwise, checked: Inspected, texts: Sequence[Ids], track: Track, scratch: Scratch
+) -> Fisher:
+    """Return what the loss minds, of a rotated model; it is looked at once a folder."""
+    with track("watching what the loss minds", 2 * model.layers) as advance:
+        return observe(model, texts, checked.sizes.tokens, scratch.inside("fisher"), advance)
+
+
+def _name_of(scheme: Scheme) -> str:
+    """Return a name that tells schemes apart which differ in the forms of some weights only."""
+    return f"{scheme.name}.{hashlib.sha256(repr(scheme).encode()).hexdigest()[:12]}"
 
 
 def _total(specs: Iterable[WeightSpec]) -> int:

@@ -165,6 +165,8 @@ def test_an_export_from_the_wheel_gives_the_checkouts_bytes(
             "export",
             str(demo_checkpoint),
             str(tmp_path / name[0]),
+            "--effort",
+            "least",
         ]
         subprocess.run([sys.executable, *module], cwd=tmp_path, env=environment, check=True)
     bundles = [tmp_path / "w", tmp_path / "c"]
