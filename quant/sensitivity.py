@@ -10,7 +10,7 @@ layers see of it; the truth lies between all (each norms its input) and none.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -115,14 +115,13 @@ def rank_minded(
         forms: what may be chosen.
 
     """
-    choices = []
     inputs = second.astype(np.float32)
-    for form in forms:
-        scales, rounded = _rounded(weight, form, second)
-        wrong = zip(np.split(weight - rounded, len(gradients)), gradients, strict=True)
-        lost = sum(float(np.vdot(minded @ part, part @ inputs)) for part, minded in wrong)
-        choices.append(_choice(weight, form, scales, max(0.5 * lost, 0.0)))
-    return choices
+
+    def lost(wrong: Floating) -> float:
+        runs = zip(np.split(wrong, len(gradients)), gradients, strict=True)
+        return 0.5 * sum(float(np.vdot(minded @ part, part @ inputs)) for part, minded in runs)
+
+    return _ranked(weight, second, forms, lost)
 
 
 def rank_table(
@@ -135,29 +134,26 @@ def rank_table(
 
     `gradients` [E, E] is the mean of g g^T over gradients for what is looked up.
     """
-    choices = []
     rows, counts = np.unique(ids, return_counts=True)
-    for form in forms:
-        scales, rounded = _rounded(weight, form, gradients)
-        wrong = (weight - rounded)[rows]
-        spread = np.einsum("nk,nk->n", wrong @ gradients, wrong)
-        choices.append(_choice(weight, form, scales, 0.5 * float(counts @ spread) / len(ids)))
-    return choices
+
+    def lost(wrong: Floating) -> float:
+        spread = np.einsum("nk,nk->n", wrong[rows] @ gradients, wrong[rows])
+        return 0.5 * float(counts @ spread) / len(ids)
+
+    return _ranked(weight, gradients, forms, lost)
 
 
 def rank_head(
     weight: Floating, moments: Moments, readout: Readout, forms: Sequence[Blocks] = FORMS
 ) -> list[Choice]:
     """Return what each form of the head's weight [V, E] loses, in nats of KL."""
-    choices = []
     second = moments.second.astype(np.float32)
-    for form in forms:
-        scales, rounded = _rounded(weight, form, second)
-        wrong = chunks(weight - rounded)
-        spread = [np.einsum("nk,nk->n", part @ second, part) for part in wrong]
-        lost = 0.5 * float(readout.likely @ np.concatenate(spread))
-        choices.append(_choice(weight, form, scales, max(lost, 0.0)))
-    return choices
+
+    def lost(wrong: Floating) -> float:
+        spread = [np.einsum("nk,nk->n", part @ second, part) for part in chunks(wrong)]
+        return 0.5 * float(readout.likely @ np.concatenate(spread))
+
+    return _ranked(weight, second, forms, lost)
 
 
 def as_kl(energy: float, gain: float, stream_energy: float, final_energy: float) -> float:
@@ -170,6 +166,20 @@ def as_kl(energy: float, gain: float, stream_energy: float, final_energy: float)
     if not stream_energy or not final_energy:
         return 0.0
     return 0.5 * gain * energy / math.sqrt(stream_energy * final_energy)
+
+
+def _ranked(
+    weight: Floating,
+    second: npt.NDArray[np.floating],
+    forms: Sequence[Blocks],
+    lost: Callable[[Floating], float],
+) -> list[Choice]:
+    """Return each form with what the error that it makes of a weight loses."""
+    choices = []
+    for form in forms:
+        scales, rounded = _rounded(weight, form, second)
+        choices.append(_choice(weight, form, scales, max(lost(weight - rounded), 0.0)))
+    return choices
 
 
 def _energy(weight: Floating, second: npt.NDArray[np.floating] | None) -> float:

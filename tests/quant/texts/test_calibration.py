@@ -1,28 +1,15 @@
 """Calibration texts: prompts in the model's own format."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pytest
 
 from refact_edge.quant.texts.calibration import calibration_texts, default_sources, fingerprint
 from refact_edge.quant.texts.sources import Source
-from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.text.prompts import Layouts
 from refact_edge.runtime.text.tokens import Tokens
 
 END, PREFIX, MIDDLE, SUFFIX, EMPTY_OUTPUT = 0, 1, 2, 3, 14
-
-
-@pytest.fixture(scope="module")
-def tokens(demo_bundle: Path) -> Tokens:
-    return Tokens(demo_bundle / "tokenizer.json")
-
-
-@pytest.fixture(scope="module")
-def layouts(demo_bundle: Path) -> Layouts:
-    return Layouts.from_manifest(read_bundle(demo_bundle).prompts)
 
 
 def test_holes_in_both_orders_and_questions_take_turns(tokens: Tokens, layouts: Layouts) -> None:

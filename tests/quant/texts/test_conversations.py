@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
-
-import pytest
 
 from refact_edge.quant.texts.calibration import calibration_texts, default_sources
 from refact_edge.quant.texts.conversations import Exchange, conversations, default_exchanges
-from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.text.prompts import Layouts
 from refact_edge.runtime.text.tokens import Tokens
 
 SHORT = [Exchange("Who?", "Me."), Exchange("Where?", "Here."), Exchange("Why?", "So.")]
-
-
-@pytest.fixture(scope="module")
-def tokens(demo_bundle: Path) -> Tokens:
-    return Tokens(demo_bundle / "tokenizer.json")
-
-
-@pytest.fixture(scope="module")
-def layouts(demo_bundle: Path) -> Layouts:
-    return Layouts.from_manifest(read_bundle(demo_bundle).prompts)
 
 
 def test_every_exchange_has_a_question_and_an_answer() -> None:
