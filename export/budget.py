@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..quant.schemes import Scheme
-from ..quant.sensitivity import (
-    FORMS,
-)
+from ..quant.sensitivity import FORMS
 from ..quant.texts.sources import Source
 from ..runtime.bundle import contract as layout
 from ..runtime.errors import ExportError, OptionError

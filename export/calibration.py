@@ -9,13 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .. import __version__
-from ..quant.texts.calibration import (
-    TEXT_TOKENS,
-    TEXTS,
-    Ids,
-    calibration_texts,
-    fingerprint,
-)
+from ..quant.texts.calibration import TEXT_TOKENS, TEXTS, Ids, calibration_texts, fingerprint
 from ..quant.texts.conversations import default_exchanges
 from ..quant.texts.sources import Source
 from ..runtime.text.prompts import Layouts
@@ -30,8 +24,8 @@ class Calibration:
 
     Args:
         texts: what each is rounded for by itself; without any, all are rounded to nearest.
-        longer: what blocks are rounded for one after the other, where there is a folder for that.
-        scratch: that folder.
+        longer: what blocks are rounded for one after the other, if they are.
+        scratch: the folder for that, while there is one.
 
     """
 

@@ -61,11 +61,11 @@ def export_bundle(
     With `calibration` files, weights are rounded for prompts cut from them, as well as the `effort`
     of that name allows (see `EFFORTS`), or that which fits the model's size; without, to the
     nearest. What rounding has done when it is interrupted lies beside `target`, and the next call
-    goes on from there. With `data` files, what was lost
-    is measured on them and stands in the manifest. A LoRA `adapter` is merged in first. The same
-    checkpoint, files, tools and kind of machine give the same bytes. Within a `limit`, the forms of
-    int4's weights are chosen by what each would lose. The manifest carries the model's `name`, by
-    which servers list it: that of its config.json or folder when none is given.
+    goes on from there. With `data` files, what was lost is measured on them and stands in the
+    manifest. A LoRA `adapter` is merged in first. The same checkpoint, files, tools and kind of
+    machine give the same bytes. Within a `limit`, the forms of int4's weights are chosen by what
+    each would lose. The manifest carries the model's `name`, by which servers list it: that of its
+    config.json or folder when none is given.
 
     Raises:
         OptionError: when a variant or effort is unknown, no mix keeps the limit, or the name is
