@@ -2,6 +2,7 @@
 
 Usage: python -m bench.fidelity CHECKPOINT PEER_PYTHON [--noise] [--mixed] [--data DIR] ...
 
+Each mean KL has its standard error, and its share of the first row's, paired by texts, has another.
 Only weights are compared: each format's are turned back into floats and run through our reference,
 a layer at a time; llama.cpp's own quantizer makes its formats (see `candidates.py`). Weights that
 were on a format's grid before get noise with --noise, and are compared with themselves after that.
@@ -9,10 +10,9 @@ were on a format's grid before get noise with --noise, and are compared with the
 
 from __future__ import annotations
 
-import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,23 +29,23 @@ from bench.candidates import (
     ours_by_themselves,
 )
 from bench.real.noise import SHARE, with_noise
+from bench.scoring import HEADINGS, Figures, Scorer, line
 from demo.corpus import load_corpus
 from demo.data import CORPUS
 from refact_edge.export.calibration import Calibration, calibrated_texts
 from refact_edge.export.effort import EFFORTS
 from refact_edge.export.inspect import Inspected, inspect_checkpoint
-from refact_edge.export.layerwise import Ids, Layerwise
+from refact_edge.export.layerwise import Ids
 from refact_edge.export.progress import SILENT
 from refact_edge.export.quality import default_data
 from refact_edge.export.ranking import ranking
 from refact_edge.export.scratch import Scratch
 from refact_edge.export.sequential import Steps
 from refact_edge.quant.mix import Choice
-from refact_edge.quant.report import Comparison, Logits, report_texts
 from refact_edge.quant.schemes import SCHEMES, Blocks, Scheme
 from refact_edge.quant.texts.calibration import TEXTS, default_sources
 from refact_edge.quant.texts.sources import Source
-from refact_edge.runtime.text.prompts import Layouts
+from refact_edge.runtime.bundle.contract import weights_file
 
 # Limits on all weights together, as shares of Q4_K_M's bytes, at which forms are mixed.
 SHARES = (0.86, 0.93, 1.0, 1.08, 1.18, 1.3, 1.5)
@@ -59,37 +59,6 @@ STEPS = (
     ("three times the text", Steps(), 3),
 )
 QUICK = ("Q4_0", "Q4_K_M", "Q8_0")
-Figures = Mapping[str, float]
-
-
-class Scorer:
-    """Full precision's logits on held-out texts, and how far a candidate's are from them."""
-
-    def __init__(self, source: Inspected, data: Sequence[Source], most: int | None = None) -> None:
-        """Cut the texts; with `most`, only so many of them, evenly spread."""
-        tokens, prompts = source.tokens(), source.prompts
-        layouts = Layouts.from_manifest(prompts)
-        texts = report_texts(data, tokens, layouts, source.sizes.context)
-        texts = texts[:: -(-len(texts) // (most or len(texts)))]
-        self._source, self._ids = source, [text.ids for text in texts]
-        self._comparison = functools.partial(Comparison, texts, tokens, layouts)
-        self._full = Layerwise(source).evaluate(self._ids, _unseen)
-
-    def figures(self, candidate: Candidate) -> Figures:
-        """Return mean KL and the like."""
-
-        def opened() -> Callable[[Ids], Logits]:
-            model = Layerwise(self._source, rotated=candidate.rotated)
-            logits = model.evaluate(self._ids, _unseen, candidate.weights)()
-            return lambda _ids: next(logits)  # asked for in the order of the texts
-
-        figures = self._comparison().run(self._full, {"": opened}, _unseen)
-        own: Figures = figures["variants"][""]
-        return own
-
-
-def _unseen(_done: int) -> None:
-    """Show no progress."""
 
 
 def schemes_of(
@@ -99,7 +68,7 @@ def schemes_of(
     int4 = SCHEMES["int4"]
     ranked = ranking(source, int4, calibration, SILENT)
     native = replace(ranked, choices={n: _of_128(some) for n, some in ranked.choices.items()})
-    schemes = {"int4": int4}
+    schemes = {"int4, effort most": int4}
     for name, limit in limits.items():
         schemes[name] = ranked.within(limit)
         schemes[name + OF_128] = native.within(limit)
@@ -117,27 +86,34 @@ def candidates(
     """Yield all formats by name; with `mix`, also those that are of use on a small model alone."""
     texts = calibrated_texts(source, default_sources())
     longer = calibrated_texts(source, default_sources(), EFFORTS["most"].times * TEXTS)
-    theirs = LlamaFormats(source, peer, folder)
-    sizes = {}
-    for form in PLAIN if mix else QUICK:
-        candidate = theirs.plain(form)
-        sizes[form] = candidate.bytes
-        yield form, candidate
-    for form, candidate in zip(WEIGHTED, theirs.weighted(WEIGHTED, longer), strict=True):
-        yield f"{form}, imatrix", candidate
-    if mix:
-        for name in ("int4", "int8"):
-            yield f"{name} to nearest", nearest(source, SCHEMES[name], folder / "nearest" / name)
     least = {"int4, effort least": SCHEMES["int4"], "int8": SCHEMES["int8"]}
     if mix:
         least["2 bits, an experiment"] = replace(SCHEMES["int4"], matrix=TWO_BITS)
     yield from ours_by_themselves(source, least, texts, folder / "least")
+    sizes = {}
+    for name, candidate in formats(source, peer, folder, PLAIN if mix else QUICK, longer):
+        sizes[name] = candidate.bytes
+        yield name, candidate
+    if mix:
+        for name in ("int4", "int8"):
+            yield f"{name} to nearest", nearest(source, SCHEMES[name], folder / "nearest" / name)
     more = {"int4, effort more": SCHEMES["int4"]}
     yield from ours(source, more, texts, folder / "more")
     shares = SHARES if mix else (1.0,)
     limits = {f"int4 mixed, {part:.0%}": int(part * sizes["Q4_K_M"]) for part in shares}
     calibration = Calibration(texts, longer, Scratch(folder / "most" / SCRATCH))
     yield from ours(source, schemes_of(source, calibration, limits), longer, folder / "most")
+
+
+def formats(
+    source: Inspected, peer: Path, folder: Path, plain: Sequence[str], texts: Sequence[Ids]
+) -> Iterator[tuple[str, Candidate]]:
+    """Yield llama.cpp's formats by name, plain ones and some weighted by what `texts` use."""
+    theirs = LlamaFormats(source, peer, folder)
+    for form in plain:
+        yield form, theirs.plain(form)
+    for form, candidate in zip(WEIGHTED, theirs.weighted(WEIGHTED, texts), strict=True):
+        yield f"{form}, imatrix", candidate
 
 
 def by_steps(source: Inspected, folder: Path) -> Iterator[tuple[str, Candidate]]:
@@ -197,6 +173,13 @@ def held_out(data: Path | None) -> Sequence[Source]:
 @click.option("--texts", type=int, help="Score only so many of the 80 texts.")
 @click.option("--data", type=click.Path(path_type=Path), help="The demo's corpus, to score on.")
 @click.option("--plot", type=click.Path(path_type=Path), help="An SVG file to draw.")
+@click.option(
+    "--bundle",
+    "bundles",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Exported of CHECKPOINT: score its int4 in place of rounding here; more than once.",
+)
 def main(
     checkpoint: Path,
     peer: Path,
@@ -206,10 +189,11 @@ def main(
     texts: int | None,
     data: Path | None,
     plot: Path | None,
+    bundles: Sequence[Path],
 ) -> None:
     """Print what each format loses on held-out texts, and its bytes."""
     with tempfile.TemporaryDirectory(prefix="refact-edge-fidelity-") as name:
-        folder = Path(name)
+        folder, peer = Path(name), peer.absolute()
         if noise:
             with_noise(checkpoint, folder / "noise")
             checkpoint = folder / "noise"
@@ -218,16 +202,21 @@ def main(
         scorer = Scorer(source, held_out(data), texts)
         sizes: dict[str, int] = {}
         figures: dict[str, Figures] = {}
-        click.echo(f"{'weights':24} {'MB':>8} {'mean KL':>10} {'99th %':>9} {'first choice':>13}")
-        formats = candidates(source, peer.absolute(), folder, mix=mixed)
-        for name, candidate in by_steps(source, folder) if steps else formats:
-            sizes[name], entry = candidate.bytes, scorer.figures(candidate)
-            figures[name] = entry
-            shutil.rmtree(candidate.folder)
-            click.echo(
-                f"{name:24} {candidate.bytes / 1e6:8.3f} {entry['mean_kl']:10} "
-                f"{entry['p99_kl']:9} {entry['top1_agreement']:13.2%}"
+        click.echo(HEADINGS)
+        for bundle in bundles:
+            size = (bundle / weights_file("int4")).stat().st_size
+            click.echo(line(bundle.name, size, scorer.int4_of(bundle)))
+        if bundles:
+            longer = calibrated_texts(source, default_sources(), EFFORTS["most"].times * TEXTS)
+            rows = formats(source, peer, folder, QUICK, longer)
+        else:
+            rows = (
+                by_steps(source, folder) if steps else candidates(source, peer, folder, mix=mixed)
             )
+        for name, candidate in rows:
+            sizes[name], figures[name] = candidate.bytes, scorer.figures(candidate)
+            shutil.rmtree(candidate.folder)
+            click.echo(line(name, sizes[name], figures[name]))
     if plot is not None:
         draw(plot, sizes, figures)
 

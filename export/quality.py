@@ -104,7 +104,7 @@ def measure(
     ids = [text.ids for text in texts]
 
     def opener(name: str, kv_type: str) -> Callable[[], Run]:
-        return lambda: _runner(folder, name, checked, kv_type)
+        return lambda: runner(folder, name, checked, kv_type)
 
     variants = {name: opener(name, kv_type) for name, kv_type in kv_types.items()}
     total = checked.sizes.layers + len(variants) * len(texts)
@@ -144,7 +144,8 @@ def write_page(file: Path, title: str, figures: Mapping[str, Any]) -> None:
         draft.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _runner(folder: Path, variant: str, checked: Inspected, kv_type: str) -> Run:
+def runner(folder: Path, variant: str, checked: Inspected, kv_type: str) -> Run:
+    """Open a variant by onnxruntime; ids go through it in chunks, as a prompt's do."""
     draft = verify_draft(folder, variant, checked.sizes, kv_type)
     session = OnnxruntimeSession(draft, SessionOptions())
 

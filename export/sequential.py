@@ -42,6 +42,10 @@ class Steps:
 
 ALL_STEPS = Steps()
 
+# Of the inputs' moments, more than GPTQ's: with targets, what is noise in them does more harm. On
+# code that no calibration text holds, 0.01 lost 2% more on the demo checkpoint and 1% on SmolLM2.
+DAMPING = 0.03
+
 
 class Sequential:
     """One variant of a rotated model under way."""
@@ -88,7 +92,7 @@ class Sequential:
         """Round the table for how much the loss minds each direction of the stream."""
         stage = self._model.stage(0)
         (second,) = self._fisher.moments(EMBEDDED)
-        minded = relations(second) if self._steps.embedding else None
+        minded = relations(second, DAMPING) if self._steps.embedding else None
         results = []
         for spec in stage.specs:
             own, weight = specs[spec.name], stage.weights[spec.name]
@@ -107,7 +111,7 @@ class Sequential:
         for names in layer.groups():
             written = any(specs[name].writer == name for name in names)
             drift = layer.drift(names[0], written=written)
-            activations = relations(drift.second)
+            activations = relations(drift.second, DAMPING)
             for name in names:
                 packed = self._packed(specs[name], stage.weights[name], drift, activations)
                 results[name] = result_of(specs[name], stage.weights[name], packed, activations)
@@ -141,7 +145,7 @@ class Sequential:
         moments = Moments()
         for x in self._stream:
             moments.add(graph.run(fed, {STREAM: x}, [tap])[tap])
-        activations = relations(moments.second)
+        activations = relations(moments.second, DAMPING)
         results = []
         for spec in stage.specs:
             if own := specs.get(spec.name):

@@ -46,11 +46,11 @@ class Relations:
     factor: Floating
 
 
-def relations(second: Moments) -> Relations:
+def relations(second: Moments, damping: float = DAMPING) -> Relations:
     """Work out once what every weight and form behind the same activations needs."""
     damped = np.array(second, np.float64)
     diagonal = np.arange(len(damped))
-    damped[diagonal, diagonal] += DAMPING * (float(damped[diagonal, diagonal].mean()) or 1.0)
+    damped[diagonal, diagonal] += damping * (float(damped[diagonal, diagonal].mean()) or 1.0)
     order = np.argsort(-np.diagonal(second), kind="stable")
     # H = L L^T with all places turned round gives the factor of H^-1 as L^-1, turned round again.
     around = order[::-1]

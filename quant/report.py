@@ -68,7 +68,8 @@ def report_texts(
 class Tally:
     """Sums over the positions of all texts."""
 
-    kl: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    kl: list[Scores] = field(default_factory=list)
+    sums: list[float] = field(default_factory=list)  # of KL, for each text
     first: int = 0  # positions with the same first choice
     among_five: int = 0  # ... with full precision's first choice among this one's first five
     nats: float = 0.0  # what the true text costs, special ids left out
@@ -88,6 +89,7 @@ class Comparison:
         self._bytes = sum(len(tokens.to_bytes(i)) for i in targets.tolist())
         self._targets, self._positions = len(targets), sum(len(text.ids) - 1 for text in texts)
         self._full = Tally()
+        self._sums: dict[str, list[float]] = {}
 
     def run(
         self,
@@ -109,12 +111,16 @@ class Comparison:
                 got, want = (all_[:, : self._tokens.size] for all_ in (run(text.ids), logits))
                 self._add(tally, number, got, want)
                 advance(1)
-            figures[name] = self._figures(tally)
+            figures[name], self._sums[name] = self._figures(tally), tally.sums
         return {"full_precision": self._full_figures(), "variants": figures}
+
+    def sums(self, name: str) -> Scores:
+        """Return the KL of a variant that was run, summed over each text: for standard errors."""
+        return np.array(self._sums[name])
 
     def _add(self, tally: Tally, number: int, logits: Logits, want: Logits | None = None) -> None:
         """Add what text `number` costs, and how far the choices are from those that are wanted."""
-        text, plain = self._texts[number], self._plain[number]
+        text, plain, before = self._texts[number], self._plain[number], len(tally.kl)
         for start in range(0, len(logits) - 1, _ROWS):
             rows = np.arange(start, min(start + _ROWS, len(logits) - 1))
             log_probabilities = _log_softmax(logits[rows])
@@ -122,6 +128,7 @@ class Comparison:
             tally.nats += float(costs[plain[rows]].sum())
             if want is not None:
                 _compare(tally, log_probabilities, _log_softmax(want[rows]))
+        tally.sums.append(sum(float(kl.sum()) for kl in tally.kl[before:]))
         if text.line:
             tally.exact.append(self._is_exact(text, logits))
 
