@@ -24,7 +24,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients native native-emulated native-sanitized bench-native fuzz docs
+.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients test-gpu-counts native native-emulated native-sanitized bench-native fuzz docs
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -144,6 +144,21 @@ test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need other
 	@command -v npm >/dev/null && mkdir -p $(CLIENTS) && npm install --prefix $(CLIENTS) --silent --ignore-scripts --no-audit --no-fund @huggingface/transformers@4.3.2 \
 		|| echo "no npm to be had: the tests of transformers.js are skipped"
 	$(BIN)/python -m pytest tests/runtime/serve/test_playground.py tests/runtime/serve/test_clients.py tests/export/test_loaders_clients.py tests/export/test_sentencepiece.py
+
+GPU := build/gpu
+GPU_SHAPES := refact-1.6b qwen2.5-coder-0.5b
+# Without CUDA's libraries: a runtime that computes nothing stands in for them.
+test-gpu-counts: $(READY) ## Count what a GPU is asked for, and play its faults, without one: on a CUDA runtime that computes nothing (network, 500 MB, 3 minutes)
+	@test -x $(GPU)/venv/bin/python || $(PYTHON) -m venv $(GPU)/venv
+	@$(GPU)/venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'onnxruntime-gpu==1.31.1' pytest -e .
+	@test -d $(GPU)/headers || $(GPU)/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(GPU)/headers \
+		'nvidia-cuda-runtime==13.5.37' 'nvidia-cuda-crt==13.5.37'
+	@for shape in $(GPU_SHAPES); do \
+		rm -rf $(GPU)/bundles/$$shape $(GPU)/checkpoint; \
+		$(BIN)/refact-edge fabricate $(GPU)/checkpoint --shape $$shape --layers 2 && \
+		$(BIN)/refact-edge export $(GPU)/checkpoint $(GPU)/bundles/$$shape --variants fp16,int4 --no-calibration --no-report || exit 1; \
+	done; rm -rf $(GPU)/checkpoint
+	REFACT_EDGE_GPU=$(CURDIR)/$(GPU) $(GPU)/venv/bin/python -m pytest --confcutdir=tests/gpu tests/gpu $(ARGS)
 
 # A real model's weights lie on the grid of the file that they came in: they get noise first.
 bench-fidelity: $(READY) $(PEERS)/.ready ## What int4 and int8 lose beside llama.cpp's formats, on the demo's held-out modules (after train-data) or with MODEL=FOLDER

@@ -10,7 +10,6 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -35,23 +34,10 @@ WAYS: dict[str, tuple[int, dict[str, str]]] = {
 }
 
 
-class _Changed(OnnxruntimeSession):
-    changes: dict[str, str]
-
-    def _settings(self, options: SessionOptions) -> Any:
-        settings = super()._settings(options)
-        for key, value in self.changes.items():
-            settings.add_session_config_entry(key, value)
-        return settings
-
-
 def opened(path: Path, variant: str, threads: int, changes: dict[str, str]) -> Session:
     """Return a session of a bundle's variant with changed settings."""
-    kind = type("_Way", (_Changed,), {"changes": changes})
-    session: Session = kind(
-        verify(read_bundle(path), variant, hashes=False), SessionOptions("cpu", threads or None)
-    )
-    return session
+    verified = verify(read_bundle(path), variant, hashes=False)
+    return OnnxruntimeSession(verified, SessionOptions("cpu", threads or None, entries=changes))
 
 
 def stepper(session: Session) -> Callable[[], float]:

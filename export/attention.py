@@ -134,8 +134,13 @@ def rotary(g: Graph, x: str, s: Sequence, heads: int, size: int, dims: int) -> s
     as long at 512, but OpenVINO 2026.1 computes it wrongly.
     """
     assert s.angles is not None
-    cosines, sines = s.angles
     x = g.op("Reshape", x, _shape(g, s.batch, [-1, heads, size]))
+    return rotated_heads(g, x, s.angles, size, dims)
+
+
+def rotated_heads(g: Graph, x: str, angles: tuple[str, str], size: int, dims: int) -> str:
+    """Rotate the first `dims` numbers of heads [.., H, D] by cosines and sines as `_angles` has."""
+    cosines, sines = angles
     half = dims // 2
     sizes = [half, half] + ([size - dims] if dims < size else [])
     axis = {"axis": -1}

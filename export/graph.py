@@ -93,10 +93,14 @@ class Graph:
         operator: str,
         *inputs: str,
         outputs: int,
+        unused: Sequence[int] = (),
         domain: str = "",
         attributes: Mapping[str, Attribute] | None = None,
     ) -> list[str]:
-        """Add a node, or find the identical one, and return the names of its outputs."""
+        """Add a node, or find the identical one, and return the names of its outputs.
+
+        Outputs that are `unused` have no name, and need not be made.
+        """
         inputs = tuple(self._renamed.get(name, name) for name in inputs)
         key = (operator, domain, inputs, repr(attributes), outputs)
         if key not in self._made:
@@ -104,6 +108,7 @@ class Graph:
             count = self._counts[path] = self._counts.get(path, 0) + 1
             name = path if count == 1 else f"{path}_{count}"
             names = [name] if outputs == 1 else [f"{name}.{i}" for i in range(outputs)]
+            names = ["" if i in unused else each for i, each in enumerate(names)]
             node = helper.make_node(operator, list(inputs), names, name=name, domain=domain)
             for attribute, value in sorted((attributes or {}).items()):
                 node.attribute.append(helper.make_attribute(attribute, value))

@@ -6,15 +6,18 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..quant.schemes import Blocks, Scheme
 from ..runtime.bundle import contract as layout
+from ..runtime.bundle import gpu
 from ..runtime.bundle.decoder import Decoder
 from ..runtime.errors import CheckpointError
 from .calibration import Calibration
 from .decoder import build_engine, build_standard
 from .fisher import Fisher, observe, scratch_bytes
+from .gpu import build_gpu
 from .graph import Graph
 from .inspect import Inspected
 from .layerwise import Ids, Layerwise
@@ -191,15 +194,25 @@ def _elements(spec: WeightSpec) -> int:
 
 
 def write_graphs(work: Path, decoder: Decoder, writer: VariantWriter) -> None:
-    """Write both graphs of a variant, over the weights that a writer stored."""
+    """Write the graphs of a variant, over the weights that a writer stored."""
     scheme = writer.scheme
     data_file = Path(layout.weights_file(scheme.name)).name
     weights = Weights(writer.places, scheme.activations)
     metadata = {"variant": scheme.name, "scheme": scheme.summary}
+    own = decoder_in(decoder, scheme)
+
+    def write(kind: str, file: str, build: Callable[[Graph], None]) -> None:
+        graph = Graph(kind, data_file, metadata)
+        build(graph)
+        (work / file).write_bytes(graph.model().SerializeToString(deterministic=True))
+
     for kind, build, file in (
         ("standard", build_standard, layout.standard_graph(scheme.name)),
         ("engine", build_engine, layout.engine_graph(scheme.name)),
     ):
-        graph = Graph(kind, data_file, metadata)
-        build(graph, decoder_in(decoder, scheme), weights)
-        (work / file).write_bytes(graph.model().SerializeToString(deterministic=True))
+        write(kind, file, partial(build, decoder=own, weights=weights))
+    if scheme.name in gpu.VARIANTS:
+        halves = replace(weights, activations=gpu.TYPE)
+        for folded in gpu.forms_of(own):
+            build = partial(build_gpu, decoder=own, weights=halves, folded=folded)
+            write("gpu", layout.gpu_graph(scheme.name, folded=folded), build)

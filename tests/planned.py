@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from refact_edge.runtime.backends.cuda import Card
 from refact_edge.runtime.bundle.contract import Bundle, Variant, sizes_of
 from refact_edge.runtime.bundle.decoder import Alibi, Attention, Decoder, Mlp, Norm
 
@@ -19,6 +20,7 @@ class Facts:
     without_onnxruntime: str = ""
     has_cuda: bool = False
     cuda_problem: str = ""
+    card: Card | None = None
     has_openvino: bool = True
     available_memory: int | None = None
     native_kind: str = "avx2"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -36,7 +37,9 @@ from .probe import bytes_multiply_exactly
 from .weights_file import give, out_of_reach
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_ERRORS_ONLY, _FATAL_ONLY = 3, 4
+# By itself onnxruntime takes twice the memory each time, up to twice what there has to be.
+_CAPTURED = {"enable_cuda_graph": "1", "arena_extend_strategy": "kSameAsRequested"}
+_ERRORS_ONLY, FATAL_ONLY = 3, 4
 PREPACKED_WEIGHTS = "weights.bin"
 
 
@@ -86,6 +89,7 @@ class SessionOptions:
         saved_as: where to keep the graph as it was laid out for this machine, with its weights in
             `PREPACKED_WEIGHTS` beside it; see `prepack.py`.
         copied: whether the weights are read into memory and not mapped.
+        entries: more of onnxruntime's own settings, for measuring.
 
     """
 
@@ -93,6 +97,7 @@ class SessionOptions:
     threads: int | None = None
     saved_as: Path | None = None
     copied: bool = False
+    entries: Mapping[str, str] = field(default_factory=dict)
 
 
 def has_cuda_library() -> bool:
@@ -136,12 +141,12 @@ class OnnxruntimeSession:
 
         """
         self.sizes, self.device = verified.sizes, options.device
-        self._graph, self._weights = verified.graph_file, verified.weights_file
+        self._graph = verified.graph_file
         self.kv_type = graph_type(verified.kv_type)
         self._ort = import_onnxruntime()
         self._run_options = self._ort.RunOptions()
-        self._run_options.log_severity_level = _FATAL_ONLY  # all else is raised, and told by us
-        self._session = self._open(options)
+        self._run_options.log_severity_level = FATAL_ONLY  # all else is raised, and told by us
+        self._session = open_graph(verified, options)
         self._parts = [
             (past_name(layer, part), present_name(layer, part))
             for layer in range(self.sizes.layers)
@@ -217,64 +222,78 @@ class OnnxruntimeSession:
         )
         return Allocation(value.data_ptr(), value)
 
-    def _open(self, options: SessionOptions) -> Any:
-        if options.device == "cpu":
-            return self._open_on([_CPU], options)
-        reason = cuda.UNSAID
-        try:
-            with cuda.quiet(self._ort):
-                session = self._open_on([_CUDA, _CPU], options)
-            if _CUDA in session.get_providers():
-                return session
-        except BundleError as error:
-            reason = str(error)
-        raise cuda.CudaStartError(reason)
-
-    def _open_on(self, providers: list[str], options: SessionOptions) -> Any:
-        try:
-            str(self._graph).encode()
-        except UnicodeEncodeError as error:
-            raise BundleError(
-                f"{self._graph}: onnxruntime opens no path that is not UTF-8; rename its folders"
-            ) from error
-        settings, version = self._settings(options), self._ort.__version__
-        copied = options.copied or out_of_reach(self._graph, self._weights, version)
-        weights = give(settings, self._weights, version) if copied else None
-        try:
-            # Its own fallback would print to standard output and hide the reason.
-            return self._ort.InferenceSession(
-                str(self._graph), settings, providers=providers, enable_fallback=0
-            )
-        except Exception as error:  # onnxruntime raises types of its own, not exported
-            raise BundleError(
-                f"{self._graph} cannot be opened by onnxruntime {version} "
-                f"({providers[0]}): {_reason(error)}"
-            ) from error
-        finally:
-            del weights  # onnxruntime has copied of it what it needs
-
     def _check_sizes(self) -> None:
         """Compare the graph with the manifest: the engine hands out memory by these numbers."""
         values = (*self._session.get_inputs(), *self._session.get_outputs())
         check_shapes({value.name: value.shape for value in values}, self.sizes)
 
-    def _settings(self, options: SessionOptions) -> Any:
-        settings = self._ort.SessionOptions()
-        settings.intra_op_num_threads = options.threads or fast_cores()
-        settings.inter_op_num_threads = 1
-        settings.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
-        settings.add_session_config_entry("session.set_denormal_as_zero", "1")  # in its threads
-        settings.log_severity_level = _ERRORS_ONLY
-        if options.saved_as is not None:
-            settings.optimized_model_filepath = str(options.saved_as)
-            for name, value in (
-                ("save_external_prepacked_constant_initializers", "1"),
-                ("optimized_model_external_initializers_file_name", PREPACKED_WEIGHTS),
-                ("optimized_model_external_initializers_min_size_in_bytes", "1024"),
-            ):
-                settings.add_session_config_entry(f"session.{name}", value)
-        ask_for_exact_products(settings)
-        return settings
+
+def open_graph(verified: VerifiedGraph, options: SessionOptions, *, captured: bool = False) -> Any:
+    """Return onnxruntime's own session of a graph; `captured`, its steps may be CUDA graphs.
+
+    Raises:
+        BundleError: when onnxruntime cannot open the graph.
+        OptionError: when the weights must come from memory and this version takes none there.
+        CudaStartError: when device is cuda and CUDA does not start.
+
+    """
+    if options.device == "cpu":
+        return _open_on([_CPU], verified, options)
+    reason = cuda.UNSAID
+    own = (_CUDA, _CAPTURED) if captured else _CUDA
+    try:
+        with cuda.quiet(import_onnxruntime()):
+            session = _open_on([own, _CPU], verified, options)
+        if _CUDA in session.get_providers():
+            return session
+    except BundleError as error:
+        reason = cuda.in_words(str(error.__cause__ or error))
+    raise cuda.CudaStartError(reason)
+
+
+def _open_on(providers: list[Any], verified: VerifiedGraph, options: SessionOptions) -> Any:
+    graph, weights_file, ort = verified.graph_file, verified.weights_file, import_onnxruntime()
+    try:
+        str(graph).encode()
+    except UnicodeEncodeError as error:
+        raise BundleError(
+            f"{graph}: onnxruntime opens no path that is not UTF-8; rename its folders"
+        ) from error
+    settings, version = _settings(options), ort.__version__
+    copied = options.copied or out_of_reach(graph, weights_file, version)
+    weights = give(settings, weights_file, version) if copied else None
+    try:
+        # Its own fallback would print to standard output and hide the reason.
+        return ort.InferenceSession(str(graph), settings, providers=providers, enable_fallback=0)
+    except Exception as error:  # onnxruntime raises types of its own, not exported
+        first = providers[0] if isinstance(providers[0], str) else providers[0][0]
+        raise BundleError(
+            f"{graph} cannot be opened by onnxruntime {version} ({first}): {_reason(error)}"
+        ) from error
+    finally:
+        del weights  # onnxruntime has copied of it what it needs
+
+
+def _settings(options: SessionOptions) -> Any:
+    settings = import_onnxruntime().SessionOptions()
+    settings.intra_op_num_threads = options.threads or fast_cores()
+    settings.inter_op_num_threads = 1
+    settings.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
+    settings.add_session_config_entry("session.set_denormal_as_zero", "1")  # in its threads
+    # That CUDA does not start is told by us, as a reason to do without it.
+    settings.log_severity_level = _ERRORS_ONLY if options.device == "cpu" else FATAL_ONLY
+    if options.saved_as is not None:
+        settings.optimized_model_filepath = str(options.saved_as)
+        for name, value in (
+            ("save_external_prepacked_constant_initializers", "1"),
+            ("optimized_model_external_initializers_file_name", PREPACKED_WEIGHTS),
+            ("optimized_model_external_initializers_min_size_in_bytes", "1024"),
+        ):
+            settings.add_session_config_entry(f"session.{name}", value)
+    for name, value in options.entries.items():
+        settings.add_session_config_entry(name, value)
+    ask_for_exact_products(settings)
+    return settings
 
 
 def _is_onnxruntimes(error: Exception) -> bool:

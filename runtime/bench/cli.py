@@ -21,6 +21,7 @@ from ..opening.demo import demo_bundle
 from ..opening.int4 import ENGINES
 from ..opening.load import load
 from .bandwidth import thread_count
+from .card import CardFigures, card_lines, measure_card, work_tokens
 from .figures import Keystrokes, Replays, Throughput, typing_of
 from .keystroke import LINES, ROUNDS, keystroke
 from .passes import Workload, workload_for
@@ -78,6 +79,7 @@ def bench() -> None:
 @click.option("--rounds", default=3, show_default=True, help="How often all is measured.")
 @click.option("--longest", type=int, metavar="TOKENS", help="The longest prompt.")
 @click.option("--plot", type=PATH, metavar="FILE", help="Draw into an .svg or .png.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--report", "report_file", type=PATH, metavar="FILE", help="Write what to send us.")
 def throughput(
     bundle: Path | None,
@@ -90,6 +92,7 @@ def throughput(
     rounds: int,
     longest: int | None,
     plot: Path | None,
+    device: str,
     report_file: Path | None,
 ) -> None:
     """Measure prompts, single tokens, start and memory.
@@ -97,6 +100,9 @@ def throughput(
     Each round is a fresh process that measures everything: the time to its first token, prompts of
     128 to 4096 tokens, tokens at several depths, memory after that, and how fast memory is read,
     which bounds decoding. Sampling is not part of it. Files are in the system's cache.
+
+    With --device cuda the GPU is measured: prompts, tokens with drafts of several lengths, its
+    memory, and how fast that is copied.
 
     With --report int4 is measured by each engine, and the native kernels are examined: a file to
     send us of a machine that we do not have. It names no host, user or folder, and nothing is sent.
@@ -106,16 +112,24 @@ def throughput(
       refact-edge bench bundle --variant int8
       refact-edge bench bundle --report report.json
       refact-edge bench bundle --rounds 9 --json
+      refact-edge bench bundle --device cuda --variant fp16
       refact-edge bench --shape refact-1.6b --keep random-1.6b --plot speed.svg
     """
     if rounds < 1:
         raise OptionError(f"rounds {rounds}; expected 1 or more")
+    if device != "cpu":
+        _check_card(device, plot, report_file, threads, longest)
     if plot is not None:
         check_plot(plot)
     if report_file is not None:
         _check_report(variant, engine, plot, as_json=as_json)
     with _bundle(bundle, shape, keep, variant) as path:
         opened = read_bundle(path)
+        if device != "cpu":
+            with progress_bar("measuring", work_tokens(opened.sizes.context)) as advance:
+                on_card = measure_card(path, variant, advance)
+            _show(shape, on_card, iter(card_lines(on_card)), as_json)
+            return
         workload = workload_for(opened.sizes.context, longest)
         if report_file is not None:
             _report(report_file, opened, workload, threads, rounds)
@@ -232,6 +246,16 @@ def keystroke_command(
     _show(shape, figures, keystroke_lines(figures), as_json)
 
 
+def _check_card(device: str, *others: object) -> None:
+    """Refuse what is no device, and what a GPU has no use for."""
+    if device != "cuda":
+        raise OptionError(f"device {device!r}; expected cpu or cuda")
+    if any(other is not None for other in others):
+        raise OptionError(
+            "--device cuda goes without --plot, --report, --threads and --longest; leave them out"
+        )
+
+
 def _check_report(variant: str | None, engine: str, plot: Path | None, *, as_json: bool) -> None:
     """Refuse what a report has no use for."""
     if variant not in (None, NATIVE_VARIANT) or engine != ENGINES[0] or plot or as_json:
@@ -258,7 +282,7 @@ def _report(
 
 def _show(
     shape: str | None,
-    figures: Throughput | Replays | Keystrokes,
+    figures: Throughput | Replays | Keystrokes | CardFigures,
     lines: Iterator[str],
     as_json: bool,
 ) -> None:

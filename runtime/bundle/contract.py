@@ -56,8 +56,14 @@ def engine_graph(variant: str) -> str:
     return f"{GRAPH_FOLDER}/engine{VARIANT_SUFFIXES[variant]}.onnx"
 
 
+def gpu_graph(variant: str, *, folded: bool = True) -> str:
+    """File of the graph for a GPU; not `folded`, with ALiBi as a bias of scores."""
+    form = "" if folded else "_bias"
+    return f"{GRAPH_FOLDER}/gpu{VARIANT_SUFFIXES[variant]}{form}.onnx"
+
+
 def weights_file(variant: str) -> str:
-    """File of the weights that both graphs share."""
+    """File of the weights that all its graphs share."""
     return f"{standard_graph(variant)}_data"
 
 
@@ -124,8 +130,14 @@ class Bundle:
     name: str = ""  # of the model, as its exporter calls it; earlier bundles have none
 
     def variant_files(self, variant: str) -> list[str]:
-        """Files of one variant: its two graphs and their weights."""
-        return [standard_graph(variant), engine_graph(variant), weights_file(variant)]
+        """Files of one variant: its graphs and their weights."""
+        own = [standard_graph(variant), engine_graph(variant), weights_file(variant)]
+        return own + self.gpu_graphs(variant)
+
+    def gpu_graphs(self, variant: str) -> list[str]:
+        """Files of a variant's graphs for a GPU; older bundles, and other variants, have none."""
+        names = (gpu_graph(variant, folded=folded) for folded in (True, False))
+        return [name for name in names if name in self.files]
 
     def side_files(self) -> list[str]:
         """Files that belong to no variant."""

@@ -10,7 +10,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from .limits import SIZES
-from .onnxfile import FLOAT, HALF, UINT8, Node, OnnxGraph, Tensor
+from .onnxfile import FLOAT, HALF, INT32, UINT8, Node, OnnxGraph, Tensor
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,6 @@ OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
             "Add",
             "And",
             "Div",
-            "Gather",
             "LessOrEqual",
             "MatMul",
             "Max",
@@ -75,9 +74,10 @@ OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
         )
     },
     **{("", name): (_THREE,) for name in ("Range", "Where")},
-    ("", "Cast"): (Operator((1,), attributes={"to": (FLOAT, HALF)}),),
+    ("", "Cast"): (Operator((1,), attributes={"to": (FLOAT, HALF, INT32)}),),
     ("", "Concat"): (Operator((2, 3), attributes={"axis": _AXIS}),),
     ("", "ConstantOfShape"): (Operator((1,), attributes={"value": OneByte()}),),
+    ("", "Gather"): (_TWO, Operator((2,), attributes={"axis": Whole(1, 1)})),
     ("", "Gelu"): (Operator((1,), attributes={"approximate": (b"none", b"tanh")}),),
     ("", "LayerNormalization"): (
         Operator((2, 3), attributes={"axis": _AXIS, "epsilon": Real(0, 1)}),
@@ -86,12 +86,18 @@ OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
     ("", "ReduceMax"): (Operator((2,), attributes={"keepdims": Whole(0, 1)}),),
     ("", "ReduceMean"): (Operator((2,), attributes={"keepdims": Whole(1, 1)}),),
     ("", "Shape"): (_ONE, Operator((1,), attributes={"start": Whole(0, 3), "end": Whole(0, 4)})),
+    ("", "SimplifiedLayerNormalization"): (
+        Operator(
+            (2,), attributes={"axis": _AXIS, "epsilon": Real(0, 1), "stash_type": Whole(1, 1)}
+        ),
+    ),
     ("", "Slice"): (Operator((4,)),),
     ("", "Softmax"): (Operator((1,), attributes={"axis": _AXIS}),),
     ("", "Split"): (
         Operator((1,), 2, {"axis": _AXIS, "num_outputs": Whole(2, 2)}),
         *(Operator((2,), outputs, {"axis": _AXIS}) for outputs in (2, 3)),
     ),
+    ("", "TopK"): (Operator((2,), 2, {"axis": _AXIS}),),
     ("", "Transpose"): (Operator((1,), attributes={"perm": ([0, 2, 1, 3],)}),),
     ("com.microsoft", "FusedMatMul"): (
         Operator((2,), attributes={"alpha": Real(0, 1), "transB": Whole(0, 1)}),
@@ -107,6 +113,20 @@ OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
             },
         ),
     ),
+    ("com.microsoft", "GroupQueryAttention"): (
+        Operator(
+            (11,),
+            3,
+            {
+                "do_rotary": Whole(0, 1),
+                "kv_num_heads": Whole(1, SIZES["heads"]),
+                "local_window_size": Whole(-1, SIZES["context"]),
+                "num_heads": Whole(1, SIZES["heads"]),
+                "rotary_interleaved": Whole(0, 0),
+                "scale": Real(0, 16),
+            },
+        ),
+    ),
     ("com.microsoft", "MatMulIntegerToFloat"): (Operator((5,)),),
     ("com.microsoft", "MatMulNBits"): (
         Operator(
@@ -119,6 +139,11 @@ OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
                 "block_size": _BLOCKS,
             },
         ),
+    ),
+    ("com.microsoft", "QuickGelu"): (Operator((1,), attributes={"alpha": Real(0, 1)}),),
+    ("com.microsoft", "SkipLayerNormalization"): (Operator((3, 4), 4, {"epsilon": Real(0, 1)}),),
+    ("com.microsoft", "SkipSimplifiedLayerNormalization"): (
+        Operator((3,), 4, {"epsilon": Real(0, 1)}),
     ),
 }
 

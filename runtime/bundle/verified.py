@@ -20,9 +20,11 @@ from .contract import (
     Variant,
     check_shapes,
     engine_graph,
+    gpu_graph,
     standard_graph,
     weights_file,
 )
+from .decoder import Decoder
 from .graphcheck import check_graph, check_places
 from .onnxfile import OnnxGraph
 from .places import Place
@@ -64,6 +66,20 @@ class Verified(VerifiedGraph):
     graph: OnnxGraph
 
 
+@dataclass(frozen=True)
+class VerifiedGpuGraph(VerifiedGraph):
+    """A graph for a GPU; see `gpu.py`.
+
+    Args:
+        decoder: what it computes.
+        folded: its form: whether ALiBi is in the numbers of queries and keys.
+
+    """
+
+    decoder: Decoder
+    folded: bool
+
+
 def verify(
     bundle: Bundle,
     variant: str,
@@ -98,6 +114,34 @@ def verify(
         verify_files(bundle, [weights_file(variant)])
     kv_type = described.kv_type
     return Verified(bundle.sizes, kv_type, graph_path, weights_path, bundle, described, graph)
+
+
+def verify_gpu(
+    bundle: Bundle,
+    variant: str,
+    *,
+    folded: bool = True,
+    hashes: bool = True,
+    hashed_before: Callable[[], bool] = bool,
+) -> VerifiedGpuGraph:
+    """Check all that running `variant` on a GPU will read, in the same way as `verify`.
+
+    Raises:
+        OptionError: when the bundle has no such variant.
+        BundleError: see `verify_files`, `graphcheck.check_graph` and `check_places`.
+
+    """
+    described = bundle.require_variant(variant)
+    name = gpu_graph(variant, folded=folded)
+    graph_path, weights_path = bundle.path / name, bundle.path / weights_file(variant)
+    verify_files(bundle, [TOKENIZER, name], hashes=hashes)
+    verify_files(bundle, [weights_file(variant)], hashes=False)
+    _verify_graph(graph_path, weights_path, described.weights)
+    if hashes and not hashed_before():
+        verify_files(bundle, [weights_file(variant)])
+    return VerifiedGpuGraph(
+        bundle.sizes, described.kv_type, graph_path, weights_path, described.decoder, folded
+    )
 
 
 def verify_copy(

@@ -20,6 +20,7 @@ import click
 from ..bundle.contract import read_bundle
 from ..bundle.describe import describe
 from ..errors import RefactEdgeError
+from ..opening.card_room import card_in_words
 from ..opening.demo import demo_bundle, find_demo
 from ..opening.machine import this_machine
 from ..opening.plan import Wishes, plan
@@ -84,6 +85,8 @@ def info(bundle: Path | None, as_json: bool) -> None:
     except RefactEdgeError as error:
         echo(f"asked as nothing: {error}")
     echo(f"KV caches: {caches_in_words(opened)}")
+    if (card := this_machine().card) is not None:
+        echo(f"on {card.name}: {card_in_words(opened, card)}")
     try:
         chosen = plan(opened, Wishes(), this_machine())
     except RefactEdgeError as error:

@@ -17,6 +17,7 @@ from ..bundle.contract import Bundle, read_bundle
 from ..bundle.verified import Verified, verify, verify_files, verify_standard
 from ..errors import MissingExtraError, RefactEdgeError
 from ..machine.cpu import cpu_summary
+from ..opening.card_room import card_in_words
 from ..opening.facts import Machine
 from ..opening.int4 import int4_in_words
 from ..opening.machine import this_machine
@@ -62,6 +63,7 @@ def examine(bundle: Path | None) -> list[Finding]:
         if "CUDAExecutionProvider" in providers:
             reason = why_not_cuda()
             findings.append(Finding("cuda", "not usable" if reason else "usable", reason))
+        findings += _card(machine)
         findings.append(_telemetry(imported_before, telemetry_before))
     if bundle is not None:
         findings += _bundle(bundle, machine)
@@ -101,6 +103,13 @@ def _absent(error: MissingExtraError, machine: Machine) -> Finding:
     return Finding("onnxruntime", state)
 
 
+def _card(machine: Machine) -> list[Finding]:
+    if (card := machine.card) is None:
+        return []
+    state = f"{card.name}, sm_{card.capability}, {card.memory / 1e9:.1f} GB"
+    return [Finding("gpu", state)]
+
+
 def _telemetry(imported_before: bool, value_before: str | None) -> Finding:
     if imported_before and value_before != "1":
         return Finding(
@@ -133,8 +142,10 @@ def _bundle(path: Path, machine: Machine) -> list[Finding]:
             findings.append(Finding(f"  {name}", "all files as the manifest says"))
             refusal = refusal or _refusal(verified, machine)
         findings += _copy(bundle, name)
-    caches = Finding("  KV caches", caches_in_words(bundle))
-    return [*findings, caches, *_plan(bundle, machine, refusal)]
+    findings.append(Finding("  KV caches", caches_in_words(bundle)))
+    if machine.card is not None:
+        findings.append(Finding("  on the gpu", card_in_words(bundle, machine.card)))
+    return [*findings, *_plan(bundle, machine, refusal)]
 
 
 def _refusal(verified: Verified, machine: Machine) -> str:

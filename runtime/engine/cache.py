@@ -85,6 +85,9 @@ class KvCache:
     lazy: bool = False  # whether memory is taken only by the pages that were written
     ids: list[int] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)  # what followed `ids` here before
+    # Whether of the next logits those below the greatest (bundle/gpu.py) may be -inf: few are read
+    # back from a GPU sooner than all.
+    candidates_suffice: bool = False
     _touched: int = 0  # the most rows that were ever written
 
     @classmethod

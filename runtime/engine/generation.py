@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..bundle.gpu import CANDIDATES
 from ..errors import BundleError, ContextError, PromptError
 from .cache import KvCache
 from .costs import StepCosts
@@ -24,6 +25,7 @@ from .session import Session
 # A request can be cancelled between chunks; larger ones were no faster on any CPU measured, and
 # the scores of one layer take 4 * heads * chunk * context bytes.
 CHUNK_TOKENS = 128
+GPU_CHUNK_TOKENS = 512  # there a launch costs as much for one token as for many
 
 Allowed = Callable[[Sequence[int]], npt.NDArray[np.int64] | None]
 Finish = Literal["", "stop", "length", "unsure", "time", "cancelled"]
@@ -46,7 +48,7 @@ class Request:
             any id.
         least_probability: the text ends before the first token less likely than that.
         expired: called like `cancelled`; True ends the text because its time is over.
-        chunk_tokens: tokens of the prompt that one step evaluates.
+        chunk_tokens: tokens of the prompt that one step evaluates; None suits the device.
         top_logprobs: record the log-probability of each new token, beside so many of the likeliest;
             None records nothing.
         score_prompt: Score the prompt's tokens too. Disables prefix reuse: the whole prompt is
@@ -65,7 +67,7 @@ class Request:
     allowed: Allowed | None = None
     least_probability: float = 0.0
     expired: Callable[[], bool] = bool
-    chunk_tokens: int = CHUNK_TOKENS
+    chunk_tokens: int | None = None
     top_logprobs: int | None = None
     score_prompt: bool = False
 
@@ -106,6 +108,7 @@ class Generation:
             self.cached = len(cache.ids)
             yield from self._run(cache)
         finally:
+            cache.candidates_suffice = False
             self._caches.put(cache)
             self.finish = self.finish or "cancelled"
 
@@ -126,6 +129,7 @@ class Generation:
             lookup.learn(len(draft), accepted)
             draft = lookup.draft(left - 1)
             ids = np.array([self._history[-1], *draft], np.int64)
+            cache.candidates_suffice = self._needs_candidates_only()
             logits = self._session.step(ids, cache, len(ids))
             self.drafted += len(draft)
 
@@ -169,6 +173,15 @@ class Generation:
         forbidden = self.request.forbidden_first if self._free else ()
         return self._sampler.pick(real, self._history, forbidden, allowed)
 
+    def _needs_candidates_only(self) -> bool:
+        """Whether the greatest logits are all that the next id is drawn from, and told of it."""
+        request = self.request
+        scored = request.score_prompt or request.top_logprobs is not None
+        anything = self._free or request.allowed is None
+        most = CANDIDATES - len(request.forbidden_first)
+        plain = anything and not scored and request.least_probability == 0
+        return plain and request.sampling.needs_only(most)
+
     def _new_lookup(self, cache: KvCache) -> Lookup:
         """Return a lookup in the request's texts, and in what was last generated here.
 
@@ -205,10 +218,13 @@ class Generation:
         """Run the prompt chunk by chunk; return the last logits, or None when interrupted."""
         ids = np.asarray(self.request.ids, np.int64)
         logits = None
+        cache.candidates_suffice = self._needs_candidates_only()
+        usual = GPU_CHUNK_TOKENS if self._session.device == "cuda" else CHUNK_TOKENS
+        size = self.request.chunk_tokens or usual
         while (done := len(cache.ids)) < len(ids):
             if self._interrupted():
                 return None
-            chunk = ids[done : done + self.request.chunk_tokens]
+            chunk = ids[done : done + size]
             if self.request.score_prompt:
                 logits = self._session.step(chunk, cache, len(chunk))
                 self._score_prompt(logits, done)

@@ -73,6 +73,12 @@ class Sampling:
         """Whether the most likely token is always chosen."""
         return self.temperature < GREEDY_BELOW
 
+    def needs_only(self, greatest: int) -> bool:
+        """Whether so many of the greatest logits, and no others, decide what is drawn."""
+        penalties = self.repetition_penalty, self.presence_penalty, self.frequency_penalty
+        few = self.greedy or 0 < self.top_k <= greatest
+        return few and penalties == (1, 0, 0)
+
 
 def _is_count(value: float) -> bool:
     return isinstance(value, int) and value >= 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..backends.cuda import Card
+
 
 class Machine(Protocol):
     """Facts of a machine. Some cost a lookup, which is made when the plan first depends on it."""
@@ -21,6 +23,11 @@ class Machine(Protocol):
     @property
     def cuda_problem(self) -> str:
         """Why CUDA cannot be used; "" where it can. Imports onnxruntime."""
+        ...
+
+    @property
+    def card(self) -> Card | None:
+        """The GPU, where its driver tells of one."""
         ...
 
     @property

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from ..backends.absence import is_installed, remedy
+from ..backends.cuda import Card, card
 from ..backends.native.library import opened
 from ..backends.native.selftest import computes_rightly
 from ..backends.onnxruntime import has_cuda_library, why_not_cuda
@@ -67,6 +68,11 @@ class ThisMachine:
     def cuda_problem(self) -> str:
         """Why CUDA cannot be used; "" where it can."""
         return why_not_cuda()
+
+    @property
+    def card(self) -> Card | None:
+        """The GPU, where its driver tells of one."""
+        return card()
 
     @property
     def has_openvino(self) -> bool:

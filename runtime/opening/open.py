@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..backends.cuda import CudaStartError
+from ..backends.fallback import FallbackSession
+from ..backends.gpu import GpuSession
 from ..backends.hybrid import HybridSession
 from ..backends.native.fits import OtherGraphError
 from ..backends.native.session import NativeSession
@@ -14,7 +17,7 @@ from ..backends.onnxruntime import OnnxruntimeSession, SessionOptions
 from ..backends.openvino import OpenVinoSession
 from ..bundle.contract import Bundle
 from ..bundle.limits import THREADS
-from ..bundle.verified import Verified, VerifiedGraph, verify
+from ..bundle.verified import Verified, VerifiedGraph, verify, verify_gpu
 from ..engine.kv_type import KV_TYPES, KvType
 from ..engine.session import Session
 from ..errors import BundleError, OptionError, RefactEdgeWarning
@@ -71,13 +74,24 @@ def open_wished(
         _log.debug("plan: %s (%s)", chosen, "; ".join(chosen.reasons))
         check_room(bundle, chosen, machine.available_memory)
         try:
-            return chosen, open_plan(bundle, chosen, options)
+            session = open_plan(bundle, chosen, options)
+            if isinstance(session, GpuSession) and wishes.device == "auto":
+                session = _with_fallback(session, bundle, wishes, machine, options)
+            return chosen, session
         except CudaStartError as error:
             failures = replace(failures, cuda=error.reason)
         except OtherGraphError as error:
             if wishes.engine == "native":
                 raise
             failures = replace(failures, native=str(error))
+
+
+def _with_fallback(
+    session: GpuSession, bundle: Bundle, wishes: Wishes, machine: Machine, options: OpenOptions
+) -> Session:
+    """Return a session that goes on on the CPU, by the best plan there, when the GPU fails."""
+    on_cpu = replace(wishes, device="cpu")
+    return FallbackSession(session, lambda: open_wished(bundle, on_cpu, machine, options)[1])
 
 
 def open_plan(bundle: Bundle, chosen: Plan, options: OpenOptions) -> Session:
@@ -101,6 +115,8 @@ def _open(bundle: Bundle, part: str, chosen: Plan, options: OpenOptions) -> Sess
     if chosen.engine_of(part) == "native":
         kv_type = KV_TYPES[chosen.kv_type]
         return _native(_verify(bundle, part, options), options, kv_type)
+    if chosen.gpu_form:
+        return _gpu(bundle, part, chosen, options)
     if options.prepacked and not options.copied and chosen.device == "cpu":
         copy = prepack.find(bundle, part, hashes=options.hashes)
         if copy is not None:
@@ -126,13 +142,31 @@ def _open_with_openvino(bundle: Bundle, chosen: Plan, options: OpenOptions) -> S
 
 def _verify(bundle: Bundle, part: str, options: OpenOptions) -> Verified:
     """Check a variant's files; weights that `warm` hashed before are not hashed again."""
+    hashed_before = _hashed_before(bundle, part, options)
+    return verify(bundle, part, hashes=options.hashes, hashed_before=hashed_before)
+
+
+def _hashed_before(bundle: Bundle, part: str, options: OpenOptions) -> Callable[[], bool]:
+    """Return what tells whether a variant's weights were hashed before."""
 
     def hashed_before() -> bool:
         noted = options.prepacked and hash_notes.is_noted(bundle, part)
         _log.debug("%s: the weights %s", part, "were hashed before" if noted else "are hashed")
         return noted
 
-    return verify(bundle, part, hashes=options.hashes, hashed_before=hashed_before)
+    return hashed_before
+
+
+def _gpu(bundle: Bundle, part: str, chosen: Plan, options: OpenOptions) -> Session:
+    verified = verify_gpu(
+        bundle,
+        part,
+        folded=chosen.gpu_form == "folded",
+        hashes=options.hashes,
+        hashed_before=_hashed_before(bundle, part, options),
+    )
+    settings = SessionOptions(chosen.device, options.threads, copied=options.copied)
+    return GpuSession(verified, settings)
 
 
 def _native(verified: Verified, options: OpenOptions, kv_type: KvType) -> Session:

@@ -6,13 +6,14 @@ plan, `warm` prepares for one, `doctor` and `info` print one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..backends.native.library import BLOCK
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
-from ..bundle.contract import HYBRID, Bundle
+from ..bundle.contract import HYBRID, Bundle, gpu_graph
 from ..engine.kv_type import KV_TYPES, graph_type
 from ..errors import DeviceError, MissingExtraError, OptionError
+from .card_room import fits, need_on_card
 from .choice import best_variant, parts_of, required_variants
 from .facts import Machine
 from .int4 import ENGINES, int4_engine
@@ -23,6 +24,7 @@ OPENVINO_VARIANT = "int4"  # int8's operators are slow there
 # The smallest type that costs real weights at most 1e-4 in mean KL at 4,096 tokens: in full
 # precision SmolLM2-135M and Qwen2.5-Coder-0.5B lose 1e-6 with fp16, and 1e-3 and 1e-2 with int8.
 USUAL_KV_TYPE = "fp16"
+_FLASH = 80  # the first compute capability with flash attention
 _FP16_ON_CPU = "fp16 has no kernels on a CPU and gains nothing over fp32; take int4 or int8"
 _IN_WORDS = {"native": "the native kernels", "onnxruntime": "onnxruntime"}
 
@@ -73,6 +75,8 @@ class Plan:
         device: cpu or cuda.
         prefill: same, or what computes long steps: openvino, or onnxruntime over hybrid's int8.
         kv_type: the type of its caches: fp32, fp16 or int8.
+        gpu_form: of the graph on cuda: folded or bias (see export/gpu.py), or "" for the engine's,
+            where the bundle has none for a GPU.
         reasons: why it is so; sentences without a full stop.
         warnings: those of them that the user must be warned of.
 
@@ -85,6 +89,7 @@ class Plan:
     kv_type: str
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    gpu_form: str = ""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -118,8 +123,8 @@ def plan(
     failures = failures or Failures()
     named = _named_variant(bundle, wishes)
     device, gpu_left_out = _device(wishes, machine, failures)
-    variant = named or best_variant(bundle, device)
-    if device == "cuda" and (gpu_left_out := _wrong_on_gpu(bundle, variant, wishes)):
+    variant = named or _best(bundle, device, machine)
+    if device == "cuda" and (gpu_left_out := _wrong_on_gpu(bundle, variant, wishes, machine)):
         device = "cpu"
         variant = named or best_variant(bundle, device)
     reasons = [f"{variant} was named" if named else f"{variant} is the bundle's best on {device}"]
@@ -136,7 +141,22 @@ def plan(
     if "onnxruntime" in (engine, prefill) and machine.without_onnxruntime:
         raise MissingExtraError("onnxruntime", "cpu", machine.without_onnxruntime)
     kv_type = _kv_type(bundle, wishes, variant, engine, prefill)
-    return Plan(variant, engine, device, prefill, kv_type, (*reasons, *warnings), tuple(warnings))
+    form, why = _gpu_form(bundle, variant, machine) if device == "cuda" else ("", "")
+    reasons += [why] if why else []
+    return Plan(
+        variant, engine, device, prefill, kv_type, (*reasons, *warnings), tuple(warnings), form
+    )
+
+
+def _gpu_form(bundle: Bundle, variant: str, machine: Machine) -> tuple[str, str]:
+    """Return the form of a variant's graph for this machine's GPU, and why; "" for none."""
+    graphs = bundle.gpu_graphs(variant)
+    if not graphs:
+        return "", f"{variant} of this bundle has no graph for GPUs, which export writes now"
+    card, biased = machine.card, gpu_graph(variant, folded=False)
+    if card is not None and card.capability < _FLASH and biased in graphs:
+        return "bias", f"{card.name} is sm_{card.capability}, before flash attention"
+    return "folded", ""
 
 
 def _kv_type(bundle: Bundle, wishes: Wishes, variant: str, engine: str, prefill: str) -> str:
@@ -201,18 +221,34 @@ def _device(wishes: Wishes, machine: Machine, failures: Failures) -> tuple[str, 
     return ("cpu", problem) if problem else ("cuda", "")
 
 
-def _wrong_on_gpu(bundle: Bundle, variant: str, wishes: Wishes) -> str:
-    """Say why a variant is to stay off a GPU, where it would compute wrong values; "" else.
+def _best(bundle: Bundle, device: str, machine: Machine) -> str:
+    """Return the best variant for a device; for a GPU, of those that fit its memory, if any do."""
+    if device == "cuda" and machine.card is not None:
+        fitting = {n: v for n, v in bundle.variants.items() if fits(bundle, n, machine.card)}
+        bundle = replace(bundle, variants=fitting or bundle.variants)
+    return best_variant(bundle, device)
+
+
+def _wrong_on_gpu(bundle: Bundle, variant: str, wishes: Wishes, machine: Machine) -> str:
+    """Say why a variant is to stay off a GPU: too large, or wrong values; "" where it is not.
 
     GatherBlockQuantized of the CUDA provider (1.31.1) takes other rows' scales where a row's last
-    block is short.
+    block is short; graphs for GPUs do without.
     """
-    if variant != NATIVE_VARIANT or bundle.sizes.width % BLOCK == 0:
+    card = machine.card
+    if card is not None and not fits(bundle, variant, card):
+        reason = (
+            f"{variant} with a context of {bundle.sizes.context} tokens takes "
+            f"{need_on_card(bundle, variant) / 1e9:.1f} GB, and {card.name} has "
+            f"{card.memory / 1e9:.1f} GB; take a smaller variant, or a shorter context"
+        )
+    elif bundle.gpu_graphs(variant) or variant != NATIVE_VARIANT or bundle.sizes.width % BLOCK == 0:
         return ""
-    reason = (
-        f"onnxruntime looks up wrong values on a GPU in int4's table, as its rows of "
-        f"{bundle.sizes.width} are no whole blocks of {BLOCK}; take fp16, or device cpu"
-    )
+    else:
+        reason = (
+            f"onnxruntime looks up wrong values on a GPU in int4's table, as its rows of "
+            f"{bundle.sizes.width} are no whole blocks of {BLOCK}; take fp16, or device cpu"
+        )
     if wishes.device == "cuda":
         raise DeviceError(f"cuda was asked for and is not usable: {reason}")
     return reason
