@@ -21,7 +21,7 @@ def layer_norm(g: Graph, x: str, weights: Weights, name: str, norm: Norm) -> str
 def rms_norm(g: Graph, x: str, weights: Weights, name: str, norm: Norm) -> str:
     """Return x over the root of its mean square."""
     scale = stored(g, weights, f"{name}.weight")
-    return _over_rms(g, x, scale, norm.epsilon, weights.activations)
+    return over_rms(g, x, scale, norm.epsilon, weights.activations)
 
 
 NORMS: Mapping[str, Callable[[Graph, str, Weights, str, Norm], str]] = {
@@ -41,10 +41,10 @@ def head_normed(g: Graph, x: str, weights: Weights, name: str, norm: Norm, size:
     with g.scope(name.rpartition(".")[2]):
         heads = g.op("Reshape", x, g.constant([-1, size]))
         scale = stored(g, weights, name)
-        return _over_rms(g, heads, scale, norm.epsilon, weights.activations)
+        return over_rms(g, heads, scale, norm.epsilon, weights.activations)
 
 
-def _over_rms(g: Graph, x: str, scale: str, epsilon: float, activations: str) -> str:
+def over_rms(g: Graph, x: str, scale: str, epsilon: float, activations: str) -> str:
     """Normalize over the last axis, in fp32; onnxruntime makes one operator of all these."""
     if activations != "float32":
         x = g.op("Cast", x, attributes={"to": ONNX_TYPES["float32"]})

@@ -48,7 +48,7 @@ from ..runtime.bundle.gpu import (
 )
 from ..runtime.bundle.places import NORM_MATRIX
 from .attention import rotated_heads
-from .blocks import halves, rotated
+from .blocks import halves, over_rms, rotated
 from .graph import CONTRIB, ONNX_TYPES, Graph
 from .products import Weights, linear, lookup, stored, tied_linear
 
@@ -241,11 +241,11 @@ def _normed(g: Graph, x: str, branch: str, s: _Step, name: str) -> tuple[str, st
 
 
 def _norm_alone(g: Graph, x: str, weights: list[str], norm: Norm) -> str:
-    attributes: dict[str, int | float] = {"axis": -1, "epsilon": norm.epsilon}
     if norm.kind == "layer":
+        attributes = {"axis": -1, "epsilon": norm.epsilon}
         return g.op("LayerNormalization", x, *weights, attributes=attributes)
-    attributes["stash_type"] = 1  # means are of float32
-    return g.op("SimplifiedLayerNormalization", x, *weights, attributes=attributes)
+    (scale,) = weights
+    return over_rms(g, x, scale, norm.epsilon, TYPE)
 
 
 def _attention(g: Graph, x: str, s: _Step, number: int) -> str:

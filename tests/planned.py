@@ -30,8 +30,8 @@ class Facts:
     native_timing: str = ""
 
 
-def bundle_of(*variants: str, width: int = 256) -> Bundle:
-    """Return a bundle's manifest; a plan needs no files."""
+def bundle_of(*variants: str, width: int = 256, files: tuple[str, ...] = ()) -> Bundle:
+    """Return a bundle's manifest; a plan needs no files, but names of some that there are."""
     decoder = Decoder(
         layers=1,
         width=width,
@@ -45,4 +45,5 @@ def bundle_of(*variants: str, width: int = 256) -> Bundle:
     )
     entries = {name: Variant(name, "a scheme", "float32", 1, {}, decoder, {}) for name in variants}
     sizes = sizes_of(decoder, tokens=9)
-    return Bundle(Path("bundle"), "gpt_refact", decoder, sizes, {}, {}, entries, {}, {}, {})
+    named: dict[str, dict[str, object]] = {name: {} for name in files}
+    return Bundle(Path("bundle"), "gpt_refact", decoder, sizes, {}, {}, entries, {}, named, {})

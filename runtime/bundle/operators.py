@@ -86,11 +86,6 @@ OPERATORS: dict[tuple[str, str], tuple[Operator, ...]] = {
     ("", "ReduceMax"): (Operator((2,), attributes={"keepdims": Whole(0, 1)}),),
     ("", "ReduceMean"): (Operator((2,), attributes={"keepdims": Whole(1, 1)}),),
     ("", "Shape"): (_ONE, Operator((1,), attributes={"start": Whole(0, 3), "end": Whole(0, 4)})),
-    ("", "SimplifiedLayerNormalization"): (
-        Operator(
-            (2,), attributes={"axis": _AXIS, "epsilon": Real(0, 1), "stash_type": Whole(1, 1)}
-        ),
-    ),
     ("", "Slice"): (Operator((4,)),),
     ("", "Softmax"): (Operator((1,), attributes={"axis": _AXIS}),),
     ("", "Split"): (

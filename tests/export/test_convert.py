@@ -46,13 +46,15 @@ def test_a_variant_is_the_same_whatever_stands_beside_it(
         assert alone[name] == all_[name]
 
 
-def test_both_graphs_of_a_variant_share_one_data_file(tiny_bundle: Path) -> None:
+def test_all_graphs_of_a_variant_share_one_data_file(tiny_bundle: Path) -> None:
     names = sorted(file.name for file in (tiny_bundle / "onnx").iterdir())
-    assert names == sorted(
+    every = [
         f"{kind}{suffix}.onnx{end}"
         for suffix in ("", "_fp16", "_int8", "_q4")
         for kind, end in (("model", ""), ("engine", ""), ("model", "_data"))
-    )
+    ]
+    gpus = [f"gpu{suffix}{form}.onnx" for suffix in ("_fp16", "_q4") for form in ("", "_bias")]
+    assert names == sorted(every + gpus)
 
 
 def test_the_report_of_each_variant_orders_them_by_loss(tiny_bundle: Path) -> None:

@@ -81,7 +81,7 @@ def test_the_report_through_the_native_kernels_is_not_worse(
 
     data: dict[str, Any] = {"data": default_data(), "variants": ["int4"]}
     theirs = measure_bundle(demo_checkpoint, bundle.path, **data)["variants"]["int4"]
-    monkeypatch.setattr(quality, "_runner", runner)
+    monkeypatch.setattr(quality, "runner", runner)
     mine = measure_bundle(demo_checkpoint, bundle.path, **data)["variants"]["int4"]
     assert mine["mean_kl"] <= 1.03 * theirs["mean_kl"]
     assert mine["top1_agreement"] >= theirs["top1_agreement"] - 0.005
