@@ -68,14 +68,14 @@ class Peer:
         return self._torch.randint(self._tokens, (1, count), device="cuda")
 
     def _timed_ms(self, work: Callable[[], object], times: int) -> float:
-        taken = []
+        times_ms = []
         for _ in range(times + 1):
             self._torch.cuda.synchronize()
             start = perf_counter()
             work()
             self._torch.cuda.synchronize()
-            taken.append(1e3 * (perf_counter() - start))
-        return statistics.median(taken[1:])
+            times_ms.append(1e3 * (perf_counter() - start))
+        return statistics.median(times_ms[1:])
 
     def _prompt_ms(self, tokens: int) -> float:
         ids = self._ids(tokens)

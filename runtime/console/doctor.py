@@ -13,8 +13,8 @@ from ..backends.absence import NEEDS_IT, why_no_wheel
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..backends.onnxruntime import import_onnxruntime, why_not_cuda
 from ..backends.wheels import onnxruntime_wheels
-from ..bundle.contract import Bundle, read_bundle
-from ..bundle.verified import Verified, verify, verify_files, verify_standard
+from ..bundle.contract import Bundle, gpu_graph, read_bundle
+from ..bundle.verified import Verified, verify, verify_files, verify_gpu, verify_standard
 from ..errors import MissingExtraError, RefactEdgeError
 from ..machine.cpu import cpu_summary
 from ..opening.card_room import card_in_words
@@ -136,6 +136,9 @@ def _bundle(path: Path, machine: Machine) -> list[Finding]:
         try:
             verified = verify(bundle, name)
             verify_standard(bundle, name)
+            for graph in bundle.gpu_graphs(name):
+                folded = graph == gpu_graph(name)
+                verify_gpu(bundle, name, folded=folded, hashed_before=lambda: True)
         except RefactEdgeError as error:
             findings.append(Finding(f"  {name}", "unusable", str(error)))
         else:
