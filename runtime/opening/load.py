@@ -40,7 +40,8 @@ def load(
         bundle: the folder; None takes the demo's, of a checkout or of the extra `demo`.
         variant: int4, int8, fp32 or fp16; None takes the best for the device. hybrid opens int8 to
             prefill prompts and int4 to decode, and takes the memory of both.
-        device: auto, cpu or cuda. auto falls back to the CPU with one RefactEdgeWarning.
+        device: auto, cpu or cuda. auto falls back to the CPU with one RefactEdgeWarning, and goes
+            on there, from the same tokens, when the GPU fails later.
         threads: None means one a physical core.
         hashes: False skips the sha256 of the files (about a second a gigabyte), not their sizes.
         lookup: whether ids that followed the last ones before are tried as a draft: the same text,

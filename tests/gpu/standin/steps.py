@@ -13,12 +13,15 @@ from refact_edge.runtime.backends.onnxruntime import SessionOptions
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.bundle.verified import verify_gpu
 
+# onnxruntime refuses a graph of which a node would run on the CPU.
+ALL_ON_THE_GPU = {"session.disable_cpu_ep_fallback": "1"}
+
 
 def main() -> None:
     """Take a bundle, a variant, a form and lengths of steps."""
     bundle, variant, form, *lengths = sys.argv[1:]
     verified = verify_gpu(read_bundle(Path(bundle)), variant, folded=form == "folded", hashes=False)
-    session = GpuSession(verified, SessionOptions("cuda"))
+    session = GpuSession(verified, SessionOptions("cuda", entries=ALL_ON_THE_GPU))
     cache = session.new_cache()
     cache.candidates_suffice = True
     for length in map(int, lengths):

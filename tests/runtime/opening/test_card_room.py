@@ -60,7 +60,12 @@ def test_what_is_too_large_for_the_card_runs_on_the_cpu_or_is_refused() -> None:
 def test_what_would_fit_is_said_in_a_line() -> None:
     bundle = _bundle()
     assert card_in_words(bundle, SMALL) == (
-        "with 9 tokens of context fp16 takes 3.7 GB (too much), int4 takes 1.6 GB, of 2.0 GB"
+        "with 9 tokens of context fp16 takes 3.7 GB, 0 MB of them a cache, which is too much; "
+        "int4 takes 1.6 GB, 0 MB of them a cache; it has 2.0 GB"
+    )
+    long = replace(bundle, sizes=replace(bundle.sizes, layers=32, context=10**6))
+    assert "int4 takes 3.1 GB, 1536 MB of them a cache, which is too much; context 260400 " in (
+        card_in_words(long, SMALL)
     )
     assert "no variant of this bundle has a graph" in card_in_words(bundle_of("fp16"), SMALL)
 
