@@ -42,8 +42,8 @@ class Steps:
 
 ALL_STEPS = Steps()
 
-# Of the inputs' moments, more than GPTQ's: with targets, what is noise in them does more harm. On
-# code that no calibration text holds, 0.01 lost 2% more on the demo checkpoint and 1% on SmolLM2.
+# Of the inputs' moments, more than GPTQ's: with targets, what is noise in them does more harm.
+# Measured together with the groups and the damping of two_sided.py: bench/RESULTS.md.
 DAMPING = 0.03
 
 

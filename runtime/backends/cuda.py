@@ -92,6 +92,7 @@ def why_not(onnxruntime: ModuleType) -> str:
     return ""
 
 
+@functools.cache
 def card() -> Card | None:
     """Return the first GPU; None where the driver tells of none."""
     driver = _driver()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,13 @@ from ..bundle.verified import VerifiedGpuGraph
 from ..engine.cache import KvCache
 from ..errors import BundleError, DeviceError, one_line
 from .cuda import CudaStartError, in_words, quiet
-from .onnxruntime import FATAL_ONLY, SessionOptions, import_onnxruntime, open_graph
+from .onnxruntime import (
+    FATAL_ONLY,
+    SessionOptions,
+    import_onnxruntime,
+    is_onnxruntimes,
+    open_graph,
+)
 
 # Steps of one new token, and of one with its draft. A step takes the next length that is captured:
 # what is written too much lies behind all that is seen, and is written over.
@@ -63,7 +69,7 @@ class GpuCache(KvCache):
         """Become a copy of the first `rows` rows of another cache."""
         if self.session is None or not isinstance(other, GpuCache):
             return
-        self.parked = [part.copy() for part in self.session.content(other)]
+        self.parked = self.session.content(other)
         self.ids, self.forgotten = other.ids[:rows], other.ids[rows:]
 
 
@@ -94,25 +100,28 @@ class GpuSession:
         self._decoder, self._folded = verified.decoder, verified.folded
         self._ort = import_onnxruntime()
         self._session = open_graph(verified, options, captured=options.device == "cuda")
-        self._check_inputs(verified.graph_file)
+        tables = gpu.tables(self._decoder, self.sizes.context, folded=self._folded)
+        self._check_inputs(verified.graph_file, tables)
         self._lock = threading.Lock()
         self._holder: weakref.ref[GpuCache] | None = None  # whose rows are in the buffers
         self._runs: dict[int, _Run] = {}
         try:
-            self._allocate()
+            self._allocate(tables)
             if self.device == "cuda":
                 with quiet(self._ort):
                     self.step(np.zeros(1, np.int64), self.new_cache())
         except GpuError as error:
             raise CudaStartError(str(error)) from error
         except Exception as error:
+            if not is_onnxruntimes(error):
+                raise
             raise CudaStartError(in_words(str(error))) from error
 
-    def _check_inputs(self, file: Path) -> None:
+    def _check_inputs(self, file: Path, tables: Mapping[str, gpu.Table]) -> None:
         """Compare the graph's inputs with those that will be bound."""
         there = {value.name for value in self._session.get_inputs()}
         parts = [(i, part) for i in range(self.sizes.layers) for part in ("key", "value")]
-        own = {INPUT_IDS, gpu.LOGIT_ROWS, gpu.FILLED, gpu.CAPACITY, *self._tables()}
+        own = {INPUT_IDS, gpu.LOGIT_ROWS, gpu.FILLED, gpu.CAPACITY, *tables}
         missing = (own | {past_name(*part) for part in parts}) - there
         if missing:
             raise BundleError(
@@ -120,7 +129,7 @@ class GpuSession:
                 "model again"
             )
 
-    def _allocate(self) -> None:
+    def _allocate(self, tables: Mapping[str, gpu.Table]) -> None:
         """Take the memory of the cache and the tables."""
         self._buffers = self._new_buffers()
         self._filled = self._on_device(np.zeros(1, np.int32))
@@ -128,7 +137,7 @@ class GpuSession:
         self._fixed: Values = {
             gpu.FILLED: self._filled,
             gpu.CAPACITY: self._ort.OrtValue.ortvalue_from_numpy(capacity),
-            **{name: self._on_device(table) for name, table in self._tables().items()},
+            **{name: self._on_device(table) for name, table in tables.items()},
         }
 
     @property
@@ -169,7 +178,9 @@ class GpuSession:
                 raise ValueError("the session is closed")
             try:
                 return self._run(ids, cache, keep)
-            except Exception as error:  # onnxruntime raises types of its own, not exported
+            except Exception as error:
+                if not is_onnxruntimes(error):
+                    raise
                 raise GpuError(in_words(str(error))) from error
 
     def _run(self, ids: npt.NDArray[np.int64], cache: GpuCache, keep: int) -> Floats:
@@ -185,10 +196,12 @@ class GpuSession:
         cache.ids.extend(ids.tolist())
         return logits
 
-    def content(self, cache: GpuCache) -> Sequence[npt.NDArray[np.float16]]:
-        """Return what is in a cache's buffers, wherever that is."""
+    def content(self, cache: GpuCache) -> list[npt.NDArray[np.float16]]:
+        """Return a copy of what is in a cache's buffers, wherever that is."""
         with self._lock:
-            return self._downloaded() if self._holds(cache) else cache.parked
+            if self._holds(cache):
+                return self._downloaded()
+            return [part.copy() for part in cache.parked]
 
     def _holds(self, cache: GpuCache) -> bool:
         return self._holder is not None and self._holder() is cache
@@ -200,6 +213,7 @@ class GpuSession:
         before = self._holder() if self._holder else None
         if before is not None and before.ids:
             before.parked = self._downloaded()
+        self._holder = None  # nobody's, should a copy fail on its way
         for buffer, part in zip(self._buffers, cache.parked, strict=False):
             buffer.update_inplace(part)
         cache.parked, self._holder = [], weakref.ref(cache)
@@ -267,9 +281,6 @@ class GpuSession:
         row = gpu.row_size(self._decoder, folded=self._folded)
         shape = (1, self.sizes.kv_heads, self.sizes.context, row)
         return [self._on_device(np.zeros(shape, np.float16)) for _ in range(2 * self.sizes.layers)]
-
-    def _tables(self) -> Mapping[str, gpu.Table]:
-        return gpu.tables(self._decoder, self.sizes.context, folded=self._folded)
 
     def _on_device(self, array: npt.NDArray[Any]) -> Any:
         return self._ort.OrtValue.ortvalue_from_numpy(array, self.device, 0)

@@ -206,7 +206,7 @@ class OnnxruntimeSession:
             with denormals.as_zeros():
                 session.run_with_iobinding(binding, self._run_options)
         except Exception as error:
-            if not isinstance(error, RuntimeError) and not _is_onnxruntimes(error):
+            if not is_onnxruntimes(error):
                 raise
             raise BundleError(
                 f"{self._graph} cannot be run by {self.engine}: {_reason(error)}; export the model "
@@ -296,9 +296,10 @@ def _settings(options: SessionOptions) -> Any:
     return settings
 
 
-def _is_onnxruntimes(error: Exception) -> bool:
-    """Whether it is one of onnxruntime's own types, which share no base."""
-    return type(error).__module__.partition(".")[0] == "onnxruntime"
+def is_onnxruntimes(error: Exception) -> bool:
+    """Whether onnxruntime raised it: a RuntimeError, or one of its own types, without a base."""
+    own = type(error).__module__.partition(".")[0] == "onnxruntime"
+    return own or isinstance(error, RuntimeError)
 
 
 def _reason(error: Exception) -> str:

@@ -44,7 +44,7 @@ class CardFigures:
         opened_ms: from the call to `load` to an open model.
         prompt_ms: by tokens.
         step_ms: by depth, and by tokens of a step.
-        memory_bytes: that the card has less than before, at the end; all of them CUDA's too.
+        memory_bytes: of the card's that are taken at the end, others' among them.
 
     """
 
