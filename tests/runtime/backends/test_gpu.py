@@ -150,6 +150,17 @@ def test_a_failed_step_leaves_the_cache_as_it_was_and_says_why(session: GpuSessi
     assert cache.ids == IDS[:10].tolist()
 
 
+def test_a_fault_of_our_own_is_not_blamed_on_the_gpu(
+    session: GpuSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: object) -> None:
+        raise TypeError("a fault of ours")
+
+    monkeypatch.setattr(session, "_write", wrong)
+    with pytest.raises(TypeError, match="a fault of ours"):
+        session.step(IDS, session.new_cache())
+
+
 def test_when_the_gpu_fails_the_cpu_goes_on_from_the_same_tokens(
     session: GpuSession, tiny_bundle: Path
 ) -> None:
