@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..bundle.contract import Bundle, read_bundle
@@ -34,6 +35,7 @@ from .table import keystroke_lines, throughput_lines, typing_lines
 from .traces import asks, read_trace, shipped_traces
 
 _DEFAULT = "throughput"
+_CPU_ONLY = ("plot", "report_file", "threads", "longest", "rounds", "engine")
 
 
 class _Bench(click.Group):
@@ -118,7 +120,7 @@ def throughput(
     if rounds < 1:
         raise OptionError(f"rounds {rounds}; expected 1 or more")
     if device != "cpu":
-        _check_card(device, plot, report_file, threads, longest)
+        _check_card(device)
     if plot is not None:
         check_plot(plot)
     if report_file is not None:
@@ -246,14 +248,15 @@ def keystroke_command(
     _show(shape, figures, keystroke_lines(figures), as_json)
 
 
-def _check_card(device: str, *others: object) -> None:
+def _check_card(device: str) -> None:
     """Refuse what is no device, and what a GPU has no use for."""
     if device != "cuda":
         raise OptionError(f"device {device!r}; expected cpu or cuda")
-    if any(other is not None for other in others):
-        raise OptionError(
-            "--device cuda goes without --plot, --report, --threads and --longest; leave them out"
-        )
+    source = click.get_current_context().get_parameter_source
+    named = [name for name in _CPU_ONLY if source(name) is ParameterSource.COMMANDLINE]
+    if named:
+        options = ", ".join(f"--{name.removesuffix('_file')}" for name in named)
+        raise OptionError(f"--device cuda goes without {options}; leave them out")
 
 
 def _check_report(variant: str | None, engine: str, plot: Path | None, *, as_json: bool) -> None:

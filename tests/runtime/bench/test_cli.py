@@ -125,6 +125,8 @@ MISTAKES = [
     (["--variant", "int9"], "no variant 'int9'"),
     (["--shape", "refact-1.6b"], "or --shape refact-1.6b, not both"),
     (["--keep", "here"], "--keep keeps what --shape makes"),
+    (["--device", "gpu"], "device 'gpu'; expected cpu or cuda"),
+    (["--device", "cuda", "--engine", "native"], "--device cuda goes without --engine"),
     (["--plot", "speed.gif"], "expected a file that ends with .svg or .png"),
 ]
 
