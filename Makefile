@@ -24,7 +24,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients test-gpu-counts native native-emulated native-sanitized bench-native fuzz docs
+.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients test-signing test-gpu-counts native native-emulated native-sanitized bench-native fuzz docs
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -144,6 +144,13 @@ test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need other
 	@command -v npm >/dev/null && mkdir -p $(CLIENTS) && npm install --prefix $(CLIENTS) --silent --ignore-scripts --no-audit --no-fund @huggingface/transformers@4.3.2 \
 		|| echo "no npm to be had: the tests of transformers.js are skipped"
 	$(BIN)/python -m pytest tests/runtime/serve/test_playground.py tests/runtime/serve/test_clients.py tests/export/test_loaders_clients.py tests/export/test_sentencepiece.py
+
+SIGNING := build/model-signing
+# Version 1.1.1 does not name pyOpenSSL, which it wants.
+test-signing: $(READY) ## Sign with us and check with the package model-signing, and the other way round; tamper 10,000 times (network, 4 minutes)
+	@test -x $(SIGNING)/bin/model_signing || { $(PYTHON) -m venv $(SIGNING) && \
+		$(SIGNING)/bin/python -m pip install --quiet --disable-pip-version-check 'model-signing==1.1.1' pyOpenSSL; }
+	TAMPERED=10000 REFACT_EDGE_MODEL_SIGNING=$(CURDIR)/$(SIGNING)/bin/model_signing $(BIN)/python -m pytest tests/runtime/trust $(ARGS)
 
 GPU := build/gpu
 GPU_SHAPES := refact-1.6b qwen2.5-coder-0.5b

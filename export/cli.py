@@ -12,6 +12,7 @@ import click
 from ..quant.report import quality_lines
 from ..quant.schemes import DEFAULT_VARIANTS, SCHEMES
 from ..runtime.console.cli import progress_bar
+from ..runtime.console.params import trust_options
 from ..runtime.console.terminal import echo
 from ..runtime.errors import MissingExtraError, OptionError
 from .effort import EFFORTS
@@ -163,6 +164,7 @@ def export(
 
 @click.command()
 @click.argument("bundle", type=_FOLDER)
+@trust_options
 @click.option("--checkpoint", type=_FOLDER, required=True, help="The folder it was made from.")
 @_LORA
 @click.option("--variants", help="Comma-separated; all of the bundle's when not given.")
@@ -210,6 +212,7 @@ def verify(
 
 @click.command()
 @click.argument("bundle", type=_FOLDER)
+@trust_options
 @click.option("--checkpoint", type=_FOLDER, required=True, help="The folder it was made from.")
 @_LORA
 @click.option("--variants", help="Comma-separated; all of the bundle's when not given.")

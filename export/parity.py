@@ -33,6 +33,7 @@ from ..runtime.engine.prefix import PrefixCache
 from ..runtime.engine.sampling import GREEDY
 from ..runtime.errors import BundleError, MissingExtraError, OptionError
 from ..runtime.text.tokens import Tokens
+from ..runtime.trust.check import open_bundle
 from .inspect import Inspected, inspect_checkpoint
 from .progress import SILENT, Track
 
@@ -119,7 +120,7 @@ def compare(
 
     """
     _require_torch()
-    bundle = layout.read_bundle(bundle_path)
+    bundle = open_bundle(bundle_path)
     names = variants or list(bundle.variants)
     for name in names:
         bundle.require_variant(name)

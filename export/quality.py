@@ -26,6 +26,7 @@ from ..runtime.engine.generation import CHUNK_TOKENS
 from ..runtime.errors import ExportError, MissingExtraError
 from ..runtime.files.atomic_write import atomic_write
 from ..runtime.text.prompts import Layouts
+from ..runtime.trust.check import open_bundle
 from .beside import check_writable, explained
 from .inspect import Inspected, inspect_checkpoint
 from .layerwise import Ids, Layerwise
@@ -61,7 +62,7 @@ def measure_bundle(
         EvalError: when the data has no place for a hole.
 
     """
-    bundle = layout.read_bundle(bundle_path)
+    bundle = open_bundle(bundle_path)
     names = variants or list(bundle.variants)
     for name in names:
         bundle.require_variant(name)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ..runtime.bundle.contract import MANIFEST, read_bundle
+from ..runtime.bundle.contract import MANIFEST
 from ..runtime.console.options import gathered
 from ..runtime.console.terminal import echo
 from ..runtime.engine.sampling import Sampling
@@ -20,6 +20,7 @@ from ..runtime.errors import OptionError
 from ..runtime.model import Model
 from ..runtime.opening.choice import required_variants
 from ..runtime.opening.load import load
+from ..runtime.trust.check import open_bundle
 from .eval import report
 from .eval.cli import (
     OPENING,
@@ -244,7 +245,7 @@ def _run_samples(benchmark: Benchmark, options: Sampled, preset: Preset, opening
     sandbox = Sandbox(options.timeout, unsafe=options.unsafe)
     published: Mapping[int, float] = {}
     if opening.bundle is not None and not how:  # of the demo nothing was published
-        bundle = read_bundle(opening.bundle)
+        bundle = open_bundle(opening.bundle)
         family = str(bundle.prompts.get("family"))
         published = preset.published_for(len(benchmark.problems), bundle.sizes, family)
     judging = _Judging(benchmark, options, preset, opening, sandbox, published)
@@ -275,7 +276,7 @@ def _run_variants(
     """Run each variant of the run, one model at a time, and show what came of it."""
     variants, folder = opening.variants(), opening.folder()
     if opening.compare:
-        bundle = read_bundle(folder)
+        bundle = open_bundle(folder)
         for name in opening.compare:  # the second must not fail when the first is done
             required_variants(bundle, name)
     runs: dict[str, Results] = {}

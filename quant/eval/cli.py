@@ -13,13 +13,13 @@ import click
 
 from ...runtime.console.cli import progress_bar
 from ...runtime.console.options import (
-    BUNDLE_OPTION,
     DEVICE,
     TEMPERATURE,
     THREADS,
     TOP_K,
     TOP_P,
     VARIANT,
+    bundle_option,
 )
 from ...runtime.console.params import PATH
 from ...runtime.console.terminal import echo
@@ -73,7 +73,7 @@ class Opening:
 
 
 OPENING = (
-    BUNDLE_OPTION,
+    bundle_option,
     VARIANT,
     DEVICE,
     THREADS,

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 
 from ..backends.cuda import card
-from ..bundle.contract import read_bundle, weights_file
+from ..bundle.contract import weights_file
 from ..engine.generation import GPU_CHUNK_TOKENS
 from ..engine.session import Session
 from ..errors import DeviceError
@@ -90,7 +90,6 @@ def measure_card(
     prompts, depths = _fitting(session.sizes.context)
     prompt_ms = {tokens: _prompt_ms(session, tokens, clock, advance) for tokens in prompts}
     step_ms = {depth: _steps_ms(session, depth, clock, advance) for depth in depths}
-    opened = read_bundle(bundle)
     left, total = _memory(runtime)
     return CardFigures(
         card=gpu.name,
@@ -98,7 +97,7 @@ def measure_card(
         bundle=str(bundle),
         variant=model.variant,
         engine=session.engine,
-        weights_bytes=opened.files[weights_file(model.variant)]["bytes"],
+        weights_bytes=model.bundle.files[weights_file(model.variant)]["bytes"],
         copied_bytes_per_s=_bandwidth(runtime, clock),
         opened_ms=opened_ms,
         prompt_ms=prompt_ms,

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
-from ..bundle.contract import Bundle, read_bundle
+from ..bundle.contract import Bundle
 from ..console.cli import progress_bar
 from ..console.params import PATH, bundle_argument, engine_option
 from ..console.terminal import echo
@@ -21,6 +21,7 @@ from ..machine.cpu import cpu_summary
 from ..opening.demo import demo_bundle
 from ..opening.int4 import ENGINES
 from ..opening.load import load
+from ..trust.check import open_bundle
 from .bandwidth import thread_count
 from .card import CardFigures, card_lines, measure_card, work_tokens
 from .figures import Keystrokes, Replays, Throughput, typing_of
@@ -126,7 +127,7 @@ def throughput(
     if report_file is not None:
         _check_report(variant, engine, plot, as_json=as_json)
     with _bundle(bundle, shape, keep, variant) as path:
-        opened = read_bundle(path)
+        opened = open_bundle(path)
         if device != "cpu":
             with progress_bar("measuring", work_tokens(opened.sizes.context)) as advance:
                 on_card = measure_card(path, variant, advance)

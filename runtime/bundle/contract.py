@@ -128,6 +128,7 @@ class Bundle:
     files: dict[str, dict[str, Any]]
     quality: dict[str, Any]  # what was measured against full precision; empty when nothing was
     name: str = ""  # of the model, as its exporter calls it; earlier bundles have none
+    sha256: str = ""  # of the manifest itself
 
     def variant_files(self, variant: str) -> list[str]:
         """Files of one variant: its graphs and their weights."""
@@ -166,7 +167,7 @@ def read_bundle(path: Path) -> Bundle:
         BundleError: when there is no bundle at `path`, or one this runtime cannot read.
 
     """
-    manifest = read_manifest(path)
+    manifest, sha256 = read_manifest(path)
     _check_format(manifest.get("format"), path / MANIFEST)
     try:
         decoder = decoder_of(manifest["decoder"])
@@ -182,6 +183,7 @@ def read_bundle(path: Path) -> Bundle:
             files={name: dict(entry) for name, entry in manifest["files"].items()},
             quality=dict(manifest.get("quality", {})),
             name=manifest.get("name", ""),
+            sha256=sha256,
         )
         _check_values(bundle)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

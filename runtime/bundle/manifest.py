@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,8 +18,8 @@ LIMIT_BYTES = 16 * 2**20
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Return the manifest of the bundle in a folder, whatever it holds.
+def read_manifest(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the manifest of the bundle in a folder, whatever it holds, and its file's sha256.
 
     Raises:
         BundleError: when there is none, or it is no JSON object.
@@ -31,7 +32,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise BundleError(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _load(path: Path, file: Path) -> dict[str, Any]:
+def _load(path: Path, file: Path) -> tuple[dict[str, Any], str]:
     if not path.exists():
         # An export that was killed may have moved it aside, or what a link leads to.
         recover(Path(os.path.realpath(path)))
@@ -51,13 +52,14 @@ def _load(path: Path, file: Path) -> dict[str, Any]:
         raise BundleError(f"{file} {reason}")
     if file.stat().st_size > LIMIT_BYTES:
         raise BundleError(f"{file} is over {LIMIT_BYTES} bytes; export the model again")
+    content = file.read_bytes()
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{file} is not valid JSON ({error}); export the model again") from error
     if not isinstance(manifest, dict):
         raise BundleError(f"{file} is not a JSON object; export the model again")
-    return manifest
+    return manifest, hashlib.sha256(content).hexdigest()
 
 
 def is_printable(value: object) -> bool:

@@ -19,9 +19,9 @@ from ..text.endings import Endings
 from ..text.limits import Limits
 from ..text.prompts import WITHOUT_HOLES
 from .options import (
-    BUNDLE_OPTION,
     ModelOptions,
     SamplingOptions,
+    bundle_option,
     gathered,
     model_options,
     sampling_options,
@@ -161,7 +161,7 @@ completion_options = gathered(
 @click.command()
 @cursor_options
 @completion_options
-@model_options(BUNDLE_OPTION)
+@model_options(bundle_option)
 @sampling_options
 @answer_options
 def complete(
@@ -202,7 +202,7 @@ def complete(
 @click.command()
 @click.argument("question", required=False)
 @click.option("--system", help="The system message.")
-@model_options(BUNDLE_OPTION)
+@model_options(bundle_option)
 @sampling_options
 @answer_options
 def chat(

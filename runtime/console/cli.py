@@ -17,7 +17,6 @@ from pathlib import Path
 
 import click
 
-from ..bundle.contract import read_bundle
 from ..bundle.describe import describe
 from ..errors import RefactEdgeError
 from ..opening.card_room import card_in_words
@@ -28,8 +27,9 @@ from ..opening.prepare import prepare
 from ..opening.room import caches_in_words
 from ..store import folder as cachefolder
 from ..text.prompts import Layouts
+from ..trust.check import digest_of, open_bundle
 from .doctor import examine
-from .params import bundle_argument, engine_option
+from .params import bundle_argument, engine_option, plain_bundle_argument, trust_option
 from .terminal import echo
 
 _ASKING = ("complete", "chat")
@@ -62,18 +62,24 @@ def cli() -> None:
 
 
 @cli.command()
-@bundle_argument
+@plain_bundle_argument
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
-def info(bundle: Path | None, as_json: bool) -> None:
+@click.option("--digest", "as_digest", is_flag=True, help="Print the digest of all files alone.")
+def info(bundle: Path | None, as_json: bool, as_digest: bool) -> None:
     """Show what a bundle holds.
 
     \b
     Examples:
       refact-edge info bundle
       refact-edge info --json
+      refact-edge info bundle --digest
     """
     path = bundle or demo_bundle()
-    opened = read_bundle(path)
+    opened = open_bundle(path)
+    if as_digest:
+        echo(digest_of(opened))
+        return
     if as_json:
         echo(json.dumps({**asdict(opened), "path": str(path)}, indent=2))
         return
@@ -119,7 +125,7 @@ def warm(bundle: Path | None, variant: str | None, engine: str, clear: bool) -> 
         freed = cachefolder.clear()
         echo(f"{cachefolder.cache_folder()}: {freed / 1e6:.0f} MB freed")
         return
-    opened = read_bundle(bundle or demo_bundle())
+    opened = open_bundle(bundle or demo_bundle())
     for line in prepare(opened, Wishes(variant, "cpu", engine), this_machine()):
         echo(line)
 

@@ -26,6 +26,8 @@ from ..opening.prepare import why_not_native_graph
 from ..opening.room import caches_in_words, check_room, memory_in_words
 from ..store import prepack
 from ..store.folder import has_entry
+from ..trust.check import Trusted, check
+from ..trust.statement import SIGNATURE
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def _bundle(path: Path, machine: Machine) -> list[Finding]:
         return [Finding("bundle", "unusable", str(error))]
     called = f"{bundle.name}, " if bundle.name else ""
     findings = [Finding("bundle", f"{path} ({called}{bundle.architecture})")]
+    findings.append(_signature(bundle))
     try:
         verify_files(bundle, bundle.side_files())
     except RefactEdgeError as error:
@@ -174,6 +177,20 @@ def _plan(bundle: Bundle, machine: Machine, refusal: str) -> list[Finding]:
         problem = str(error)
     takes = memory_in_words(bundle, chosen, available)
     return [*findings, Finding("  memory, full context", takes, problem)]
+
+
+def _signature(bundle: Bundle) -> Finding:
+    """Tell whether a bundle is the trusted one, where the environment or an option names that."""
+    subject, trusted = "  signature", Trusted.of_environment()
+    if trusted:
+        try:
+            check(bundle, trusted)
+        except RefactEdgeError as error:
+            return Finding(subject, "not to be trusted", str(error))
+        return Finding(subject, f"by {trusted.key}" if trusted.key else "none; of this digest")
+    if (bundle.path / SIGNATURE).exists():
+        return Finding(subject, f"{SIGNATURE}, not checked: --trust names a key")
+    return Finding(subject, "none")
 
 
 def _copy(bundle: Bundle, variant: str) -> list[Finding]:

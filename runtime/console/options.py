@@ -20,13 +20,17 @@ from ..model import Model
 from ..opening.demo import demo_bundle
 from ..opening.load import load
 from ..opening.plan import PREFILL
-from .params import PATH, engine_option
+from .params import PATH, engine_option, trust_options
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-BUNDLE_OPTION = click.option(
-    "--bundle", type=PATH, help="The bundle's folder; the demo's by default."
-)
+
+def bundle_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Take a bundle, and what it has to be."""
+    named = click.option("--bundle", type=PATH, help="The bundle's folder; the demo's by default.")
+    return named(trust_options(command))
+
+
 VARIANT = click.option(
     "--variant",
     help="int4, int8, fp32, fp16, or hybrid (int8 evaluates prompts, int4 generates); by default "

@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from ..bundle.contract import Bundle, read_bundle
+from ..bundle.contract import Bundle
 from ..engine.disk_cache import Saved, make_folder, maker_of
 from ..engine.session import Session
-from ..errors import RefactEdgeWarning
+from ..errors import OptionError, RefactEdgeWarning
 from ..model import Model
+from ..trust.check import Trusted, open_bundle
 from .demo import demo_bundle
 from .int4 import ENGINES
 from .machine import this_machine
@@ -33,6 +34,8 @@ def load(
     copy_weights: bool = False,
     kv_type: str | None = None,
     context: int | None = None,
+    trust: str | Path | None = None,
+    digest: str | None = None,
 ) -> Model:
     """Open a bundle and return the model in it.
 
@@ -64,19 +67,24 @@ def load(
             their graph's own.
         context: tokens that prompt and answer may have together, to take less memory; None takes
             the model's.
+        trust: a file with the public key, or the certificates, in PEM, that the bundle's signature
+            (model.sig) has to lead to; None takes that of REFACT_EDGE_TRUST, if it is set.
+        digest: what the bundle has to be, as `info --digest` prints it; None takes that of
+            REFACT_EDGE_DIGEST, if it is set.
 
     Raises:
-        BundleError: when the bundle is missing, incomplete or altered.
+        BundleError: when the bundle is missing, incomplete or altered, or is not the trusted one.
         OptionError: when variant, device, engine or prefill is unknown, or they do not go together,
-            or `caches` is no folder, or one that others may write to.
+            or `caches` is no folder, or one that others may write to, or `trust` no key.
         DeviceError: when cuda is asked for and cannot be used, as hybrid and openvino cannot, or
             the model does not fit this machine's memory; says what would.
-        MissingExtraError: when onnxruntime or openvino is needed and not installed.
+        MissingExtraError: when onnxruntime, openvino or cryptography is needed and not installed.
 
     """
     wishes = Wishes(variant, device, engine, prefill, kv_type)
     options = OpenOptions(threads, hashes, prepacked, copy_weights)
-    whole = read_bundle(Path(bundle) if bundle is not None else demo_bundle())
+    trusted = _trusted(trust, digest, hashes=hashes)
+    whole = open_bundle(Path(bundle) if bundle is not None else demo_bundle(), trusted)
     opened = bounded(whole, context)
     machine = this_machine()
     folder = Path(caches) if caches is not None else None
@@ -87,6 +95,16 @@ def load(
         warnings.warn(message, RefactEdgeWarning, stacklevel=2)
     saved = _saved(folder, whole, chosen, session) if folder is not None else None
     return Model(opened, chosen.variant, session, lookup=lookup, saved=saved)
+
+
+def _trusted(trust: str | Path | None, digest: str | None, *, hashes: bool) -> Trusted:
+    """Return what is asked for, by arguments or else by the environment."""
+    trusted = Trusted.of_environment()
+    key = Path(trust) if trust is not None else trusted.key
+    trusted = Trusted(key, digest if digest is not None else trusted.digest)
+    if trusted and not hashes:
+        raise OptionError("a bundle is to be trusted, and hashes is False; leave one of them out")
+    return trusted
 
 
 def _saved(folder: Path, bundle: Bundle, chosen: Plan, session: Session) -> Saved | None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from ..bundle.contract import read_bundle
 from ..console.options import ModelOptions, model_options
 from ..console.params import bundle_argument
 from ..errors import MissingExtraError
 from ..model import Model
 from ..opening.demo import find_demo
 from ..text.prompts import WITHOUT_HOLES
+from ..trust.check import open_bundle
 from .options import KEY_VARIABLE, ServerOptions, exit_option, server_options
 from .process.greeting import Greeting, key_in_shell
 from .process.listening import listening
@@ -92,4 +92,4 @@ def name_of(bundle: Path) -> str:
     """Return the model's name: as its exporter called it, else the folder's."""
     if bundle == find_demo():
         return "demo"
-    return read_bundle(bundle).name or bundle.resolve().name
+    return open_bundle(bundle).name or bundle.resolve().name

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import click
 
-from ...bundle.contract import read_bundle
 from ...console.options import ModelOptions, model_options
 from ...console.params import bundle_argument
 from ...errors import OptionError, ProtocolError
+from ...trust.check import open_bundle
 from ..cli import require_extra
 from ..options import exit_option
 from ..process.listening import listening
@@ -54,7 +54,7 @@ def lsp(
     bundle = model.folder(note)
     by_hand = tcp is not None or sys.stdin.isatty()
     if by_hand:  # an editor shows its user what is wrong, later
-        read_bundle(bundle)
+        open_bundle(bundle)
     _log_to_stderr()
     from .features import create_server
 

@@ -7,9 +7,9 @@ import click
 from runner import runner_apart
 
 from refact_edge.runtime.console.options import (
-    BUNDLE_OPTION,
     ModelOptions,
     SamplingOptions,
+    bundle_option,
     gathered,
     model_options,
     sampling_options,
@@ -40,7 +40,7 @@ def test_a_group_is_one_argument_beside_others() -> None:
 
 def test_help_names_the_options_in_their_order() -> None:
     @click.command()
-    @model_options(BUNDLE_OPTION)
+    @model_options(bundle_option)
     @sampling_options
     def command(model: ModelOptions, sampling: SamplingOptions) -> None: ...
 
