@@ -6,10 +6,6 @@ from pathlib import Path
 
 import pytest
 
-PEER = os.environ.get("REFACT_EDGE_MODEL_SIGNING", "")
-pytestmark = pytest.mark.skipif(
-    not PEER, reason="model-signing is not named; make test-signing installs it"
-)
 pytest.importorskip("cryptography", reason="the extra trust is not installed")
 
 from keys_made import Authority, Pair, pair
@@ -19,6 +15,11 @@ from refact_edge.runtime.errors import BundleError
 from refact_edge.runtime.trust.check import Trusted, open_bundle
 from refact_edge.runtime.trust.keys import Signer
 from refact_edge.runtime.trust.sign import sign_bundle
+
+PEER = os.environ.get("REFACT_EDGE_MODEL_SIGNING", "")
+pytestmark = pytest.mark.skipif(
+    not PEER, reason="model-signing is not named; make test-signing installs it"
+)
 
 
 @pytest.fixture
