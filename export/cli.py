@@ -37,6 +37,8 @@ def _require(extra: str) -> None:
         "safetensors",
         "ml_dtypes",
         "threadpoolctl",
+        "cyclonedx",
+        "yaml",
         *(["torch"] if extra == "verify" else []),
     ]
     for package in packages:

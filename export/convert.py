@@ -17,12 +17,13 @@ from ..runtime.bundle import contract as layout
 from ..runtime.bundle.decoder import HEAD
 from ..runtime.errors import ExportError, OptionError
 from ..runtime.files.atomic_write import recover
+from ..runtime.trust.statement import SIGNATURE
 from .beside import beside, check_space, check_writable
 from .budget import Limit, check_size, fitted
 from .calibration import Calibration, calibration_for, with_scratch
 from .effort import effort_for, effort_of
 from .inspect import Inspected, inspect_checkpoint
-from .manifest import Rounding, manifest_of, write_json, write_side_files
+from .manifest import Rounding, manifest_of, write_bill, write_json, write_side_files
 from .naming import model_name
 from .progress import SILENT, Track
 from .quality import measure
@@ -113,11 +114,14 @@ def export_bundle(
         source = checked.checkpoint
         called = model_name(name, source.config, Path(source.name) if source.name else checkpoint)
         made_for = Rounding(calibration, rounding.texts, rounding.longer)
-        manifest = manifest_of(work, checked, schemes, written, made_for, called)
+        quality = {}
         if data:
             types = {scheme.name: scheme.activations for scheme in schemes}
-            figures = measure(checked, work, types, data=data, track=track)
-            manifest["quality"] = figures | ({"rounding": made_for.method} if rounded else {})
+            quality = measure(checked, work, types, data=data, track=track)
+            quality |= {"rounding": made_for.method} if rounded else {}
+        write_bill(work, checked, schemes, called, made_for, quality)
+        manifest = manifest_of(work, checked, schemes, written, made_for, called)
+        manifest |= {"quality": quality} if data else {}
         write_json(work / layout.MANIFEST, manifest)
     notes = (*checked.notes, *_untied(checked, written))
     return Exported(target, manifest, "LICENSE" if licence_file else None, notes)
@@ -160,7 +164,8 @@ def _check_target(target: Path, force: bool) -> None:
         raise ExportError(f"{target} exists and is not a bundle; choose another folder")
     if not force:
         raise ExportError(f"{target} exists; choose another folder or replace it with --force")
-    own = {layout.MANIFEST, *layout.read_bundle(target).files}
+    # Its signature goes with it: what is there afterwards is another bundle.
+    own = {layout.MANIFEST, SIGNATURE, *layout.read_bundle(target).files}
     files = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
     if foreign := sorted(files - own):
         raise ExportError(

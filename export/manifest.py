@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,8 @@ from ..runtime.bundle.decoder import to_json
 from ..runtime.bundle.places import places_to_json
 from ..runtime.files.sha256 import file_sha256
 from . import loaders
+from .bom import BOM, bill_of_materials
+from .card import read_card
 from .inspect import Inspected
 from .variants import decoder_in
 from .weights import VariantWriter
@@ -52,6 +54,22 @@ def write_side_files(
         shutil.copyfile(licence, work / "LICENSE")
     text = loaders.readme(model_type, variants, "LICENSE" if licence else None)
     (work / "README.md").write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_bill(
+    work: Path,
+    checked: Inspected,
+    schemes: Sequence[Scheme],
+    name: str,
+    rounding: Rounding,
+    quality: Mapping[str, Any],
+) -> None:
+    """Write the bill of materials, for what was measured."""
+    card = read_card(checked.checkpoint.path)
+    bill = bill_of_materials(
+        name, checked.model_type, card, checked.source_files, schemes, rounding.method, quality
+    )
+    write_json(work / BOM, bill)
 
 
 def write_json(file: Path, content: object) -> None:
