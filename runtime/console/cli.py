@@ -29,6 +29,7 @@ from ..store import folder as cachefolder
 from ..text.prompts import Layouts
 from ..trust.check import digest_of, open_bundle
 from .doctor import examine
+from .findings import exit_status, report_lines, to_json
 from .params import bundle_argument, engine_option, plain_bundle_argument, trust_option
 from .terminal import echo
 
@@ -132,24 +133,27 @@ def warm(bundle: Path | None, variant: str | None, engine: str, clear: bool) -> 
 
 @cli.command()
 @bundle_argument
-def doctor(bundle: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(bundle: Path | None, as_json: bool) -> None:
     """Look at the installation, the machine and a bundle.
 
-    Exits with 1 when something is wrong.
+    Exits with 1 when something does not work, and with 3 when all works, but something is not as it
+    should be. With --json fields may be added and never change.
 
     \b
     Examples:
       refact-edge doctor
       refact-edge doctor bundle
+      refact-edge doctor bundle --trust public.pem --json
     """
     findings = examine(bundle or find_demo())
-    for finding in findings:
-        mark = "!!" if finding.problem else "ok"
-        echo(f"{mark} {finding.subject:22} {finding.state}")
-        if finding.problem:
-            echo(f"   {'':22} {finding.problem}")
-    if any(finding.problem for finding in findings):
-        raise click.exceptions.Exit(1)
+    if as_json:
+        echo(json.dumps(to_json(findings), indent=2))
+    else:
+        for line in report_lines(findings):
+            echo(line)
+    if status := exit_status(findings):
+        raise click.exceptions.Exit(status)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -28,15 +27,7 @@ from ..store import prepack
 from ..store.folder import has_entry
 from ..trust.check import Trusted, check
 from ..trust.statement import SIGNATURE
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report; `problem` says what to do when something is wrong."""
-
-    subject: str
-    state: str
-    problem: str = ""
+from .findings import Finding
 
 
 def examine(bundle: Path | None) -> list[Finding]:
@@ -46,7 +37,7 @@ def examine(bundle: Path | None) -> list[Finding]:
     machine = this_machine()
     findings = [
         Finding("refact-edge", _version("refact-edge")),
-        Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
+        Finding("python", _python()),
         Finding("numpy, tokenizers", f"{_version('numpy')}, {_version('tokenizers')}"),
         _wheels(),
         Finding("openvino, optional", _version("openvino")),
@@ -64,12 +55,20 @@ def examine(bundle: Path | None) -> list[Finding]:
         )
         if "CUDAExecutionProvider" in providers:
             reason = why_not_cuda()
-            findings.append(Finding("cuda", "not usable" if reason else "usable", reason))
+            findings.append(
+                Finding("cuda", "not usable" if reason else "usable", reason, bearable=True)
+            )
         findings += _card(machine)
         findings.append(_telemetry(imported_before, telemetry_before))
     if bundle is not None:
         findings += _bundle(bundle, machine)
     return findings
+
+
+def _python() -> str:
+    # `platform.platform` starts a process, to ask for what is not said here.
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    return f"{platform.python_version()} on {system}"
 
 
 def _version(package: str) -> str:
@@ -93,7 +92,7 @@ def _wheels() -> Finding:
 def _int4(machine: Machine) -> Finding:
     """Say which engine computes int4 on this CPU, and why."""
     problem = machine.native_problem if machine.native_fails else ""
-    return Finding("int4 on this cpu", int4_in_words(machine), problem)
+    return Finding("int4 on this cpu", int4_in_words(machine), problem, bearable=True)
 
 
 def _absent(error: MissingExtraError, machine: Machine) -> Finding:
@@ -205,5 +204,5 @@ def _copy(bundle: Bundle, variant: str) -> list[Finding]:
     subject = f"  {variant}, warm's copy"
     if reason:
         problem = f"{folder}: {reason}; {prepack.remedy(bundle, variant)}"
-        return [Finding(subject, "unusable", problem)]
+        return [Finding(subject, "unusable", problem, bearable=True)]
     return [Finding(subject, f"unchanged since warm made it, in {folder}")]
