@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
+from ..bundle.contract import TOKENIZER
 from ..console.options import ModelOptions, model_options
 from ..console.params import bundle_argument
 from ..errors import MissingExtraError
@@ -21,6 +23,7 @@ from .process.greeting import Greeting, key_in_shell
 from .process.listening import listening
 from .process.output import note, say
 from .process.parent import end_with_parent
+from .process.sandbox import check_sandbox, enter_sandbox
 from .service.settings import Settings
 
 
@@ -44,6 +47,8 @@ def serve(model: ModelOptions, server: ServerOptions, exit_with_parent: bool) ->
     if exit_with_parent:
         end_with_parent()
     require_extra("serve", "starlette", "uvicorn", "pydantic", "prometheus_client")
+    if server.sandbox:
+        model = _sandboxed(model, server)
     bundle = model.folder(note)
     settings = server.settings(name_of(bundle))
     models = [model.load(bundle)]  # what is wrong with it shows before anything is bound
@@ -52,16 +57,33 @@ def serve(model: ModelOptions, server: ServerOptions, exit_with_parent: bool) ->
         note(WITHOUT_HOLES)
     greeting = Greeting(settings.name, models[0].variant, models[0].device, key)
     # The list lets go of it, so that it can leave memory when it is idle.
-    _serve(lambda: models.pop() if models else model.load(bundle), settings, server, greeting)
+
+    def open_model() -> Model:
+        return models.pop() if models else model.load(bundle)
+
+    _serve(open_model, settings, server, greeting, bundle / TOKENIZER)
     note("ended")
 
 
+def _sandboxed(model: ModelOptions, server: ServerOptions) -> ModelOptions:
+    """Check options that a sandbox is among, and return them with a CPU as what auto is."""
+    options = {"--caches": model.caches, "--idle-seconds": server.idle_seconds}
+    check_sandbox(device=model.device, **options)
+    return replace(model, device="cpu")
+
+
 def _serve(
-    open_model: Callable[[], Model], settings: Settings, server: ServerOptions, greeting: Greeting
+    open_model: Callable[[], Model],
+    settings: Settings,
+    server: ServerOptions,
+    greeting: Greeting,
+    tokenizer: Path,
 ) -> None:
     """Serve a model until Ctrl-C."""
     from .app import create_app
     from .process.logs import logging_to_stderr
+    from .web.files import read_ahead
+    from .web.pages import PAGE
     from .web.server import Server
 
     app = create_app(open_model, settings)
@@ -73,7 +95,14 @@ def _serve(
     ):
         ready = greeting.as_json if server.ready_json else greeting.text
         socket = server.unix_socket
-        Server(app, listener, settings, started=lambda: say(ready(address, socket))).run()
+
+        def started() -> None:
+            if server.sandbox:
+                read_ahead([*PAGE.iterdir(), tokenizer])
+                enter_sandbox(unlinks=socket is not None)
+            say(ready(address, socket))
+
+        Server(app, listener, settings, started=started).run()
 
 
 def require_extra(extra: str, *packages: str) -> None:

@@ -45,6 +45,7 @@ class ServerOptions:
     log_text: bool
     quiet: bool
     ready_json: bool
+    sandbox: bool
 
     def settings(self, name: str) -> Settings:
         """Return the server's settings; `name` is the model's where the user named none.
@@ -140,6 +141,11 @@ _OPTIONS = (
     click.option("--log-text", is_flag=True, help="Put what users write in the log."),
     click.option("--quiet", is_flag=True, help="Log problems only."),
     click.option("--ready-json", is_flag=True, help="Print one line of JSON instead of addresses."),
+    click.option(
+        "--sandbox",
+        is_flag=True,
+        help="Once it listens, open no file, no connection and no program any more (Linux).",
+    ),
 )
 
 server_options = gathered("server", ServerOptions, _OPTIONS)

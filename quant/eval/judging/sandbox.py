@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from ....runtime.errors import OptionError, SandboxError
+from ....runtime.machine.seccomp import ARCHITECTURES
 from . import bubblewrap
-from .seccomp import ARCHITECTURES, build_filter
+from .seccomp import build_filter
 
 INSIDE = Path(__file__).parent / "inside"
 PASSED, FAILED, TIMED_OUT = "passed", "failed", "timed out"

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from starlette.responses import Response
 
 from .errors import FileGoneError
+
+_ahead: dict[Path, bytes] = {}
+
+
+def read_ahead(files: Iterable[Path]) -> None:
+    """Keep what files hold, as they will be out of reach: those are answers of later."""
+    _ahead.update((file, file.read_bytes()) for file in files)
 
 
 async def file_response(
@@ -25,7 +32,7 @@ async def file_response(
 
     """
     try:
-        content = await asyncio.to_thread(file.read_bytes)
+        content = _ahead[file] if file in _ahead else await asyncio.to_thread(file.read_bytes)
     except OSError as error:
         raise _gone(file, error) from error
     # It may be another file by now, or a link to one that is no caller's business.

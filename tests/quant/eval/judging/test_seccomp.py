@@ -2,7 +2,8 @@
 
 import pytest
 
-from refact_edge.quant.eval.judging.seccomp import ARCHITECTURES, build_filter
+from refact_edge.quant.eval.judging.seccomp import build_filter
+from refact_edge.runtime.machine.seccomp import ARCHITECTURES
 
 
 def test_the_filter_is_whole_instructions_for_each_known_machine() -> None:
