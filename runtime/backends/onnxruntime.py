@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +31,7 @@ from ..bundle.contract import (
 from ..bundle.verified import VerifiedGraph
 from ..engine.cache import Allocation, KvCache, row_width
 from ..engine.kv_type import graph_type
-from ..errors import BundleError, DeviceError, MissingExtraError, one_line
+from ..errors import BundleError, DeviceError, MissingExtraError, RefactEdgeWarning, one_line
 from ..machine.cores import fast_cores
 from . import cuda, denormals
 from .absence import remedy
@@ -41,6 +43,19 @@ _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _CAPTURED = {"enable_cuda_graph": "1", "arena_extend_strategy": "kSameAsRequested"}
 _ERRORS_ONLY, FATAL_ONLY = 3, 4
 PREPACKED_WEIGHTS = "weights.bin"
+TELEMETRY = "ORT_DISABLE_TELEMETRY"
+
+
+def warn_of_telemetry() -> None:
+    """Warn when the host program imported onnxruntime first, with its telemetry on; once."""
+    if "onnxruntime" in sys.modules and os.environ.get(TELEMETRY) != "1":
+        warnings.warn(
+            "onnxruntime was imported before refact-edge opened a model, with its telemetry on: it "
+            f"may write under the home folder and send data; set {TELEMETRY}=1 before that import",
+            RefactEdgeWarning,
+            stacklevel=3,
+        )
+    os.environ[TELEMETRY] = "1"
 
 
 def import_onnxruntime() -> ModuleType:
@@ -50,7 +65,7 @@ def import_onnxruntime() -> ModuleType:
         MissingExtraError: when no onnxruntime wheel is installed.
 
     """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    os.environ[TELEMETRY] = "1"
     try:
         import onnxruntime
     except ModuleNotFoundError as error:

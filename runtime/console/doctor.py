@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..backends.absence import NEEDS_IT, why_no_wheel
 from ..backends.native.session import VARIANT as NATIVE_VARIANT
-from ..backends.onnxruntime import import_onnxruntime, why_not_cuda
+from ..backends.onnxruntime import TELEMETRY, import_onnxruntime, why_not_cuda
 from ..backends.wheels import onnxruntime_wheels
 from ..bundle.contract import Bundle, gpu_graph, read_bundle
 from ..bundle.verified import Verified, verify, verify_files, verify_gpu, verify_standard
@@ -33,7 +33,7 @@ from .findings import Finding
 def examine(bundle: Path | None) -> list[Finding]:
     """Return findings about this installation, and about `bundle` unless it is None."""
     imported_before = "onnxruntime" in sys.modules
-    telemetry_before = os.environ.get("ORT_DISABLE_TELEMETRY")
+    telemetry_before = os.environ.get(TELEMETRY)
     machine = this_machine()
     findings = [
         Finding("refact-edge", _version("refact-edge")),
@@ -116,7 +116,7 @@ def _telemetry(imported_before: bool, value_before: str | None) -> Finding:
         return Finding(
             "onnxruntime telemetry",
             "not prevented",
-            "the host program imported onnxruntime first; set ORT_DISABLE_TELEMETRY=1 before that",
+            f"the host program imported onnxruntime first; set {TELEMETRY}=1 before that",
         )
     return Finding("onnxruntime telemetry", "off")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+from ..backends.onnxruntime import warn_of_telemetry
 from ..bundle.contract import Bundle
 from ..engine.disk_cache import Saved, make_folder, maker_of
 from ..engine.session import Session
@@ -81,6 +82,7 @@ def load(
         MissingExtraError: when onnxruntime, openvino or cryptography is needed and not installed.
 
     """
+    warn_of_telemetry()
     wishes = Wishes(variant, device, engine, prefill, kv_type)
     options = OpenOptions(threads, hashes, prepacked, copy_weights)
     trusted = _trusted(trust, digest, hashes=hashes)
