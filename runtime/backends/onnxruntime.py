@@ -55,7 +55,7 @@ def warn_of_telemetry() -> None:
             RefactEdgeWarning,
             stacklevel=3,
         )
-    os.environ[TELEMETRY] = "1"
+        os.environ[TELEMETRY] = "1"
 
 
 def import_onnxruntime() -> ModuleType:

@@ -56,7 +56,7 @@ def test_a_command_is_silent(command: list[str], tiny_bundle: Path, tmp_path: Pa
 def test_an_export_writes_where_it_is_told_to_alone(tiny_checkpoint: Path, tmp_path: Path) -> None:
     made = tmp_path / "made"
     made.mkdir()
-    options = ["--variants", "int4", "--no-report"]
+    options = ["--variants", "int4", "--no-report", "--effort", "least"]
     command = [*PROGRAM, "export", str(tiny_checkpoint), str(made / "bundle"), *options]
     _silent(command, tmp_path, [made])
     assert (made / "bundle" / "refact_edge.json").exists()
@@ -89,7 +89,7 @@ def test_a_server_listens_on_loopback_alone(tiny_bundle: Path, tmp_path: Path) -
 
 def test_a_language_server_is_silent(tiny_bundle: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    options = {"processId": None, "rootUri": None, "capabilities": {}}
+    options: dict[str, object] = {"processId": None, "rootUri": None, "capabilities": {}}
     request = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": options}
     body = json.dumps(request)
     with walled([*PROGRAM, "lsp", tiny_bundle, "--stdio"], log, []) as process:
