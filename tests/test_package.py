@@ -72,6 +72,7 @@ def test_only_cli_files_import_click_and_only_one_file_each_engine(root: Path) -
                     users[package].add(file.relative_to(root).as_posix())
     shells = (
         "export",
+        "export/kit",
         "quant",
         "quant/eval",
         "runtime/bench",

@@ -10,7 +10,7 @@ from ...runtime.console.cli import progress_bar
 from ...runtime.console.params import PATH, trust_option
 from ...runtime.console.terminal import echo
 from ...runtime.trust.check import open_bundle
-from .kit import Wanted, write_archive, write_kit
+from .kit import Contents, write_archive, write_kit
 from .targets import TARGETS, check_python, target_of
 from .wheels import EXTRAS, Sources
 
@@ -56,15 +56,15 @@ def kit(
       refact-edge kit kit --bundle bundle --target linux-x86_64
       refact-edge kit kit --bundle bundle --target windows-amd64 --extras serve,lsp --archive
     """
-    wanted = Wanted(
+    contents = Contents(
         [open_bundle(path) for path in bundles],
         [target_of(name) for name in dict.fromkeys(targets)],
         check_python(python),
         [extra for extra in extras.split(",") if extra],
         Sources(wheels, wheelhouse),
     )
-    with progress_bar("bringing wheels", len(wanted.targets)) as advance:
-        sums = write_kit(wanted, out, advance)
+    with progress_bar("bringing wheels", len(contents.targets)) as advance:
+        sums = write_kit(contents, out, advance)
     if archive:
         write_archive(out, out.with_name(f"{out.name}.tar"))
     files = [file for file in out.rglob("*") if file.is_file()]

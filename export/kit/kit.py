@@ -50,7 +50,7 @@ models; what all of it is made of, in bom.cdx.json and in each model's own.
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Contents:
     """What a kit is to hold.
 
     Args:
@@ -69,7 +69,7 @@ class Wanted:
     sources: Sources
 
 
-def write_kit(wanted: Wanted, out: Path, advance: Callable[[int], None]) -> dict[str, str]:
+def write_kit(contents: Contents, out: Path, advance: Callable[[int], None]) -> dict[str, str]:
     """Write a kit, whole or not at all; return the sums of its scripts. `advance` is once a system.
 
     Raises:
@@ -80,22 +80,22 @@ def write_kit(wanted: Wanted, out: Path, advance: Callable[[int], None]) -> dict
     """
     if out.exists():
         raise ExportError(f"{out} exists; name another folder, or remove it first")
-    names = [bundle.path.resolve().name for bundle in wanted.bundles]
+    names = [bundle.path.resolve().name for bundle in contents.bundles]
     if len(set(names)) != len(names):
         raise ExportError(f"two bundles have one name: {', '.join(names)}; rename a folder")
     check_writable(out)
-    for bundle in wanted.bundles:
+    for bundle in contents.bundles:
         verify_files(bundle, bundle.files)
     with beside(out) as work:
-        wheels = [wheel for t in wanted.targets for wheel in _wheels(wanted, t, work, advance)]
+        wheels = [wheel for t in contents.targets for wheel in _wheels(contents, t, work, advance)]
         once = {wheel.file.name: wheel for wheel in wheels}
         (work / "licenses").mkdir()
         write_licences(once.values(), work / "licenses")
         write_json(work / "bom.cdx.json", bill_of_wheels([once[n] for n in sorted(once)]))
-        for bundle, name in zip(wanted.bundles, names, strict=True):
+        for bundle, name in zip(contents.bundles, names, strict=True):
             _copy(bundle, work / "bundles" / name)
-        _write(work / "python-version", f"{wanted.python}\n")
-        _write(work / README, _page(wanted, names))
+        _write(work / "python-version", f"{contents.python}\n")
+        _write(work / README, _page(contents, names))
         _write(work / SUMS, _sums(work))
         for script in SCRIPTS:
             text = resources.files(__package__).joinpath("scripts", script).read_text("utf-8")
@@ -105,15 +105,15 @@ def write_kit(wanted: Wanted, out: Path, advance: Callable[[int], None]) -> dict
 
 
 def _wheels(
-    wanted: Wanted, target: Target, work: Path, advance: Callable[[int], None]
+    contents: Contents, target: Target, work: Path, advance: Callable[[int], None]
 ) -> list[Wheel]:
     """Bring the wheels of a system, and write down their names and hashes, for pip."""
     packages = resolve(
-        requirement(__version__, target, wanted.extras), target, wanted.python, wanted.sources
+        requirement(__version__, target, contents.extras), target, contents.python, contents.sources
     )
     folder = work / "wheels" / target.name
     folder.mkdir(parents=True)
-    download(packages, target, wanted.python, wanted.sources, folder)
+    download(packages, target, contents.python, contents.sources, folder)
     wheels = [read_wheel(file) for file in sorted(folder.iterdir())]
     if len(wheels) != len(packages):
         raise ExportError(f"{len(packages)} packages and {len(wheels)} wheels for {target.name}")
@@ -135,11 +135,11 @@ def _copy(bundle: Bundle, to: Path) -> None:
         shutil.copyfile(bundle.path / name, to / name)
 
 
-def _page(wanted: Wanted, names: Sequence[str]) -> str:
+def _page(contents: Contents, names: Sequence[str]) -> str:
     return _PAGE.format(
         version=__version__,
-        targets=", ".join(target.name for target in wanted.targets),
-        python=wanted.python,
+        targets=", ".join(target.name for target in contents.targets),
+        python=contents.python,
         bundles=", ".join(names),
         first=names[0],
     )

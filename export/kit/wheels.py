@@ -60,7 +60,7 @@ def requirement(version: str, target: Target, extras: Sequence[str]) -> str:
     return f"refact-edge[{','.join(chosen)}]=={version}" if chosen else f"refact-edge=={version}"
 
 
-def resolve(wanted: str, target: Target, python: str, sources: Sources) -> list[str]:
+def resolve(package: str, target: Target, python: str, sources: Sources) -> list[str]:
     """Return the packages that a requirement needs on a system, each with its version.
 
     Raises:
@@ -69,7 +69,7 @@ def resolve(wanted: str, target: Target, python: str, sources: Sources) -> list[
     """
     with tempfile.TemporaryDirectory(prefix="refact-edge-kit-") as name:
         folder = Path(name)
-        (folder / "wanted.in").write_text(f"{wanted}\n")
+        (folder / "wanted.in").write_text(f"{package}\n")
         overrides = "".join(f"{left_out}; python_version < '3'\n" for left_out in LEFT_OUT)
         (folder / "overrides.txt").write_text(overrides)
         done = _run(

@@ -16,7 +16,7 @@ pytest.importorskip("uv", reason="the extra kit is not installed")
 
 from wheels_made import wheelhouse
 
-from refact_edge.export.kit.kit import Wanted, write_archive, write_kit
+from refact_edge.export.kit.kit import Contents, write_archive, write_kit
 from refact_edge.export.kit.targets import TARGETS, check_python, target_of
 from refact_edge.export.kit.wheels import Sources, requirement
 from refact_edge.runtime.bundle.contract import read_bundle
@@ -38,8 +38,8 @@ def _kit(out: Path, wheels: Path, bundle: Path, *targets: str, **chosen: object)
     assert isinstance(extras, tuple)
     python = str(chosen.get("python", "3.12"))
     own = [target_of(name) for name in targets]
-    wanted = Wanted([read_bundle(bundle)], own, python, extras, Sources(wheels, wheels))
-    return write_kit(wanted, out, lambda _done: None)
+    contents = Contents([read_bundle(bundle)], own, python, extras, Sources(wheels, wheels))
+    return write_kit(contents, out, lambda _done: None)
 
 
 @pytest.fixture(scope="module")
