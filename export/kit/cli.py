@@ -10,6 +10,7 @@ from ...runtime.console.cli import progress_bar
 from ...runtime.console.params import PATH, trust_option
 from ...runtime.console.terminal import echo
 from ...runtime.trust.check import open_bundle
+from ...runtime.trust.keys import Signer
 from .kit import Contents, write_archive, write_kit
 from .targets import TARGETS, check_python, target_of
 from .wheels import EXTRAS, Sources
@@ -35,6 +36,7 @@ from .wheels import EXTRAS, Sources
     help="Folder with this package's wheels, of make wheels.",
 )  # fmt: skip
 @click.option("--wheelhouse", type=PATH, help="Folder with all others; no network is used then.")
+@click.option("--key", type=PATH, help="Sign the kit with this private key (PEM).")
 @click.option("--archive", is_flag=True, help="Write OUT.tar, too.")
 def kit(
     out: Path,
@@ -44,6 +46,7 @@ def kit(
     extras: str,
     wheels: Path,
     wheelhouse: Path | None,
+    key: Path | None,
     archive: bool,
 ) -> None:
     """Write OUT: all that machines without a network need to run a bundle.
@@ -62,6 +65,7 @@ def kit(
         check_python(python),
         [extra for extra in extras.split(",") if extra],
         Sources(wheels, wheelhouse),
+        Signer(key) if key is not None else None,
     )
     with progress_bar("bringing wheels", len(contents.targets)) as advance:
         sums = write_kit(contents, out, advance)

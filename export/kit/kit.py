@@ -16,6 +16,8 @@ from ...runtime.bundle.verified import verify_files
 from ...runtime.errors import ExportError
 from ...runtime.files.atomic_write import atomic_write
 from ...runtime.files.sha256 import file_sha256
+from ...runtime.trust.keys import Signer
+from ...runtime.trust.sign import sign_folder
 from ...runtime.trust.statement import SIGNATURE
 from ..beside import beside, check_writable
 from ..manifest import write_json
@@ -59,6 +61,7 @@ class Contents:
         python: the version that they have, such as 3.12.
         extras: of this package; without any, int4 runs by its own kernels, and nothing else.
         sources: where wheels come from.
+        signer: who signs all of it, if somebody does.
 
     """
 
@@ -67,6 +70,7 @@ class Contents:
     python: str
     extras: Sequence[str]
     sources: Sources
+    signer: Signer | None = None
 
 
 def write_kit(contents: Contents, out: Path, advance: Callable[[int], None]) -> dict[str, str]:
@@ -101,6 +105,8 @@ def write_kit(contents: Contents, out: Path, advance: Callable[[int], None]) -> 
             text = resources.files(__package__).joinpath("scripts", script).read_text("utf-8")
             _write(work / script, text)
         (work / SCRIPTS[0]).chmod(0o755)
+        if contents.signer is not None:
+            sign_folder(work, out.name, contents.signer)
         return {script: file_sha256(work / script) for script in SCRIPTS}
 
 

@@ -9,11 +9,13 @@ import click
 from ..bundle.contract import Bundle, read_bundle
 from ..bundle.verified import verify_files
 from ..errors import OptionError
-from ..trust.check import Trusted, digest_of, open_bundle
+from ..trust.check import Trusted, check_folder, digest_of, open_bundle
 from ..trust.keys import Signer
 from ..trust.sign import sign_bundle
 from .params import PATH, trust_options
 from .terminal import echo
+
+KIT_SUMS = "SHA256SUMS"  # in a kit, which has no manifest
 
 
 @click.command()
@@ -57,7 +59,7 @@ def sign(
 @click.argument("bundle", type=PATH)
 @trust_options
 def verify_signature(bundle: Path) -> None:
-    """Check who signed BUNDLE, and every file of it.
+    """Check who signed BUNDLE, which may be a kit, and every file of it.
 
     Commands that open a bundle take --trust and --digest, too, and check what they open.
 
@@ -69,6 +71,10 @@ def verify_signature(bundle: Path) -> None:
     trusted = Trusted.of_environment()
     if not trusted:
         raise OptionError("nothing to check it by: expected --trust KEY or --digest sha256:...")
+    if trusted.key and (bundle / KIT_SUMS).exists():
+        kit = check_folder(bundle, trusted.key)
+        echo(f"{bundle}: a kit signed by {trusted.key}, {len(kit.files)} files")
+        return
     opened = open_bundle(bundle, trusted)
     verify_files(opened, opened.files)
     by = f"signed by {trusted.key}" if trusted.key else "as expected"

@@ -16,6 +16,7 @@ from ..bundle.manifest import MANIFEST
 from ..bundle.verified import verify_files
 from ..errors import BundleError, OptionError, one_line
 from ..files.plain import MISSING, why_not_plain
+from ..files.sha256 import file_sha256
 from .envelope import LIMIT_BYTES, Envelope, read_envelope
 from .keys import Trust
 from .statement import BESIDE, SIGNATURE, Statement, read_statement
@@ -94,13 +95,42 @@ def check(bundle: Bundle, trusted: Trusted) -> None:
             f"{bundle.path} has the digest {digest_of(bundle)}, expected {trusted.digest}"
         )
     if trusted.key is not None:
-        _check_signed(bundle, own, signed_statement(bundle.path, trusted.key))
+        _check_same(bundle.path, own, signed_statement(bundle.path, trusted.key))
     if unlisted := sorted(set(_files(bundle.path)) - set(own.files)):
         raise BundleError(
             f"{bundle.path} holds what was not {'signed' if trusted.key else 'listed'}: "
             f"{_named(unlisted)}; remove that, or {_AGAIN}"
         )
     verify_files(bundle, bundle.side_files())
+
+
+def check_folder(folder: Path, key: Path) -> Statement:
+    """See that a folder of any files, such as a kit, is as it was signed, every file of it.
+
+    Raises:
+        BundleError: when it is not; says in what it differs.
+        OptionError: when the key is none.
+        MissingExtraError: when cryptography is not installed.
+
+    """
+    signed = signed_statement(folder, key)
+    own = statement_of_folder(folder)
+    _check_same(folder, own, signed)
+    return own
+
+
+def statement_of_folder(folder: Path) -> Statement:
+    """Return what is signed of a folder of any files, which are read.
+
+    Raises:
+        BundleError: when one cannot be read.
+
+    """
+    try:
+        files = {name: file_sha256(folder / name) for name in _files(folder)}
+    except OSError as error:
+        raise BundleError(f"{error.filename} cannot be read: {error.strerror}; {_AGAIN}") from error
+    return Statement(folder.resolve().name, files)
 
 
 def digest_of(bundle: Bundle) -> str:
@@ -145,11 +175,11 @@ def _envelope(file: Path) -> Envelope:
     return read_envelope(file.read_text(encoding="utf-8"))
 
 
-def _check_signed(bundle: Bundle, own: Statement, signed: Statement) -> None:
+def _check_same(folder: Path, own: Statement, signed: Statement) -> None:
     names = sorted(own.files.keys() | signed.files.keys())
     other = [name for name in names if own.files.get(name) != signed.files.get(name)]
     if other:
-        raise BundleError(f"{bundle.path} is not as it was signed: {_named(other)}; {_AGAIN}")
+        raise BundleError(f"{folder} is not as it was signed: {_named(other)}; {_AGAIN}")
 
 
 def _files(folder: Path) -> list[str]:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..bundle.contract import Bundle
 from ..bundle.verified import verify_files
 from ..errors import BundleError
 from ..files.atomic_write import atomic_write
-from .check import Trusted, check, digest_of, statement_of
+from .check import Trusted, check, digest_of, statement_of, statement_of_folder
 from .envelope import written as written_envelope
 from .keys import Signer
 from .statement import SIGNATURE
 from .statement import written as written_statement
+
+
+def sign_folder(folder: Path, name: str, signer: Signer) -> None:
+    """Write the signature of a folder of any files, such as a kit, which is called `name`."""
+    statement = replace(statement_of_folder(folder), name=name)
+    envelope = signer.sign(written_statement(statement))
+    with atomic_write(folder / SIGNATURE) as draft:
+        draft.write_text(written_envelope(envelope), encoding="utf-8", newline="\n")
 
 
 def sign_bundle(bundle: Bundle, signer: Signer, *, force: bool = False) -> Path:

@@ -14,13 +14,18 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 pytest.importorskip("uv", reason="the extra kit is not installed")
 
+from click.testing import CliRunner
+from keys_made import pair
 from wheels_made import wheelhouse
 
 from refact_edge.export.kit.kit import Contents, write_archive, write_kit
 from refact_edge.export.kit.targets import TARGETS, check_python, target_of
 from refact_edge.export.kit.wheels import Sources, requirement
 from refact_edge.runtime.bundle.contract import read_bundle
-from refact_edge.runtime.errors import ExportError, OptionError
+from refact_edge.runtime.console.signing import verify_signature
+from refact_edge.runtime.errors import BundleError, ExportError, OptionError
+from refact_edge.runtime.trust.check import check_folder
+from refact_edge.runtime.trust.keys import Signer
 
 HERE = f"linux-{platform.machine()}"
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -38,7 +43,10 @@ def _kit(out: Path, wheels: Path, bundle: Path, *targets: str, **chosen: object)
     assert isinstance(extras, tuple)
     python = str(chosen.get("python", "3.12"))
     own = [target_of(name) for name in targets]
-    contents = Contents([read_bundle(bundle)], own, python, extras, Sources(wheels, wheels))
+    signer = chosen.get("signer")
+    assert signer is None or isinstance(signer, Signer)
+    bundles = [read_bundle(bundle)]
+    contents = Contents(bundles, own, python, extras, Sources(wheels, wheels), signer)
     return write_kit(contents, out, lambda _done: None)
 
 
@@ -106,6 +114,21 @@ def test_the_same_kit_is_the_same_bytes(wheels: Path, tiny_bundle: Path, tmp_pat
         content = (tmp_path / name / "kit.tar").read_bytes()
         sums.append(hashlib.sha256(content).hexdigest())
     assert sums[0] == sums[1]
+
+
+def test_a_signed_kit_is_checked_file_by_file(
+    wheels: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    keys = pair(tmp_path, "ours")
+    _kit(tmp_path / "kit", wheels, tiny_bundle, "linux-x86_64", signer=Signer(keys.private))
+    checked = CliRunner().invoke(
+        verify_signature, [str(tmp_path / "kit"), "--trust", str(keys.public)]
+    )
+    assert "a kit signed by" in checked.output
+    with (tmp_path / "kit" / "install.sh").open("a") as script:
+        script.write("true\n")
+    with pytest.raises(BundleError, match=r"is not as it was signed: install\.sh"):
+        check_folder(tmp_path / "kit", keys.public)
 
 
 @linux_only
