@@ -51,8 +51,8 @@ def walled(
     home = log.parent / "home"
     home.mkdir(exist_ok=True)
     walls = [
-        "bwrap", "--unshare-net", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev",
-        "--proc", "/proc", "--bind", log.parent, log.parent, "--ro-bind", home, home,
+        "bwrap", "--unshare-net", "--unshare-pid", "--die-with-parent", "--ro-bind", "/", "/",
+        "--dev", "/dev", "--proc", "/proc", "--bind", log.parent, log.parent, "--ro-bind", home, home,
     ]  # fmt: skip
     for folder in named:
         walls += ["--bind", folder, folder]

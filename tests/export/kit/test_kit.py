@@ -29,7 +29,7 @@ from refact_edge.runtime.trust.keys import Signer
 
 HERE = f"linux-{platform.machine()}"
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-FLIPS = 40
+FLIPS = 25
 linux_only = pytest.mark.skipif(HERE not in TARGETS, reason="the script's Linux is not here")
 
 
@@ -109,7 +109,7 @@ def test_the_same_kit_is_the_same_bytes(wheels: Path, tiny_bundle: Path, tmp_pat
     sums = []
     for name in ("one", "two"):
         out = tmp_path / name / "kit"
-        _kit(out, wheels, tiny_bundle, "linux-x86_64", "windows-arm64")
+        _kit(out, wheels, tiny_bundle, "windows-arm64")
         write_archive(out, tmp_path / name / "kit.tar")
         content = (tmp_path / name / "kit.tar").read_bytes()
         sums.append(hashlib.sha256(content).hexdigest())
