@@ -52,7 +52,8 @@ def walled(
     home.mkdir(exist_ok=True)
     walls = [
         "bwrap", "--unshare-net", "--unshare-pid", "--die-with-parent", "--ro-bind", "/", "/",
-        "--dev", "/dev", "--proc", "/proc", "--bind", log.parent, log.parent, "--ro-bind", home, home,
+        "--dev", "/dev", "--proc", "/proc", "--bind", log.parent, log.parent,
+        "--ro-bind", home, home,
     ]  # fmt: skip
     for folder in named:
         walls += ["--bind", folder, folder]
