@@ -45,9 +45,10 @@ def test_help_names_the_options_in_their_order() -> None:
     def command(model: ModelOptions, sampling: SamplingOptions) -> None: ...
 
     names = [parameter.name for parameter in command.params]
-    assert names == [
+    bundle, *others = [
         field.name for kind in (ModelOptions, SamplingOptions) for field in fields(kind)
     ]
+    assert names == [bundle, "trust", "digest", *others]
 
 
 def test_a_bundle_is_an_argument_or_named_as_other_commands_have_it() -> None:
