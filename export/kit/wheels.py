@@ -40,8 +40,19 @@ class Sources:
     wheelhouse: Path | None = None
 
     def options(self) -> list[str]:
-        """Return what tells uv and pip."""
+        """Return what tells uv and pip.
+
+        Raises:
+            OptionError: when a folder is none.
+
+        """
         folders = [folder for folder in (self.own, self.wheelhouse) if folder is not None]
+        for folder in folders:
+            if not folder.is_dir():
+                raise OptionError(
+                    f"{folder} is not a folder; expected one with wheels: make wheels writes this "
+                    "package's, and --wheels and --wheelhouse name others"
+                )
         links = [word for folder in folders for word in ("--find-links", str(folder))]
         return [*links, *(["--no-index"] if self.wheelhouse is not None else [])]
 

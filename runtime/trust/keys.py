@@ -165,9 +165,9 @@ def _module(name: str) -> ModuleType:
 
 def _private_key(file: Path, password: str | None) -> ec.EllipticCurvePrivateKey:
     load = _module("hazmat.primitives.serialization").load_pem_private_key
-    secret = password.encode() if password is not None else None
+    secret, content = password.encode() if password is not None else None, _content(file)
     try:
-        key = load(_content(file), secret)
+        key = load(content, secret)
     except TypeError as error:  # with a password where there is none, or the other way round
         raise OptionError(f"{file}: {one_line(error)}") from error
     except ValueError as error:
@@ -182,8 +182,9 @@ def _private_key(file: Path, password: str | None) -> ec.EllipticCurvePrivateKey
 
 def _public_key(file: Path) -> ec.EllipticCurvePublicKey:
     load = _module("hazmat.primitives.serialization").load_pem_public_key
+    content = _content(file)
     try:
-        key = load(_content(file))
+        key = load(content)
     except ValueError as error:
         raise OptionError(
             f"{file} holds neither a public key nor certificates in PEM ({one_line(error)})"
@@ -196,8 +197,9 @@ def _public_key(file: Path) -> ec.EllipticCurvePublicKey:
 
 def _certificates(file: Path) -> list[x509.Certificate]:
     load = _module("x509").load_pem_x509_certificates
+    content = _content(file)
     try:
-        own: list[x509.Certificate] = load(_content(file))
+        own: list[x509.Certificate] = load(content)
     except ValueError as error:
         raise OptionError(f"{file} holds no certificates in PEM ({one_line(error)})") from error
     return own

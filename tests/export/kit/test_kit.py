@@ -207,6 +207,8 @@ def test_what_cannot_be_had_is_told(wheels: Path, tiny_bundle: Path, tmp_path: P
     with pytest.raises(ExportError, match=r"no wheels for linux-x86_64: .*openvino"):
         _kit(tmp_path / "kit", wheels, tiny_bundle, "linux-x86_64", extras=("openvino",))
     assert not (tmp_path / "kit").exists()
+    with pytest.raises(OptionError, match=r"nowhere is not a folder; expected one with wheels"):
+        _kit(tmp_path / "kit", tmp_path / "nowhere", tiny_bundle, "linux-x86_64")
     with pytest.raises(OptionError, match="target 'amiga'; expected one of: linux-x86_64, "):
         target_of("amiga")
     with pytest.raises(OptionError, match="extra 'games'; expected one of: cpu, "):
