@@ -98,7 +98,7 @@ def _serve(
 
         def started() -> None:
             if server.sandbox:
-                read_ahead([*PAGE.iterdir(), tokenizer])
+                read_ahead([*filter(Path.is_file, PAGE.iterdir()), tokenizer])
                 enter_sandbox(unlinks=socket is not None)
             say(ready(address, socket))
 
