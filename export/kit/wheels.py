@@ -18,7 +18,7 @@ from pathlib import Path
 from ...runtime.errors import ExportError, MissingExtraError, OptionError, one_line
 from .targets import Target
 
-# Names that are imported by functions that are never called here; see tests/export/kit.
+# Imported by functions that are never called here; see tests/export/kit.
 LEFT_OUT = ("huggingface-hub",)
 EXTRAS = ("cpu", "gpu", "serve", "lsp", "trust", "openvino", "export", "report")
 _OF_ONNXRUNTIME = ("cpu", "gpu")

@@ -94,6 +94,23 @@ def test_every_system_gets_its_own_wheels_and_no_others(
         assert all(" --hash=sha256:" in line for line in lines)
 
 
+WITHOUT = """
+import sys
+from refact_edge.export.kit.wheels import LEFT_OUT
+for name in LEFT_OUT: sys.modules[name.replace("-", "_")] = None  # cannot be imported then
+import refact_edge
+stream = refact_edge.load(sys.argv[1]).generate([5, 6, 7], max_tokens=4, allow_empty=False)
+for _ in stream: pass
+print(stream.usage.prompt, stream.usage.new > 0)
+"""
+
+
+def test_nothing_here_imports_what_is_left_out(tiny_bundle: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT, str(tiny_bundle)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "3 True\n"), done.stderr
+
+
 def test_a_kit_tells_what_it_is_made_of(kit: Path) -> None:
     text = (kit / "bom.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
