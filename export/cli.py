@@ -156,12 +156,6 @@ def export(
         echo(line)
     for note in done.notes:
         echo(f"note: {note}", err=True)
-    if done.licence is None:
-        echo(
-            "note: the checkpoint has no LICENSE file and none was given with --license; the terms "
-            "of the weights travel with every copy of them",
-            err=True,
-        )
 
 
 @click.command()

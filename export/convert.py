@@ -21,8 +21,10 @@ from ..runtime.trust.statement import SIGNATURE
 from .beside import beside, check_space, check_writable
 from .budget import Limit, check_size, fitted
 from .calibration import Calibration, calibration_for, with_scratch
+from .card import read_card
 from .effort import effort_for, effort_of
 from .inspect import Inspected, inspect_checkpoint
+from .licences import LICENCE, licence_file, terms_of
 from .manifest import Rounding, manifest_of, write_bill, write_json, write_side_files
 from .naming import model_name
 from .progress import SILENT, Track
@@ -86,7 +88,7 @@ def export_bundle(
     target = target.resolve()  # a link stays, and points at the new bundle
     recover(target)  # a bundle that a killed export has moved aside is replaced only by force, too
     _check_target(target, force)
-    licence_file = _licence_file(checkpoint, licence)
+    own_terms = licence_file(checkpoint, licence)
     check_writable(target)
     checked = inspect_checkpoint(checkpoint, track, adapter, prompts=prompts)
     how = wish or effort_for(weight_count(checked.decoder))
@@ -110,8 +112,9 @@ def export_bundle(
         if limit is not None:
             check_size(work, schemes, limit)
         names = [scheme.name for scheme in schemes]
-        write_side_files(work, checked, names, licence_file)
         source = checked.checkpoint
+        terms, on_terms = terms_of(own_terms, read_card(source.path))
+        write_side_files(work, checked, names, terms)
         called = model_name(name, source.config, Path(source.name) if source.name else checkpoint)
         made_for = Rounding(calibration, rounding.texts, rounding.longer)
         quality = {}
@@ -123,8 +126,8 @@ def export_bundle(
         manifest = manifest_of(work, checked, schemes, written, made_for, called)
         manifest |= {"quality": quality} if data else {}
         write_json(work / layout.MANIFEST, manifest)
-    notes = (*checked.notes, *_untied(checked, written))
-    return Exported(target, manifest, "LICENSE" if licence_file else None, notes)
+    notes = (*checked.notes, *_untied(checked, written), *([on_terms] if on_terms else []))
+    return Exported(target, manifest, LICENCE if terms else None, notes)
 
 
 def _check_space(
@@ -172,12 +175,3 @@ def _check_target(target: Path, force: bool) -> None:
             f"{target} holds {len(foreign)} files that are not the bundle's: "
             f"{', '.join(foreign[:3])}; move them away before replacing it"
         )
-
-
-def _licence_file(checkpoint: Path, licence: Path | None) -> Path | None:
-    if licence is not None:
-        if not licence.is_file():
-            raise ExportError(f"{licence} is not a file; expected the licence of the weights")
-        return licence
-    files = sorted(file for file in checkpoint.glob("LICENSE*") if file.is_file())
-    return files[0] if files else None

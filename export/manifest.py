@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,6 +22,7 @@ from . import loaders
 from .bom import BOM, bill_of_materials
 from .card import read_card
 from .inspect import Inspected
+from .licences import LICENCE
 from .variants import decoder_in
 from .weights import VariantWriter
 
@@ -36,7 +36,7 @@ IN_SEQUENCE = (
 
 
 def write_side_files(
-    work: Path, checked: Inspected, variants: list[str], licence: Path | None
+    work: Path, checked: Inspected, variants: list[str], terms: bytes | None
 ) -> None:
     """Write what other loaders read, the tokenizer, the licence if there is one, and a README."""
     model_type, decoder = checked.model_type, checked.decoder
@@ -50,9 +50,9 @@ def write_side_files(
         ("genai_config.json", loaders.genai_config(model_type, decoder, special, variants)),
     ):
         write_json(work / name, content)
-    if licence is not None:
-        shutil.copyfile(licence, work / "LICENSE")
-    text = loaders.readme(model_type, variants, "LICENSE" if licence else None)
+    if terms is not None:
+        (work / LICENCE).write_bytes(terms)
+    text = loaders.readme(model_type, variants, LICENCE if terms else None)
     (work / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
 

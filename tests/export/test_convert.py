@@ -287,7 +287,9 @@ def test_weights_too_large_for_fp16_are_named(changed_checkpoint: Change, tmp_pa
 def test_the_licence_travels_with_the_weights(
     changed_checkpoint: Change, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    assert export_bundle(tiny_checkpoint, tmp_path / "none", ["int4"]).licence is None
+    done = export_bundle(tiny_checkpoint, tmp_path / "none", ["int4"])
+    assert done.licence is None
+    assert "has no LICENSE file, and none was named by --license" in done.notes[-1]
     folder = changed_checkpoint()
     (folder / "LICENSE.txt").write_text("terms")
     assert export_bundle(folder, tmp_path / "found", ["int4"]).licence == "LICENSE"
@@ -298,6 +300,20 @@ def test_the_licence_travels_with_the_weights(
     assert (tmp_path / "given" / "LICENSE").read_text() == "other terms"
     with pytest.raises(ExportError, match="is not a file; expected the licence"):
         export_bundle(folder, tmp_path / "x", ["int4"], licence=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("stated", ["bigscience-openrail-m", "bigcode-openrail-m"])
+def test_restrictions_on_use_travel_where_the_card_alone_names_them(
+    stated: str, changed_checkpoint: Change, tmp_path: Path
+) -> None:
+    folder = changed_checkpoint()
+    (folder / "README.md").write_text(f"---\nlicense: {stated}\n---\n# A model\n")
+    done = export_bundle(folder, tmp_path / "bundle", ["int4"])
+    terms = (tmp_path / "bundle" / "LICENSE").read_text("utf-8")
+    assert "Attachment A" in terms
+    assert terms.count("To generate or disseminate") + terms.count("exploiting, harming") >= 2
+    assert f"states {stated} and has no LICENSE file" in done.notes[-1]
+    assert "LICENSE" in done.manifest["files"]
 
 
 def test_the_same_bytes_are_written_where_lines_end_otherwise(
