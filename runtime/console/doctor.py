@@ -28,6 +28,7 @@ from ..store.folder import has_entry
 from ..trust.check import Trusted, check
 from ..trust.statement import SIGNATURE
 from .findings import Finding
+from .kit import kit_findings
 
 
 def examine(bundle: Path | None) -> list[Finding]:
@@ -37,6 +38,7 @@ def examine(bundle: Path | None) -> list[Finding]:
     machine = this_machine()
     findings = [
         Finding("refact-edge", _version("refact-edge")),
+        *kit_findings(),
         Finding("python", _python()),
         Finding("numpy, tokenizers", f"{_version('numpy')}, {_version('tokenizers')}"),
         _wheels(),

@@ -2,15 +2,18 @@
 
 import json
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from runner import runner_apart
 
+from refact_edge import __version__
 from refact_edge.runtime.console.cli import cli
 from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.console.findings import Finding, exit_status, severity_of, to_json
+from refact_edge.runtime.console.kit import MARK, kit_findings
 
 WELL = Finding("cpu", "there")
 SLOW = Finding("cuda", "not usable", "no driver; install one", bearable=True)
@@ -58,3 +61,18 @@ def test_looking_starts_no_program(tiny_bundle: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     assert examine(tiny_bundle)
+
+
+def test_what_has_changed_since_a_kit_was_installed_is_told(tmp_path: Path) -> None:
+    assert list(kit_findings(tmp_path)) == []
+    own = f"numpy=={metadata.version('numpy')} --hash=sha256:0\nrefact-edge=={__version__}\n"
+    (tmp_path / MARK).write_text(own)
+    (same,) = kit_findings(tmp_path)
+    assert (same.state, same.problem) == (f"{__version__}, 2 packages", "")
+    (tmp_path / MARK).write_text(f"{own}click==0.1\nno-such-package==1.0\n")
+    (other,) = kit_findings(tmp_path)
+    assert other.severity == "warning"
+    assert other.problem == (
+        f"changed since: click {metadata.version('click')} (the kit has 0.1), no-such-package is "
+        "missing (the kit has 1.0); install the kit again"
+    )
