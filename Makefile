@@ -24,7 +24,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients test-signing test-gpu-counts native native-emulated native-sanitized bench-native fuzz docs
+.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check kits-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients test-signing test-gpu-counts native native-emulated native-sanitized bench-native fuzz docs
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -200,6 +200,10 @@ wheels: $(RELEASE) ## Build the wheels of all systems into dist/all, by Zig (som
 wheels-check: wheels ## Build them and look into each, and run the kernels' tests natively, under wine and qemu (10 minutes)
 	@command -v wine qemu-aarch64 >/dev/null || apt-get install -y -q wine64 qemu-user libc6-arm64-cross musl || echo "what is missing is skipped"
 	@PYTHONPATH=tests $(BIN)/python -m release.check $(ALL_WHEELS)
+
+kits-check: $(READY) wheels ## Make kits of those for all systems and look into each; install this one's, under strace, without a network (Debian, network, 2 GB, 10 minutes)
+	@command -v bwrap strace >/dev/null || apt-get install -y -q bubblewrap strace || echo "what is missing is skipped"
+	REFACT_EDGE_WHEELS=$(CURDIR)/$(ALL_WHEELS) TAMPERED=10000 $(BIN)/python -m pytest -rs tests/release/test_kits.py tests/export/kit $(ARGS)
 
 wheel-check: $(READY) $(DEMO)/refact_edge.json ## Build the wheel twice, elsewhere, and export from it: the same bytes (2 minutes, network)
 	REFACT_EDGE_WHEEL=1 $(BIN)/python -m pytest tests/test_wheel.py

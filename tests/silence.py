@@ -45,9 +45,12 @@ class Deeds:
 
 @contextmanager
 def walled(
-    command: Sequence[object], log: Path, named: Sequence[Path], *, stdin: str = ""
+    command: Sequence[object], log: Path, named: Sequence[Path], *, user: int | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a program behind walls and under strace, which writes `log`; end it at the end."""
+    """Run a program behind walls and under strace, which writes `log`; end it at the end.
+
+    As this user, or as one of that number, who has no rights.
+    """
     home = log.parent / "home"
     home.mkdir(exist_ok=True)
     walls = [
@@ -57,19 +60,10 @@ def walled(
     ]  # fmt: skip
     for folder in named:
         walls += ["--bind", folder, folder]
-    spy = [
-        "strace",
-        "-f",
-        "--seccomp-bpf",
-        "-y",
-        "-qq",
-        "-s",
-        "4096",
-        "-o",
-        log,
-        "-e",
-        f"trace={_CALLS}",
-    ]
+    if user is not None:
+        walls += ["--unshare-user", "--uid", str(user), "--gid", str(user)]
+    spy = ["strace", "-f", "--seccomp-bpf", "-y", "-qq", "-s", "4096"]
+    spy += ["-o", str(log), "-e", f"trace={_CALLS}"]
     words = [*map(str, [*walls, *spy, *command])]
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     environment = {**kept, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -20,7 +20,7 @@ EXPORTS = {
 UNSIGNED = "it is not signed"
 # Zig's linker offers these two of its own in every library for macOS.
 _OF_THE_LINKER = {"_mh_dylib_header", "__dso_handle"}
-_MACHINES = {"x86_64": {"X86_64", "AMD64"}, "aarch64": {"AARCH64", "ARM64"}}  # lief's names
+MACHINES = {"x86_64": {"X86_64", "AMD64"}, "aarch64": {"AARCH64", "ARM64"}}  # lief's names
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def problems_of(binary: Binary, target: Target) -> Iterator[str]:
     system = target.system
     if binary.format != system.format:
         yield f"it is {binary.format}, expected {system.format}"
-    if binary.machine not in _MACHINES[target.machine]:
+    if binary.machine not in MACHINES[target.machine]:
         yield f"it is for {binary.machine}, expected {target.machine}"
     if others := [name for name in binary.imports if not name.lower().startswith(system.imports)]:
         yield f"it needs {', '.join(sorted(others))}, expected only {', '.join(system.imports)}"

@@ -4,6 +4,7 @@ By strace, in a namespace without a network and with a home that nobody may writ
 """
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,9 @@ from silence import MISSING, deeds_in, walled
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 
-PROGRAM = [sys.executable, "-m", "refact_edge.runtime"]
+INSTALLED = os.environ.get("REFACT_EDGE_INSTALLED", "")  # from a kit, by make kits-check
+PYTHON = f"{INSTALLED}/bin/python" if INSTALLED else sys.executable
+PROGRAM = [f"{INSTALLED}/bin/refact-edge"] if INSTALLED else [PYTHON, "-m", "refact_edge.runtime"]
 COMMANDS = [
     ["info", "BUNDLE"],
     ["info", "BUNDLE", "--digest"],
@@ -133,7 +136,7 @@ print(*(str(one.message) for one in heard), sep="\\n")
 def test_a_host_that_imported_onnxruntime_first_is_told_in_one_line(tiny_bundle: Path) -> None:
     program = EMBEDDED.replace("BUNDLE", str(tiny_bundle))
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [PYTHON, "-c", program],
         capture_output=True,
         text=True,
         check=False,

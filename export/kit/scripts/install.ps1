@@ -61,7 +61,10 @@ if ($found -ne $version) {
 }
 
 $done = $false
+$temporary = $env:TEMP, $env:TMP
 try {
+    $env:TEMP = $env:TMP = Join-Path $Folder 'tmp'
+    New-Item -ItemType Directory -Force -Path $env:TEMP | Out-Null
     & $program @before -m venv $Folder
     if ($LASTEXITCODE) { Fail "$program cannot make a virtual environment" }
     $own = Join-Path $Folder 'Scripts/python.exe'
@@ -70,10 +73,12 @@ try {
     if ($LASTEXITCODE) { Fail 'pip did not install the wheels; see above' }
     # What installs is no part of what runs.
     & $own -m pip uninstall --quiet --yes --disable-pip-version-check setuptools pip
+    Remove-Item -LiteralPath $env:TEMP -Recurse -Force
     foreach ($part in 'bundles', 'licenses') {
         Copy-Item -LiteralPath (Join-Path $kit $part) -Destination $Folder -Recurse
     }
-    [IO.File]::WriteAllText((Join-Path $Folder $mark), '')
+    # Which doctor compares with what is there.
+    Copy-Item -LiteralPath $requirements -Destination (Join-Path $Folder $mark)
     $edge = Join-Path $Folder 'Scripts/refact-edge.exe'
     foreach ($bundle in Get-ChildItem -LiteralPath (Join-Path $Folder 'bundles') -Directory) {
         if ($Trust) {
@@ -84,6 +89,7 @@ try {
     }
     $done = $true
 } finally {
+    $env:TEMP, $env:TMP = $temporary
     if (-not $done -and (Test-Path -LiteralPath $Folder)) {
         Remove-Item -LiteralPath $Folder -Recurse -Force
     }

@@ -88,14 +88,19 @@ found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 trap 'rm -rf -- "$folder"' EXIT
 trap 'exit 1' INT TERM HUP
+TMPDIR=$folder/tmp
+export TMPDIR
+mkdir -p -- "$TMPDIR"
 "$python" -m venv -- "$folder" || fail "$python cannot make a virtual environment (Debian: python3-venv)"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
     --no-cache-dir --require-hashes --find-links "wheels/$target" -r "requirements/$target.txt" ||
     fail 'pip did not install the wheels; see above'
 # What installs is no part of what runs.
 "$folder/bin/python" -m pip uninstall --quiet --yes --disable-pip-version-check setuptools pip 2>/dev/null
+rm -rf -- "$TMPDIR"
 cp -R bundles licenses "$folder/"
-: >"$folder/$mark"
+# Which doctor compares with what is there.
+cp "requirements/$target.txt" "$folder/$mark"
 if [ -n "$trust" ]; then
     for bundle in "$folder"/bundles/*/; do
         "$folder/bin/refact-edge" verify-signature "${bundle%/}" --trust "$trust" || exit 1

@@ -1,6 +1,7 @@
 """Kits: what is in them for each system, and what their script does here."""
 
 import hashlib
+import os
 import platform
 import random
 import shutil
@@ -16,12 +17,14 @@ pytest.importorskip("uv", reason="the extra kit is not installed")
 
 from click.testing import CliRunner
 from keys_made import pair
+from tampering import tampered
 from wheels_made import wheelhouse
 
 from refact_edge.export.kit.kit import Contents, write_archive, write_kit
 from refact_edge.export.kit.targets import TARGETS, check_python, target_of
 from refact_edge.export.kit.wheels import Sources, requirement
 from refact_edge.runtime.bundle.contract import read_bundle
+from refact_edge.runtime.console.kit import MARK
 from refact_edge.runtime.console.signing import verify_signature
 from refact_edge.runtime.errors import BundleError, ExportError, OptionError
 from refact_edge.runtime.trust.check import check_folder
@@ -29,7 +32,8 @@ from refact_edge.runtime.trust.keys import Signer
 
 HERE = f"linux-{platform.machine()}"
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-FLIPS = 25
+TAMPERED = int(os.environ.get("TAMPERED", "100"))  # of `make kits-check`, ten thousand
+FLIPS = max(25, TAMPERED // 50)  # by the script, which takes longer
 linux_only = pytest.mark.skipif(HERE not in TARGETS, reason="the script's Linux is not here")
 
 
@@ -148,6 +152,23 @@ def test_a_signed_kit_is_checked_file_by_file(
         check_folder(tmp_path / "kit", keys.public)
 
 
+def test_whoever_tampers_with_a_signed_kit_is_noticed(
+    wheels: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    keys, kit = pair(tmp_path, "ours"), tmp_path / "kit"
+    _kit(kit, wheels, tiny_bundle, "linux-x86_64", signer=Signer(keys.private))
+    check_folder(kit, keys.public)
+    generator = random.Random(1)
+    for number in range(TAMPERED):
+        with tampered(kit, generator) as what:
+            try:
+                check_folder(kit, keys.public)
+            except BundleError:
+                continue
+            pytest.fail(f"{number}: accepted with {what}")
+    check_folder(kit, keys.public)
+
+
 @linux_only
 def test_a_kit_is_installed_used_and_removed(kit: Path, tmp_path: Path) -> None:
     folder = tmp_path / "ein Ordner"
@@ -159,6 +180,9 @@ def test_a_kit_is_installed_used_and_removed(kit: Path, tmp_path: Path) -> None:
     assert said.stdout == "refact-edge info\n"
     assert (folder / "bundles" / "tiny-bundle" / "refact_edge.json").exists()
     assert not list(folder.glob("lib/python*/site-packages/pip"))
+    listed = (kit / "requirements" / f"{HERE}.txt").read_text()
+    assert (folder / MARK).read_text() == listed
+    assert f"'{MARK}'" in (kit / "install.ps1").read_text("utf-8")
     again = _install(kit, folder)
     assert (again.returncode, "exists; name another folder" in again.stderr) == (1, True)
     removed = _install(kit, "--remove", folder)
