@@ -10,6 +10,7 @@ from .engine.pace import Paced
 from .engine.prefix import PrefixCache
 from .engine.sampling import GREEDY, Sampling
 from .engine.turns import Turns
+from .errors import ClosedError
 from .stream import Stream, Usage
 from .text.healing import Healing, Spellings
 from .text.limits import check_stops
@@ -33,9 +34,11 @@ class Dispatcher:
         tokens: Tokens,
         layouts: Layouts,
         *,
+        closed: CancelToken,
         lookup: bool,
     ) -> None:
-        """Draft new ids from the prompt's own when `lookup`."""
+        """Draft new ids from the prompt's own when `lookup`; `closed` ends all there is."""
+        self._closed = closed
         self._session, self._caches, self._turns = session, caches, turns
         self._tokens, self._layouts, self.lookup = tokens, layouts, lookup
         self._spellings = Spellings(tokens, layouts.special_ids)
@@ -50,7 +53,7 @@ class Dispatcher:
         allow_empty: bool = True,
     ) -> Request:
         """Return a request that ends at any special token; the caller replaces what differs."""
-        token = cancel or CancelToken()
+        token, closed = cancel or CancelToken(), self._closed
         return Request(
             ids=ids,
             sampling=sampling,
@@ -59,7 +62,7 @@ class Dispatcher:
             forbidden_first=() if allow_empty else (self._layouts.end_id,),
             texts=[ids] if self.lookup else None,
             costs=self._session.costs,
-            cancelled=lambda: token.cancelled,
+            cancelled=lambda: token.cancelled or closed.cancelled,
         )
 
     def stream(
@@ -75,10 +78,10 @@ class Dispatcher:
         """Return the text of a request, without its first `skip` bytes; nothing is computed yet.
 
         Raises:
-            OptionError: when `stop` is one string, or has an empty one.
-            PromptError: when the prompt is empty or does not fit the context.
+        X: when the prompt is empty or does not fit the context.
 
         """
+        self._check_open()
         check_stops(stop)
         generation = Generation(self._session, self._caches, request)
         decoder = Utf8Stream(self._tokens, skip)
@@ -87,13 +90,14 @@ class Dispatcher:
 
     def warm(self, ids: list[int], cancel: CancelToken | None) -> Usage:
         """Evaluate a prompt ahead, unless a request comes; return how much of it was cached."""
+        self._check_open()
         preempted, caller = CancelToken(), cancel or CancelToken()
         request = Request(
             ids,
             GREEDY,
             0,
             frozenset(),
-            cancelled=lambda: preempted.cancelled or caller.cancelled,
+            cancelled=lambda: preempted.cancelled or caller.cancelled or self._closed.cancelled,
             chunk_tokens=WARM_TOKENS,
         )
         generation = Generation(self._session, self._caches, request)
@@ -101,6 +105,10 @@ class Dispatcher:
             for _ in generation:
                 pass
         return Usage(len(ids), generation.cached, 0)
+
+    def _check_open(self) -> None:
+        if self._closed.cancelled:
+            raise ClosedError
 
     def healing(self, typed: bytes) -> Allowed | None:
         """Return what holds the first new tokens to the bytes `typed`, if there are any."""

@@ -10,6 +10,7 @@ RefactEdgeError
 ├── PromptError         a prompt does not fit, or a cursor is outside its file
 │   └── ContextError    a prompt has more tokens than the context holds
 ├── OptionError         an option has a value that makes no sense (also a ValueError)
+├── ClosedError         a model was closed (also a ValueError)
 ├── ProtocolError       an editor's bytes are no messages of the language server protocol
 ├── BusyError           a server has as many requests as it takes
 ├── ReplacedError       a newer request of the same client took this one's place
@@ -107,6 +108,13 @@ class ContextError(PromptError):
 
 class OptionError(RefactEdgeError, ValueError):
     """An option has a value that makes no sense."""
+
+
+class ClosedError(RefactEdgeError, ValueError):
+    """A model was closed, and computes no more."""
+
+    def __init__(self) -> None:
+        super().__init__("the model is closed; open it again by load")
 
 
 class ProtocolError(RefactEdgeError):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
+from .annotated import checked
 from .bundle.contract import HYBRID, HYBRID_READER, HYBRID_WRITER, Bundle
 from .dispatch import Dispatcher
 from .engine.cancel import CancelToken
@@ -18,6 +19,7 @@ from .engine.timelimit import TimeLimit
 from .engine.turns import Turns
 from .errors import BundleError, OptionError
 from .stream import Stream, Usage
+from .text.abilities import abilities_of
 from .text.completion import CursorPrompts, window_at
 from .text.conversation import conversation_ids
 from .text.cursor import Cursor, OpenFile
@@ -33,8 +35,39 @@ CHAT_MAX_TOKENS = 512
 NO_LIMITS = Limits()
 
 
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model is, and what computes it.
+
+    Args:
+        name: as its manifest has it.
+        architecture: the model type.
+        variant: int4, int8, fp16, fp32 or hybrid.
+        device: cpu or cuda.
+        engine: what computes, in words.
+        context_tokens: that prompt and answer may have together.
+        weight_bytes: of the variant.
+        fills: whether it sees what stands behind a cursor.
+        chats: whether it was trained to answer messages.
+
+    """
+
+    name: str
+    architecture: str
+    variant: str
+    device: str
+    engine: str
+    context_tokens: int
+    weight_bytes: int
+    fills: bool
+    chats: bool
+
+
 class Model:
-    """A loaded model. Its methods may be called from several threads at once."""
+    """A loaded model. Its methods may be called from several threads at once.
+
+    `close` gives its memory back, as leaving a `with` block does.
+    """
 
     def __init__(
         self,
@@ -53,8 +86,15 @@ class Model:
         self._paced = Paced(session)
         self._caches = PrefixCache(session.new_cache, saved=saved)
         self._turns = Turns()
+        self._closed = CancelToken()
         self._dispatcher = Dispatcher(
-            self._paced, self._caches, self._turns, self.tokens, self.layouts, lookup=lookup
+            self._paced,
+            self._caches,
+            self._turns,
+            self.tokens,
+            self.layouts,
+            closed=self._closed,
+            lookup=lookup,
         )
         self._prompts = CursorPrompts(self.tokens, self.layouts)
         self.tokens.check_specials(self.layouts.special_ids)
@@ -77,6 +117,41 @@ class Model:
             "use one from several threads, or load the bundle again where it is needed"
         )
 
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back memory, threads and the bundle's files; may be called again.
+
+        What another thread generates ends, cancelled, at its next token.
+        """
+        self._closed.cancel()
+        self.session.close()
+        self._caches.drop()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed.cancelled
+
+    def info(self) -> ModelInfo:
+        """Return what the model is, and what computes it; of a closed one, too."""
+        abilities = abilities_of(self.layouts, self.tokens)
+        return ModelInfo(
+            self.bundle.name or self.bundle.path.name,
+            self.bundle.architecture,
+            self.variant,
+            self.device,
+            self.engine,
+            self.context_tokens,
+            sum(self.bundle.variants[part].bytes for part in self.parts),
+            abilities.fills,
+            abilities.chats,
+        )
+
     @property
     def device(self) -> str:
         """The device it truly runs on: cpu or cuda."""
@@ -97,6 +172,7 @@ class Model:
         """Tokens that prompt and answer may have together."""
         return self.bundle.sizes.context
 
+    @checked
     def complete(
         self,
         prefix: str,
@@ -134,6 +210,7 @@ class Model:
             cancel=cancel,
         )
 
+    @checked
     def complete_at(
         self,
         cursor: Cursor,
@@ -196,6 +273,7 @@ class Model:
             line_end=window.line_end,
         )
 
+    @checked
     def warm(
         self,
         prefix: str,
@@ -219,6 +297,7 @@ class Model:
         cursor = Cursor(prefix, suffix, extra, filename, order, multiline)
         return self.warm_at(cursor, max_tokens, heal=heal, cancel=cancel)
 
+    @checked
     def warm_at(
         self,
         cursor: Cursor,
@@ -254,6 +333,7 @@ class Model:
         """
         self._caches.save()
 
+    @checked
     def chat(
         self,
         messages: Sequence[Message],
@@ -289,6 +369,7 @@ class Model:
             trimmer=AnswerTrimmer(started=goes_on(messages)),
         )
 
+    @checked
     def generate(
         self,
         prompt: str | Sequence[int],

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
+from typing import Any
 
+from .annotated import checked
 from .engine.generation import Finish, Generation
 from .engine.logprobs import Scored
+from .pieces import OnText, pieces, started
 from .text.stops import AnswerTrimmer, Scanner, StopScanner
 from .text.tokens import Utf8Stream
 
@@ -32,7 +36,9 @@ class Stream:
     """Iterating yields pieces of text as they are generated, never a broken character.
 
     Nothing is computed before the first `next`. Leaving the loop early and calling
-    `close` (or using the stream as a context manager) gives its cache back at once.
+    `close` (or using the stream as a context manager) gives its cache back at once. `async for`
+    yields the same without blocking the event loop, `await stream` returns the whole text, and
+    `start` generates it in a thread. Read a stream in one of these ways, once.
     """
 
     def __init__(
@@ -121,6 +127,27 @@ class Stream:
 
     def __next__(self) -> str:
         return next(self._iterator)
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return pieces(self)
+
+    def __await__(self) -> Generator[Any, None, str]:
+        return self._whole().__await__()
+
+    async def _whole(self) -> str:
+        async with aclosing(pieces(self)) as read:
+            async for _ in read:
+                pass
+        return self.text
+
+    @checked
+    def start(self, on_text: OnText | None = None) -> Future[str]:
+        """Generate the text in a thread, which calls `on_text` with each piece.
+
+        Windows stay alive meanwhile; what they show is theirs to change, from their own thread. The
+        future has the whole text, or the error. `close` ends it early: it has the text so far then.
+        """
+        return started(self, on_text)
 
     def __enter__(self) -> Stream:
         return self

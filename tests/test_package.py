@@ -10,11 +10,14 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import face
 import pytest
 
 import refact_edge
+from refact_edge.runtime import errors
 from refact_edge.runtime.opening.machine import why_not_native
 
+FACE = Path(__file__).parent / "face.txt"
 NOT_INSTALLED = {"tests", "demo", "bench", "docs", "examples", "build", "dist"}
 HEAVY = {"torch", "transformers", "optimum", "onnx", "safetensors", "ml_dtypes"}
 NETWORK = {"huggingface_hub", "httpx", "httpx2", "requests", "urllib3"}  # tokenizers brings some
@@ -86,14 +89,18 @@ def test_only_cli_files_import_click_and_only_one_file_each_engine(root: Path) -
     assert users["openvino"] == {"runtime/backends/openvino.py"}
 
 
-def test_the_public_names_are_these() -> None:
-    assert refact_edge.__all__ == [
-        "CancelToken", "Cursor", "Endings", "Limits", "Model", "RefactEdgeError", "Sampling",
-        "Stream", "Usage", "__version__", "load",
-    ]  # fmt: skip
-    assert all(hasattr(refact_edge, name) for name in refact_edge.__all__)
+def test_the_face_is_the_one_that_is_promised() -> None:
+    assert list(face.lines()) == FACE.read_text(encoding="utf-8").splitlines()
+    assert {*refact_edge.__all__} <= {*dir(refact_edge)}
+    assert sorted(refact_edge.__all__) == refact_edge.__all__
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = refact_edge.nothing
+
+
+def test_every_error_that_there_is_is_public() -> None:
+    own = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    public = {name for name in own if issubclass(getattr(errors, name), (Exception, Warning))}
+    assert public <= {*refact_edge.__all__}
 
 
 def _run(script: str, *arguments: object, home: Path) -> str:

@@ -13,6 +13,8 @@ PARTS = ("export", "quant", "runtime")
 # Files of runtime/ that stand above its rooms, each a room of its own.
 ALONE = (
     "runtime.errors",
+    "runtime.annotated",
+    "runtime.pieces",
     "runtime.stream",
     "runtime.dispatch",
     "runtime.model",

@@ -21,7 +21,7 @@ from ..bundle import gpu
 from ..bundle.contract import INPUT_IDS, LOGITS, past_name, present_name
 from ..bundle.verified import VerifiedGpuGraph
 from ..engine.cache import KvCache
-from ..errors import BundleError, DeviceError, one_line
+from ..errors import BundleError, ClosedError, DeviceError, one_line
 from .cuda import CudaStartError, in_words, quiet
 from .onnxruntime import (
     FATAL_ONLY,
@@ -167,7 +167,8 @@ class GpuSession:
         Raises:
             GpuError: when the GPU fails, as for want of memory; `cache` is as it was.
             PromptError: when they outgrow the context.
-            ValueError: when the session is closed, or the cache is another's.
+            ClosedError: when the session is closed.
+            ValueError: when the cache is another's.
 
         """
         if not isinstance(cache, GpuCache) or cache.session is not self:
@@ -175,7 +176,7 @@ class GpuSession:
         cache.check_room(len(ids))
         with self._lock:
             if self._session is None:
-                raise ValueError("the session is closed")
+                raise ClosedError
             try:
                 return self._run(ids, cache, keep)
             except Exception as error:

@@ -31,7 +31,14 @@ from ..bundle.contract import (
 from ..bundle.verified import VerifiedGraph
 from ..engine.cache import Allocation, KvCache, row_width
 from ..engine.kv_type import graph_type
-from ..errors import BundleError, DeviceError, MissingExtraError, RefactEdgeWarning, one_line
+from ..errors import (
+    BundleError,
+    ClosedError,
+    DeviceError,
+    MissingExtraError,
+    RefactEdgeWarning,
+    one_line,
+)
 from ..machine.cores import fast_cores
 from . import cuda, denormals
 from .absence import remedy
@@ -53,7 +60,7 @@ def warn_of_telemetry() -> None:
             "onnxruntime was imported before refact-edge opened a model, with its telemetry on: it "
             f"may write under the home folder and send data; set {TELEMETRY}=1 before that import",
             RefactEdgeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         os.environ[TELEMETRY] = "1"
 
@@ -199,7 +206,7 @@ class OnnxruntimeSession:
         """
         session, new, past = self._session, len(ids), len(cache.ids)
         if session is None:
-            raise ValueError("the session is closed")
+            raise ClosedError
         if cache.row_bytes != self.kv_type.row_bytes(self.sizes):  # as it has pointers alone
             raise ValueError("the cache is another model's")
         cache.check_room(new)

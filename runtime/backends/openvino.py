@@ -18,7 +18,7 @@ from ..bundle.contract import INPUT_IDS, LOGITS, LOGITS_TO_KEEP, past_name, pres
 from ..bundle.verified import VerifiedGraph
 from ..engine.cache import KvCache
 from ..engine.kv_type import graph_type
-from ..errors import BundleError, DeviceError, MissingExtraError, one_line
+from ..errors import BundleError, ClosedError, DeviceError, MissingExtraError, one_line
 from .weights_file import check_openvino_follows
 
 # On a Sapphire Rapids 2026.1 is 3 nats away from what the graph says, and 2026.2 as near as others.
@@ -136,7 +136,7 @@ class OpenVinoSession:
         buffers = dict(zip(self._parts, cache.buffers, strict=True))
         with self._lock:
             if self._request is None:
-                raise ValueError("the session is closed")
+                raise ClosedError
             self._request.set_tensor(INPUT_IDS, tensor(np.asarray(ids, np.int64)[None]))
             self._request.set_tensor(LOGITS_TO_KEEP, tensor(np.array(keep, np.int64)))
             for (past, _), buffer in buffers.items():

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle.gpu import CANDIDATES
-from ..errors import BundleError, ContextError, PromptError
+from ..errors import BundleError, ClosedError, ContextError, PromptError
 from .cache import KvCache
 from .costs import StepCosts
 from .logprobs import Scored, score, score_all
@@ -107,6 +107,8 @@ class Generation:
         try:
             self.cached = len(cache.ids)
             yield from self._run(cache)
+        except ClosedError:  # by another thread
+            pass
         finally:
             cache.candidates_suffice = False
             self._caches.put(cache)

@@ -36,6 +36,7 @@ class PrefixCache:
         self._idle: list[KvCache] = []  # least recently used first
         self._busy: dict[int, tuple[KvCache, int]] = {}  # and the rows of it that stay as they are
         self._lock = ForkableLock()
+        self._dropped = False
 
     def take(self, ids: Sequence[int]) -> KvCache:
         """Return a cache that holds the longest cached prefix of `ids`, and nothing else.
@@ -72,6 +73,12 @@ class PrefixCache:
             if self._saved is not None:
                 self._saved.save(self._idle)
 
+    def drop(self) -> None:
+        """Let go of all caches that are idle, now and later."""
+        with self._lock:
+            self._dropped = True
+            self._idle.clear()
+
     def missing(self, ids: Sequence[int]) -> int:
         """Return how many of `ids` would have to be evaluated."""
         prompt = list(ids[:-1])
@@ -83,7 +90,9 @@ class PrefixCache:
         """Take a cache back, with whatever it holds now."""
         with self._lock:
             self._busy.pop(id(cache), None)
-            if cache.ids:  # else it would lie there for nothing, and count for nothing
+            if (
+                cache.ids and not self._dropped
+            ):  # else it would lie there for nothing, and count for nothing
                 self._idle.append(cache)
             while len(self._idle) > 1 and sum(c.held_bytes for c in self._idle) > self._limit_bytes:
                 del self._idle[0]

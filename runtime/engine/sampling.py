@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..annotated import check_fields
 from ..errors import BundleError, OptionError, one_line
 
 GREEDY_BELOW = 0.05  # the temperature under which the model's own server is greedy
@@ -52,6 +53,7 @@ class Sampling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         rules = (
             ("temperature", 0 <= self.temperature <= 100, "0 to 100"),
             ("top_k", _is_count(self.top_k), "a whole number, 0 or more"),

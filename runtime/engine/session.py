@@ -42,7 +42,7 @@ class Session(Protocol):
 
         Raises:
             PromptError: when they outgrow the context.
-            ValueError: when the session is closed.
+            ClosedError: when the session is closed.
 
         """
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+from ..annotated import checked
 from ..backends.onnxruntime import warn_of_telemetry
 from ..bundle.contract import Bundle
 from ..engine.disk_cache import Saved, make_folder, maker_of
@@ -12,14 +13,16 @@ from ..engine.session import Session
 from ..errors import OptionError, RefactEdgeWarning
 from ..model import Model
 from ..trust.check import Trusted, open_bundle
+from .budget import count, one_at_a_time
 from .demo import demo_bundle
 from .int4 import ENGINES
 from .machine import this_machine
 from .open import OpenOptions, open_wished
 from .plan import DEVICES, PREFILL, Plan, Wishes, plan
-from .room import bounded
+from .room import bounded, need_of
 
 
+@checked
 def load(
     bundle: str | Path | None = None,
     *,
@@ -78,7 +81,8 @@ def load(
         OptionError: when variant, device, engine or prefill is unknown, or they do not go together,
             or `caches` is no folder, or one that others may write to, or `trust` no key.
         DeviceError: when cuda is asked for and cannot be used, as hybrid and openvino cannot, or
-            the model does not fit this machine's memory; says what would.
+            the model does not fit this machine's memory, or what `limit_memory` leaves of it; says
+            what would.
         MissingExtraError: when onnxruntime, openvino or cryptography is needed and not installed.
 
     """
@@ -88,15 +92,31 @@ def load(
     trusted = _trusted(trust, digest, hashes=hashes)
     whole = open_bundle(Path(bundle) if bundle is not None else demo_bundle(), trusted)
     opened = bounded(whole, context)
-    machine = this_machine()
     folder = Path(caches) if caches is not None else None
-    if folder is not None and plan(opened, wishes, machine).device == "cpu":
+    if folder is not None and plan(opened, wishes, this_machine()).device == "cpu":
         make_folder(folder)  # before opening takes its time
-    chosen, session = open_wished(opened, wishes, machine, options)
+    with one_at_a_time():
+        return _open(opened, whole, wishes, options, folder, lookup=lookup)
+
+
+def _open(
+    bundle: Bundle,
+    whole: Bundle,
+    wishes: Wishes,
+    options: OpenOptions,
+    folder: Path | None,
+    *,
+    lookup: bool,
+) -> Model:
+    """Open a bundle, whose context may be less than that of the `whole` one."""
+    chosen, session = open_wished(bundle, wishes, this_machine(), options)
     for message in chosen.warnings:
-        warnings.warn(message, RefactEdgeWarning, stacklevel=2)
+        warnings.warn(message, RefactEdgeWarning, stacklevel=4)
     saved = _saved(folder, whole, chosen, session) if folder is not None else None
-    return Model(opened, chosen.variant, session, lookup=lookup, saved=saved)
+    model = Model(bundle, chosen.variant, session, lookup=lookup, saved=saved)
+    if chosen.device == "cpu":
+        count(model, need_of(bundle, chosen).total)
+    return model
 
 
 def _trusted(trust: str | Path | None, digest: str | None, *, hashes: bool) -> Trusted:
@@ -115,7 +135,7 @@ def _saved(folder: Path, bundle: Bundle, chosen: Plan, session: Session) -> Save
         warnings.warn(
             f"caches are not kept on {chosen.device}, where a prompt is evaluated again as soon",
             RefactEdgeWarning,
-            stacklevel=3,
+            stacklevel=5,
         )
         return None
     maker = maker_of(bundle, chosen.parts, session.engine, chosen.kv_type)

@@ -22,6 +22,7 @@ from ..engine.kv_type import KV_TYPES, KvType
 from ..engine.session import Session
 from ..errors import BundleError, OptionError, RefactEdgeWarning
 from ..store import hash_notes, prepack
+from .budget import left
 from .facts import Machine
 from .plan import Failures, Plan, Wishes, plan
 from .room import check_room
@@ -72,7 +73,7 @@ def open_wished(
     while True:  # twice more at most, as each failure excludes what has failed
         chosen = plan(bundle, wishes, machine, failures)
         _log.debug("plan: %s (%s)", chosen, "; ".join(chosen.reasons))
-        check_room(bundle, chosen, machine.available_memory)
+        check_room(bundle, chosen, left(machine.available_memory))
         try:
             session = open_plan(bundle, chosen, options)
             if isinstance(session, GpuSession) and wishes.device == "auto":

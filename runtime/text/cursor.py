@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..annotated import check_fields
 from ..errors import OptionError, PromptError
 
 OpenFile = tuple[str, str]  # file name and text
@@ -23,6 +24,9 @@ class Cursor:
         multiline: False completes the cursor's line only: the model does not see what follows the
             cursor on it, and the text ends before the next line.
 
+    Raises:
+        OptionError: when a value is of another type.
+
     """
 
     prefix: str
@@ -31,6 +35,9 @@ class Cursor:
     filename: str = ""
     order: str | None = None
     multiline: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def decode_text(data: bytes, name: str) -> str:

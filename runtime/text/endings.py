@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..annotated import check_fields
 from ..errors import OptionError
 from .loops import LoopScanner
 from .stops import Scanner
@@ -35,7 +36,7 @@ class Endings:
             conversations close what they take for an example, and explain it.
 
     Raises:
-        OptionError: when the probability is none.
+        OptionError: when the probability is none, or a value is of another type.
 
     """
 
@@ -48,6 +49,7 @@ class Endings:
     fence: bool = True
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 <= self.least_probability < 1:
             raise OptionError(
                 f"least_probability {self.least_probability}; expected 0 or more and under 1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..annotated import check_fields
 from ..errors import OptionError
 from .endings import Endings
 from .lines import LINE_END, unix_line_ends
@@ -26,7 +27,7 @@ class Limits:
         endings: other rules that end the text; None takes the usual ones.
 
     Raises:
-        OptionError: when `stop` is one string.
+        OptionError: when `stop` is one string, or a value is of another type.
 
     """
 
@@ -38,6 +39,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         check_stops(self.stop)
+        check_fields(self)
 
     def stops(self, *, multiline: bool) -> tuple[str, ...]:
         """Return the strings that end the text; when not `multiline`, a line end is one of them."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from ..annotated import checked
 from ..bundle.limits import SPECIAL_TOKENS
 from ..errors import BundleError, OptionError, RefactEdgeWarning, one_line
 from .alphabet import alphabet_of
@@ -61,6 +62,11 @@ class Tokens:
         Warns where the vocabulary cannot hold the text: the model reads less than there is.
         """
         return self._by_line(_whole(text))
+
+    @checked
+    def count(self, text: str) -> int:
+        """Return how many tokens a text has, as user text: specials in it stay text."""
+        return len(self.encode(text))
 
     def encode_special(self, text: str) -> list[int]:
         """Return the ids of `text` with special tokens in it parsed."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ...bundle.verified import Verified
 from ...engine.cache import KvCache
 from ...engine.kv_type import FP32, KvType
-from ...errors import OptionError
+from ...errors import ClosedError, OptionError
 from ...machine.cores import fast_cores
 from ...machine.forks import ForkableLock
 from .fits import OtherGraphError
@@ -126,7 +126,7 @@ class NativeSession:
         buffers = (ctypes.c_void_p * len(cache.pointers))(*cache.pointers)
         with self._lock:
             if not self._edge:
-                raise ValueError("the session is closed")
+                raise ClosedError
             done = self._native.functions.edge_step(
                 self._edge,
                 ids.ctypes.data,

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from ...bundle.contract import TOKENIZER
 from ...bundle.identity import manifest_hash
-from ..service.abilities import PREFIX, SUFFIX, Abilities
+from ...text.abilities import PREFIX, SUFFIX, Abilities
 from ..web.exchange import Call, Dialect, Endpoint
 from ..web.files import file_response
 from ..web.framing import Shape

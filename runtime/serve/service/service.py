@@ -27,7 +27,7 @@ from ...errors import (
 )
 from ...model import Model
 from ...stream import Stream, Usage
-from .abilities import Abilities, abilities_of
+from ...text.abilities import Abilities, abilities_of
 from .run import Run, Slots
 from .settings import Settings
 

@@ -13,7 +13,7 @@ import pytest
 import refact_edge
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.engine.session import Session
-from refact_edge.runtime.errors import OptionError
+from refact_edge.runtime.errors import ClosedError, OptionError
 from refact_edge.runtime.opening.machine import this_machine, why_not_native
 from refact_edge.runtime.opening.open import OpenOptions, open_plan
 from refact_edge.runtime.opening.plan import Wishes, plan
@@ -52,7 +52,7 @@ def test_every_session_steps_says_what_it_is_and_can_be_closed(
     assert cache.ids == [*ids.tolist(), 1]
     session.close()
     for count in (1, 30):  # one token and a long step: of hybrid and openvino, either session
-        with pytest.raises(ValueError, match="the session is closed"):
+        with pytest.raises(ClosedError, match="the model is closed"):
             session.step(ids[:count], session.new_cache())
     session.close()  # which may be called again
 

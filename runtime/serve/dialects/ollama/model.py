@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..... import __version__
 from ....bundle.decoder import in_billions, parameter_count
-from ...service.abilities import PREFIX, SUFFIX, Abilities
+from ....text.abilities import PREFIX, SUFFIX, Abilities
 from ...service.service import About
 from ...web.exchange import Call
 from ...web.files import written_s

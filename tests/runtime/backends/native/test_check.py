@@ -27,6 +27,7 @@ from refact_edge.runtime.bundle.decoder import Decoder
 from refact_edge.runtime.bundle.verified import verify
 from refact_edge.runtime.engine.cache import KvCache
 from refact_edge.runtime.engine.kv_type import FP16, FP32
+from refact_edge.runtime.errors import ClosedError
 
 HEAD_NORMS = replace(LLAMA, attention=replace(LLAMA.attention, head_norm=True))
 
@@ -326,6 +327,6 @@ def test_a_closed_session_maps_the_bundle_no_more(bundle_copy: Path, library: Na
     assert str(bundle_copy) in Path("/proc/self/maps").read_text(encoding="utf-8")
     session.close()
     assert str(bundle_copy) not in Path("/proc/self/maps").read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match="the session is closed"):
+    with pytest.raises(ClosedError, match="the model is closed"):
         session.step(np.zeros(1, np.int64), session.new_cache())
     session.close()  # which may be called again

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...text.prompts import Layouts
-from ...text.tokens import Tokens
+from .prompts import Layouts
+from .tokens import Tokens
 
 PREFIX, SUFFIX, FILES = "prefix", "suffix", "files"
 

@@ -7,7 +7,7 @@ import pytest
 
 from refact_edge import Model, load
 from refact_edge.runtime.bundle.decoder import in_billions, parameter_count
-from refact_edge.runtime.serve.service.abilities import abilities_of
+from refact_edge.runtime.text.abilities import abilities_of
 
 
 @pytest.fixture(scope="module")

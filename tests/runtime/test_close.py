@@ -1,0 +1,117 @@
+"""A model that is closed: what it gives back, and what it says then."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import refact_edge
+from refact_edge import CancelToken, ClosedError, DeviceError, OptionError
+
+
+@pytest.mark.parametrize("engine", ["native", "onnxruntime"])
+def test_a_closed_model_computes_no_more_and_says_so(engine: str, tiny_bundle: Path) -> None:
+    with refact_edge.load(tiny_bundle, variant="int4", engine=engine) as model:
+        list(model.generate("a", max_tokens=2))
+    assert model.closed
+    for call in (
+        lambda: model.complete("a"),
+        lambda: model.warm("a"),
+        lambda: model.chat([{"role": "user", "content": "a"}]),
+        lambda: model.generate("a"),
+    ):
+        with pytest.raises(ClosedError, match="the model is closed; open it again by load"):
+            call()
+    model.close()  # again
+    assert model.info().variant == "int4"
+
+
+def test_what_is_generated_meanwhile_ends_cancelled(tiny_bundle: Path) -> None:
+    model = refact_edge.load(tiny_bundle)
+    streams = [model.generate("a", max_tokens=400, allow_empty=False) for _ in range(3)]
+    begun = threading.Barrier(4)
+
+    def read(stream: refact_edge.Stream) -> None:
+        next(stream, "")
+        begun.wait(10)
+        for _ in stream:
+            pass
+
+    threads = [threading.Thread(target=read, args=(stream,)) for stream in streams]
+    for thread in threads:
+        thread.start()
+    begun.wait(10)
+    model.close()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert {stream.finish for stream in streams} <= {"cancelled", "stop"}
+    paused = refact_edge.load(tiny_bundle)
+    stream = paused.generate("a", max_tokens=400, allow_empty=False)
+    next(stream)
+    paused.close()
+    assert list(stream) == []
+    assert stream.finish == "cancelled"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_closing_lets_go_of_the_file_and_the_threads(tiny_bundle: Path) -> None:
+    before = len(list(Path("/proc/self/task").iterdir()))
+    model = refact_edge.load(tiny_bundle, threads=4)
+    list(model.complete("a", max_tokens=2))
+    assert str(tiny_bundle) in Path("/proc/self/maps").read_text("utf-8")
+    model.close()
+    assert f"{tiny_bundle}/onnx" not in Path("/proc/self/maps").read_text("utf-8")
+    assert len(list(Path("/proc/self/task").iterdir())) <= before
+
+
+CYCLES = """
+import sys
+from pathlib import Path
+import refact_edge
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+def cycle() -> None:
+    with refact_edge.load(sys.argv[1]) as model:
+        list(model.complete("def add(a, b):", "", max_tokens=4, allow_empty=False))
+
+for _ in range(int(sys.argv[2]) // 4): cycle()
+before = resident()
+for _ in range(int(sys.argv[2])): cycle()
+print(before, resident())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_stays_level_however_often_a_model_is_opened(tiny_bundle: Path) -> None:
+    command = [sys.executable, "-c", CYCLES, str(tiny_bundle), "100"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert after <= 1.02 * before
+
+
+def test_models_stay_within_a_limit_together(tiny_bundle: Path) -> None:
+    with pytest.raises(OptionError, match="limit_bytes 0; expected a number above 0"):
+        refact_edge.limit_memory(0)
+    first = refact_edge.load(tiny_bundle)
+    try:
+        refact_edge.limit_memory(1)
+        with pytest.raises(DeviceError, match=r"takes .* and 0\.0 MB are available"):
+            refact_edge.load(tiny_bundle)
+        first.close()
+        refact_edge.limit_memory(10**9)
+        models = [refact_edge.load(tiny_bundle) for _ in range(2)]
+        assert all(list(model.generate("a", max_tokens=2)) is not None for model in models)
+    finally:
+        refact_edge.limit_memory(None)
+
+
+def test_a_token_that_was_cancelled_before_ends_at_once(tiny_bundle: Path) -> None:
+    token = CancelToken()
+    token.cancel()
+    stream = refact_edge.load(tiny_bundle).complete("a", cancel=token)
+    assert (list(stream), stream.finish) == ([], "cancelled")
