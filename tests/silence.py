@@ -5,6 +5,7 @@ It runs in a namespace without a network, where all files but those of named fol
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ _CALLS = (
     "unlink,unlinkat,link,linkat,symlink,symlinkat,mknod,mknodat,truncate,chmod,fchmodat,chown,fchownat"
 )
 _CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*?)(?:\)\s+= .*|<unfinished.*)?$")
+_THERE = "= -1 EEXIST (File exists)"  # nothing was made
 _HARMLESS = ("/dev/null", "/dev/tty", "/dev/pts", "/dev/shm", "/proc/self")
 _LOOPBACK = re.compile(r'inet_addr\("127\.\d+\.\d+\.\d+"\)|inet_pton\(AF_INET6, "::1"')
 # A path, behind the folder that it begins in where a call has one.
@@ -89,7 +91,7 @@ def deeds_in(log: Path, named: Sequence[Path], *, own: Sequence[str] = (sys.exec
     programs: list[str] = []
     first = True
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        if not (match := _CALL.match(line)):
+        if not (match := _CALL.match(line)) or line.endswith(_THERE):
             continue
         name, arguments = match.groups()
         if name in ("execve", "execveat"):
@@ -101,6 +103,8 @@ def deeds_in(log: Path, named: Sequence[Path], *, own: Sequence[str] = (sys.exec
         elif name in ("open", "openat", "openat2"):
             if re.search("O_WRONLY|O_RDWR|O_CREAT", arguments) and _outside(arguments, named):
                 written.append(line)
+        elif name.startswith("symlink"):  # to a place that is only named
+            written += [line] if _outside(arguments.rpartition(", ")[2], named) else []
         elif name not in _OTHER_CALLS and _outside(arguments, named):
             written.append(line)
     assert not first, f"{log} tells of no program"
@@ -129,4 +133,10 @@ def _outside(arguments: str, named: Sequence[Path]) -> bool:
 
 
 def _paths(arguments: str) -> list[str]:
-    return [os.path.join(folder, path) for folder, path in _PATHS.findall(arguments)]  # noqa: PTH118
+    pairs = (map(_unescaped, pair) for pair in _PATHS.findall(arguments))
+    return [os.path.join(folder, path) for folder, path in pairs]  # noqa: PTH118
+
+
+def _unescaped(text: str) -> str:
+    """Return a path as it is, of which strace writes bytes beyond ASCII as numbers."""
+    return codecs.escape_decode(text.encode())[0].decode("utf-8", "replace")

@@ -18,7 +18,7 @@ def main():
 OURS = (
     "numpy>=2", "tokenizers>=0.20", "click>=8",
     "onnxruntime>=1.24; extra == 'cpu'", "cryptography>=45; extra == 'trust'",
-    "openvino>=2026.2; extra == 'openvino'",
+    "openvino>=2026.2; extra == 'openvino'", "onnxruntime-gpu>=1.24; extra == 'gpu'",
 )  # fmt: skip
 
 
@@ -75,6 +75,10 @@ def wheelhouse(folder: Path) -> Path:
                 wheel(folder, "onnxruntime", "1.32.0", f"{python}-{python}-{tag}")
         wheel(folder, "cryptography", "50.0.0", f"cp311-abi3-{tag}", ("cffi>=2",))
         wheel(folder, "cffi", "2.1.0", f"cp312-cp312-{tag}")
+    libraries = ("nvidia-cudnn; extra == 'cudnn'", "nvidia-cuda-runtime; extra == 'cuda'")
+    wheel(folder, "onnxruntime-gpu", "1.31.0", requires=libraries)
+    wheel(folder, "nvidia-cudnn", "9.0.0", "py3-none-manylinux_2_27_x86_64")
+    wheel(folder, "nvidia-cuda-runtime", "13.0.0", "py3-none-manylinux_2_17_x86_64")
     wheel(folder, "click", "8.3.0", requires=("colorama; platform_system == 'Windows'",))
     wheel(folder, "colorama", "0.4.6", "py2.py3-none-any")
     wheel(folder, "huggingface-hub", "1.0.0", requires=("httpx",))

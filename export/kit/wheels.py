@@ -21,6 +21,7 @@ from .targets import Target
 # Imported by functions that are never called here; see tests/export/kit.
 LEFT_OUT = ("huggingface-hub",)
 EXTRAS = ("cpu", "gpu", "serve", "lsp", "trust", "openvino", "export", "report")
+_CUDA = "onnxruntime-gpu[cuda,cudnn]"
 _OF_ONNXRUNTIME = ("cpu", "gpu")
 _MACOS = "14.0"  # the oldest that onnxruntime has a wheel for
 
@@ -58,7 +59,9 @@ class Sources:
 
 
 def requirement(version: str, target: Target, extras: Sequence[str]) -> str:
-    """Return what is installed on a system; onnxruntime only where it has a wheel.
+    """Return what is installed on a system, a line each; onnxruntime only where it has a wheel.
+
+    With `gpu` CUDA's libraries come along: nobody fetches them there.
 
     Raises:
         OptionError: when there is no such extra.
@@ -68,7 +71,8 @@ def requirement(version: str, target: Target, extras: Sequence[str]) -> str:
         raise OptionError(f"extra {unknown[0]!r}; expected one of: {', '.join(EXTRAS)}")
     lacking = () if target.has_onnxruntime else _OF_ONNXRUNTIME
     chosen = [extra for extra in dict.fromkeys(extras) if extra not in lacking]
-    return f"refact-edge[{','.join(chosen)}]=={version}" if chosen else f"refact-edge=={version}"
+    own = f"refact-edge[{','.join(chosen)}]=={version}" if chosen else f"refact-edge=={version}"
+    return f"{own}\n{_CUDA}" if "gpu" in chosen else own
 
 
 def resolve(package: str, target: Target, python: str, sources: Sources) -> list[str]:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
+from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,14 @@ import pytest
 pytest.importorskip("lief", reason="no lief: `make wheels` installs it")
 
 from keys_made import pair
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
 from packaging.tags import Tag
-from packaging.utils import parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from silence import MISSING, Deeds, deeds_in, walled
 
 from refact_edge.export.kit.targets import TARGETS, Target
+from refact_edge.export.kit.wheels import LEFT_OUT
 from release.libraries import library_problem
 from release.targets import TARGETS as SYSTEMS
 from release.targets import Target as System
@@ -35,6 +39,11 @@ PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 HERE = f"linux-{platform.machine()}"
 SERVERS = ("cpu", "serve", "lsp", "trust")
 MOST_PACKAGES, MOST_MB = 8, 110  # without extras
+MARKERS = {
+    "linux": {"os_name": "posix", "sys_platform": "linux", "platform_system": "Linux"},
+    "macos": {"os_name": "posix", "sys_platform": "darwin", "platform_system": "Darwin"},
+    "windows": {"os_name": "nt", "sys_platform": "win32", "platform_system": "Windows"},
+}
 MAGIC = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 everywhere = pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
 behind_walls = pytest.mark.skipif(
@@ -82,11 +91,30 @@ def _system_of(target: Target) -> System:
 
 def _fits(tags: frozenset[Tag], target: Target) -> bool:
     own = f"cp{PYTHON.replace('.', '')}"
+    mac = target.name.startswith("macos")
     return any(
-        tag.platform in ("any", *target.tags)
+        (tag.platform in ("any", *target.tags) or (mac and tag.platform.endswith("universal2")))
         and (tag.interpreter in ("py3", own) or tag.abi == "abi3")
         for tag in tags
     )
+
+
+def _requirements(wheel: Path, target: Target) -> Iterator[str]:
+    """Yield the names of what a wheel needs on a system, by markers of that and not of this one."""
+    system, _, machine = target.name.partition("-")
+    environment = {
+        **{name: str(value) for name, value in default_environment().items()},
+        **MARKERS.get(system, MARKERS["linux"]),
+        "platform_machine": machine.upper() if system == "windows" else machine,
+        "extra": "",
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        head = HeaderParser().parsestr(archive.read(metadata).decode())
+    for line in head.get_all("Requires-Dist") or ():
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            yield canonicalize_name(requirement.name)
 
 
 def _libraries(wheels: Path) -> Iterator[tuple[str, bytes]]:
@@ -106,12 +134,14 @@ def test_the_wheels_are_those_of_the_system(
     target: Target, kind: str, request: pytest.FixtureRequest
 ) -> None:
     kit: Path = request.getfixturevalue(kind)
-    parsed = [parse_wheel_filename(f.name) for f in (kit / "wheels" / target.name).iterdir()]
+    wheels = list((kit / "wheels" / target.name).iterdir())
+    parsed = [parse_wheel_filename(file.name) for file in wheels]
     assert all(_fits(tags, target) for _, _, _, tags in parsed)
     names = {name for name, _, _, _ in parsed}
-    assert ("colorama" in names) == target.name.startswith("windows")
+    wanted = {name for file in wheels for name in _requirements(file, target)}
+    assert wanted - {*LEFT_OUT} <= names
     assert ("onnxruntime" in names) == (kind == "full" and target.has_onnxruntime)
-    assert "huggingface-hub" not in names
+    assert not {*LEFT_OUT} & names
     assert not any(name.startswith("openvino") for name in names)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from keys_made import pair
 from silence import MISSING, deeds_in, walled
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.joi
 INSTALLED = os.environ.get("REFACT_EDGE_INSTALLED", "")  # from a kit, by make kits-check
 PYTHON = f"{INSTALLED}/bin/python" if INSTALLED else sys.executable
 PROGRAM = [f"{INSTALLED}/bin/refact-edge"] if INSTALLED else [PYTHON, "-m", "refact_edge.runtime"]
+OWN = (PYTHON,)  # a kit's script runs it
 COMMANDS = [
     ["info", "BUNDLE"],
     ["info", "BUNDLE", "--digest"],
@@ -47,7 +49,7 @@ def _silent(
     with walled([*words], log, named) as process:
         printed, complaints = process.communicate(timeout=120)
     assert process.returncode == 0, complaints
-    assert not deeds_in(log, [tmp_path, *named]).all
+    assert not deeds_in(log, [tmp_path, *named], own=OWN).all
     return printed + complaints
 
 
@@ -65,6 +67,23 @@ def test_an_export_writes_where_it_is_told_to_alone(tiny_checkpoint: Path, tmp_p
     assert (made / "bundle" / "refact_edge.json").exists()
 
 
+def test_signing_writes_one_file_alone(bundle_copy: Path, tmp_path: Path) -> None:
+    keys = pair(bundle_copy.parent, "own")
+    _silent([*PROGRAM, "sign", "BUNDLE", "--key", str(keys.private)], tmp_path, [], bundle_copy)
+    assert (bundle_copy / "model.sig").exists()
+    trusted = ["--trust", str(keys.public)]
+    _silent([*PROGRAM, "verify-signature", "BUNDLE", *trusted], tmp_path, [], bundle_copy)
+    _silent([*PROGRAM, "doctor", "BUNDLE", *trusted, "--json"], tmp_path, [], bundle_copy)
+
+
+def test_a_checkpoint_is_made_up_where_it_is_named_alone(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    shape = ["--shape", "refact-1.6b", "--layers", "1"]
+    _silent([*PROGRAM, "fabricate", str(made / "checkpoint"), *shape], tmp_path, [made])
+    assert (made / "checkpoint" / "config.json").exists()
+
+
 def test_a_server_is_silent_while_it_answers(tiny_bundle: Path, tmp_path: Path) -> None:
     log, path = tmp_path / "log", tmp_path / "socket"
     command = [*PROGRAM, "serve", tiny_bundle, "--unix-socket", path, "--ready-json"]
@@ -77,7 +96,7 @@ def test_a_server_is_silent_while_it_answers(tiny_bundle: Path, tmp_path: Path) 
                 assert http.post(place, json=body).status_code == 200
             for place in ("/", "/metrics", "/openapi.json", "/v1/models"):
                 assert http.get(place).status_code == 200
-    assert not deeds_in(log, [tmp_path]).all
+    assert not deeds_in(log, [tmp_path], own=OWN).all
 
 
 def test_a_server_listens_on_loopback_alone(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -86,7 +105,7 @@ def test_a_server_listens_on_loopback_alone(tiny_bundle: Path, tmp_path: Path) -
     with walled(command, log, []) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
-    assert not deeds_in(log, [tmp_path]).all
+    assert not deeds_in(log, [tmp_path], own=OWN).all
     assert "bind(" in log.read_text()
 
 
@@ -101,7 +120,7 @@ def test_a_language_server_is_silent(tiny_bundle: Path, tmp_path: Path) -> None:
         process.stdin.write(f"Content-Length: {len(body)}\r\n\r\n{body}")
         process.stdin.flush()
         assert process.stdout.readline().startswith("Content-Length: ")
-    assert not deeds_in(log, [tmp_path]).all
+    assert not deeds_in(log, [tmp_path], own=OWN).all
 
 
 def test_a_program_that_is_not_silent_is_noticed(tmp_path: Path) -> None:
@@ -117,7 +136,7 @@ def test_a_program_that_is_not_silent_is_noticed(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with walled([sys.executable, "-c", loud], log, []) as process:
         process.communicate(timeout=60)
-    deeds = deeds_in(log, [tmp_path])
+    deeds = deeds_in(log, [tmp_path], own=OWN)
     assert (len(deeds.written), len(deeds.sockets)) == (1, 1)
     assert deeds.programs
 

@@ -27,6 +27,7 @@ if (Test-Path -LiteralPath $Folder) {
 }
 
 $kit = $PSScriptRoot
+$names = @()
 foreach ($line in [IO.File]::ReadAllLines((Join-Path $kit 'SHA256SUMS'))) {
     if ($line -cnotmatch '^([0-9a-f]{64})  (.+)$') {
         Fail 'the kit is damaged: SHA256SUMS has lines that are no sums'
@@ -39,6 +40,7 @@ foreach ($line in [IO.File]::ReadAllLines((Join-Path $kit 'SHA256SUMS'))) {
     if ((Get-FileHash -LiteralPath $file -Algorithm SHA256).Hash.ToLower() -cne $sum) {
         Fail "the kit is damaged: $name"
     }
+    $names += $name
 }
 
 $machine = if ($env:PROCESSOR_ARCHITECTURE -eq 'ARM64') { 'arm64' } else { 'amd64' }
@@ -65,17 +67,20 @@ $temporary = $env:TEMP, $env:TMP
 try {
     $env:TEMP = $env:TMP = Join-Path $Folder 'tmp'
     New-Item -ItemType Directory -Force -Path $env:TEMP | Out-Null
-    & $program @before -m venv $Folder
+    & $program @before -I -m venv $Folder
     if ($LASTEXITCODE) { Fail "$program cannot make a virtual environment" }
     $own = Join-Path $Folder 'Scripts/python.exe'
-    & $own -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-cache-dir `
+    & $own -I -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-cache-dir `
         --require-hashes --find-links (Join-Path $kit "wheels/$target") -r $requirements
     if ($LASTEXITCODE) { Fail 'pip did not install the wheels; see above' }
     # What installs is no part of what runs.
-    & $own -m pip uninstall --quiet --yes --disable-pip-version-check setuptools pip
+    & $own -I -m pip uninstall --quiet --yes --disable-pip-version-check setuptools pip
     Remove-Item -LiteralPath $env:TEMP -Recurse -Force
-    foreach ($part in 'bundles', 'licenses') {
-        Copy-Item -LiteralPath (Join-Path $kit $part) -Destination $Folder -Recurse
+    # What is listed, and nothing that somebody has put beside it.
+    foreach ($name in $names -cmatch '^(bundles|licenses)/') {
+        $to = Join-Path $Folder $name
+        New-Item -ItemType Directory -Force -Path (Split-Path -Parent $to) | Out-Null
+        Copy-Item -LiteralPath (Join-Path $kit $name) -Destination $to
     }
     # Which doctor compares with what is there.
     Copy-Item -LiteralPath $requirements -Destination (Join-Path $Folder $mark)

@@ -84,21 +84,27 @@ python=${python:-python$version}
 command -v "$python" >/dev/null || python=python3
 command -v "$python" >/dev/null || fail "there is no Python; expected $version: --python names one"
 found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+program=$("$python" -c 'import sys; print(sys.executable)')
 [ "$found" = "$version" ] || fail "$python is $found; expected Python $version: --python names it"
 
 trap 'rm -rf -- "$folder"' EXIT
 trap 'exit 1' INT TERM HUP
 TMPDIR=$folder/tmp
 export TMPDIR
-mkdir -p -- "$TMPDIR"
-"$python" -m venv -- "$folder" || fail "$python cannot make a virtual environment (Debian: python3-venv)"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
+"$program" -I -c 'import os, sys; os.makedirs(sys.argv[1])' "$TMPDIR"
+# Without PATH, as pip looks there for compilers and runs them, to tell an index of them.
+PATH='' "$program" -I -m venv -- "$folder" || fail "$python cannot make a virtual environment (Debian: python3-venv)"
+PATH='' "$folder/bin/python" -I -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
     --no-cache-dir --require-hashes --find-links "wheels/$target" -r "requirements/$target.txt" ||
     fail 'pip did not install the wheels; see above'
 # What installs is no part of what runs.
-"$folder/bin/python" -m pip uninstall --quiet --yes --disable-pip-version-check setuptools pip 2>/dev/null
+PATH='' "$folder/bin/python" -I -m pip uninstall --quiet --yes --disable-pip-version-check setuptools pip 2>/dev/null
 rm -rf -- "$TMPDIR"
-cp -R bundles licenses "$folder/"
+# What is listed, and nothing that somebody has put beside it.
+sed 's/^[0-9a-f]*  //' SHA256SUMS | grep -E '^(bundles|licenses)/' | while IFS= read -r name; do
+    mkdir -p -- "$folder/$(dirname -- "$name")"
+    cp -- "$name" "$folder/$name"
+done
 # Which doctor compares with what is there.
 cp "requirements/$target.txt" "$folder/$mark"
 if [ -n "$trust" ]; then

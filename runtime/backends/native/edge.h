@@ -14,7 +14,8 @@ enum { MOST_THREADS = 1024 };
 
 EXPORT int edge_open(const Program *program, int threads, const char *cpu, Edge **opened);
 /* Run `tokens` ids behind `past` rows of the caches (keys then values, layer by layer, each `context` rows as kv.h has
-   them), which get the new rows, and write the last `keep` logits. */
+   them), which get the new rows, and write the last `keep` logits. Several threads may ask, of one Edge and of
+   others: those who have opened as many threads share them, and wait for each other. */
 EXPORT int edge_step(Edge *edge, const int64_t *ids, int tokens, int past, uint8_t *const *caches, int keep,
                      float *logits);
 EXPORT void edge_close(Edge *edge);

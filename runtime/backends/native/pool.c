@@ -1,4 +1,4 @@
-/* Threads that work on one thing at a time, item by item.
+/* Threads that work on one thing at a time, item by item, for all who have opened as many.
 
    A thread that finds nothing looks some thousand times more and then sleeps, so that a core which is
    busy with other work is not fought over.
@@ -19,6 +19,9 @@ typedef struct {
 } Share;
 
 struct Pool {
+  Pool *next; /* of all that are open */
+  int wish, users;
+  Lock turn; /* of who computes */
   int threads;
   unsigned process; /* whose threads they are: `forks` when they were made */
   Thread *others;
@@ -40,10 +43,21 @@ typedef struct {
 
 static atomic_uint forks; /* between the process that loaded this library and this one */
 
-static void count_fork(void) { atomic_fetch_add(&forks, 1); }
+static Lock list; /* of: */
+static Pool *pools;
+
+/* In the child, which has one thread: locks are as others held them, who are not there. */
+static void count_fork(void) {
+  atomic_fetch_add(&forks, 1);
+  lock_open(&list);
+  for (Pool *pool = pools; pool; pool = pool->next) lock_open(&pool->turn);
+}
 
 /* Once, when the library is loaded. */
-__attribute__((constructor)) static void watch(void) { watch_forks(count_fork); }
+__attribute__((constructor)) static void watch(void) {
+  lock_open(&list);
+  watch_forks(count_fork);
+}
 
 static inline void pause_a_little(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -105,14 +119,33 @@ static void begin_threads(Pool *pool, int threads) {
   }
 }
 
-Pool *pool_open(int threads) {
+static Pool *pool_new(int threads) {
   Pool *pool = calloc(1, sizeof *pool);
   if (!pool) return NULL;
+  pool->wish = threads;
+  lock_open(&pool->turn);
   pool->others = calloc((size_t)threads, sizeof *pool->others);
   pool->shares = aligned_new(sizeof(Share), (size_t)threads * sizeof(Share));
   begin_threads(pool, pool->others && pool->shares ? threads : 1);
   return pool;
 }
+
+Pool *pool_open(int threads) {
+  lock_take(&list);
+  Pool *pool = pools;
+  while (pool && pool->wish != threads) pool = pool->next;
+  if (!pool && (pool = pool_new(threads))) {
+    pool->next = pools;
+    pools = pool;
+  }
+  if (pool) pool->users++;
+  lock_give(&list);
+  return pool;
+}
+
+void pool_begin(Pool *pool) { lock_take(&pool->turn); }
+
+void pool_end(Pool *pool) { lock_give(&pool->turn); }
 
 int pool_threads(const Pool *pool) { return pool->threads; }
 
@@ -145,7 +178,19 @@ void pool_run(Pool *pool, Work work, void *what, int items) {
       thread_yield(); /* whoever is waited for may need this core */
 }
 
+/* Out of the list, if nobody else is left; whether that is so. */
+static int pool_leave(Pool *pool) {
+  lock_take(&list);
+  const int last = !--pool->users;
+  Pool **place = &pools;
+  while (last && *place != pool) place = &(*place)->next;
+  if (last) *place = pool->next;
+  lock_give(&list);
+  return last;
+}
+
 void pool_close(Pool *pool) {
+  if (!pool_leave(pool)) return;
   if (pool->process == atomic_load(&forks)) { /* else there is none to wait for */
     atomic_store(&pool->closing, 1);
     begin_round(pool);
@@ -153,6 +198,7 @@ void pool_close(Pool *pool) {
     lock_close(&pool->lock);
     wake_close(&pool->wake);
   }
+  lock_close(&pool->turn);
   free(pool->others);
   aligned_free(pool->shares);
   free(pool);

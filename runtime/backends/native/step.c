@@ -237,13 +237,21 @@ static int step_operation(Step *s, const Operation *o, int left, int keep) {
   return 1;
 }
 
+static int step_run(Step *s, int keep) {
+  Edge *e = s->edge;
+  if (!edge_make_room(e, s->tokens)) return EDGE_NO_MEMORY;
+  e->rounded.padded_tokens = padded_tokens(s->tokens);
+  for (int i = 0; i < e->program.count;)
+    i += step_operation(s, &e->program.operations[i], e->program.count - i, keep);
+  return EDGE_DONE;
+}
+
 int edge_step(Edge *e, const int64_t *ids, int tokens, int past, uint8_t *const *caches, int keep,
               float *logits) {
-  const Program *p = &e->program;
-  if (!step_is_sound(p, ids, tokens, past, caches, keep)) return EDGE_REFUSED;
-  if (!edge_make_room(e, tokens)) return EDGE_NO_MEMORY;
-  e->rounded.padded_tokens = padded_tokens(tokens);
+  if (!step_is_sound(&e->program, ids, tokens, past, caches, keep)) return EDGE_REFUSED;
   Step step = {.edge = e, .ids = ids, .caches = caches, .logits = logits, .tokens = tokens, .past = past};
-  for (int i = 0; i < p->count;) i += step_operation(&step, &p->operations[i], p->count - i, keep);
-  return EDGE_DONE;
+  pool_begin(e->pool);
+  const int done = step_run(&step, keep);
+  pool_end(e->pool);
+  return done;
 }

@@ -191,6 +191,19 @@ def test_a_kit_is_installed_used_and_removed(kit: Path, tmp_path: Path) -> None:
 
 
 @linux_only
+def test_what_lies_beside_the_listed_files_is_neither_run_nor_installed(
+    kit: Path, tmp_path: Path
+) -> None:
+    own, folder = Path(shutil.copytree(kit, tmp_path / "kit")), tmp_path / "folder"
+    for name in ("venv.py", "pip.py", "os.py", "bundles/tiny-bundle/more", "licenses/more"):
+        (own / name).write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
+    assert _install(own, folder).returncode == 0
+    assert not (tmp_path / "run").exists()
+    assert [*folder.glob("bundles/*/more"), *folder.glob("licenses/more")] == []
+    assert {path.name for path in (folder / "bundles").iterdir()} == {"tiny-bundle"}
+
+
+@linux_only
 def test_a_folder_that_is_not_the_kits_is_not_removed(kit: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     done = _install(kit, "--remove", tmp_path / "mine")
@@ -239,6 +252,12 @@ def test_another_system_is_refused(wheels: Path, tiny_bundle: Path, tmp_path: Pa
     _kit(tmp_path / "kit", wheels, tiny_bundle, "windows-amd64", "macos-arm64", python=PYTHON)
     done = _install(tmp_path / "kit", tmp_path / "folder")
     assert f"this is {HERE}; the kit is for: macos-arm64 windows-amd64" in done.stderr
+
+
+def test_cudas_libraries_come_with_the_gpu(wheels: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    _kit(tmp_path / "kit", wheels, tiny_bundle, "linux-x86_64", extras=("gpu",))
+    packages = _packages(tmp_path / "kit" / "wheels" / "linux-x86_64")
+    assert {"onnxruntime_gpu", "nvidia_cudnn"} <= packages.keys()
 
 
 def test_what_cannot_be_had_is_told(wheels: Path, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from tree_sitter import Language, Node, Parser
 SCRIPTS = resources.files("refact_edge.export.kit") / "scripts"
 USED = {
     "Copy-Item", "Fail", "Get-ChildItem", "Get-Command", "Get-Content", "Get-FileHash", "Join-Path",
-    "New-Item", "Out-Null", "Remove-Item", "Select-Object", "Test-Path", "Write-Output",
+    "New-Item", "Out-Null", "Remove-Item", "Select-Object", "Split-Path", "Test-Path",
+    "Write-Output",
 }  # fmt: skip
 
 

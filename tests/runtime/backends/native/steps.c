@@ -9,6 +9,7 @@
 
 #include "cpu.h"
 #include "edge.h"
+#include "system.h"
 
 enum { CONTEXT = 96, TOKENS = 40, MOST_PIECES = 4096 };
 enum { STREAM, NORMED, Q, KV, ATTENDED, UP, GATED };
@@ -169,11 +170,9 @@ static Program make_program(const Model *m) {
 }
 
 /* Run all tokens in steps of at most `most`; logits [TOKENS][vocabulary]. */
-static int run(const Program *p, const char *cpu, int threads, int most, const int64_t *ids, float *logits) {
-  Edge *edge;
+static int run_on(Edge *edge, const Program *p, int most, const int64_t *ids, float *logits) {
   uint8_t *caches[4];
   int done = 0;
-  if (edge_open(p, threads, cpu, &edge) != EDGE_DONE) return 0;
   for (int i = 0; i < 2 * p->layers; i++) caches[i] = malloc((size_t)(CONTEXT * row_bytes(p)));
   while (done < TOKENS) {
     const int some = TOKENS - done < most ? TOKENS - done : most;
@@ -182,8 +181,61 @@ static int run(const Program *p, const char *cpu, int threads, int most, const i
     done += some;
   }
   for (int i = 0; i < 2 * p->layers; i++) free(caches[i]);
-  edge_close(edge);
   return 1;
+}
+
+static int run(const Program *p, const char *cpu, int threads, int most, const int64_t *ids, float *logits) {
+  Edge *edge;
+  if (edge_open(p, threads, cpu, &edge) != EDGE_DONE) return 0;
+  const int done = run_on(edge, p, most, ids, logits);
+  edge_close(edge);
+  return done;
+}
+
+/* One of several who call at once. */
+typedef struct {
+  Edge *edge;
+  const Program *program;
+  const int64_t *ids;
+  const float *expected;
+  int right;
+} Caller;
+
+static THREAD_RESULT call(void *what) {
+  Caller *c = what;
+  const size_t size = sizeof(float) * (size_t)(TOKENS * c->program->vocabulary);
+  float *logits = malloc(size);
+  c->right = run_on(c->edge, c->program, 7, c->ids, logits) && !memcmp(logits, c->expected, size);
+  free(logits);
+  return 0;
+}
+
+/* Two models with one pool, and four callers each; whether all have what one alone has. */
+static int together(const char *cpu) {
+  Program programs[2];
+  Caller callers[8];
+  Thread threads[8];
+  int64_t ids[TOKENS];
+  int right = 1;
+  for (int i = 0; i < TOKENS; i++) ids[i] = from_to(0, 19);
+  for (int i = 0; i < 2; i++) {
+    const Model m = make_model();
+    Edge *edge;
+    programs[i] = make_program(&m);
+    float *expected = piece(sizeof(float) * (size_t)(TOKENS * m.vocabulary));
+    if (!run(&programs[i], cpu, 1, TOKENS, ids, expected)) return 0;
+    if (edge_open(&programs[i], 3, cpu, &edge) != EDGE_DONE) return 0;
+    for (int n = i; n < 8; n += 2) callers[n] = (Caller){edge, &programs[i], ids, expected, 0};
+  }
+  for (int n = 0; n < 8; n++)
+    if (!thread_start(&threads[n], call, &callers[n])) return 0;
+  for (int n = 0; n < 8; n++) {
+    thread_join(threads[n]);
+    right &= callers[n].right;
+  }
+  for (int i = 0; i < 2; i++) edge_close(callers[i].edge);
+  while (piece_count) free(pieces[--piece_count].memory);
+  return right;
 }
 
 /* FNV-1a, going on from `hash`. */
@@ -195,6 +247,13 @@ static uint64_t hash_of(uint64_t hash, const void *from, size_t bytes) {
 /* steps CPU SEED COUNT; prints how many models were right, and a hash of all their logits, which kinds of CPU
    share that add up in the same order. */
 int main(int argc, char **argv) {
+  if (argc == 5) { /* steps CPU SEED COUNT together */
+    state = (unsigned)atoi(argv[2]);
+    for (int n = 0; n < atoi(argv[3]); n++)
+      if (!together(argv[1])) return printf("pair %d differs\n", n), 1;
+    printf("%s pairs\n", argv[3]);
+    return 0;
+  }
   if (argc != 4) return 2;
   uint64_t hash = 0xcbf29ce484222325u;
   const int count = atoi(argv[3]);

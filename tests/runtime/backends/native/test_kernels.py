@@ -129,6 +129,16 @@ def test_whole_steps_of_odd_sizes_are_the_same_however_they_are_cut_and_on_all_x
     assert len({text for cpu, text in logits.items() if cpu in X86}) <= 1, logits
 
 
+@pytest.mark.parametrize(("sanitizer", "pairs"), [("thread", 6), ("", 20)])
+def test_two_models_and_eight_threads_share_a_pool(
+    built: KernelsBuilt, library: Native, sanitizer: str, pairs: int
+) -> None:
+    flags = _sanitizing(sanitizer) if sanitizer else RELEASED
+    program = built.program(HERE / "steps.c", *flags)
+    for cpu, done in _on_all(library, program, 3, pairs, "together").items():
+        assert (done.returncode, done.stdout) == (0, f"{pairs} pairs\n"), f"{cpu}: {done.stderr}"
+
+
 def test_programs_of_any_order_stay_in_their_memory_and_read_what_was_written(
     built: KernelsBuilt, cpu: str
 ) -> None:
