@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import refact_edge
-from refact_edge import CancelToken, ClosedError, DeviceError, OptionError
+from refact_edge import CancelToken, ClosedError, DeviceError, OptionError, Sampling
+
+GREEDY = Sampling(temperature=0)
 
 
 @pytest.mark.parametrize("engine", ["native", "onnxruntime"])
@@ -65,6 +67,21 @@ def test_closing_lets_go_of_the_file_and_the_threads(tiny_bundle: Path) -> None:
     model.close()
     assert f"{tiny_bundle}/onnx" not in Path("/proc/self/maps").read_text("utf-8")
     assert len(list(Path("/proc/self/task").iterdir())) <= before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_models_of_one_process_share_their_threads(tiny_bundle: Path) -> None:
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    before = threads()
+    models = [refact_edge.load(tiny_bundle, threads=5, engine="native") for _ in range(3)]
+    texts = {"".join(model.generate("a = ", max_tokens=8, sampling=GREEDY)) for model in models}
+    assert threads() == before + 4
+    assert len(texts) == 1
+    for model in models:
+        model.close()
+    assert threads() == before
 
 
 CYCLES = """
