@@ -100,7 +100,7 @@ def _in_words(hint: Any) -> str:
     if origin is tuple:
         return f"({', '.join(map(_in_words, arguments))})"
     if origin is Sequence:
-        return f"a list of {_in_words(arguments[0])}"
+        return f"a list, each entry {_in_words(arguments[0])}"
     if origin is not None:
-        return f"a {origin.__name__}"
+        return "a mapping" if origin is Mapping else f"a {origin.__name__}"
     return _WORDS.get(hint, f"a {hint.__name__}")

@@ -55,7 +55,10 @@ def started(stream: Pieces, on_text: OnText | None = None) -> Future[str]:
 
 
 async def pieces(stream: Pieces) -> AsyncGenerator[str]:
-    """Yield pieces as they are generated; whoever leaves early ends the generation."""
+    """Yield pieces as they are generated; whoever leaves early ends the generation.
+
+    That returns at once: the thread ends with its next token, or a part of the prompt.
+    """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[str | None] = asyncio.Queue()
 
@@ -71,4 +74,3 @@ async def pieces(stream: Pieces) -> AsyncGenerator[str]:
         done.result()
     finally:
         stream.close()
-        await asyncio.wait([asyncio.wrap_future(done)])

@@ -71,7 +71,9 @@ class Stream:
     @property
     def finish(self) -> Finish:
         """Why it ended: stop, length or cancelled; empty while it has not."""
-        return "stop" if self._stopped else self._generation.finish
+        if self._stopped:
+            return "stop"
+        return self._generation.finish or ("cancelled" if self._generation.closing else "")
 
     @property
     def scores(self) -> list[Scored]:

@@ -29,7 +29,7 @@ def limit_memory(limit_bytes: int | None) -> None:
         OptionError: when it is no number above 0.
 
     """
-    global _limit  # noqa: PLW0603: one for all models of the process is what it is
+    global _limit
     if limit_bytes is not None and limit_bytes <= 0:
         raise OptionError(f"limit_bytes {limit_bytes}; expected a number above 0, or None")
     _limit = limit_bytes

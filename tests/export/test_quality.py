@@ -87,7 +87,14 @@ def test_the_same_export_gives_the_same_bytes(demo_checkpoint: Path, tmp_path: P
     sources, data = default_sources()[:6], default_data()[:4]
     manifests = []
     for name in ("a", "b"):
-        export_bundle(demo_checkpoint, tmp_path / name, ["int4"], calibration=sources, data=data)
+        export_bundle(
+            demo_checkpoint,
+            tmp_path / name,
+            ["int4"],
+            calibration=sources,
+            data=data,
+            effort="least",  # for others see test_effort.py
+        )
         manifests.append((tmp_path / name / MANIFEST).read_bytes())
     assert manifests[0] == manifests[1]
     named = json.loads(manifests[0])["provenance"]["calibration"]["set"]
@@ -167,6 +174,7 @@ def test_a_limit_of_loss_is_kept(demo_checkpoint: Path, tmp_path: Path) -> None:
         ["int8", "int4"],
         calibration=sources,
         data=data,
+        effort="least",
         limit=limit,
     )
     bundle = read_bundle(kept)

@@ -93,7 +93,8 @@ def test_what_fine_tuning_adds_to_a_tokenizer_is_left_out_and_told(
 ) -> None:
     folder = changed_checkpoint(tokenizer=_fine_tuned)
     bundle = folder.parent / "bundle"
-    notes = export_bundle(folder, bundle, ["int4"]).notes
+    *notes, on_licence = export_bundle(folder, bundle, ["int4"]).notes
+    assert "LICENSE" in on_licence
     assert [note.partition(" is left out")[0] for note in notes] == [
         "tokenizer.json: truncation", "tokenizer.json: padding", "tokenizer.json: [PAD]",
     ]  # fmt: skip

@@ -59,13 +59,13 @@ def test_what_is_generated_meanwhile_ends_cancelled(tiny_bundle: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_closing_lets_go_of_the_file_and_the_threads(tiny_bundle: Path) -> None:
+def test_closing_lets_go_of_the_file_and_the_threads(bundle_copy: Path) -> None:
     before = len(list(Path("/proc/self/task").iterdir()))
-    model = refact_edge.load(tiny_bundle, threads=4)
+    model = refact_edge.load(bundle_copy, threads=4)
     list(model.complete("a", max_tokens=2))
-    assert str(tiny_bundle) in Path("/proc/self/maps").read_text("utf-8")
+    assert str(bundle_copy) in Path("/proc/self/maps").read_text("utf-8")
     model.close()
-    assert f"{tiny_bundle}/onnx" not in Path("/proc/self/maps").read_text("utf-8")
+    assert f"{bundle_copy}/onnx" not in Path("/proc/self/maps").read_text("utf-8")
     assert len(list(Path("/proc/self/task").iterdir())) <= before
 
 

@@ -156,9 +156,9 @@ def test_max_tokens_must_leave_room(model: Model, tokens: int) -> None:
 
 
 def test_a_single_string_is_no_list_of_stops_or_messages(model: Model) -> None:
-    with pytest.raises(OptionError, match="messages is a string; expected a list"):
+    with pytest.raises(OptionError, match="messages 'hi'; expected a list, each entry a mapping"):
         model.chat("hi")  # type: ignore[arg-type] # what is refused
-    with pytest.raises(OptionError, match="expected a list of strings"):
+    with pytest.raises(OptionError, match="expected a list, each entry text"):
         model.generate("a", stop="\n")
 
 
