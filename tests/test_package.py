@@ -81,6 +81,7 @@ def test_only_cli_files_import_click_and_only_one_file_each_engine(root: Path) -
         "runtime/bench",
         "runtime/serve",
         "runtime/serve/lsp",
+        "runtime/serve/sidecar",
     )
     outside = {file for file in users["click"] if not file.startswith("runtime/console/")}
     commands = (f"{folder}/cli.py" for folder in shells)

@@ -20,7 +20,7 @@ from .targets import Target
 
 # Imported by functions that are never called here; see tests/export/kit.
 LEFT_OUT = ("huggingface-hub",)
-EXTRAS = ("cpu", "gpu", "serve", "lsp", "trust", "openvino", "export", "report")
+EXTRAS = ("cpu", "gpu", "serve", "lsp", "sidecar", "trust", "openvino", "export", "report")
 _CUDA = "onnxruntime-gpu[cuda,cudnn]"
 _OF_ONNXRUNTIME = ("cpu", "gpu")
 _MACOS = "14.0"  # the oldest that onnxruntime has a wheel for

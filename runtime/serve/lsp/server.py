@@ -10,7 +10,6 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from lsprotocol import types as lsp
@@ -20,42 +19,17 @@ from pygls.lsp.server import LanguageServer
 from .... import __version__
 from ...errors import OptionError, printable
 from ...model import Model
-from ...stream import Usage
+from ..process.messages import Pipe
 from ..service.service import Service
 from ..service.settings import Settings
+from ..service.statistics import Statistics
 from .insertion import name_of
 from .lines import count_as_the_protocol_does, joined
-from .messages import Pipe
 from .preferences import Preferences
 from .protocol import EdgeProtocol
 from .talking import converse, converse_with_first
 
 logger = logging.getLogger("refact_edge.lsp")
-
-
-@dataclass
-class Statistics:
-    """Requests and what became of their completions, since the start."""
-
-    requests: int = 0
-    suggestions: int = 0  # completions that were sent
-    accepted: int = 0
-    rejected: int = 0
-    prompt_tokens: int = 0
-    reused_tokens: int = 0
-    new_tokens: int = 0
-
-    def add(self, usage: Usage) -> None:
-        """Count one answer."""
-        self.prompt_tokens += usage.prompt
-        self.reused_tokens += usage.cached
-        self.new_tokens += usage.new
-
-    def as_json(self) -> dict[str, int]:
-        """Return the counts by the names that editors read."""
-        counts = asdict(self)
-        requests, suggestions = counts.pop("requests"), counts.pop("suggestions")
-        return {"asked": requests, "shown": suggestions, **counts}
 
 
 class EdgeServer(LanguageServer):

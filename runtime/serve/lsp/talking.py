@@ -9,7 +9,7 @@ import socket
 import threading
 
 from ...errors import ProtocolError
-from .messages import Reader, read_message
+from ..process.messages import Reader, read_message
 from .protocol import EdgeProtocol
 
 logger = logging.getLogger("refact_edge.lsp")

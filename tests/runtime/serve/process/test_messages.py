@@ -19,7 +19,7 @@ from served import COMMAND, wait_for
 import refact_edge
 from refact_edge.runtime.errors import ProtocolError
 from refact_edge.runtime.serve.lsp.features import create_server
-from refact_edge.runtime.serve.lsp.messages import LIMIT_BYTES, LINE_BYTES, read_message
+from refact_edge.runtime.serve.process.messages import LIMIT_BYTES, LINE_BYTES, read_message
 from refact_edge.runtime.serve.service.settings import Settings
 
 POST = (
@@ -36,10 +36,10 @@ NO_MESSAGES = [
     (b"Content-Length: \r\n\r\n", "expected a number of bytes"),
     (b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "two Content-Length"),
     (b"Content-Type: text/plain\r\n\r\n", "without Content-Length"),
-    (b"\x1b[2J\xe2\x80\xae\r\n", "?[2J?: expected the language server protocol"),
+    (b"\x1b[2J\xe2\x80\xae\r\n", "?[2J?: expected messages that begin with Content-Length"),
     (b"Content-Type: x\r\n" * 100, "over 15 headers"),
     (b"Content-Type: " + b"x" * 2 * LINE_BYTES, f"a header of over {LINE_BYTES - 1} bytes"),
-    (b"GET / HTTP/1.1\r\n", "an HTTP request: expected the language server protocol"),
+    (b"GET / HTTP/1.1\r\n", "an HTTP request: expected messages that begin with Content-Length"),
 ]
 
 
@@ -152,8 +152,8 @@ def test_a_web_page_is_not_taken_for_the_editor(tiny_bundle: Path) -> None:
         _edit(process, port)
         assert process.stderr is not None
         first, second = process.stderr.read().splitlines()
-        assert "an HTTP request: expected the language server protocol" in first
-        assert "an HTTP request: expected the language server protocol" in second
+        assert "an HTTP request: expected messages that begin with Content-Length" in first
+        assert "an HTTP request: expected messages that begin with Content-Length" in second
 
 
 def test_who_sends_no_message_is_let_go_and_the_editor_still_waited_for(tiny_bundle: Path) -> None:

@@ -1,4 +1,4 @@
-"""Messages as they come from an editor: a few header lines, an empty one, and so many bytes."""
+"""Messages as they come from an editor or a host: some header lines, then so many bytes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Pipe:
 
 
 async def read_message(reader: Reader) -> bytes | None:
-    """Return the content of the next message; None where the editor has left.
+    """Return the content of the next message; None where the other end has left.
 
     Raises:
         ProtocolError: when it is no message, or a larger one than `LIMIT_BYTES`.
@@ -101,9 +101,7 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
     header = _HEADER.fullmatch(line)
     if header is None:
         what = "an HTTP request" if _HTTP.match(line) else one_line(line.decode(errors="replace"))
-        raise ProtocolError(
-            f"{what[:80]}: expected the language server protocol, which begins with Content-Length"
-        )
+        raise ProtocolError(f"{what[:80]}: expected messages that begin with Content-Length")
     return header[1].lower(), header[2]
 
 
