@@ -97,11 +97,14 @@ async def end(editor: Editor) -> None:
 
 @asynccontextmanager
 async def editing(
-    bundle: Path, settings: object = None, encodings: list[str] | None = None
+    bundle: Path,
+    settings: object = None,
+    encodings: list[str] | None = None,
+    variant: str = "fp32",
 ) -> AsyncIterator[tuple[Editor, lsp.InitializeResult]]:
     """Yield a client of a server in this process, and what the server has announced."""
     editor = Editor()
-    with language_server(bundle, "fp32") as port:
+    with language_server(bundle, variant) as port:
         await editor.start_tcp("127.0.0.1", port)
         result = await begin(editor, settings, encodings)
         yield editor, result
