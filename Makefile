@@ -24,7 +24,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check kits-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients test-signing test-gpu-counts native native-emulated native-sanitized bench-native fuzz docs
+.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check kits-check frozen-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients test-signing test-gpu-counts native native-emulated native-sanitized bench-native fuzz docs
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -204,6 +204,14 @@ wheels-check: wheels ## Build them and look into each, and run the kernels' test
 kits-check: $(READY) wheels ## Make kits of those for all systems and look into each; install this one's, under strace, without a network (Debian, network, 2 GB, 10 minutes)
 	@command -v bwrap strace >/dev/null || apt-get install -y -q bubblewrap strace || echo "what is missing is skipped"
 	REFACT_EDGE_WHEELS=$(CURDIR)/$(ALL_WHEELS) TAMPERED=10000 $(BIN)/python -m pytest -rs tests/release/test_kits.py tests/export/kit $(ARGS)
+
+FROZEN := build/frozen
+# PyInstaller wants a Python with a shared library, as Debian's and python.org's are.
+FREEZER ?= $(PYTHON)
+frozen-check: $(READY) wheel ## Freeze programs and the sidecar by PyInstaller, and run them without Python (Linux, network, 5 minutes)
+	@test -x $(FROZEN)/bin/python || $(FREEZER) -m venv $(FROZEN)
+	@$(FROZEN)/bin/python -m pip install --quiet --disable-pip-version-check 'pyinstaller==6.22.3' "$$(ls dist/refact_edge-*.whl)[sidecar]"
+	REFACT_EDGE_FREEZER=$(CURDIR)/$(FROZEN)/bin/python $(BIN)/python -m pytest -s -q tests/frozen $(ARGS)
 
 wheel-check: $(READY) $(DEMO)/refact_edge.json ## Build the wheel twice, elsewhere, and export from it: the same bytes (2 minutes, network)
 	REFACT_EDGE_WHEEL=1 $(BIN)/python -m pytest tests/test_wheel.py
