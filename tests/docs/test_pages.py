@@ -104,7 +104,7 @@ def test_the_readmes_python_runs(
 ) -> None:
     (tmp_path / "bundle").symlink_to(demo_bundle)
     monkeypatch.chdir(tmp_path)
-    for page in ("README.md", "docs/python.md"):
+    for page in ("README.md", "docs/python.md", "docs/embedding.md"):
         text = (root / page).read_text(encoding="utf-8")
         blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
         exec("".join(blocks), {})  # the documentation's own text

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from program import program_in
 from served import Served, serving
 
 
@@ -57,6 +59,25 @@ def test_hidden_lines_are_counted(root: Path, demo_bundle: Path) -> None:
     assert last.endswith(" of 10 lines exact")
 
 
+def test_several_are_completed_in_one_event_loop(root: Path, demo_bundle: Path) -> None:
+    lines = _run(root, "asyncio/service.py", demo_bundle).splitlines()
+    assert any(line.startswith("def add(a, b):") for line in lines)
+    assert {line[0] for line in lines if line[1:2] == ":"} == {"0", "1", "2"}
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no Node.js here")
+def test_lines_are_completed_by_node(root: Path, demo_bundle: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["node", str(root / "examples" / "node" / "complete.js"), str(demo_bundle)],
+        input="import o\nfor i in \n", capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, "REFACT_EDGE": str(program_in(tmp_path))},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    one, two = (line.removeprefix("> ") for line in done.stdout.splitlines()[1:3])
+    assert one.startswith("import o")
+    assert len(two) > len("for i in ")
+
+
 def test_a_server_that_does_not_answer_is_one_line(root: Path) -> None:
     command = [sys.executable, str(root / "examples" / "http_client.py"), "http://127.0.0.1:1"]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -71,3 +92,7 @@ def test_each_example_is_listed_and_each_is_run(root: Path) -> None:
     page = (root / "examples" / "README.md").read_text(encoding="utf-8")
     tests = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in names if f"({name})" not in page or f'"{name}"' not in tests] == []
+    for folder in (path for path in (root / "examples").iterdir() if (path / "README.md").exists()):
+        assert f"({folder.name}/README.md)" in page
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        assert len([line for line in text.splitlines() if line.startswith("    ")]) == 2
