@@ -139,11 +139,11 @@ CLIENTS := build/clients
 # Without the packages' own scripts: one would fetch CUDA's libraries.
 test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need other clients: chromium for the playground, onnxruntime-genai and transformers.js for bundles, published vocabularies (network, 500 MB)
 	@command -v chromium >/dev/null || apt-get install -y -q chromium || echo "no chromium to be had: its tests are skipped"
-	@$(INSTALL) playwright 'onnxruntime-genai==0.18.0'
+	@$(INSTALL) playwright PySide6-Essentials 'onnxruntime-genai==0.18.0'
 	@$(INSTALL) --no-deps 'mistral-common==1.13.1'  # for its vocabularies
 	@command -v npm >/dev/null && mkdir -p $(CLIENTS) && npm install --prefix $(CLIENTS) --silent --ignore-scripts --no-audit --no-fund @huggingface/transformers@4.3.2 \
 		|| echo "no npm to be had: the tests of transformers.js are skipped"
-	$(BIN)/python -m pytest tests/runtime/serve/test_playground.py tests/runtime/serve/test_clients.py tests/export/test_loaders_clients.py tests/export/test_sentencepiece.py
+	SAME_REQUESTS=200 $(BIN)/python -m pytest tests/runtime/serve/test_playground.py tests/runtime/serve/test_clients.py tests/export/test_loaders_clients.py tests/export/test_sentencepiece.py tests/examples tests/runtime/clients
 
 SIGNING := build/model-signing
 # Version 1.1.1 does not name pyOpenSSL, which it wants.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, aclosing
@@ -56,6 +57,7 @@ class Stream:
         self._computing = computing or contextlib.nullcontext()
         self._texts: list[str] = []
         self._stopped = False
+        self._turn = threading.Lock()  # of whoever computes
         self._iterator = self._pieces()
 
     @property
@@ -120,15 +122,19 @@ class Stream:
         While another thread waits for a piece, the end comes with that thread's next token.
         """
         self._generation.closing = True
-        with contextlib.suppress(ValueError):  # running, in another thread
-            self._iterator.close()
-            self._generation.finish = self._generation.finish or "cancelled"
+        if self._turn.acquire(blocking=False):  # else another thread is at it, which ends it
+            try:
+                self._iterator.close()
+                self._generation.finish = self._generation.finish or "cancelled"
+            finally:
+                self._turn.release()
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        return next(self._iterator)
+        with self._turn:
+            return next(self._iterator)
 
     def __aiter__(self) -> AsyncIterator[str]:
         return pieces(self)
