@@ -28,6 +28,9 @@ class Completer(QObject):
         self._stream: refact_edge.Stream | None = None
         self._answer: refact_edge.Stream | None = None
         self._number = 0
+
+    def start(self) -> None:
+        """Load the model; by now somebody listens to what comes of it."""
         threading.Thread(target=self._load, daemon=True).start()
 
     def _load(self) -> None:

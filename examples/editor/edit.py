@@ -125,6 +125,7 @@ class Window(QMainWindow):
         self.code.setPlainText(file.read_text(encoding="utf-8") if file else START)
         self.code.moveCursor(QTextCursor.MoveOperation.End)
         self._examine(bundle)
+        self.completer.start()
 
     def closeEvent(self, event: object) -> None:  # noqa: N802 (Qt's name)
         """Give the model's memory back."""
