@@ -143,7 +143,7 @@ test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need other
 	@$(INSTALL) --no-deps 'mistral-common==1.13.1'  # for its vocabularies
 	@command -v npm >/dev/null && mkdir -p $(CLIENTS) && npm install --prefix $(CLIENTS) --silent --ignore-scripts --no-audit --no-fund @huggingface/transformers@4.3.2 \
 		|| echo "no npm to be had: the tests of transformers.js are skipped"
-	SAME_REQUESTS=200 $(BIN)/python -m pytest tests/runtime/serve/test_playground.py tests/runtime/serve/test_clients.py tests/export/test_loaders_clients.py tests/export/test_sentencepiece.py tests/examples tests/runtime/clients
+	REFACT_EDGE_NPM=1 SAME_REQUESTS=200 $(BIN)/python -m pytest tests/runtime/serve/test_playground.py tests/runtime/serve/test_clients.py tests/export/test_loaders_clients.py tests/export/test_sentencepiece.py tests/examples tests/runtime/clients
 
 SIGNING := build/model-signing
 # Version 1.1.1 does not name pyOpenSSL, which it wants.
