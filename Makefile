@@ -138,6 +138,7 @@ bench-native: $(READY) ## The native step beside onnxruntime's on BUNDLE
 CLIENTS := build/clients
 # Without the packages' own scripts: one would fetch CUDA's libraries.
 test-clients: $(READY) $(DEMO)/refact_edge.json ## Run the tests that need other clients: chromium for the playground, onnxruntime-genai and transformers.js for bundles, published vocabularies (network, 500 MB)
+	@command -v mcs >/dev/null || apt-get install -y -q mono-mcs mono-runtime libmono-system-runtime-serialization4.0-cil || echo "no Mono to be had: the tests of C# are skipped"
 	@command -v chromium >/dev/null || apt-get install -y -q chromium || echo "no chromium to be had: its tests are skipped"
 	@$(INSTALL) playwright PySide6-Essentials 'onnxruntime-genai==0.18.0'
 	@$(INSTALL) --no-deps 'mistral-common==1.13.1'  # for its vocabularies

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,37 @@ def test_a_server_is_asked_without_any_package(root: Path, server: Served) -> No
     body = {"prompt": "def add(a, b):\n    return ", "suffix": "\n\nprint(add(1, 2))\n"}
     whole = server.post("/v1/completions", **body, max_tokens=16, temperature=0).json()
     assert output == whole["choices"][0]["text"] + "\n"
+
+
+class Shell:
+    """What a notebook's cells see of their notebook."""
+
+    def __init__(self) -> None:
+        self.magics: dict[str, Callable[[str, str], None]] = {}
+        self.cells: list[str] = []
+
+    def register_magic_function(self, function: Callable[[str, str], None], kind: str) -> None:
+        assert kind == "cell"
+        self.magics[function.__name__] = function
+
+    def set_next_input(self, text: str) -> None:
+        self.cells.append(text)
+
+
+def test_a_notebooks_cell_is_completed(root: Path, server: Served) -> None:
+    notebook = json.loads((root / "examples" / "notebook" / "completing.ipynb").read_text("utf-8"))
+    sources = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    shell = Shell()
+    names: dict[str, object] = {"get_ipython": lambda: shell}
+    for source in sources:
+        if source.startswith("%%"):
+            magic, _, cell = source.removeprefix("%%").partition("\n")
+            shell.magics[magic]("", cell + "\n")
+        else:
+            exec(source.replace("http://127.0.0.1:8012", server.url), names)
+    (cell,) = shell.cells
+    assert cell.startswith("def area(width, height):\n    return ")
+    assert len(cell) > len("def area(width, height):\n    return ")
 
 
 def test_hidden_lines_are_counted(root: Path, demo_bundle: Path) -> None:

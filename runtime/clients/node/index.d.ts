@@ -1,5 +1,5 @@
 import type { SpawnOptions } from 'node:child_process';
-import type { ChatParams, CompleteParams, Initialized, Stats, Text, Usage, WarmParams } from './messages';
+import type { ChatParams, CompleteParams, Generated, Initialized, Stats, Usage, WarmParams } from './messages';
 
 export * from './messages';
 
@@ -27,7 +27,7 @@ export interface CallOptions {
 }
 
 /** What was generated, and the id by which it is accepted. */
-export type Answer = Text & { id: number };
+export type Answer = Generated & { id: number };
 
 export declare class Sidecar {
   /** Start one for a bundle, or the demo's, and wait until it is ready. */

@@ -59,6 +59,14 @@ export interface Failure {
   kind: string;
 }
 
+/** What was generated. */
+export interface Generated {
+  text: string;
+  /** stop, length, unsure, time or cancelled. */
+  finish: string;
+  usage: Usage;
+}
+
 /** Who is there. */
 export interface InitializeParams {
   /** That the client speaks. */
@@ -135,14 +143,6 @@ export interface Stats {
   newTokens: number;
   running: number;
   waiting: number;
-}
-
-/** What was generated. */
-export interface Text {
-  text: string;
-  /** stop, length, unsure, time or cancelled. */
-  finish: string;
-  usage: Usage;
 }
 
 /** Tokens: of the prompt, of those from a cache, and new ones. */

@@ -51,7 +51,7 @@ class Methods:
             protocol=PROTOCOL, version=__version__, model=shapes.Model(**vars(info))
         )
 
-    async def complete(self, params: CompleteParams, id: Id, on_piece: OnPiece) -> shapes.Text:
+    async def complete(self, params: CompleteParams, id: Id, on_piece: OnPiece) -> shapes.Generated:
         """Write what belongs at a cursor."""
         cursor = _cursor(params)
         limits = Limits(params.max_tokens, params.prompt_ms, params.total_ms, params.stop)
@@ -68,7 +68,7 @@ class Methods:
                 del self._cursors[next(iter(self._cursors))]
         return text
 
-    async def chat(self, params: shapes.ChatParams, id: Id, on_piece: OnPiece) -> shapes.Text:
+    async def chat(self, params: shapes.ChatParams, id: Id, on_piece: OnPiece) -> shapes.Generated:
         """Answer the last message."""
         messages = [message.model_dump() for message in params.messages]
 
@@ -137,7 +137,7 @@ class Methods:
 
     async def _generate(
         self, ask: Ask, params: SamplingParams, id: Id, on_piece: OnPiece
-    ) -> shapes.Text:
+    ) -> shapes.Generated:
         self.statistics.requests += 1
         async with self.service.run([ask], client=params.window) as run:
             self._runs[id] = run
@@ -156,7 +156,7 @@ class Methods:
             stream = run.streams[0]
         self.statistics.add(stream.usage)
         finish = run.finish(0) or "cancelled"
-        return shapes.Text(text=stream.text, finish=finish, usage=_usage(stream.usage))
+        return shapes.Generated(text=stream.text, finish=finish, usage=_usage(stream.usage))
 
 
 def _cursor(params: CursorParams) -> Cursor:

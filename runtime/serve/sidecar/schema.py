@@ -27,8 +27,8 @@ METHODS: Mapping[str, Method] = {
     "initialize": Method(
         shapes.InitializeParams, shapes.Initialized, "Say who is there; returns what the model is."
     ),
-    "complete": Method(shapes.CompleteParams, shapes.Text, "Write what belongs at a cursor."),
-    "chat": Method(shapes.ChatParams, shapes.Text, "Answer the last message."),
+    "complete": Method(shapes.CompleteParams, shapes.Generated, "Write what belongs at a cursor."),
+    "chat": Method(shapes.ChatParams, shapes.Generated, "Answer the last message."),
     "warm": Method(
         shapes.WarmParams, shapes.Usage, "Evaluate a prompt ahead; gives way to any request."
     ),

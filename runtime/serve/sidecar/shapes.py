@@ -105,7 +105,7 @@ class Usage(Shape):
     new: Count
 
 
-class Text(Shape):
+class Generated(Shape):
     """What was generated."""
 
     text: str
