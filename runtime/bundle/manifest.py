@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..errors import BundleError
+from ..errors import BundleError, one_line
 from ..files.atomic_write import recover
 from ..files.plain import MISSING, why_not_plain
 
@@ -26,6 +26,8 @@ def read_manifest(path: Path) -> tuple[dict[str, Any], str]:
 
     """
     file = path / MANIFEST
+    if "\0" in str(path):
+        raise BundleError(f"{one_line(path)} is no path; expected the folder of a bundle")
     try:
         return _load(path, file)
     except OSError as error:

@@ -87,6 +87,8 @@ def load(
 
     """
     warn_of_telemetry()
+    if bundle == "":
+        raise OptionError("bundle ''; expected the folder of a bundle, or None for the demo's")
     wishes = Wishes(variant, device, engine, prefill, kv_type)
     options = OpenOptions(threads, hashes, prepacked, copy_weights)
     trusted = _trusted(trust, digest, hashes=hashes)

@@ -23,6 +23,13 @@ def test_without_a_bundle_the_command_that_makes_one_is_named(
         refact_edge.load()
 
 
+def test_what_is_no_path_is_refused_in_one_line() -> None:
+    with pytest.raises(BundleError, match=r"nope\?x is no path; expected the folder"):
+        refact_edge.load("nope\0x")
+    with pytest.raises(OptionError, match="bundle ''; expected the folder of a bundle, or None"):
+        refact_edge.load("")
+
+
 def test_the_variant_follows_the_device_and_fp16_is_never_chosen_on_cpu(
     tiny_bundle: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ class Pipes:
 
         """
         if not self._lines:
-            return await read_message(self._pipe)
+            return await self._read_with_headers()
         loop = asyncio.get_running_loop()
         while True:
             line = await loop.run_in_executor(self._threads, self._source.readline, LIMIT_BYTES + 1)
@@ -38,8 +38,21 @@ class Pipes:
                 raise ProtocolError(f"a line of over {LIMIT_BYTES} bytes; expected shorter ones")
             if not line.endswith(b"\n"):
                 return None
+            if line.startswith(b"Content-Length:"):
+                raise ProtocolError("a header; expected a line of JSON: leave --lines out")
             if line.strip():
                 return line
+
+    async def _read_with_headers(self) -> bytes | None:
+        try:
+            return await read_message(self._pipe)
+        except ProtocolError as error:
+            if str(error).startswith("{"):
+                raise ProtocolError(
+                    "a line of JSON; expected Content-Length and an empty line before it: write "
+                    "these, or start it with --lines"
+                ) from error
+            raise
 
     async def write(self, content: bytes) -> None:
         """Write a message, whole; waits until the other end takes it.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from .... import __version__
 from ...engine.cancel import CancelToken
 from ...engine.sampling import Sampling
-from ...errors import OptionError
+from ...errors import OptionError, RefactEdgeError
 from ...model import Model
 from ...stream import Stream
 from ...stream import Usage as Counts
@@ -22,6 +24,8 @@ from ..service.statistics import Statistics
 from . import shapes
 from .shapes import PROTOCOL, CompleteParams, CursorParams, Id, SamplingParams
 
+logger = logging.getLogger("refact_edge.sidecar")
+
 OnPiece = Callable[[str], Awaitable[None]]
 _REMEMBERED = 64  # completions that may still be accepted
 
@@ -33,6 +37,7 @@ class Methods:
         self.service, self.statistics = service, Statistics()
         self._runs: dict[Id, Run] = {}
         self._cancelled: set[Id] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._cursors: dict[Id, tuple[Cursor, str]] = {}  # of completions, with their texts
 
     async def initialize(self, params: shapes.InitializeParams) -> shapes.Initialized:
@@ -44,7 +49,7 @@ class Methods:
             )
         if params.process_id is not None:
             if not 0 < params.process_id < 2**31:
-                raise OptionError(f"processId {params.process_id}; expected a process's number")
+                raise OptionError(f"processId {params.process_id}; expected 1 to {2**31 - 1}")
             end_with(params.process_id)
         info = (await self.service.model()).info()
         return shapes.Initialized(
@@ -98,7 +103,7 @@ class Methods:
         if id in self._runs:
             self._runs[id].cancel()
 
-    async def accept(self, params: shapes.RequestParams) -> None:
+    def accept(self, params: shapes.RequestParams) -> None:
         """Count a completion as accepted, and prepare the one that is asked for next.
 
         Raises:
@@ -112,16 +117,16 @@ class Methods:
             )
         self.statistics.accepted += 1
         cursor, text = self._cursors.pop(params.id)
-        await self.service.warm(
-            lambda model, cancel: model.warm(
-                cursor.prefix + text,
-                cursor.suffix,
-                extra=cursor.extra,
-                filename=cursor.filename,
-                multiline=cursor.multiline,
-                cancel=cancel,
-            )
-        )
+        task = asyncio.create_task(self._prepare(cursor, text))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _prepare(self, cursor: Cursor, text: str) -> None:
+        accepted = replace(cursor, prefix=cursor.prefix + text)
+        try:
+            await self.service.warm(lambda model, cancel: model.warm_at(accepted, cancel=cancel))
+        except RefactEdgeError as error:  # the next request tells of it
+            logger.info("not evaluated ahead: %s", error)
 
     def stats(self) -> shapes.Stats:
         """Return counts since the start."""

@@ -79,6 +79,9 @@ class Conversation:
             return
         if number is not None:
             self._open.add(number)
+        elif METHODS[message["method"]].result is not None:
+            logger.warning("%s without an id, so nobody waits for it", message["method"])
+            return
         await self._room.acquire()
         if message["method"] == "shutdown":
             self.ended = True
@@ -90,9 +93,11 @@ class Conversation:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._room.release()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            level = logging.INFO if isinstance(error, BrokenPipeError) else logging.ERROR
-            logger.log(level, "%s", error, exc_info=error if level == logging.ERROR else None)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        ends = isinstance(error, BrokenPipeError) or not isinstance(error, Exception)
+        if not ends:  # nobody reads on, or it was told to end
+            logger.error("%s", error, exc_info=error)
 
     async def _answer(self, message: Message) -> None:
         """Do what a message asks for, and answer it, if it is a request."""
@@ -100,7 +105,7 @@ class Conversation:
         try:
             result = await self._call(message)
         except Exception as error:
-            self._open.discard(number)
+            self._forget(number)
             if number is not None:
                 await self._refuse(number, error)
             elif not isinstance(error, (RefactEdgeError, RequestError)):
@@ -108,11 +113,16 @@ class Conversation:
             else:
                 logger.warning("%s: %s", message["method"], error)
             return
+        self._forget(number)
+        if number is not None:
+            dumped = result.model_dump(by_alias=True) if result is not None else None
+            await self._send({"id": number, "result": dumped})
+
+    def _forget(self, number: Id | None) -> None:
+        """Let another request have this one's id."""
         if number is not None:
             self._open.discard(number)
             self._methods.answered(number)
-            dumped = result.model_dump(by_alias=True) if result is not None else None
-            await self._send({"id": number, "result": dumped})
 
     async def _call(self, message: Message) -> Shape | None:
         name, methods = message["method"], self._methods
@@ -120,8 +130,7 @@ class Conversation:
         number = message.get("id", "")
 
         async def on_piece(text: str) -> None:
-            if number != "":
-                await self._notify(PIECE, PieceOf(id=number, text=text))
+            await self._notify(PIECE, PieceOf(id=number, text=text))
 
         if name == "initialize":
             return await methods.initialize(params)
@@ -136,7 +145,7 @@ class Conversation:
         if name == "cancel":
             self._cancel(params)
         elif name == "accept":
-            await methods.accept(params)
+            methods.accept(params)
         return None
 
     def _cancel(self, params: RequestParams) -> None:

@@ -91,6 +91,8 @@ def _mistake(path: Path, details: Sequence[ErrorDetails], model: str) -> str:
     kinds = {detail["type"]: detail for detail in details}
     if "missing" in kinds:
         return f"{where}: missing; give one"
+    if "extra_forbidden" in kinds:
+        return f"{where}: there is no field of that name; leave it out"
     if (refusal := kinds.get(_UNSUPPORTED)) is not None:
         what = one_line(refusal["ctx"]["what"], _VALUE_CHARACTERS)
         return f"{model} does not support {what}; leave {where} out"

@@ -161,7 +161,7 @@ def test_what_is_no_request_is_answered_by_one_line(
     [
         ({"prefix": 1}, "prefix: found 1, expected text"),
         ({"prefix": "a", "maxTokens": "5"}, 'maxTokens: found "5", expected a whole number'),
-        ({"prefix": "a", "max_tokens": 5, "topk": 1}, "topk"),
+        ({"prefix": "a", "max_tokens": 5, "topk": 1}, "topk: there is no field of that name"),
         ({"prefix": "a", "maxTokens": 0}, "max_tokens 0; expected 1 to 639"),
         ({"prefix": "a", "temperature": -1}, "temperature -1.0; expected 0 to 100"),
         ({"prefix": "a", "stop": "x"}, "stop"),
@@ -188,6 +188,23 @@ def test_an_open_requests_id_is_not_taken_twice(host: Host) -> None:
     assert sum("error" in answer for answer in answers) == 1
 
 
+def test_what_nobody_waits_for_is_not_computed(host: Host) -> None:
+    before = host.call("stats")["requests"]
+    host.notify("complete", prefix="x")
+    host.notify("complete", prefix="x")
+    assert host.call("stats")["requests"] == before
+
+
+def test_a_request_that_fails_and_was_cancelled_leaves_its_id_to_others(host: Host) -> None:
+    for params in ({"prefix": "x", "maxTokens": 0}, {"prefix": "x", "maxTokens": 2}):
+        message = {"jsonrpc": "2.0", "id": "same", "method": "complete", "params": params}
+        host.send(json.dumps(message).encode())
+        if params["maxTokens"] == 0:
+            host.notify("cancel", id="same")
+        answer = host.answer("same")
+    assert answer["result"]["finish"] != "cancelled"
+
+
 def test_shutdown_ends_it_in_the_middle_of_an_answer(tiny_bundle: Path) -> None:
     with hosting(tiny_bundle) as host:
         number = host.ask("complete", prefix="x", maxTokens=400, stop=[], temperature=3)
@@ -203,6 +220,35 @@ def test_it_ends_when_the_process_that_is_named_does(tiny_bundle: Path) -> None:
         host.call("initialize", protocol="1.0", processId=other.pid)
         other.communicate(b"\n", timeout=10)
         assert host.process.wait(10) is not None
+
+
+def test_it_ends_without_a_word_when_that_process_has_ended_already(tiny_bundle: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as other:
+        other.wait(10)
+    with hosting(tiny_bundle) as host:
+        host.ask("initialize", processId=other.pid)
+        assert host.process.wait(10) is not None
+        assert host.process.stderr is not None
+        assert host.process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("lines", "content", "words"),
+    [
+        (False, b'{"jsonrpc": "2.0", "id": 1, "method": "stats"}\n', b"or start it with --lines"),
+        (True, b"Content-Length: 10\r\n\r\n", b"leave --lines out"),
+    ],
+)
+def test_a_host_that_writes_the_other_frames_is_told_so(
+    lines: bool, content: bytes, words: bytes, tiny_bundle: Path
+) -> None:
+    with hosting(tiny_bundle, lines=lines) as host:
+        assert host.process.stdin is not None
+        host.process.stdin.write(content)
+        host.process.stdin.flush()
+        assert host.process.wait(10) == 1
+        assert host.process.stderr is not None
+        assert words in host.process.stderr.read()
 
 
 def test_what_is_no_message_ends_it_with_a_line(tiny_bundle: Path) -> None:
