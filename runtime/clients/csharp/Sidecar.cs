@@ -40,6 +40,7 @@ namespace RefactEdge
     {
         private readonly Process process;
         private readonly StreamWriter writer;
+        private readonly Thread reading;
         private readonly ConcurrentDictionary<long, Call> calls = new ConcurrentDictionary<long, Call>();
         private readonly TaskCompletionSource<bool> ready = new TaskCompletionSource<bool>();
         private readonly StringBuilder complaints = new StringBuilder();
@@ -78,7 +79,8 @@ namespace RefactEdge
                 lock (complaints) complaints.AppendLine(line.Data);
             };
             process.BeginErrorReadLine();
-            new Thread(Read) { IsBackground = true, Name = "refact-edge sidecar" }.Start();
+            reading = new Thread(Read) { IsBackground = true, Name = "refact-edge sidecar" };
+            reading.Start();
         }
 
         public Task<Answer> CompleteAsync(
@@ -116,7 +118,11 @@ namespace RefactEdge
         public void Dispose()
         {
             try { writer.Dispose(); } catch (IOException) { } // of one that has ended
-            if (!process.WaitForExit(5000)) process.Kill();
+            if (!reading.Join(5000))
+            {
+                process.Kill();
+                reading.Join();
+            }
             process.Dispose();
         }
 
