@@ -1,4 +1,4 @@
-"""The blocks of docs/embedding.md in other languages, run as they stand there."""
+"""The blocks of docs/embedding*.md in other languages, run as they stand there."""
 
 import json
 import os
@@ -29,7 +29,8 @@ internal static class Program
 
 @pytest.fixture
 def page(root: Path) -> str:
-    return (root / "docs" / "embedding.md").read_text("utf-8")
+    pages = sorted((root / "docs").glob("embedding*.md"))
+    return "\n".join(page.read_text("utf-8") for page in pages)
 
 
 @pytest.fixture
