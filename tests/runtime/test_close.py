@@ -138,3 +138,27 @@ def test_a_token_that_was_cancelled_before_ends_at_once(tiny_bundle: Path) -> No
     token.cancel()
     stream = refact_edge.load(tiny_bundle).complete("a", cancel=token)
     assert (list(stream), stream.finish) == ([], "cancelled")
+
+
+SPAWNED = """
+import multiprocessing, sys
+import refact_edge
+
+def written(bundle: str) -> str:
+    with refact_edge.load(bundle) as model:
+        greedy = refact_edge.Sampling(temperature=0)
+        return "".join(model.generate("a = ", max_tokens=4, sampling=greedy))
+
+if __name__ == "__main__":
+    here = written(sys.argv[1])
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        print(pool.map(written, [sys.argv[1]] * 2) == [here] * 2)
+"""
+
+
+def test_a_spawned_process_opens_the_bundle_itself(tiny_bundle: Path, tmp_path: Path) -> None:
+    script = tmp_path / "spawned.py"
+    script.write_text(SPAWNED)
+    command = [sys.executable, str(script), str(tiny_bundle)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr

@@ -42,7 +42,7 @@ def sidecar(
     """Complete and chat for another program, by JSON-RPC on standard input and output.
 
     A desktop program in any language starts it, waits for the message `ready`, and sends requests;
-    docs/embedding.md has the methods. It ends when its standard input does.
+    docs/embedding-any.md has the methods. It ends when its standard input does.
 
     \b
     Examples:
