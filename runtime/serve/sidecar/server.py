@@ -194,7 +194,7 @@ def _check(message: Message) -> None:
             schema.INVALID, f"id {message['id']!r:.40}; expected a whole number or a text"
         )
     method = message.get("method")
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         expected = ", ".join(METHODS)
         raise RequestError(
             schema.UNKNOWN, f"method {one_line(repr(method), 40)}; expected one of {expected}"

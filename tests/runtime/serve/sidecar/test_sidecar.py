@@ -1,8 +1,10 @@
 """The sidecar, as a program in any language meets it."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,8 @@ WRONG = [
     (b'{"id": 1, "method": "stats"}', -32600, "jsonrpc None; expected '2.0'"),
     (b'{"jsonrpc": "2.0", "id": true, "method": "stats"}', -32600, "id True; expected a whole"),
     (b'{"jsonrpc": "2.0", "id": 1, "method": "finish"}', -32601, "expected one of initialize, "),
+    (b'{"jsonrpc": "2.0", "id": 1, "method": []}', -32601, "method []; expected one of initialize"),
+    (b'{"jsonrpc": "2.0", "id": 1}', -32601, "method None; expected one of initialize"),
     (b'{"jsonrpc": "2.0", "id": 1, "method": "complete"}', -32602, "prefix"),
 ]
 
@@ -265,6 +269,31 @@ def test_a_bundle_that_is_none_is_told_before_anything_is_ready(tmp_path: Path) 
     done = subprocess.run([*COMMAND, str(tmp_path)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its pipes always block")
+def test_who_reads_no_answers_is_read_no_more_until_he_does(tiny_bundle: Path) -> None:
+    command = [*COMMAND, str(tiny_bundle), "--lines"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["method"] == "ready"
+        os.set_blocking(process.stdin.fileno(), False)
+        request, sent, waited = {"jsonrpc": "2.0", "method": "stats"}, 0, 0.0
+        while waited < 1 and sent < 100_000:
+            try:
+                line = json.dumps({**request, "id": sent}) + "\n"
+                os.write(process.stdin.fileno(), f"{line:>512}".encode())  # whole, or not at all
+            except BlockingIOError:
+                time.sleep(0.05)
+                waited += 0.05
+            else:
+                sent, waited = sent + 1, 0.0
+        assert sent < 100_000
+        answers = {json.loads(process.stdout.readline())["id"] for _ in range(sent)}
+        assert answers == {*range(sent)}
+        process.stdin.close()
+        assert process.wait(10) == 0
 
 
 def test_the_published_schema_is_the_one_in_use(root: Path, tiny_bundle: Path) -> None:
