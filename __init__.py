@@ -37,7 +37,8 @@ if TYPE_CHECKING:
         ReplacedError,
         SandboxError,
     )
-    from .runtime.model import Model, ModelInfo
+    from .runtime.info import ModelInfo
+    from .runtime.model import Model
     from .runtime.opening.budget import limit_memory
     from .runtime.opening.load import load
     from .runtime.stream import Stream, Usage
@@ -101,7 +102,7 @@ _HOMES = {
     "MissingExtraError": "errors",
     "Message": "text.messages",
     "Model": "model",
-    "ModelInfo": "model",
+    "ModelInfo": "info",
     "OpenFile": "text.cursor",
     "OptionError": "errors",
     "PromptError": "errors",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NoReturn
 
 from .annotated import checked
@@ -18,6 +18,7 @@ from .engine.session import Session
 from .engine.timelimit import TimeLimit
 from .engine.turns import Turns
 from .errors import BundleError, OptionError
+from .info import ModelInfo
 from .stream import Stream, Usage
 from .text.abilities import abilities_of
 from .text.completion import CursorPrompts, window_at
@@ -33,34 +34,6 @@ from .text.tokens import Tokens
 
 CHAT_MAX_TOKENS = 512
 NO_LIMITS = Limits()
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What a model is, and what computes it.
-
-    Args:
-        name: as its manifest has it.
-        architecture: the model type.
-        variant: int4, int8, fp16, fp32 or hybrid.
-        device: cpu or cuda.
-        engine: what computes, in words.
-        context_tokens: that prompt and answer may have together.
-        weight_bytes: of the variant.
-        fills: whether it sees what stands behind a cursor.
-        chats: whether it was trained to answer messages.
-
-    """
-
-    name: str
-    architecture: str
-    variant: str
-    device: str
-    engine: str
-    context_tokens: int
-    weight_bytes: int
-    fills: bool
-    chats: bool
 
 
 class Model:

@@ -14,6 +14,7 @@ PARTS = ("export", "quant", "runtime")
 ALONE = (
     "runtime.errors",
     "runtime.annotated",
+    "runtime.info",
     "runtime.pieces",
     "runtime.stream",
     "runtime.dispatch",

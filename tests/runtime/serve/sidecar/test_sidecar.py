@@ -321,6 +321,7 @@ def test_every_reference_in_the_schema_leads_somewhere() -> None:
         place: Any = whole
         for part in reference.removeprefix("#/").split("/"):
             place = place[part]
+        assert isinstance(place, dict), reference
 
 
 def test_errors_have_the_number_of_their_nearest_kind() -> None:
