@@ -52,7 +52,7 @@ class BuildKernels(build_ext):
             # Whatever a compiler lacks, the package works without its kernels.
             sys.stderr.write(
                 f"refact-edge: no native kernels, as they could not be compiled ({error}); int4 "
-                "will run on onnxruntime alone, which reads and writes more slowly\n"
+                "and int8 will run on onnxruntime alone, which reads and writes more slowly\n"
             )
 
 

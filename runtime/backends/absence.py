@@ -6,7 +6,7 @@ import platform
 import sys
 from importlib.util import find_spec
 
-NEEDS_IT = "int8, fp16 and fp32 need it"
+NEEDS_IT = "fp16 and fp32 need it"
 _MACOS, _GLIBC = 14, (2, 27)  # the oldest that onnxruntime has wheels for
 
 
@@ -19,7 +19,7 @@ def remedy() -> str:
     """Return what to do where there is no onnxruntime."""
     reason = why_no_wheel()
     if reason:
-        return f"{reason}: take int4, as {NEEDS_IT}"
+        return f"{reason}: take int4 or int8, as {NEEDS_IT}"
     return "install it with: pip install 'refact-edge[cpu]'"
 
 

@@ -41,6 +41,8 @@ class HybridSession:
     @property
     def engine(self) -> str:
         """What computes, in words."""
+        if self._prefill.engine == self._decode.engine:
+            return self._decode.engine
         return f"{self._prefill.engine} for prefill, {self._decode.engine} for decode"
 
     def new_cache(self) -> KvCache:

@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ..backends.native.library import BLOCK, Native
-from ..backends.native.session import VARIANT as NATIVE_VARIANT
-from ..backends.native.session import NativeSession
+from ..backends.native.session import INT4, NativeSession
 from ..bundle.contract import Bundle
 from ..bundle.verified import verify
 from .passes import random_ids
@@ -34,7 +33,7 @@ def bits_of(native: Native, kind: str) -> str:
 def same_on_threads(bundle: Bundle, counts: Iterable[int] = THREADS) -> bool:
     """Whether a step of int4 gives the same logits on any number of threads."""
     ids = random_ids(bundle.sizes, min(_IDS, bundle.sizes.context))
-    verified, results = verify(bundle, NATIVE_VARIANT, hashes=False), set()
+    verified, results = verify(bundle, INT4, hashes=False), set()
     for count in counts:
         session = NativeSession(verified, threads=count)
         results.add(session.step(ids, session.new_cache(), len(ids)).tobytes())

@@ -11,15 +11,15 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from ..backends.native.session import VARIANT as NATIVE_VARIANT
+from ..backends.native.session import INT4
 from ..bundle.contract import Bundle
 from ..console.cli import progress_bar
 from ..console.params import PATH, bundle_argument, engine_option
 from ..console.terminal import echo
 from ..errors import OptionError
 from ..machine.cpu import cpu_summary
+from ..opening.cpu_engine import ENGINES
 from ..opening.demo import demo_bundle
-from ..opening.int4 import ENGINES
 from ..opening.load import load
 from ..trust.check import open_bundle
 from .bandwidth import thread_count
@@ -262,9 +262,9 @@ def _check_card(device: str) -> None:
 
 def _check_report(variant: str | None, engine: str, plot: Path | None, *, as_json: bool) -> None:
     """Refuse what a report has no use for."""
-    if variant not in (None, NATIVE_VARIANT) or engine != ENGINES[0] or plot or as_json:
+    if variant not in (None, INT4) or engine != ENGINES[0] or plot or as_json:
         raise OptionError(
-            f"--report measures {NATIVE_VARIANT} by every engine and writes JSON; leave --variant, "
+            f"--report measures {INT4} by every engine and writes JSON; leave --variant, "
             "--engine, --plot and --json out"
         )
 
@@ -273,7 +273,7 @@ def _report(
     file: Path, bundle: Bundle, workload: Workload, threads: int | None, rounds: int
 ) -> None:
     """Measure, write the report, and say so in one line."""
-    subject = subject_of(bundle, NATIVE_VARIANT, threads, cpu_summary(), ENGINES[0])
+    subject = subject_of(bundle, INT4, threads, cpu_summary(), ENGINES[0])
     engines = engines_here()
     with progress_bar("measuring", rounds * len(engines) * workload.work_tokens) as advance:
         measured = measure(subject, workload, rounds, advance)

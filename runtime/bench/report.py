@@ -24,7 +24,7 @@ from ..errors import OptionError
 from ..files.atomic_write import atomic_write
 from ..machine.cpu import cpu_name_and_features
 from ..opening import machine
-from ..opening.int4 import int4_engine
+from ..opening.cpu_engine import cpu_engine
 from .bits import bits_of, same_on_cores, same_on_threads
 from .figures import Throughput
 from .passes import Advance, Workload
@@ -78,7 +78,7 @@ def kernels_of(bundle: Bundle) -> Kernels:
         return Kernels((), "onnxruntime", NOT_BUILT, False, None, None)
     kinds = tuple(_kind(native, kind) for kind in native.able)
     works = not machine.why_not_native()
-    decision = int4_engine(machine.this_machine())
+    decision = cpu_engine(machine.this_machine())
     return Kernels(
         kinds,
         native.best if decision.engine == "native" else decision.engine,

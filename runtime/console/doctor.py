@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ..backends.absence import NEEDS_IT, why_no_wheel
-from ..backends.native.session import VARIANT as NATIVE_VARIANT
+from ..backends.native.session import VARIANTS as NATIVE_VARIANTS
 from ..backends.onnxruntime import TELEMETRY, import_onnxruntime, why_not_cuda
 from ..backends.wheels import onnxruntime_wheels
 from ..bundle.contract import Bundle, gpu_graph, read_bundle
@@ -17,8 +17,8 @@ from ..bundle.verified import Verified, verify, verify_files, verify_gpu, verify
 from ..errors import MissingExtraError, RefactEdgeError
 from ..machine.cpu import cpu_summary
 from ..opening.card_room import card_in_words
+from ..opening.cpu_engine import cpu_engine_in_words
 from ..opening.facts import Machine
-from ..opening.int4 import int4_in_words
 from ..opening.machine import this_machine
 from ..opening.plan import Failures, Wishes, plan
 from ..opening.prepare import why_not_native_graph
@@ -94,15 +94,15 @@ def _wheels() -> Finding:
 def _int4(machine: Machine) -> Finding:
     """Say which engine computes int4 on this CPU, and why."""
     problem = machine.native_problem if machine.native_fails else ""
-    return Finding("int4 on this cpu", int4_in_words(machine), problem, bearable=True)
+    return Finding("int4 on this cpu", cpu_engine_in_words(machine), problem, bearable=True)
 
 
 def _absent(error: MissingExtraError, machine: Machine) -> Finding:
-    """Say why there may be no onnxruntime and what that costs; int4 may do without it."""
+    """Say why there may be no onnxruntime and what that costs; int4 and int8 may do without it."""
     reason = why_no_wheel() or "pip install 'refact-edge[cpu]' brings it"
     if machine.native_problem:
         return Finding("onnxruntime", "not installed", str(error))
-    state = f"not installed ({reason}): {NEEDS_IT}, int4 runs by the native kernels"
+    state = f"not installed ({reason}): {NEEDS_IT}, int4 and int8 run by the native kernels"
     return Finding("onnxruntime", state)
 
 
@@ -156,8 +156,8 @@ def _bundle(path: Path, machine: Machine) -> list[Finding]:
 
 
 def _refusal(verified: Verified, machine: Machine) -> str:
-    """Say why the native kernels that are here do not compute a bundle's int4, if they do not."""
-    if verified.variant.name != NATIVE_VARIANT or machine.native_problem:
+    """Say why the native kernels that are here do not compute a bundle's variant, if they do not."""
+    if verified.variant.name not in NATIVE_VARIANTS or machine.native_problem:
         return ""
     return why_not_native_graph(verified)
 

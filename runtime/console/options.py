@@ -56,7 +56,7 @@ _LOADING = (
     ),
     click.option(
         "--cache-type",
-        help="What KV caches of int4's native kernels hold: fp32, fp16 or int8; by default the "
+        help="What KV caches of the native kernels hold: fp32, fp16 or int8; by default the "
         "smallest that loses nothing to speak of.",
     ),
     click.option(

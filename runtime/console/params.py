@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..opening.int4 import ENGINES
+from ..opening.cpu_engine import ENGINES
 from ..trust.check import DIGEST, TRUST
 
 PATH = click.Path(path_type=Path)
@@ -17,7 +17,7 @@ engine_option = click.option(
     "--engine",
     default=ENGINES[0],
     show_default=True,
-    help="What computes int4 on a CPU: auto, native or onnxruntime.",
+    help="What computes int4 and int8 on a CPU: auto, native or onnxruntime.",
 )
 
 _NAMED = f"{__name__}.bundle"

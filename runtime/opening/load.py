@@ -14,8 +14,8 @@ from ..errors import OptionError, RefactEdgeWarning
 from ..model import Model
 from ..trust.check import Trusted, open_bundle
 from .budget import count, one_at_a_time
+from .cpu_engine import ENGINES
 from .demo import demo_bundle
-from .int4 import ENGINES
 from .machine import this_machine
 from .open import OpenOptions, open_wished
 from .plan import DEVICES, PREFILL, Plan, Wishes, plan
@@ -55,9 +55,9 @@ def load(
             sooner.
         prepacked: whether what the command `warm` left is used, where there is something: weights
             that it hashed are not hashed again, and a copy for onnxruntime is opened.
-        engine: what computes int4 on a CPU: native, which is this package's own kernels, or
-            onnxruntime, which computes all else. auto takes native where it is the faster one and
-            passes its self-test; `doctor` says which and why.
+        engine: what computes int4 and int8 on a CPU: native, which is this package's own kernels,
+            or onnxruntime, which computes all else. auto takes native where it is the faster one
+            and passes its self-test; `doctor` says which and why.
         prefill: what evaluates prompts: the same engine, or openvino, which holds the weights a
             second time and takes longer to open.
         caches: a folder to which `Model.save_caches` writes the KV caches of prompts, for the next

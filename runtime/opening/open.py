@@ -113,7 +113,7 @@ def open_plan(bundle: Bundle, chosen: Plan, options: OpenOptions) -> Session:
 
 
 def _open(bundle: Bundle, part: str, chosen: Plan, options: OpenOptions) -> Session:
-    if chosen.engine_of(part) == "native":
+    if chosen.engine == "native":
         kv_type = KV_TYPES[chosen.kv_type]
         return _native(_verify(bundle, part, options), options, kv_type)
     if chosen.gpu_form:

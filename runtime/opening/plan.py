@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..backends.native.library import BLOCK
-from ..backends.native.session import VARIANT as NATIVE_VARIANT
+from ..backends.native.session import INT4
+from ..backends.native.session import VARIANTS as NATIVE_VARIANTS
 from ..bundle.contract import HYBRID, Bundle, gpu_graph
 from ..engine.kv_type import KV_TYPES, graph_type
 from ..errors import DeviceError, MissingExtraError, OptionError
 from .card_room import fits, need_on_card
-from .choice import best_variant, parts_of, required_variants
+from .choice import PREFERENCE, best_variant, parts_of, required_variants
+from .cpu_engine import ENGINES, cpu_engine
 from .facts import Machine
-from .int4 import ENGINES, int4_engine
 
 DEVICES = ("auto", "cpu", "cuda")
 PREFILL = SAME, OPENVINO = ("same", "openvino")
@@ -71,9 +72,9 @@ class Plan:
 
     Args:
         variant: a variant of the bundle, or hybrid.
-        engine: what computes: native or onnxruntime. Of hybrid and openvino, what decodes.
+        engine: what computes: native or onnxruntime. With openvino, what decodes.
         device: cpu or cuda.
-        prefill: same, or what computes long steps: openvino, or onnxruntime over hybrid's int8.
+        prefill: same, or what computes long steps: openvino.
         kv_type: the type of its caches: fp32, fp16 or int8.
         gpu_form: of the graph on cuda: folded or bias (see export/gpu.py), or "" for the engine's,
             where the bundle has none for a GPU.
@@ -95,10 +96,6 @@ class Plan:
     def parts(self) -> tuple[str, ...]:
         """The bundle's variants that are opened: hybrid's are two, prefill's first."""
         return parts_of(self.variant)
-
-    def engine_of(self, part: str) -> str:
-        """Return what computes one of `parts`."""
-        return self.engine if part == self.parts[-1] else "onnxruntime"
 
     def __str__(self) -> str:
         """Say it in a line, without the reasons."""
@@ -130,15 +127,15 @@ def plan(
     reasons = [f"{variant} was named" if named else f"{variant} is the bundle's best on {device}"]
     warnings = [f"running on cpu: {gpu_left_out}"] if gpu_left_out else []
     engine = "onnxruntime"
-    if device == "cpu" and NATIVE_VARIANT in parts_of(variant):
-        decision = int4_engine(machine, wishes.engine, failures.native)
+    if device == "cpu" and set(parts_of(variant)) <= set(NATIVE_VARIANTS):
+        decision = cpu_engine(machine, wishes.engine, failures.native)
         engine = decision.engine
-        reasons.append(decision.in_words())
+        reasons.append(decision.in_words(variant))
         warnings += [f"onnxruntime computes: {decision.reason}"] if decision.alarming else []
     if (variant, device) == ("fp16", "cpu"):
         warnings.append(_FP16_ON_CPU)
-    prefill = _prefill(bundle, wishes, variant, machine)
-    if "onnxruntime" in (engine, prefill) and machine.without_onnxruntime:
+    prefill = _prefill(bundle, wishes, machine)
+    if engine == "onnxruntime" and machine.without_onnxruntime:
         raise MissingExtraError("onnxruntime", "cpu", machine.without_onnxruntime)
     kv_type = _kv_type(bundle, wishes, variant, engine, prefill)
     form, why = _gpu_form(bundle, variant, machine) if device == "cuda" else ("", "")
@@ -167,7 +164,7 @@ def _kv_type(bundle: Bundle, wishes: Wishes, variant: str, engine: str, prefill:
     if wishes.kv_type not in (None, own):
         raise OptionError(
             f"cache type {wishes.kv_type}: {variant} has caches of {own} where onnxruntime or "
-            "openvino computes; take the native kernels with int4, or no cache type"
+            "openvino computes; take the native kernels with int4 or int8, or no cache type"
         )
     return own
 
@@ -175,10 +172,10 @@ def _kv_type(bundle: Bundle, wishes: Wishes, variant: str, engine: str, prefill:
 def _check(wishes: Wishes) -> None:
     """Refuse wishes that never go together, whatever the bundle and the machine."""
     variant, on_gpu = wishes.variant, wishes.device == "cuda"
-    if wishes.engine == "native" and variant not in (None, NATIVE_VARIANT, HYBRID):
+    if wishes.engine == "native" and variant not in (None, *NATIVE_VARIANTS, HYBRID):
         raise OptionError(
-            f"native kernels compute {NATIVE_VARIANT}, not {variant}; take variant "
-            f"{NATIVE_VARIANT}, or engine onnxruntime"
+            f"native kernels compute {' and '.join(NATIVE_VARIANTS)}, not {variant}; take one of "
+            "these variants, or engine onnxruntime"
         )
     if wishes.prefill == "openvino" and variant not in (None, OPENVINO_VARIANT):
         raise OptionError(
@@ -196,10 +193,11 @@ def _check(wishes: Wishes) -> None:
 def _named_variant(bundle: Bundle, wishes: Wishes) -> str | None:
     """Return the variant that was named, or that alone goes with the other wishes."""
     named = wishes.variant
-    if named is None and wishes.engine == "native":
-        named = NATIVE_VARIANT
     if named is None and wishes.prefill == "openvino":
         named = OPENVINO_VARIANT
+    if named is None and wishes.engine == "native":
+        natives = [name for name in PREFERENCE["cpu"] if name in NATIVE_VARIANTS]
+        named = next((name for name in natives if name in bundle.variants), natives[0])
     if named is not None:
         required_variants(bundle, named)
     return named
@@ -242,7 +240,7 @@ def _wrong_on_gpu(bundle: Bundle, variant: str, wishes: Wishes, machine: Machine
             f"{need_on_card(bundle, variant) / 1e9:.1f} GB, and {card.name} has "
             f"{card.memory / 1e9:.1f} GB; take a smaller variant, or a shorter context"
         )
-    elif bundle.gpu_graphs(variant) or variant != NATIVE_VARIANT or bundle.sizes.width % BLOCK == 0:
+    elif bundle.gpu_graphs(variant) or variant != INT4 or bundle.sizes.width % BLOCK == 0:
         return ""
     else:
         reason = (
@@ -254,7 +252,7 @@ def _wrong_on_gpu(bundle: Bundle, variant: str, wishes: Wishes, machine: Machine
     return reason
 
 
-def _prefill(bundle: Bundle, wishes: Wishes, variant: str, machine: Machine) -> str:
+def _prefill(bundle: Bundle, wishes: Wishes, machine: Machine) -> str:
     if wishes.prefill == "openvino" and bundle.sizes.width % BLOCK:
         raise OptionError(
             f"openvino cannot look up rows of {bundle.sizes.width} in int4's table, as they are no "
@@ -262,4 +260,4 @@ def _prefill(bundle: Bundle, wishes: Wishes, variant: str, machine: Machine) -> 
         )
     if wishes.prefill == "openvino" and not machine.has_openvino:
         raise MissingExtraError("openvino", "openvino")
-    return "onnxruntime" if variant == HYBRID else wishes.prefill
+    return wishes.prefill

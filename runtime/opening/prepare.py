@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..backends.native.fits import OtherGraphError
-from ..backends.native.session import VARIANT as NATIVE_VARIANT
 from ..backends.native.session import NativeSession
 from ..bundle.contract import Bundle
 from ..bundle.verified import Verified, verify
@@ -26,7 +25,7 @@ def prepare(bundle: Bundle, wishes: Wishes, machine: Machine) -> Iterator[str]:
     """
     chosen = plan_of_graph(bundle, wishes, machine)
     for part in chosen.parts:
-        if chosen.engine_of(part) == "native":
+        if chosen.engine == "native":
             folder = hash_notes.note(bundle, part).parent
             yield f"{part}: weights are hashed; the note is in {folder}"
             continue
@@ -47,8 +46,11 @@ def plan_of_graph(bundle: Bundle, wishes: Wishes, machine: Machine) -> Plan:
     chosen = plan(bundle, wishes, machine)
     if chosen.engine != "native":
         return chosen
-    refusal = why_not_native_graph(verify(bundle, NATIVE_VARIANT, hashed_before=lambda: True))
-    return plan(bundle, wishes, machine, Failures(native=refusal)) if refusal else chosen
+    for part in chosen.parts:
+        refusal = why_not_native_graph(verify(bundle, part, hashed_before=lambda: True))
+        if refusal:
+            return plan(bundle, wishes, machine, Failures(native=refusal))
+    return chosen
 
 
 def why_not_native_graph(verified: Verified) -> str:

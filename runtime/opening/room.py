@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..backends.native.session import VARIANT as NATIVE_VARIANT
+from ..backends.native.session import VARIANTS as NATIVE_VARIANTS
 from ..bundle.contract import Bundle
 from ..engine.generation import CHUNK_TOKENS
 from ..engine.kv_type import KV_TYPES, KvType, graph_type
@@ -118,7 +118,7 @@ def _need(bundle: Bundle, chosen: Plan, variant: str, kv_type: KvType) -> Need:
         sizes.context,
         weights * (2 if chosen.prefill == OPENVINO else 1),
         kv_type.token_bytes(sizes),
-        _working(bundle, native=_is_native(chosen) and variant == NATIVE_VARIANT),
+        _working(bundle, native=_is_native(chosen) and _has_kernels(variant)),
     )
 
 
@@ -129,6 +129,10 @@ def _working(bundle: Bundle, *, native: bool) -> int:
     numbers = 2 * (sizes.width + inside) + 3 * bundle.decoder.mlp.hidden
     numbers += 0 if native else sizes.heads * sizes.context
     return 4 * (CHUNK_TOKENS * numbers + sizes.vocabulary)
+
+
+def _has_kernels(variant: str) -> bool:
+    return set(parts_of(variant)) <= set(NATIVE_VARIANTS)
 
 
 def _is_native(chosen: Plan) -> bool:
@@ -152,7 +156,7 @@ def _offers(bundle: Bundle, chosen: Plan, need: Need, available: int) -> Iterato
 
 
 def _usual_type(bundle: Bundle, chosen: Plan, name: str) -> KvType:
-    if name == NATIVE_VARIANT and _is_native(chosen):
+    if _has_kernels(name) and _is_native(chosen):
         return KV_TYPES[USUAL_KV_TYPE]
     return graph_type(bundle.variants[name].kv_type)
 

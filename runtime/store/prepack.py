@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ..backends.native.session import VARIANT as NATIVE_VARIANT
+from ..backends.native.session import VARIANTS as NATIVE_VARIANTS
 from ..backends.onnxruntime import (
     PREPACKED_WEIGHTS,
     OnnxruntimeSession,
@@ -129,7 +129,7 @@ def why_not_whole(bundle: Bundle, variant: str, *, hashes: bool = False) -> str:
 
 def remedy(bundle: Bundle, variant: str) -> str:
     """Say how a copy is made anew."""
-    engine = " --engine onnxruntime" if variant == NATIVE_VARIANT else ""  # else it is only noted
+    engine = " --engine onnxruntime" if variant in NATIVE_VARIANTS else ""  # else it is only noted
     path = quoted(str(bundle.path))
     return f"make it anew with: refact-edge warm {path} --variant {variant}{engine}"
 

@@ -10,6 +10,7 @@ typedef struct {
   const Program *p;
   uint32_t written; /* a bit for each buffer that has all of its numbers */
   int rounded;      /* width of the rounded activations; 0 for none */
+  int terms;        /* of these */
   int appended;     /* layers whose caches have this step's rows */
   int only_last;    /* whether KEEP_LAST was there */
   int logits_are_written;
@@ -38,12 +39,15 @@ static int are_floats_or_none(const State *s, const float *from, int64_t count) 
 }
 
 int matrix_is_sound(const Matrix *w) {
-  return within(1, w->rows, MOST_ROWS) && within(1, w->cols, MOST_COLS) && (w->bits == 4 || w->bits == 8) &&
-         w->codes && w->scales;
+  const int by_row = is_by_row(w) && !w->scales && w->bits == 8;
+  const int by_block = !is_by_row(w) && w->scales && (w->bits == 4 || w->bits == 8);
+  return within(1, w->rows, MOST_ROWS) && within(1, w->cols, MOST_COLS) && w->codes && (by_row || by_block);
 }
 
 static int is_matrix(const State *s, const Matrix *w, int padded) {
   if (!matrix_is_sound(w) || (!padded && w->cols * w->bits % 8)) return 0;
+  if (is_by_row(w))
+    return is_weight(s, w->codes, (int64_t)w->rows * w->cols, 1) && are_floats(s, w->row_scales, w->rows);
   const int64_t scales = (int64_t)w->rows * blocks_of(w->cols) * (int64_t)sizeof *w->scales;
   return is_weight(s, w->codes, w->rows * matrix_row_bytes(w, padded), 1) &&
          is_weight(s, w->scales, scales, sizeof *w->scales);
@@ -86,14 +90,16 @@ static int is_norm(State *s, const Operation *o) {
 
 static int is_round(State *s, const Operation *o) {
   s->rounded = readable(s, o->from);
-  return within(1, s->rounded, MOST_COLS);
+  s->terms = o->round.terms;
+  return within(1, s->rounded, MOST_COLS) && within(0, s->terms, MOST_TERMS);
 }
 
 static int is_multiply(State *s, const Operation *o) {
   const Multiply *m = &o->multiply;
   const Matrix *w = &m->matrix;
-  if (!is_matrix(s, w, 1) || w->cols != s->rounded || !are_floats_or_none(s, m->bias, w->rows) ||
-      !within(0, m->add, 1) || !is_positive(m->scale) || (m->add && m->scale != 1.0f))
+  if (!is_matrix(s, w, 1) || w->cols != s->rounded || is_by_row(w) != (s->terms > 0) ||
+      !are_floats_or_none(s, m->bias, w->rows) || !within(0, m->add, 1) || !is_positive(m->scale) ||
+      (m->add && m->scale != 1.0f))
     return 0;
   if (o->to == LOGITS) {
     s->logits_are_written = 1;

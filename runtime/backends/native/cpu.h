@@ -5,16 +5,20 @@
 #include "kv.h"
 #include "weights.h"
 
-/* Activations of one step, rounded to 8 bits with a scale a token and block, as onnxruntime's MatMulNBits does at
-   accuracy level 4. Products within a block are exact integers; see each CPU's file. All tokens' numbers of one block
-   lie together, as products take them; there is room for whole sixteens of tokens. */
-enum { TOKENS_OF_ROOM = 16, TILES_OF_BLOCK = 4 * 16 * 64 };
+/* Activations of one step, rounded to 8 bits: by block, with a scale a token and block, as onnxruntime's MatMulNBits
+   does at accuracy level 4; or by row, with a scale a token, or with two, where each number is the sum of two such terms.
+   Products within a block, or a row, are exact integers; see each CPU's file. All tokens' numbers of one block lie
+   together, as products take them; there is room for whole sixteens of tokens. By row a token's terms follow one
+   another, as if they were tokens. */
+enum { TOKENS_OF_ROOM = 16, TILES_OF_BLOCK = 4 * 16 * 64, MOST_TERMS = 2 };
 typedef struct {
   int32_t padded_tokens; /* from one block to the next */
+  int32_t terms;         /* by row; 0 by block */
   int8_t *plain;         /* [blocks][padded_tokens][BLOCK], for 8-bit weights; 0 behind a row's end */
   int8_t *nibble_order;  /* the same, in the order in which this CPU takes 4-bit codes out of their bytes */
-  float *scales;         /* [blocks][padded_tokens] */
-  int32_t *sums;         /* [blocks][padded_tokens], of the rounded values */
+  int16_t *wide;         /* by row: the same as `plain`, for CPUs that multiply 16 bits */
+  float *scales;         /* [blocks][padded_tokens], or by row [padded_tokens] */
+  int32_t *sums;         /* the same, of the rounded values */
   int32_t
       *starts;   /* [blocks][padded_tokens][4], two numbers of 16 bits each, for CPUs that add up in these */
   int8_t *tiles; /* [blocks][TILES_OF_BLOCK], of up to 16 tokens, for CPUs that arrange them so */
@@ -48,9 +52,12 @@ typedef struct {
   int (*here)(void); /* whether this CPU can; NULL in a library for another processor */
   void (*product)(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out, ptrdiff_t stride,
                   int add);
+  void (*product_by_row)(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
+                         ptrdiff_t stride, int add);
   void (*layer_norm)(const float *x, const float *weight, float epsilon, int width, float *out);
   void (*rms_norm)(const float *x, const float *weight, float epsilon, int width, float *out);
   void (*round)(const float *x, int cols, const Rounded *to, int t);
+  void (*round_by_row)(const float *x, int cols, const Rounded *to, int t);
   /* Write a token's keys or values, as many heads of as many numbers, as a row of a cache. */
   void (*pack)(KvType type, const float *x, int heads, int size, uint8_t *to);
   void (*attend_heads)(const Attention *a); /* a head a lane: for groups of most of a vector */
@@ -68,7 +75,9 @@ extern const Cpu cpu_portable, cpu_avx2, cpu_avxvnni, cpu_avx512vnni, cpu_amx, c
 /* The kind of that name; NULL where this CPU cannot compute so. */
 const Cpu *cpu_named(const char *name);
 
-static inline int is_arranged(const Cpu *cpu, int tokens) { return tokens <= cpu->arranged_tokens; }
+static inline int is_arranged(const Cpu *cpu, const Rounded *x, int tokens) {
+  return !x->terms && tokens <= cpu->arranged_tokens;
+}
 
 enum {
   KEYS_AT_ONCE = 8, /* whose numbers are floats at a time, where the cache's are none */

@@ -25,17 +25,21 @@ const char *edge_cpu(int number) {
   return NULL;
 }
 
-int edge_product(const char *name, const Matrix *w, const float *x, int tokens, float *out) {
+int edge_product(const char *name, const Matrix *w, int terms, const float *x, int tokens, float *out) {
   const Cpu *cpu = cpu_named(name);
   Rounded r;
-  if (!cpu || tokens < 1 || !matrix_is_sound(w)) return EDGE_REFUSED;
-  if (!rounded_new(&r, tokens, w->cols)) {
+  if (!cpu || tokens < 1 || !matrix_is_sound(w) || terms < 0 || terms > MOST_TERMS ||
+      is_by_row(w) != (terms > 0))
+    return EDGE_REFUSED;
+  if (!rounded_new(&r, terms ? tokens * terms : tokens, w->cols)) {
     rounded_free(&r);
     return EDGE_NO_MEMORY;
   }
-  for (int t = 0; t < tokens; t++) cpu->round(x + (ptrdiff_t)t * w->cols, w->cols, &r, t);
-  for (int b = 0; is_arranged(cpu, tokens) && b < blocks_of(w->cols); b++) cpu->arrange(&r, tokens, b);
-  cpu->product(w, &r, tokens, 0, w->rows, out, w->rows, 0);
+  rounded_begin(&r, terms, tokens);
+  for (int t = 0; t < tokens; t++)
+    (terms ? cpu->round_by_row : cpu->round)(x + (ptrdiff_t)t * w->cols, w->cols, &r, t);
+  for (int b = 0; is_arranged(cpu, &r, tokens) && b < blocks_of(w->cols); b++) cpu->arrange(&r, tokens, b);
+  (terms ? cpu->product_by_row : cpu->product)(w, &r, tokens, 0, w->rows, out, w->rows, 0);
   rounded_free(&r);
   return EDGE_DONE;
 }

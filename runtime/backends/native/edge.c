@@ -26,7 +26,7 @@ int edge_make_room(Edge *e, int tokens) {
     e->buffers[i] = malloc((size_t)tokens * (size_t)width * sizeof(float));
     if (!e->buffers[i]) return 0;
   }
-  if (!rounded_new(&e->rounded, tokens, e->rounded_cols)) return 0;
+  if (!rounded_new(&e->rounded, tokens * e->rounded_terms, e->rounded_cols)) return 0;
   e->room = tokens;
   return 1;
 }
@@ -44,13 +44,14 @@ static int edge_take_operations(Edge *e, const Program *p) {
 
 /* How much memory the operations need, whatever the number of tokens. */
 static void edge_measure(Edge *e) {
-  e->rounded_cols = 1;
+  e->rounded_cols = e->rounded_terms = 1;
   for (int i = 0; i < e->program.count; i++) {
     const Operation *o = &e->operations[i];
     const int cols = o->kind == ROUND ? e->program.widths[o->from] : 0;
     const int size = o->kind == ATTEND ? o->attend.head_size : 0;
     const ptrdiff_t floats = size ? attention_scratch(e->cpu, e->program.context, size) : 0;
     if (cols > e->rounded_cols) e->rounded_cols = cols;
+    if (cols && o->round.terms > e->rounded_terms) e->rounded_terms = o->round.terms;
     if (floats > e->scratch_floats) e->scratch_floats = floats;
   }
 }

@@ -25,9 +25,9 @@ EXPORT const char *edge_cpu(int number); /* the names of what this CPU can, the 
    size in bytes, and constants; NULL behind the last one. */
 EXPORT const char *edge_field(int number, int *offset, int *bytes);
 EXPORT const char *edge_constant(int number, int *value);
-/* For tests: one product of floats x [tokens][cols] by each way of computing it; and what a cache of a type gives back of
+/* For tests: one product of floats x [tokens][cols], rounded by row to so many terms or, of 0, by block; and what a cache of a type gives back of
    a head's floats x [size], by both ways to attend: out [2][size]. */
-EXPORT int edge_product(const char *cpu, const Matrix *w, const float *x, int tokens, float *out);
+EXPORT int edge_product(const char *cpu, const Matrix *w, int terms, const float *x, int tokens, float *out);
 EXPORT int edge_cached(const char *cpu, int type, const float *x, int size, float *out);
 
 #endif

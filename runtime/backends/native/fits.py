@@ -14,6 +14,12 @@ from ...bundle.places import NORM_MATRIX, ROTATION, Place
 from ...errors import BundleError
 from .tables import table_bytes
 
+# The numpy types of each form's parts that the kernels read.
+_TYPES = {
+    "blocks": {"codes": "uint8", "scales": "float16"},
+    "rows": {"codes": "int8", "scales": "float32"},
+    "floats": {"values": "float32"},
+}
 # Angles of 2^20 positions and 128 numbers of a head: beyond any model that is about now.
 MOST_TABLE_BYTES = 2**29
 
@@ -54,16 +60,19 @@ def _check_place(
     name: str, place: Place, shape: tuple[int, ...], block: int, *, padded: bool = True
 ) -> None:
     """Make sure that a weight has the shape and form that the kernels read."""
-    form = "blocks" if len(shape) == 2 and name not in (POSITIONS, ROTATION) else "floats"
+    is_matrix = len(shape) == 2 and name not in (POSITIONS, ROTATION)
+    forms = ("blocks", "rows") if is_matrix else ("floats",)
     types = {key: part.type for key, part in place.parts.items()}
-    right = {"codes": "uint8", "scales": "float16"} if form == "blocks" else {"values": "float32"}
-    if place.form != form or types != right or place.shape != shape:
+    if place.form not in forms or types != _TYPES[place.form] or place.shape != shape:
         raise OtherGraphError(
             f"{name} is {place.form} of {' x '.join(map(str, place.shape))}, the native kernels "
-            f"take {form} of {' x '.join(map(str, shape))}; it runs on onnxruntime only"
+            f"take {' or '.join(forms)} of {' x '.join(map(str, shape))}; it runs on onnxruntime "
+            "only"
         )
-    if form == "blocks":
+    if place.form == "blocks":
         _check_blocks(name, place, block, padded)
+    elif place.form == "rows":
+        _check_rows(name, place)
     elif place.parts["values"].length != 4 * math.prod(shape):
         raise OtherGraphError(
             f"{name} has {place.parts['values'].length} bytes, expected {4 * math.prod(shape)}; "
@@ -84,6 +93,14 @@ def _check_blocks(name: str, place: Place, block: int, padded: bool) -> None:
         raise OtherGraphError(
             f"{name} is not {rows} x {cols} in blocks of {block}, of 4 or 8 bits; it runs on "
             "onnxruntime only"
+        )
+
+
+def _check_rows(name: str, place: Place) -> None:
+    rows, cols = place.shape
+    if (place.parts["codes"].length, place.parts["scales"].length) != (rows * cols, 4 * rows):
+        raise OtherGraphError(
+            f"{name} is not {rows} x {cols} bytes with a scale a row; export the model again"
         )
 
 

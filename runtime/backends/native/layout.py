@@ -11,11 +11,12 @@ _NUMBER, _FLOAT, _POINTER = ctypes.c_int32, ctypes.c_float, ctypes.c_void_p
 
 
 class Matrix(ctypes.Structure):
-    """Codes and scales of `rows` rows of `cols` values."""
+    """Codes of `rows` rows of `cols` values, and scales of their blocks or `row_scales`."""
 
     _fields_ = (
         ("codes", _POINTER),
         ("scales", _POINTER),
+        ("row_scales", _POINTER),
         ("rows", _NUMBER),
         ("cols", _NUMBER),
         ("bits", _NUMBER),
@@ -38,6 +39,12 @@ class Norm(ctypes.Structure):
     """Of kind NORM."""
 
     _fields_ = (("weight", _POINTER), ("bias", _POINTER), ("epsilon", _FLOAT), ("rms", _NUMBER))
+
+
+class Round(ctypes.Structure):
+    """Of kind ROUND: by how many terms a number is stood for by row; 0 by block."""
+
+    _fields_ = (("terms", _NUMBER),)
 
 
 class Multiply(ctypes.Structure):
@@ -99,6 +106,7 @@ class _Of(ctypes.Union):
     _fields_ = (
         ("embed", Embed),
         ("norm", Norm),
+        ("round", Round),
         ("multiply", Multiply),
         ("norm_heads", NormHeads),
         ("rotary", Rotary),
@@ -136,7 +144,7 @@ class Program(ctypes.Structure):
 
 
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
-    Matrix, Embed, Norm, Multiply, Heads, NormHeads, Rotary, Append, Attend, Gate, Operation,
+    Matrix, Embed, Norm, Round, Multiply, Heads, NormHeads, Rotary, Append, Attend, Gate, Operation,
     Program,
 )  # fmt: skip
 

@@ -59,12 +59,35 @@ class Native:
             OptionError: when this CPU cannot compute as `cpu` names it.
 
         """
-        (rows, _, width), (tokens, cols) = codes.shape, x.shape
+        (rows, _, width), cols = codes.shape, x.shape[1]
         bits = 8 * width // self.constants["BLOCK"]
-        matrix = layout.Matrix(codes.ctypes.data, scales.ctypes.data, rows, cols, bits)
-        out = np.empty((tokens, rows), np.float32)
+        matrix = layout.Matrix(codes.ctypes.data, scales.ctypes.data, None, rows, cols, bits)
+        return self._product(cpu, matrix, 0, x)
+
+    def product_by_row(
+        self,
+        cpu: str,
+        codes: npt.NDArray[np.int8],
+        scales: npt.NDArray[np.float32],
+        x: npt.NDArray[np.float32],
+        terms: int = 1,
+    ) -> npt.NDArray[np.float32]:
+        """Return x [T, cols], in sums of `terms` bytes, times codes [cols, rows], scales [rows].
+
+        Raises:
+            OptionError: when this CPU cannot compute as `cpu` names it.
+
+        """
+        cols, rows = codes.shape
+        matrix = layout.Matrix(codes.ctypes.data, None, scales.ctypes.data, rows, cols, 8)
+        return self._product(cpu, matrix, terms, x)
+
+    def _product(
+        self, cpu: str, matrix: layout.Matrix, terms: int, x: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        out = np.empty((len(x), matrix.rows), np.float32)
         done = self.functions.edge_product(
-            cpu.encode(), ctypes.byref(matrix), x.ctypes.data, tokens, out.ctypes.data
+            cpu.encode(), ctypes.byref(matrix), terms, x.ctypes.data, len(x), out.ctypes.data
         )
         if done != self.constants["EDGE_DONE"]:
             raise OptionError(f"this CPU cannot compute as {cpu!r}")
@@ -101,7 +124,7 @@ def _declare(library: ctypes.CDLL) -> None:
     library.edge_constant.restype, library.edge_constant.argtypes = text, [number, numbers]
     library.edge_product.restype = number
     library.edge_product.argtypes = [
-        text, ctypes.POINTER(layout.Matrix), pointer, number, pointer
+        text, ctypes.POINTER(layout.Matrix), number, pointer, number, pointer
     ]  # fmt: skip
     library.edge_cached.restype = number
     library.edge_cached.argtypes = [text, number, pointer, number, pointer]

@@ -43,6 +43,10 @@ typedef struct {
 } Norm;
 
 typedef struct {
+  int32_t terms; /* 1 or 2: by row; 0: by block */
+} Round;
+
+typedef struct {
   Matrix matrix;
   const float *bias; /* [rows], or NULL */
   float scale;       /* 1 where it adds */
@@ -89,6 +93,7 @@ typedef struct {
   union {
     Embed embed;
     Norm norm;
+    Round round;
     Multiply multiply;
     NormHeads norm_heads;
     Rotary rotary;

@@ -29,6 +29,7 @@ from .fits import check_kernels_take
 from .tables import COSINES, SINES, SLOPES, Tables, computed_tables
 
 # Buffers of a token's numbers.
+_ROW_BITS = 8  # of a code of form rows
 STREAM, NORMED, Q, KV, ATTENDED, UP, GATED = range(7)
 
 
@@ -107,16 +108,16 @@ class _Writer:
         for index in range(self.decoder.layers):
             yield from self._layer(index)
         yield self._operation("KEEP_LAST", to=STREAM)
-        yield from self._norm(LAST_NORM)
+        yield from self._norm(LAST_NORM, NORM_MATRIX if NORM_MATRIX in self.places else HEAD)
         if NORM_MATRIX in self.places:
             yield self._multiply(NORM_MATRIX, NORMED)
-            yield self._operation("ROUND", source=NORMED)
+            yield self._round(NORMED, HEAD)
         yield self._multiply(HEAD, self.constants["LOGITS"], scale=self.decoder.logit_scale)
 
     def _layer(self, index: int) -> Iterator[layout.Operation]:
         """Of parallel layers the MLP reads the stream before attention adds to it."""
         name = layer_name(index)
-        yield from self._norm(f"{name}.norm1")
+        yield from self._norm(f"{name}.norm1", f"{name}.attention.q")
         yield self._multiply(f"{name}.attention.q", Q)
         yield self._multiply(f"{name}.attention.kv", KV)
         if self.decoder.residual == "parallel":
@@ -148,13 +149,14 @@ class _Writer:
             attention.window,
         )
         yield self._operation("ATTEND", source=Q, to=ATTENDED, attend=of_layer)
-        yield self._operation("ROUND", source=ATTENDED)
+        yield self._round(ATTENDED, f"{name}.attention.out")
         yield self._multiply(f"{name}.attention.out", STREAM, add=True)
 
     def _up(self, name: str) -> Iterator[layout.Operation]:
+        matrix = f"{name}.mlp.{'gate_up' if self.decoder.mlp.gated else 'up'}"
         if not self.decoder.one_norm:
-            yield from self._norm(f"{name}.norm2")
-        yield self._multiply(f"{name}.mlp.{'gate_up' if self.decoder.mlp.gated else 'up'}", UP)
+            yield from self._norm(f"{name}.norm2", matrix)
+        yield self._multiply(matrix, UP)
 
     def _down(self, name: str) -> Iterator[layout.Operation]:
         mlp = self.decoder.mlp
@@ -166,7 +168,7 @@ class _Writer:
             mlp.gated,
         )
         yield self._operation("GATE", source=UP, to=GATED, gate=gate)
-        yield self._operation("ROUND", source=GATED)
+        yield self._round(GATED, f"{name}.mlp.down")
         yield self._multiply(f"{name}.mlp.down", STREAM, add=True)
 
     def _embed(self) -> layout.Operation:
@@ -177,13 +179,21 @@ class _Writer:
         embed = layout.Embed(matrix, table, rows, scale, self.decoder.tied)
         return self._operation("EMBED", to=STREAM, embed=embed)
 
-    def _norm(self, name: str) -> Iterator[layout.Operation]:
-        """Yield a norm of the stream, and its rounding."""
+    def _norm(self, name: str, matrix: str) -> Iterator[layout.Operation]:
+        """Yield a norm of the stream, and its rounding for a matrix and those of the same form."""
         facts = self.decoder.norm
         bias = self._floats(f"{name}.bias") if facts.bias else None
         norm = layout.Norm(self._floats(f"{name}.weight"), bias, facts.epsilon, facts.kind == "rms")
         yield self._operation("NORM", source=STREAM, to=NORMED, norm=norm)
-        yield self._operation("ROUND", source=NORMED)
+        yield self._round(NORMED, matrix)
+
+    def _round(self, source: int, matrix: str) -> layout.Operation:
+        terms = self.places[self._stored(matrix)].terms
+        return self._operation("ROUND", source=source, round=layout.Round(terms))
+
+    def _stored(self, matrix: str) -> str:
+        """Return the name of the weight that a matrix is: a tied head is the embedding."""
+        return EMBEDDING if matrix == HEAD and self.decoder.tied else matrix
 
     def _rotary(self, heads: layout.Heads) -> layout.Rotary:
         assert isinstance(self.decoder.positions, Rotary)
@@ -194,7 +204,7 @@ class _Writer:
         self, name: str, to: int, *, scale: float = 1.0, add: bool = False
     ) -> layout.Operation:
         bias = self._floats(f"{name}.bias") if f"{name}.bias" in self.shapes else None
-        matrix = self._matrix(EMBEDDING if name == HEAD and self.decoder.tied else name)
+        matrix = self._matrix(self._stored(name))
         multiply = layout.Multiply(matrix, bias, scale, add)
         return self._operation("MULTIPLY", to=to, multiply=multiply)
 
@@ -208,7 +218,9 @@ class _Writer:
     def _matrix(self, name: str) -> layout.Matrix:
         place = self.places[name]
         codes, scales = (self.data + place.parts[part].offset for part in ("codes", "scales"))
-        return layout.Matrix(codes, scales, *place.shape, place.bits)
+        if place.form == "rows":
+            return layout.Matrix(codes, None, scales, *place.shape, _ROW_BITS)
+        return layout.Matrix(codes, scales, None, *place.shape, place.bits)
 
     def _floats(self, name: str) -> int:
         return self.data + self.places[name].parts["values"].offset

@@ -12,4 +12,10 @@ static inline int32_t padded_tokens(int tokens) {
 int rounded_new(Rounded *r, int tokens, int cols);
 void rounded_free(Rounded *r);
 
+/* Begin to round `tokens` tokens to so many terms, or by block where these are 0. */
+static inline void rounded_begin(Rounded *r, int terms, int tokens) {
+  r->terms = terms;
+  r->padded_tokens = padded_tokens(terms ? tokens * terms : tokens);
+}
+
 #endif

@@ -32,6 +32,24 @@ def right_product(
     return result
 
 
+def right_product_by_row(
+    codes: npt.NDArray[np.int8],
+    scales: npt.NDArray[np.float32],
+    x: npt.NDArray[np.float32],
+    terms: int,
+) -> npt.NDArray[np.float32]:
+    """Return what `Native.product_by_row` should: in whole numbers and double precision."""
+    result, left = np.zeros((len(x), len(scales))), x
+    for _ in range(terms):
+        steps = np.abs(left).max(1, keepdims=True) / np.float32(127)
+        inverse = np.divide(np.float32(1), steps, out=np.zeros_like(steps), where=steps > 0)
+        rounded = np.rint(left * inverse)
+        both = steps.astype(np.float64) * scales.astype(np.float64)
+        result += (rounded.astype(np.float64) @ codes.astype(np.float64)) * both
+        left = left - rounded * steps
+    return result.astype(np.float32)
+
+
 def right_cached(kv_type: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return what a cache should give back of a head's numbers, to the last bit."""
     if kv_type == "fp32":
@@ -46,7 +64,11 @@ def right_cached(kv_type: str, x: npt.NDArray[np.float32]) -> npt.NDArray[np.flo
 
 def computes_rightly(native: Native, cpu: str) -> bool:
     """Compare a kind of CPU's products and caches with right ones."""
-    return _multiplies_rightly(native, cpu) and _caches_rightly(native, cpu)
+    return (
+        _multiplies_rightly(native, cpu)
+        and _multiplies_rightly_by_row(native, cpu)
+        and _caches_rightly(native, cpu)
+    )
 
 
 def _caches_rightly(native: Native, cpu: str) -> bool:
@@ -71,6 +93,21 @@ def _multiplies_rightly(native: Native, cpu: str) -> bool:
         right = right_product(codes, scales, x)
         for tokens in (1, 2, 4, 7, 13, len(x)):  # every way that some CPU has
             result = native.product(cpu, codes, scales, x[:tokens])
+            if not np.abs(result - right[:tokens]).max() <= 1e-5 * np.abs(right).max():
+                return False
+    return True
+
+
+def _multiplies_rightly_by_row(native: Native, cpu: str) -> bool:
+    """Multiply small matrices by row: whole strips and others, few and many tokens, both terms."""
+    rng = np.random.default_rng(0)
+    for terms, rows, cols in product((1, 2), (64, 150), (300, 5 * BLOCK)):
+        codes = rng.integers(-127, 128, (cols, rows)).astype(np.int8)
+        scales = rng.uniform(0.01, 1, rows).astype(np.float32)
+        x = rng.standard_normal((40, cols)).astype(np.float32)
+        right = right_product_by_row(codes, scales, x, terms)
+        for tokens in (1, 2, 4, 5, 7, 17, len(x)):  # every way that some CPU has
+            result = native.product_by_row(cpu, codes, scales, x[:tokens], terms)
             if not np.abs(result - right[:tokens]).max() <= 1e-5 * np.abs(right).max():
                 return False
     return True

@@ -1,4 +1,4 @@
-"""A session without onnxruntime: int4's step in C, over the weights as they lie in the bundle.
+"""A session without onnxruntime: a step in C, over int4's or int8's weights as they lie there.
 
 Nothing is laid out or copied: the file is mapped, and read as the step goes. Results do not depend
 on which tokens are evaluated together, to the last bit.
@@ -22,11 +22,11 @@ from .fits import OtherGraphError
 from .library import Native, opened
 from .program import Program, build_program
 
-VARIANT = "int4"
+INT4, INT8 = VARIANTS = ("int4", "int8")
 
 
 class NativeSession:
-    """A session of int4 on a CPU: see `engine.session.Session`. Steps run one at a time."""
+    """A session of int4 or int8 on a CPU: see `engine.session.Session`. Steps run one at a time."""
 
     device = "cpu"
 
@@ -40,7 +40,7 @@ class NativeSession:
         copied: bool = False,
         kv_type: KvType = FP32,
     ) -> None:
-        """Map a verified int4, or read a copy of its weights into memory.
+        """Map a verified variant, or read a copy of its weights into memory.
 
         `cpu` names one of the ways to compute, and `kv_type` is that of the caches, in which also
         the tokens of a step itself are read.

@@ -13,6 +13,7 @@ struct Edge {
   Pool *pool;
   int room;         /* tokens that the memory below is for */
   int rounded_cols; /* the widest that is rounded */
+  int rounded_terms;
   float *buffers[MOST_BUFFERS];
   float *scratch; /* of attention, for each thread */
   ptrdiff_t scratch_floats;

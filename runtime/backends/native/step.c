@@ -11,7 +11,7 @@
 
 /* Rows that a thread takes at once. With 64 a lane of a panel reads 4 rows in a row, which at a width of 2048
    is a page; with 32 single tokens took a fifth longer, with 128 as long. */
-enum { ROWS_AT_ONCE = 64, PRODUCTS_AT_ONCE = 4 };
+enum { ROWS_AT_ONCE = 64, PRODUCTS_AT_ONCE = 4, FEW_TOKENS = 16, ROWS_BY_COLUMN = 2048 };
 
 /* A step under way. */
 typedef struct {
@@ -70,7 +70,8 @@ static void step_token(void *what, int t, int thread) {
     else if (o->kind == NORM)
       step_norm(s, o, t);
     else if (o->kind == ROUND)
-      e->cpu->round(row_of(s, o->from, t), e->program.widths[o->from], &e->rounded, t);
+      (o->round.terms ? e->cpu->round_by_row : e->cpu->round)(row_of(s, o->from, t),
+                                                              e->program.widths[o->from], &e->rounded, t);
     else if (o->kind == NORM_HEADS)
       norm_heads(&o->norm_heads, row_of(s, o->to, t));
     else if (o->kind == ROTARY)
@@ -92,17 +93,31 @@ static int step_tokens(Step *s, const Operation *o, int left) {
   Edge *e = s->edge;
   int rounds = 0;
   while (run.count < left && !rounds && is_tokenwise(&o[run.count])) rounds = o[run.count++].kind == ROUND;
+  if (rounds) rounded_begin(&e->rounded, o[run.count - 1].round.terms, s->tokens);
   if (run.count == 1 &&
       o->kind == APPEND) /* copies a few numbers, for which threads need not wait for one another */
     for (int t = 0; t < s->tokens; t++) step_token(&run, t, 0);
   else
     pool_run(e->pool, step_token, &run, s->tokens);
-  if (rounds && is_arranged(e->cpu, s->tokens))
+  if (rounds && is_arranged(e->cpu, &e->rounded, s->tokens))
     pool_run(e->pool, step_arrange, s, blocks_of(e->program.widths[o[run.count - 1].from]));
   return run.count;
 }
 
-static int product_items(const Matrix *w) { return (w->rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE; }
+/* By row, the columns of a matrix lie one after the other: a few tokens, who wait for memory, get as much of each column
+   at once as leaves work for all threads. */
+static int rows_at_once(const Step *s, const Matrix *w) {
+  if (!is_by_row(w) || s->tokens > FEW_TOKENS) return ROWS_AT_ONCE;
+  const int threads = pool_threads(s->edge->pool);
+  const int share = (w->rows + threads - 1) / threads;
+  const int whole = (share + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE * ROWS_AT_ONCE;
+  return whole < ROWS_BY_COLUMN ? whole : ROWS_BY_COLUMN;
+}
+
+static int product_items(const Step *s, const Matrix *w) {
+  const int rows = rows_at_once(s, w);
+  return (w->rows + rows - 1) / rows;
+}
 
 /* What rows n0 to n1 of all tokens start from, where that is a bias. */
 static void start_from_bias(const Multiply *m, int tokens, int n0, int n1, float *out) {
@@ -118,13 +133,15 @@ static void step_product(void *what, int item, int thread) {
   const Run *run = what;
   const Step *s = run->step;
   const Operation *o = run->operations;
-  for (int items; item >= (items = product_items(&o->multiply.matrix)); o++) item -= items;
+  for (int items; item >= (items = product_items(s, &o->multiply.matrix)); o++) item -= items;
   const Multiply *m = &o->multiply;
   const Matrix *w = &m->matrix;
-  const int n0 = item * ROWS_AT_ONCE, n1 = n0 + ROWS_AT_ONCE < w->rows ? n0 + ROWS_AT_ONCE : w->rows;
+  const int rows = rows_at_once(s, w), n0 = item * rows, n1 = n0 + rows < w->rows ? n0 + rows : w->rows;
   float *out = o->to == LOGITS ? s->logits : s->edge->buffers[o->to];
   if (m->bias) start_from_bias(m, s->tokens, n0, n1, out);
-  s->edge->cpu->product(w, &s->edge->rounded, s->tokens, n0, n1, out, w->rows, m->add || m->bias);
+  const Cpu *cpu = s->edge->cpu;
+  (is_by_row(w) ? cpu->product_by_row : cpu->product)(w, &s->edge->rounded, s->tokens, n0, n1, out, w->rows,
+                                                      m->add || m->bias);
   if (m->scale == 1.0f) return;
   for (int t = 0; t < s->tokens; t++)
     for (int n = n0; n < n1; n++) out[(ptrdiff_t)t * w->rows + n] *= m->scale;
@@ -142,7 +159,7 @@ static int step_products(Step *s, const Operation *o, int left) {
   int items = 0;
   while (run.count < left && run.count < PRODUCTS_AT_ONCE && o[run.count].kind == MULTIPLY &&
          !is_written_in(&run, o[run.count].to))
-    items += product_items(&o[run.count++].multiply.matrix);
+    items += product_items(s, &o[run.count++].multiply.matrix);
   pool_run(s->edge->pool, step_product, &run, items);
   return run.count;
 }
@@ -240,7 +257,6 @@ static int step_operation(Step *s, const Operation *o, int left, int keep) {
 static int step_run(Step *s, int keep) {
   Edge *e = s->edge;
   if (!edge_make_room(e, s->tokens)) return EDGE_NO_MEMORY;
-  e->rounded.padded_tokens = padded_tokens(s->tokens);
   for (int i = 0; i < e->program.count;)
     i += step_operation(s, &e->program.operations[i], e->program.count - i, keep);
   return EDGE_DONE;

@@ -6,7 +6,12 @@
 
 #include "kernels/half.h"
 
-void embed_token(const Embed *embed, int64_t id, int position, float *to) {
+static void read_row_by_row(const Matrix *w, int64_t id, float *to) {
+  const int8_t *codes = (const int8_t *)w->codes + id * w->cols;
+  for (int i = 0; i < w->cols; i++) to[i] = (float)codes[i] * w->row_scales[id];
+}
+
+static void read_row_by_block(const Embed *embed, int64_t id, float *to) {
   const Matrix *w = &embed->matrix;
   const uint8_t *codes = w->codes + id * matrix_row_bytes(w, embed->padded);
   const uint16_t *scales = w->scales + id * blocks_of(w->cols);
@@ -14,6 +19,14 @@ void embed_token(const Embed *embed, int64_t id, int position, float *to) {
     const int code = w->bits == 8 ? codes[i] - 128 : ((codes[i / 2] >> 4 * (i & 1)) & 15) - 8;
     to[i] = (float)code * half_to_float(scales[i / BLOCK]);
   }
+}
+
+void embed_token(const Embed *embed, int64_t id, int position, float *to) {
+  const Matrix *w = &embed->matrix;
+  if (is_by_row(w))
+    read_row_by_row(w, id, to);
+  else
+    read_row_by_block(embed, id, to);
   if (embed->scale != 1.0f)
     for (int i = 0; i < w->cols; i++) to[i] *= embed->scale;
   if (embed->positions) {

@@ -51,15 +51,17 @@ def test_the_systems_without_a_wheel_of_it_are_known(
     assert bool(absence.why_no_wheel()) == bool(reason)
 
 
-def test_int4_completes_without_onnxruntime(tiny_bundle: Path) -> None:
+@pytest.mark.parametrize("variant", ["int4", "int8", "hybrid"])
+def test_these_complete_without_onnxruntime(tiny_bundle: Path, variant: str) -> None:
     if reason := why_not_native():
         pytest.skip(reason)
-    done = _run("complete", "--bundle", tiny_bundle, "--prefix", "a", "--max-tokens", 3)
+    command = "complete", "--bundle", tiny_bundle, "--variant", variant
+    done = _run(*command, "--prefix", "a", "--max-tokens", 3)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_int8_without_onnxruntime_is_refused_in_one_line(tiny_bundle: Path) -> None:
-    done = _run("complete", "--bundle", tiny_bundle, "--variant", "int8", "--prefix", "a")
+def test_fp32_without_onnxruntime_is_refused_in_one_line(tiny_bundle: Path) -> None:
+    done = _run("complete", "--bundle", tiny_bundle, "--variant", "fp32", "--prefix", "a")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "onnxruntime is not installed" in done.stderr
@@ -72,7 +74,7 @@ def test_doctor_says_that_it_is_absent_and_what_that_costs(tiny_bundle: Path) ->
     assert done.returncode == 0, done.stdout
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("ok onnxruntime  ")]
     assert "not installed" in line
-    assert "int8, fp16 and fp32 need it, int4 runs by the native kernels" in line
+    assert "fp16 and fp32 need it, int4 and int8 run by the native kernels" in line
 
 
 def test_on_a_system_without_a_wheel_no_extra_is_advised(monkeypatch: pytest.MonkeyPatch) -> None:

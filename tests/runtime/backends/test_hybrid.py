@@ -12,6 +12,7 @@ import refact_edge
 from refact_edge.runtime.backends.hybrid import PREFILL_TOKENS, HybridSession
 from refact_edge.runtime.engine.sampling import Sampling
 from refact_edge.runtime.errors import DeviceError, OptionError
+from refact_edge.runtime.opening.machine import why_not_native
 
 GREEDY = Sampling(temperature=0)
 
@@ -28,10 +29,15 @@ def test_long_steps_go_to_prefill_and_short_ones_to_decode() -> None:
     assert len(cache.ids) == 3 * PREFILL_TOKENS + 1
 
 
-def test_what_follows_a_long_prompt_is_int4_over_the_rows_of_int8(tiny_bundle: Path) -> None:
-    both = refact_edge.load(tiny_bundle, variant="hybrid")
-    int8 = refact_edge.load(tiny_bundle, variant="int8")
-    int4 = refact_edge.load(tiny_bundle, variant="int4", kv_type="fp32")
+@pytest.mark.parametrize("engine", ["native", "onnxruntime"])
+def test_what_follows_a_long_prompt_is_int4_over_the_rows_of_int8(
+    engine: str, tiny_bundle: Path
+) -> None:
+    if engine == "native" and (reason := why_not_native()):
+        pytest.skip(reason)
+    both = refact_edge.load(tiny_bundle, variant="hybrid", engine=engine)
+    int8 = refact_edge.load(tiny_bundle, variant="int8", engine=engine)
+    int4 = refact_edge.load(tiny_bundle, variant="int4", engine=engine)
     assert (both.variant, both.device) == ("hybrid", "cpu")
     ids = np.arange(PREFILL_TOKENS, dtype=np.int64) % both.bundle.sizes.tokens
     mine, rows = both.session.new_cache(), int8.session.new_cache()
@@ -48,7 +54,7 @@ def test_what_follows_a_long_prompt_is_int4_over_the_rows_of_int8(tiny_bundle: P
 
 def test_rows_of_another_type_are_refused(tiny_bundle: Path) -> None:
     """Onnxruntime would write floats where there is room for halves."""
-    int8 = refact_edge.load(tiny_bundle, variant="int8")
+    int8 = refact_edge.load(tiny_bundle, variant="int8", engine="onnxruntime")
     halves = refact_edge.load(tiny_bundle, variant="int4", engine="native", kv_type="fp16")
     with pytest.raises(ValueError, match="the cache is another model's"):
         int8.session.step(np.arange(3), halves.session.new_cache())

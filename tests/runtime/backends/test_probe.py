@@ -51,7 +51,7 @@ def test_exact_kernels_are_asked_for_only_where_they_are_needed(
     exact: bool, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_module, "bytes_multiply_exactly", lambda _: exact)
-    model = refact_edge.load(tiny_bundle, variant="int8")
+    model = refact_edge.load(tiny_bundle, variant="int8", engine="onnxruntime")
     assert isinstance(model.session, OnnxruntimeSession)
     options = model.session._session.get_session_options()
     key = "session.x64quantprecision"

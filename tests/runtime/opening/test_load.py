@@ -20,7 +20,7 @@ from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.engine.sampling import Sampling
 from refact_edge.runtime.errors import OptionError, RefactEdgeWarning
 from refact_edge.runtime.opening import machine as lookups
-from refact_edge.runtime.opening.int4 import int4_engine
+from refact_edge.runtime.opening.cpu_engine import cpu_engine
 from refact_edge.runtime.opening.machine import this_machine
 from refact_edge.runtime.opening.trial import Trial
 
@@ -37,7 +37,7 @@ def looked_up_anew() -> Iterator[None]:
 
 @pytest.fixture
 def able() -> None:
-    if (decision := int4_engine(this_machine())).engine != "native":
+    if (decision := cpu_engine(this_machine())).engine != "native":
         pytest.skip(decision.reason)
 
 
@@ -63,18 +63,17 @@ def _doctors_line() -> tuple[str, str]:
 
 
 @pytest.mark.usefixtures("able")
-def test_native_kernels_are_taken_by_themselves_for_int4_alone(tiny_bundle: Path) -> None:
+def test_native_kernels_are_taken_by_themselves_for_int4_and_int8(tiny_bundle: Path) -> None:
     model = refact_edge.load(tiny_bundle)
     assert isinstance(model.session, NativeSession)
     assert model.engine == f"native kernels ({library.opened().best})"
     assert _doctors_line() == (model.engine, "")
-    for variant in ("int8", "fp32"):
-        assert isinstance(
-            refact_edge.load(tiny_bundle, variant=variant).session, OnnxruntimeSession
-        )
+    assert isinstance(refact_edge.load(tiny_bundle, variant="int8").session, NativeSession)
+    fp32 = refact_edge.load(tiny_bundle, variant="fp32")
+    assert isinstance(fp32.session, OnnxruntimeSession)
     both = refact_edge.load(tiny_bundle, variant="hybrid")
     assert isinstance(both.session, HybridSession)
-    assert both.engine.endswith(f" for prefill, {model.engine} for decode")
+    assert both.engine == model.engine
 
 
 @pytest.mark.usefixtures("able")
@@ -142,7 +141,7 @@ def test_slow_kernels_are_taken_only_when_asked_for(
     lookups.why_not_native.cache_clear()
     assert isinstance(refact_edge.load(tiny_bundle).session, OnnxruntimeSession)
     assert "(portable)" in _doctors_line()[0]
-    assert int4_engine(this_machine(), "native").engine == "native"
+    assert cpu_engine(this_machine(), "native").engine == "native"
 
 
 @pytest.mark.usefixtures("able")

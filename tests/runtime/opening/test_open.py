@@ -23,14 +23,15 @@ from refact_edge.runtime.store import folder as cachefolder
 KINDS = {
     "native": Wishes("int4", "cpu", "native"),
     "onnxruntime": Wishes("int4", "cpu", "onnxruntime"),
-    "int8": Wishes("int8", "cpu"),
+    "int8": Wishes("int8", "cpu", "native"),
+    "fp32": Wishes("fp32", "cpu"),
     "hybrid": Wishes("hybrid", "cpu"),
     "openvino": Wishes("int4", "cpu", "onnxruntime", "openvino"),
 }
 
 
 def _session(bundle: Path, kind: str) -> Session:
-    if kind == "native" and (reason := why_not_native()):
+    if KINDS[kind].engine == "native" and (reason := why_not_native()):
         pytest.skip(reason)
     if kind == "openvino":
         pytest.importorskip("openvino")
@@ -45,7 +46,7 @@ def test_every_session_steps_says_what_it_is_and_can_be_closed(
     session = _session(demo_bundle, kind)
     assert session.sizes == read_bundle(demo_bundle).sizes
     assert session.device == "cpu"
-    assert kind in session.engine or kind in ("int8", "hybrid")
+    assert kind in session.engine or kind in ("int8", "fp32", "hybrid")
     cache, ids = session.new_cache(), np.arange(1, 31)
     assert session.step(ids, cache, 2).shape == (2, session.sizes.vocabulary)
     assert session.step(ids[:1], cache).dtype == np.float32
@@ -61,12 +62,12 @@ def test_the_log_says_which_plan_which_cache_hit_and_how_long_a_step_took(
     tiny_bundle: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "refact_edge"):
-        model = refact_edge.load(tiny_bundle, variant="int8")
+        model = refact_edge.load(tiny_bundle, variant="fp32")
         for _ in range(2):
             list(model.generate("a b c d", max_tokens=2, allow_empty=False))
     lines = [record.getMessage() for record in caplog.records]
-    assert "plan: int8 on cpu by onnxruntime (int8 was named)" in lines
-    assert any(line.startswith("int8: the weights are hashed") for line in lines)
+    assert "plan: fp32 on cpu by onnxruntime (fp32 was named)" in lines
+    assert any(line.startswith("fp32: the weights are hashed") for line in lines)
     hits = [line for line in lines if line.startswith("prefix: ")]
     assert hits[0].startswith("prefix: 0 of ")
     assert not hits[1].startswith("prefix: 0 of ")
@@ -98,6 +99,6 @@ def test_what_is_prepared_is_what_the_plan_opens(
     for wishes in (Wishes("hybrid", "cpu"), Wishes("int4", "cpu", "onnxruntime")):
         chosen = plan_of_graph(bundle, wishes, machine)
         for line, part in zip(prepare(bundle, wishes, machine), chosen.parts, strict=True):
-            noted = chosen.engine_of(part) == "native"
+            noted = chosen.engine == "native"
             assert line.startswith(f"{part}: weights are {'hashed' if noted else 'laid out'}")
             assert line.endswith(f"{part}-{line[-16:]}") or noted

@@ -37,19 +37,27 @@ HALF_AND_4, ODD_4 = bundle_of("fp16", "int4"), bundle_of("int4", width=96)
 PLANS = {
     "nothing": (Wishes(), LAPTOP, FULL, "int4 native cpu same"),
     "int4": (Wishes("int4"), LAPTOP, FULL, "int4 native cpu same"),
-    "int8": (Wishes("int8"), LAPTOP, FULL, "int8 onnxruntime cpu same"),
+    "int8": (Wishes("int8"), LAPTOP, FULL, "int8 native cpu same"),
     "fp32": (Wishes("fp32"), LAPTOP, FULL, "fp32 onnxruntime cpu same"),
     "fp16 on a cpu": (Wishes("fp16"), LAPTOP, FULL, "fp16 onnxruntime cpu same"),
-    "hybrid": (Wishes("hybrid"), LAPTOP, FULL, "hybrid native cpu onnxruntime"),
-    "no int4": (Wishes(), LAPTOP, bundle_of("fp32", "int8"), "int8 onnxruntime cpu same"),
+    "hybrid": (Wishes("hybrid"), LAPTOP, FULL, "hybrid native cpu same"),
+    "no int4": (Wishes(), LAPTOP, bundle_of("fp32", "int8"), "int8 native cpu same"),
     "only fp32": (Wishes(), LAPTOP, bundle_of("fp32"), "fp32 onnxruntime cpu same"),
     "onnxruntime": (Wishes(engine="onnxruntime"), LAPTOP, FULL, "int4 onnxruntime cpu same"),
+    "int8 by onnxruntime": (
+        Wishes("int8", engine="onnxruntime"), LAPTOP, FULL, "int8 onnxruntime cpu same"
+    ),
+    "native int8": (Wishes("int8", engine="native"), LAPTOP, FULL, "int8 native cpu same"),
+    "native, int8 alone": (
+        Wishes(engine="native"), LAPTOP, bundle_of("fp32", "int8"), "int8 native cpu same"
+    ),
+    "int8, kernels unbuilt": (Wishes("int8"), UNBUILT, FULL, "int8 onnxruntime cpu same"),
     "native": (Wishes(engine="native"), LAPTOP, FULL, "int4 native cpu same"),
     "native hybrid": (
-        Wishes("hybrid", engine="native"), LAPTOP, FULL, "hybrid native cpu onnxruntime"
+        Wishes("hybrid", engine="native"), LAPTOP, FULL, "hybrid native cpu same"
     ),
     "hybrid by onnxruntime": (
-        Wishes("hybrid", engine="onnxruntime"), LAPTOP, FULL, "hybrid onnxruntime cpu onnxruntime"
+        Wishes("hybrid", engine="onnxruntime"), LAPTOP, FULL, "hybrid onnxruntime cpu same"
     ),
     "openvino": (Wishes(prefill="openvino"), LAPTOP, FULL, "int4 native cpu openvino"),
     "openvino and onnxruntime": (
@@ -65,7 +73,7 @@ PLANS = {
     "portable by name": (Wishes(engine="native"), PORTABLE, FULL, "int4 native cpu same"),
     "a lost trial": (Wishes(), LOST, FULL, "int4 onnxruntime cpu same"),
     "a lost trial, by name": (Wishes(engine="native"), LOST, FULL, "int4 native cpu same"),
-    "a lost trial, hybrid": (Wishes("hybrid"), LOST, FULL, "hybrid onnxruntime cpu onnxruntime"),
+    "a lost trial, hybrid": (Wishes("hybrid"), LOST, FULL, "hybrid onnxruntime cpu same"),
     "a won trial": (Wishes(), WON, FULL, "int4 native cpu same"),
     "no onnxruntime": (Wishes(), NO_ORT, FULL, "int4 native cpu same"),
     "no onnxruntime, portable": (
@@ -76,13 +84,13 @@ PLANS = {
     "a gpu left out": (Wishes(device="cpu"), GPU, FULL, "int4 native cpu same"),
     "int4 on a gpu": (Wishes("int4"), GPU, FULL, "int4 onnxruntime cuda same"),
     "int8 on a gpu": (Wishes("int8"), GPU, FULL, "int8 onnxruntime cuda same"),
-    "hybrid beside a gpu": (Wishes("hybrid"), GPU, FULL, "hybrid native cpu onnxruntime"),
+    "hybrid beside a gpu": (Wishes("hybrid"), GPU, FULL, "hybrid native cpu same"),
     "native beside a gpu": (Wishes(engine="native"), GPU, FULL, "int4 native cpu same"),
     "openvino beside a gpu": (Wishes(prefill="openvino"), GPU, FULL, "int4 native cpu openvino"),
     "onnxruntime on a gpu": (Wishes(engine="onnxruntime"), GPU, FULL, "fp16 onnxruntime cuda same"),
     "a gpu without a driver": (Wishes(), NO_DRIVER, FULL, "int4 native cpu same"),
     "fp16 without a driver": (Wishes("fp16"), NO_DRIVER, FULL, "fp16 onnxruntime cpu same"),
-    "hybrid without a driver": (Wishes("hybrid"), NO_DRIVER, FULL, "hybrid native cpu onnxruntime"),
+    "hybrid without a driver": (Wishes("hybrid"), NO_DRIVER, FULL, "hybrid native cpu same"),
     "a bad width, fp16 there": (Wishes(), GPU, ODD, "fp16 onnxruntime cuda same"),
     "a bad width, int4 alone": (Wishes(), GPU, ODD_4, "int4 native cpu same"),
     "a bad width, int4 named": (Wishes("int4"), GPU, ODD, "int4 native cpu same"),
@@ -95,19 +103,21 @@ TYPES = {
     "int8 named": (Wishes(kv_type="int8"), FULL, "int8"),
     "fp32 named": (Wishes(kv_type="fp32"), FULL, "fp32"),
     "onnxruntime": (Wishes(engine="onnxruntime"), FULL, "fp32"),
-    "its own type named": (Wishes("int8", kv_type="fp32"), FULL, "fp32"),
+    "its own type named": (Wishes("fp32", kv_type="fp32"), FULL, "fp32"),
     "a graph of halves": (Wishes(engine="onnxruntime"), UNLIKE, "fp16"),
-    "hybrid": (Wishes("hybrid"), FULL, "fp32"),
+    "hybrid": (Wishes("hybrid"), FULL, USUAL_KV_TYPE),
+    "hybrid by onnxruntime": (Wishes("hybrid", engine="onnxruntime"), FULL, "fp32"),
     "openvino": (Wishes(prefill="openvino"), FULL, "fp32"),
 }
 
 ERRORS = {
     "a cache of int8 for onnxruntime": (
-        Wishes("int8", kv_type="int8"), LAPTOP, FULL, OptionError,
-        "cache type int8: int8 has caches of fp32 where onnxruntime or openvino computes",
+        Wishes("fp32", kv_type="int8"), LAPTOP, FULL, OptionError,
+        "cache type int8: fp32 has caches of fp32 where onnxruntime or openvino computes",
     ),
-    "a cache of fp16 for hybrid": (
-        Wishes("hybrid", kv_type="fp16"), LAPTOP, FULL, OptionError, "hybrid has caches of fp32"
+    "a cache of fp16 for openvino": (
+        Wishes(prefill="openvino", kv_type="fp16"), LAPTOP, FULL, OptionError,
+        "int4 has caches of fp32",
     ),
     "hybrid on a gpu": (Wishes("hybrid", "cuda"), GPU, FULL, DeviceError, "hybrid is for CPUs"),
     "native on a gpu": (
@@ -116,9 +126,9 @@ ERRORS = {
     "openvino on a gpu": (
         Wishes(device="cuda", prefill="openvino"), GPU, FULL, DeviceError, "prefills on CPUs only"
     ),
-    "native int8": (
-        Wishes("int8", engine="native"), LAPTOP, FULL, OptionError,
-        "compute int4, not int8; take variant int4, or engine onnxruntime",
+    "native fp32": (
+        Wishes("fp32", engine="native"), LAPTOP, FULL, OptionError,
+        "compute int4 and int8, not fp32; take one of these variants, or engine onnxruntime",
     ),
     "openvino int8": (
         Wishes("int8", prefill="openvino"), LAPTOP, FULL, OptionError, "not int8; take variant int4"
@@ -137,7 +147,7 @@ ERRORS = {
         "int8 and int4 over one cache, and theirs are of float32 and float16; export",
     ),
     "native without int4": (
-        Wishes(engine="native"), LAPTOP, bundle_of("int8"), OptionError, "no variant 'int4'"
+        Wishes(engine="native"), LAPTOP, bundle_of("fp32"), OptionError, "no variant 'int4'"
     ),
     "fp16 alone on a cpu": (
         Wishes(), LAPTOP, bundle_of("fp16"), BundleError, "holds only fp16, which is not chosen on"
@@ -159,11 +169,12 @@ ERRORS = {
     "native, failing": (
         Wishes(engine="native"), FAILING, FULL, OptionError, "cannot be had: .* fail their self-"
     ),
-    "int8 without onnxruntime": (
-        Wishes("int8"), NO_ORT, FULL, MissingExtraError, "onnxruntime is not installed; install it"
+    "fp32 without onnxruntime": (
+        Wishes("fp32"), NO_ORT, FULL, MissingExtraError, "onnxruntime is not installed; install it"
     ),
-    "hybrid without onnxruntime": (
-        Wishes("hybrid"), NO_ORT, FULL, MissingExtraError, "onnxruntime is not installed"
+    "hybrid by onnxruntime without it": (
+        Wishes("hybrid", engine="onnxruntime"), NO_ORT, FULL, MissingExtraError,
+        "onnxruntime is not installed",
     ),
     "cuda without onnxruntime": (
         Wishes(device="cuda"), NO_ORT, FULL, MissingExtraError, r"not installed; .*edge\[gpu\]"
@@ -236,7 +247,7 @@ def test_a_graph_that_the_kernels_do_not_compute_is_planned_for_onnxruntime_in_s
     failed = Failures(native="the graph has other slopes")
     chosen = plan(FULL, Wishes("hybrid"), LAPTOP, failed)
     assert (chosen.engine, chosen.warnings) == ("onnxruntime", ())
-    assert "onnxruntime computes int4: the graph has other slopes" in chosen.reasons
+    assert "onnxruntime computes hybrid: the graph has other slopes" in chosen.reasons
     with pytest.raises(MissingExtraError):
         plan(FULL, Wishes(), NO_ORT, failed)
 
@@ -246,18 +257,14 @@ def test_reasons_say_why_this_variant_and_this_engine() -> None:
         "int4 is the bundle's best on cpu",
         "native kernels (neon) compute int4: neon: 2 times as fast",
     )
-    assert plan(FULL, Wishes("int8"), WON).reasons == ("int8 was named",)
-    assert str(plan(FULL, Wishes("hybrid"), WON)) == (
-        "hybrid on cpu by the native kernels, prefill by onnxruntime"
-    )
+    assert plan(FULL, Wishes("fp32"), WON).reasons == ("fp32 was named",)
+    assert str(plan(FULL, Wishes("hybrid"), WON)) == "hybrid on cpu by the native kernels"
+    with_openvino = plan(FULL, Wishes(prefill="openvino"), WON)
+    assert str(with_openvino) == "int4 on cpu by the native kernels, prefill by openvino"
 
 
-def test_hybrid_has_two_parts_and_an_engine_for_each() -> None:
-    chosen = plan(FULL, Wishes("hybrid"), LAPTOP)
-    assert [(part, chosen.engine_of(part)) for part in chosen.parts] == [
-        ("int8", "onnxruntime"),
-        ("int4", "native"),
-    ]
+def test_hybrid_has_two_parts() -> None:
+    assert plan(FULL, Wishes("hybrid"), LAPTOP).parts == ("int8", "int4")
 
 
 class Asked(Facts):
@@ -275,7 +282,7 @@ ASKED: set[str] = set()
 @pytest.mark.parametrize(
     ("wishes", "costly"),
     [
-        (Wishes("int8", device="cpu"), set()),
+        (Wishes("fp32", device="cpu"), set()),
         (Wishes(device="cpu", engine="onnxruntime"), set()),
         (Wishes("int4", engine="native"), {"native_problem", "native_kind"}),
         (Wishes(), {"native_problem", "native_is_slower", "native_timing", "native_kind"}),

@@ -10,7 +10,7 @@ from planned import INSTALL, VARIANTS, Facts, bundle_of
 
 from refact_edge.runtime.bundle.contract import Bundle
 from refact_edge.runtime.errors import RefactEdgeError
-from refact_edge.runtime.opening.int4 import ENGINES
+from refact_edge.runtime.opening.cpu_engine import ENGINES
 from refact_edge.runtime.opening.plan import DEVICES, PREFILL, Failures, Plan, Wishes, plan
 
 
@@ -53,13 +53,13 @@ def _check(chosen: Plan, bundle: Bundle, wishes: Wishes, machine: Facts, failed:
     assert all("\n" not in reason for reason in chosen.reasons)
     if wishes.engine == "native" or chosen.engine == "native":
         assert (chosen.engine, chosen.device) == ("native", "cpu")
-        assert chosen.parts[-1] == "int4"
+        assert set(chosen.parts) <= {"int4", "int8"}
         assert (machine.native_problem, failed.native) == ("", "")
     if wishes.engine == "auto" and chosen.engine == "native":
         assert machine.without_onnxruntime or not machine.native_is_slower
     if wishes.engine == "onnxruntime":
         assert chosen.engine == "onnxruntime"
-    if "onnxruntime" in map(chosen.engine_of, chosen.parts):
+    if chosen.engine == "onnxruntime":
         assert not machine.without_onnxruntime
     if chosen.device == "cuda":
         assert machine.has_cuda or wishes.device == "cuda"
@@ -70,15 +70,15 @@ def _check(chosen: Plan, bundle: Bundle, wishes: Wishes, machine: Facts, failed:
     if chosen.prefill == "openvino":
         assert machine.has_openvino
         assert (chosen.variant, bundle.sizes.width % 128) == ("int4", 0)
-    assert (chosen.prefill == "onnxruntime") == (chosen.variant == "hybrid")
     gpu_left_out = (
         chosen.device == "cpu" and wishes.device == "auto" and machine.has_cuda
         and not wishes.for_cpu
     )  # fmt: skip
     fp16 = (chosen.variant, chosen.device) == ("fp16", "cpu")
     alarming = (
-        "int4" in chosen.parts and chosen.device == "cpu" and chosen.engine == "onnxruntime"
-        and machine.native_fails and wishes.engine != "onnxruntime" and not failed.native
+        set(chosen.parts) <= {"int4", "int8"} and chosen.device == "cpu"
+        and chosen.engine == "onnxruntime" and machine.native_fails
+        and wishes.engine != "onnxruntime" and not failed.native
     )  # fmt: skip
     assert len(chosen.warnings) == gpu_left_out + fp16 + alarming
 

@@ -66,7 +66,7 @@ def test_one_that_does_not_is_refused_with_what_would() -> None:
 
 
 def test_a_smaller_variant_is_offered_too() -> None:
-    refusal = _refusal(Wishes("int8"), 14 * GB)
+    refusal = _refusal(Wishes("int8", engine="onnxruntime"), 14 * GB)
     assert "what fits: context 6" in refusal
     assert "; or variant int4 with context 9" in refusal
 
@@ -91,8 +91,9 @@ def test_a_gpu_and_a_machine_that_says_nothing_are_not_measured() -> None:
 
 def test_it_is_refused_before_any_file_is_opened() -> None:
     """The bundle of this test has no files."""
+    wishes = Wishes("int8", engine="onnxruntime")
     with pytest.raises(DeviceError, match=r"takes 24\.5 GB .* what fits: context"):
-        open_wished(BUNDLE, Wishes("int8"), Facts(available_memory=10 * GB), OpenOptions())
+        open_wished(BUNDLE, wishes, Facts(available_memory=10 * GB), OpenOptions())
 
 
 def test_a_context_bounds_the_bundle() -> None:

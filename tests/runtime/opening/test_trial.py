@@ -13,12 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refact_edge.runtime.backends.native.selftest import right_cached, right_product
+from refact_edge.runtime.backends.native.selftest import (
+    right_cached,
+    right_product,
+    right_product_by_row,
+)
 from refact_edge.runtime.backends.onnxruntime import import_onnxruntime
 from refact_edge.runtime.console.doctor import examine
 from refact_edge.runtime.opening import machine as lookups
 from refact_edge.runtime.opening import trial
-from refact_edge.runtime.opening.int4 import Decision, int4_engine, int4_in_words
+from refact_edge.runtime.opening.cpu_engine import (
+    Decision,
+    cpu_engine,
+    cpu_engine_in_words,
+)
 from refact_edge.runtime.opening.machine import this_machine
 from refact_edge.runtime.store import folder as cachefolder
 
@@ -41,6 +49,12 @@ class ArmLibrary:
         assert cpu == "neon"
         self._clock[0] += self._token_s * len(x)
         return right_product(codes, scales, x) if codes.shape[0] < 100 else x
+
+    def product_by_row(
+        self, cpu: str, codes: Any, scales: Any, x: np.ndarray, terms: int
+    ) -> np.ndarray:
+        assert cpu == "neon"
+        return right_product_by_row(codes, scales, x, terms)
 
     def cached(self, cpu: str, kv_type: str, x: np.ndarray) -> np.ndarray:
         return right_cached(kv_type, x)
@@ -87,7 +101,7 @@ def forget() -> None:
 
 
 def _engine() -> str:
-    return int4_engine(this_machine()).engine
+    return cpu_engine(this_machine()).engine
 
 
 @pytest.fixture
@@ -99,23 +113,23 @@ def arm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ArmMachine]
 def test_kernels_that_win_are_taken_and_doctor_says_why(arm: ArmMachine) -> None:
     assert _engine() == "native"
     line = f"neon kernels: 2 times as fast as onnxruntime, timed on {_today()}"
-    assert int4_in_words(this_machine()) == f"native kernels (neon): {line}"
+    assert cpu_engine_in_words(this_machine()) == f"native kernels (neon): {line}"
     (state,) = [one.state for one in examine(None) if one.subject == "int4 on this cpu"]
-    assert state == int4_in_words(this_machine())
+    assert state == cpu_engine_in_words(this_machine())
 
 
 def test_kernels_that_lose_are_taken_only_when_asked_for(arm: ArmMachine) -> None:
     arm.start(token_s=2)
     line = f"neon kernels: 0.5 times as fast as onnxruntime, timed on {_today()}"
-    assert int4_engine(this_machine()) == Decision("onnxruntime", line)
-    assert int4_in_words(this_machine()).startswith("onnxruntime: neon kernels: 0.5 times")
-    assert int4_engine(this_machine(), "native").engine == "native"
+    assert cpu_engine(this_machine()) == Decision("onnxruntime", line)
+    assert cpu_engine_in_words(this_machine()).startswith("onnxruntime: neon kernels: 0.5 times")
+    assert cpu_engine(this_machine(), "native").engine == "native"
 
 
 def test_an_outcome_is_kept_for_the_next_process(arm: ArmMachine) -> None:
-    first = int4_in_words(this_machine())
+    first = cpu_engine_in_words(this_machine())
     arm.start(token_s=2)  # would lose now
-    assert int4_in_words(this_machine()) == first
+    assert cpu_engine_in_words(this_machine()) == first
     assert arm.trials == 1
 
 
@@ -126,7 +140,7 @@ def test_another_library_or_onnxruntime_is_timed_anew(arm: ArmMachine) -> None:
     assert _engine() == "onnxruntime"
     arm.install("1.25.0")
     arm.start(token_s=0.25)
-    assert "4 times as fast" in int4_in_words(this_machine())
+    assert "4 times as fast" in cpu_engine_in_words(this_machine())
     assert arm.trials == 3
 
 
@@ -145,9 +159,9 @@ def test_a_damaged_outcome_is_timed_anew(arm: ArmMachine, damage: str) -> None:
     (entry,) = arm.cache.iterdir()
     (entry / cachefolder.RECORD).write_text(damage)
     arm.start(token_s=0.25)
-    assert "4 times as fast" in int4_in_words(this_machine())
+    assert "4 times as fast" in cpu_engine_in_words(this_machine())
     arm.start(token_s=2)
-    assert "4 times as fast" in int4_in_words(this_machine())
+    assert "4 times as fast" in cpu_engine_in_words(this_machine())
 
 
 def test_an_outcome_that_another_user_may_have_written_is_not_believed(arm: ArmMachine) -> None:
@@ -165,14 +179,14 @@ def test_where_nothing_can_be_kept_it_is_timed_at_each_start(arm: ArmMachine) ->
     for _ in range(2):
         arm.start(token_s=0.5)
         assert _engine() == "native"
-        assert ", not kept: " in int4_in_words(this_machine())
+        assert ", not kept: " in cpu_engine_in_words(this_machine())
     assert arm.trials == 2
 
 
 def test_without_onnxruntime_the_kernels_are_taken_untimed(arm: ArmMachine) -> None:
     arm.install("")
     assert _engine() == "native"
-    assert int4_in_words(this_machine()) == "native kernels (neon)"
+    assert cpu_engine_in_words(this_machine()) == "native kernels (neon)"
     assert (arm.trials, arm.cache.exists()) == (0, False)
 
 
@@ -180,7 +194,7 @@ def test_kernels_that_compute_wrongly_are_not_timed(
     arm: ArmMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookups, "computes_rightly", lambda *_: False)
-    assert lookups.FAILED in int4_engine(this_machine()).reason
+    assert lookups.FAILED in cpu_engine(this_machine()).reason
     assert arm.trials == 0
 
 

@@ -155,8 +155,8 @@ def test_the_command_notes_for_the_native_kernels_and_refuses_what_cannot_be(
     assert warm("--engine", "gpu") == (
         1, "error: engine 'gpu'; expected one of auto, native, onnxruntime"
     )  # fmt: skip
-    code, said = warm("--variant", "int8", "--engine", "native")
-    assert (code, "kernels compute int4, not int8; take variant int4" in said) == (1, True)
+    code, said = warm("--variant", "fp32", "--engine", "native")
+    assert (code, "kernels compute int4 and int8, not fp32; take one of" in said) == (1, True)
     if reason := why_not_native():
         pytest.skip(reason)
     code, said = warm()

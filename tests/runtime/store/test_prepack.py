@@ -75,7 +75,7 @@ def test_a_copy_is_what_is_opened_unless_told_otherwise(
     copy = prepack.make(bundle, "int4") / prepack.GRAPH
     refact_edge.load(bundle.path, engine="onnxruntime")
     refact_edge.load(bundle.path, engine="onnxruntime", prepacked=False)
-    refact_edge.load(bundle.path, variant="int8")
+    refact_edge.load(bundle.path, variant="int8", engine="onnxruntime")
     inside = bundle.path / "onnx"
     assert opened == [copy, inside / "engine_q4.onnx", inside / "engine_int8.onnx"]
 
@@ -286,7 +286,8 @@ def _no_home() -> Path:
 
 def test_the_command_makes_both_of_a_hybrids(demo_bundle: Path, cache: Path) -> None:
     command = [sys.executable, "-m", "refact_edge.runtime", "warm", str(demo_bundle)]
-    done = subprocess.run([*command, "--variant", "hybrid"], capture_output=True, text=True)
+    hybrid = ["--variant", "hybrid", "--engine", "onnxruntime"]
+    done = subprocess.run([*command, *hybrid], capture_output=True, text=True)
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["int8", "int4"]
     assert len(list(cache.iterdir())) == 2
     cleared = subprocess.run([*command, "--clear"], capture_output=True, text=True)

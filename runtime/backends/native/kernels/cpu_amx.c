@@ -110,6 +110,103 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
 }
 
 #include "few_tiles.h"
+#include "strip512.h"
+
+/* A strip's blocks are tiles of 16 rows of codes, 64 columns times 16 rows each: [4][BLOCKS_AT_ONCE][2]. */
+enum { BLOCKS_AT_ONCE = 4, STRIP_BYTES = BLOCK * 64, ROW_OF_TILES = BLOCKS_AT_ONCE * 2 * TILE_BYTES };
+
+enum { ASKED_A_STEP = 8 }; /* lines that come while 4 tiles are multiplied */
+
+/* Tiles take signed codes; what streams goes through VNNI, for which they stand 128 too high. */
+INLINE void begin_sums(const Rounded *x, int row, int streams, int32_t *sums) {
+  const __m512i start = _mm512_set1_epi32(streams ? -128 * x->sums[row] : 0);
+  for (int p = 0; p < 4; p++) _mm512_store_si512(sums + p * LANES, start);
+}
+
+INLINE void lay_strip(const int8_t *from, ptrdiff_t stride, uint8_t *to, int b, Next *next) {
+  to += b * 2 * TILE_BYTES;
+  for (int k = 0; k < BLOCK; k += 4, from += 4 * stride, to += 64)
+    ask_lines(next, 4), lay_columns(from, stride, 0, to, ROW_OF_TILES);
+}
+
+/* 32 rows of activations times 32 rows of codes, in 4 tiles of sums. */
+INLINE void four_tiles(const uint8_t *codes, int blocks, const int8_t *values, ptrdiff_t next_block,
+                       int32_t (*sums)[4 * LANES], Next *next) {
+  enum { STRIDE = 4 * LANES * sizeof(int32_t) };
+  _tile_loadd(0, sums[0], STRIDE);
+  _tile_loadd(1, sums[0] + LANES, STRIDE);
+  _tile_loadd(2, sums[TOKENS], STRIDE);
+  _tile_loadd(3, sums[TOKENS] + LANES, STRIDE);
+  for (int b = 0; b < blocks; b++, values += next_block)
+    for (int half = 0; half < 2; half++, codes += TILE_BYTES) {
+      ask_lines(next, ASKED_A_STEP);
+      _tile_loadd(4, values + half * 64, BLOCK);
+      _tile_loadd(6, codes, 64);
+      _tile_dpbssd(0, 4, 6);
+      _tile_loadd(7, codes + ROW_OF_TILES, 64);
+      _tile_dpbssd(1, 4, 7);
+      _tile_loadd(5, values + TOKENS * BLOCK + half * 64, BLOCK);
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
+    }
+  _tile_stored(0, sums[0], STRIDE);
+  _tile_stored(1, sums[0] + LANES, STRIDE);
+  _tile_stored(2, sums[TOKENS], STRIDE);
+  _tile_stored(3, sums[TOKENS] + LANES, STRIDE);
+}
+
+/* 16 rows of activations times all 64 of the strip. */
+INLINE void row_of_tiles(const uint8_t *codes, int blocks, const int8_t *values, ptrdiff_t next_block,
+                         int32_t (*sums)[4 * LANES]) {
+  enum { STRIDE = 4 * LANES * sizeof(int32_t) };
+  _tile_loadd(0, sums[0], STRIDE);
+  _tile_loadd(1, sums[0] + LANES, STRIDE);
+  _tile_loadd(2, sums[0] + 2 * LANES, STRIDE);
+  _tile_loadd(3, sums[0] + 3 * LANES, STRIDE);
+  for (int b = 0; b < blocks; b++, values += next_block)
+    for (int half = 0; half < 2; half++, codes += TILE_BYTES) {
+      _tile_loadd(4, values + half * 64, BLOCK);
+      _tile_loadd(6, codes, 64);
+      _tile_dpbssd(0, 4, 6);
+      _tile_loadd(7, codes + ROW_OF_TILES, 64);
+      _tile_dpbssd(1, 4, 7);
+      _tile_loadd(6, codes + 2 * ROW_OF_TILES, 64);
+      _tile_dpbssd(2, 4, 6);
+      _tile_loadd(7, codes + 3 * ROW_OF_TILES, 64);
+      _tile_dpbssd(3, 4, 7);
+    }
+  _tile_stored(0, sums[0], STRIDE);
+  _tile_stored(1, sums[0] + LANES, STRIDE);
+  _tile_stored(2, sums[0] + 2 * LANES, STRIDE);
+  _tile_stored(3, sums[0] + 3 * LANES, STRIDE);
+}
+
+/* Sixteens of rows have room, also where fewer are there. */
+INLINE void times_strip(const uint8_t *codes, int blocks, const Rounded *x, int b, int t, int count,
+                        int32_t (*sums)[4 * LANES], Next *next) {
+  const ptrdiff_t next_block = (ptrdiff_t)x->padded_tokens * BLOCK;
+  const int8_t *values = x->plain + b * next_block + (ptrdiff_t)t * BLOCK;
+  __asm__ volatile("" ::: "memory"); /* tiles read what was stored before: GCC 12 is not told */
+  int c = 0;
+  for (c = 0; c + TOKENS < count; c += 2 * TOKENS)
+    for (int p = 0; p < 2; p++)
+      four_tiles(codes + 2 * p * ROW_OF_TILES, blocks, values + c * BLOCK, next_block,
+                 (int32_t (*)[4 * LANES])(sums[c] + 2 * p * LANES), next);
+  if (c < count) row_of_tiles(codes, blocks, values + c * BLOCK, next_block, sums + c);
+  __asm__ volatile("" ::: "memory");
+}
+#include "strip.h"
+
+static void amx_product_by_row(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
+                               ptrdiff_t stride, int add) {
+  _tile_loadconfig(&AMX_SHAPES);
+  times_all_strips(w, x, tokens, n0, n1, out, stride, add);
+  _tile_release();
+}
+
+static void amx_round_by_row(const float *x, int cols, const Rounded *to, int t) {
+  round_terms(x, cols, to, t);
+}
 
 static void amx_product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                         ptrdiff_t stride, int add) {
@@ -136,9 +233,11 @@ const Cpu cpu_amx = {
     .lanes = LANES,
     .here = amx_here,
     .product = amx_product,
+    .product_by_row = amx_product_by_row,
     .layer_norm = amx_layer_norm,
     .rms_norm = amx_rms_norm,
     .round = amx_round,
+    .round_by_row = amx_round_by_row,
     .pack = amx_pack,
     .attend_heads = amx_attend_heads,
     .attend_keys = amx_attend_keys,

@@ -93,6 +93,44 @@ INLINE void two_rows(const int bits, const int tokens, const uint8_t *first, con
 #include "few256.h"
 #include "panel256.h"
 
+/* By row, codes and values are multiplied in 16 bits: 2 products are added at once. */
+enum { BLOCKS_AT_ONCE = 1, STEP = 2 };
+
+INLINE void begin_sums(const Rounded *x, int row, int streams, int32_t *sums) {
+  (void)x, (void)row, (void)streams;
+  memset(sums, 0, 64 * sizeof *sums);
+}
+
+/* 2 columns of 32 rows become 4 vectors, each with 2 values of 8 rows. */
+INLINE void lay_columns(const int8_t *from, ptrdiff_t stride, __m256i *to) {
+  for (int half = 0; half < 2; half++) {
+    const __m128i a = _mm_loadu_si128((const __m128i *)from + half);
+    const __m128i b = _mm_loadu_si128((const __m128i *)(from + stride) + half);
+    to[2 * half] = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
+    to[2 * half + 1] = _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(a, b));
+  }
+}
+
+INLINE void in_order(int32_t *sums) { (void)sums; }
+
+INLINE __m256i add_step(__m256i sum, __m256i codes, __m256i values) {
+  return in_register(_mm256_add_epi32(sum, _mm256_madd_epi16(codes, values)));
+}
+INLINE const void *values_at(const Rounded *x, ptrdiff_t at) { return x->wide + at; }
+
+#include "strip256.h"
+
+static void avx2_round_by_row(const float *x, int cols, const Rounded *to, int t) {
+  round_terms(x, cols, to, t);
+  for (int row = t * to->terms; row < (t + 1) * to->terms; row++)
+    for (int b = 0; b < blocks_of(cols); b++) {
+      const ptrdiff_t at = ((ptrdiff_t)b * to->padded_tokens + row) * BLOCK;
+      for (int i = 0; i < BLOCK; i += 16)
+        _mm256_storeu_si256((__m256i *)(to->wide + at + i),
+                            _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(to->plain + at + i))));
+    }
+}
+
 static void avx2_round(const float *x, int cols, const Rounded *to, int t) { round_256(1, x, cols, to, t); }
 
 static int avx2_here(void) {
@@ -105,9 +143,11 @@ const Cpu cpu_avx2 = {
     .lanes = LANES,
     .here = avx2_here,
     .product = avx2_product,
+    .product_by_row = avx2_product_by_row,
     .layer_norm = avx2_layer_norm,
     .rms_norm = avx2_rms_norm,
     .round = avx2_round,
+    .round_by_row = avx2_round_by_row,
     .pack = avx2_pack,
     .attend_heads = avx2_attend_heads,
     .attend_keys = avx2_attend_keys,

@@ -135,6 +135,85 @@ INLINE void panels(const int bits, const Matrix *w, const Rounded *x, int t0, in
 }
 
 #include "few512.h"
+#include "strip512.h"
+
+enum { BLOCKS_AT_ONCE = 2, STRIP_BYTES = BLOCK * 64, ASKED_A_STEP = 12 };
+
+INLINE void begin_sums(const Rounded *x, int row, int streams, int32_t *sums) {
+  (void)streams;
+  for (int p = 0; p < PANELS; p++)
+    _mm512_store_si512(sums + p * LANES, _mm512_set1_epi32(-128 * x->sums[row]));
+}
+
+INLINE void lay_strip(const int8_t *from, ptrdiff_t stride, uint8_t *to, int b, Next *next) {
+  to += b * STRIP_BYTES;
+  for (int k = 0; k < BLOCK; k += 4, from += 4 * stride, to += PANELS * 64)
+    ask_lines(next, 4), lay_columns(from, stride, 1, to, 64);
+}
+
+INLINE Sums sums_from(const int32_t *from) {
+  return (Sums){_mm512_load_si512(from), _mm512_load_si512(from + LANES), _mm512_load_si512(from + 2 * LANES),
+                _mm512_load_si512(from + 3 * LANES)};
+}
+
+INLINE void sums_to(const Sums *s, int32_t *to) {
+  _mm512_store_si512(to, s->a), _mm512_store_si512(to + LANES, s->b);
+  _mm512_store_si512(to + 2 * LANES, s->c), _mm512_store_si512(to + 3 * LANES, s->d);
+}
+
+/* A strip's blocks times `count` rows of activations, up to 6; count is known to the compiler. */
+INLINE void strip_rows(const int count, const uint8_t *codes, int blocks, const int8_t *values,
+                       ptrdiff_t next_block, int32_t (*sums)[4 * LANES]) {
+  Sums s0, s1, s2, s3, s4, s5;
+  s0 = sums_from(sums[0]);
+  if (count > 1) s1 = sums_from(sums[1]);
+  if (count > 2) s2 = sums_from(sums[2]);
+  if (count > 3) s3 = sums_from(sums[3]);
+  if (count > 4) s4 = sums_from(sums[4]);
+  if (count > 5) s5 = sums_from(sums[5]);
+  for (int b = 0; b < blocks; b++, values += next_block) {
+    const int8_t *value = values;
+    for (int g = 0; g < VECTORS; g++, codes += PANELS * 64, value += 4) {
+      add_four(&s0, codes, value);
+      if (count > 1) add_four(&s1, codes, value + BLOCK);
+      if (count > 2) add_four(&s2, codes, value + 2 * BLOCK);
+      if (count > 3) add_four(&s3, codes, value + 3 * BLOCK);
+      if (count > 4) add_four(&s4, codes, value + 4 * BLOCK);
+      if (count > 5) add_four(&s5, codes, value + 5 * BLOCK);
+    }
+  }
+  sums_to(&s0, sums[0]);
+  if (count > 1) sums_to(&s1, sums[1]);
+  if (count > 2) sums_to(&s2, sums[2]);
+  if (count > 3) sums_to(&s3, sums[3]);
+  if (count > 4) sums_to(&s4, sums[4]);
+  if (count > 5) sums_to(&s5, sums[5]);
+}
+
+static void times_strip(const uint8_t *codes, int blocks, const Rounded *x, int b, int t, int count,
+                        int32_t (*sums)[4 * LANES], Next *next) {
+  const ptrdiff_t next_block = (ptrdiff_t)x->padded_tokens * BLOCK;
+  const int8_t *values = x->plain + b * next_block + (ptrdiff_t)t * BLOCK;
+  for (; count >= TOKENS; count -= TOKENS, values += TOKENS * BLOCK, sums += TOKENS) {
+    ask_lines(next, ASKED_A_STEP);
+    strip_rows(TOKENS, codes, blocks, values, next_block, sums);
+  }
+  if (count == 5) strip_rows(5, codes, blocks, values, next_block, sums);
+  if (count == 4) strip_rows(4, codes, blocks, values, next_block, sums);
+  if (count == 3) strip_rows(3, codes, blocks, values, next_block, sums);
+  if (count == 2) strip_rows(2, codes, blocks, values, next_block, sums);
+  if (count == 1) strip_rows(1, codes, blocks, values, next_block, sums);
+}
+#include "strip.h"
+
+static void avx512vnni_product_by_row(const Matrix *w, const Rounded *x, int tokens, int n0, int n1,
+                                      float *out, ptrdiff_t stride, int add) {
+  times_all_strips(w, x, tokens, n0, n1, out, stride, add);
+}
+
+static void avx512vnni_round_by_row(const float *x, int cols, const Rounded *to, int t) {
+  round_terms(x, cols, to, t);
+}
 
 static void avx512vnni_product(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                                ptrdiff_t stride, int add) {
@@ -166,9 +245,11 @@ const Cpu cpu_avx512vnni = {
     .lanes = LANES,
     .here = avx512vnni_here,
     .product = avx512vnni_product,
+    .product_by_row = avx512vnni_product_by_row,
     .layer_norm = avx512vnni_layer_norm,
     .rms_norm = avx512vnni_rms_norm,
     .round = avx512vnni_round,
+    .round_by_row = avx512vnni_round_by_row,
     .pack = avx512vnni_pack,
     .attend_heads = avx512vnni_attend_heads,
     .attend_keys = avx512vnni_attend_keys,

@@ -64,6 +64,48 @@ INLINE void two_rows(const int bits, const int tokens, const uint8_t *first, con
 #include "few256.h"
 #include "panel256.h"
 
+enum { BLOCKS_AT_ONCE = 2, STEP = 4 };
+
+INLINE void begin_sums(const Rounded *x, int row, int streams, int32_t *sums) {
+  (void)streams;
+  for (int i = 0; i < 64; i += LANES)
+    _mm256_store_si256((__m256i *)(sums + i), _mm256_set1_epi32(-128 * x->sums[row]));
+}
+
+/* 4 columns of 32 rows become 4 vectors, each with 4 values of 8 rows. Within its halves vector i has the rows 4i to
+   4i + 3 of a half: sums are brought into order at the end. */
+INLINE void lay_columns(const int8_t *from, ptrdiff_t stride, __m256i *to) {
+  __m256i k[4];
+  for (int i = 0; i < 4; i++)
+    k[i] = _mm256_xor_si256(vector(from + i * stride, 0), _mm256_set1_epi8((char)128));
+  const __m256i a = _mm256_unpacklo_epi8(k[0], k[1]), b = _mm256_unpacklo_epi8(k[2], k[3]);
+  const __m256i c = _mm256_unpackhi_epi8(k[0], k[1]), d = _mm256_unpackhi_epi8(k[2], k[3]);
+  to[0] = _mm256_unpacklo_epi16(a, b), to[1] = _mm256_unpackhi_epi16(a, b);
+  to[2] = _mm256_unpacklo_epi16(c, d), to[3] = _mm256_unpackhi_epi16(c, d);
+}
+
+INLINE void in_order(int32_t *sums) {
+  for (int half = 0; half < 2; half++, sums += 32) {
+    __m256i v[4];
+    for (int i = 0; i < 4; i++) v[i] = _mm256_load_si256((const __m256i *)(sums + i * LANES));
+    for (int i = 0; i < 2; i++) {
+      _mm256_store_si256((__m256i *)(sums + i * LANES),
+                         _mm256_permute2x128_si256(v[2 * i], v[2 * i + 1], 0x20));
+      _mm256_store_si256((__m256i *)(sums + (2 + i) * LANES),
+                         _mm256_permute2x128_si256(v[2 * i], v[2 * i + 1], 0x31));
+    }
+  }
+}
+
+INLINE __m256i add_step(__m256i sum, __m256i codes, __m256i values) { return dot(sum, codes, values); }
+INLINE const void *values_at(const Rounded *x, ptrdiff_t at) { return x->plain + at; }
+
+#include "strip256.h"
+
+static void avxvnni_round_by_row(const float *x, int cols, const Rounded *to, int t) {
+  round_terms(x, cols, to, t);
+}
+
 static void avxvnni_round(const float *x, int cols, const Rounded *to, int t) {
   round_256(0, x, cols, to, t);
 }
@@ -78,9 +120,11 @@ const Cpu cpu_avxvnni = {
     .lanes = LANES,
     .here = avxvnni_here,
     .product = avxvnni_product,
+    .product_by_row = avxvnni_product_by_row,
     .layer_norm = avxvnni_layer_norm,
     .rms_norm = avxvnni_rms_norm,
     .round = avxvnni_round,
+    .round_by_row = avxvnni_round_by_row,
     .pack = avxvnni_pack,
     .attend_heads = avxvnni_attend_heads,
     .attend_keys = avxvnni_attend_keys,

@@ -14,6 +14,7 @@ TARGET("arch=armv8.2-a+dotprod+i8mm")
 
 #include "panel128.h"
 #include "round128.h"
+#include "strip128.h"
 
 enum { PAIRS = HALF / 2, TOKEN_PAIRS = 4, CHUNKS = BLOCK / 8 };
 
@@ -137,9 +138,11 @@ const Cpu cpu_i8mm = {
     .lanes = LANES,
     .here = i8mm_here,
     .product = i8mm_product,
+    .product_by_row = i8mm_product_by_row,
     .layer_norm = i8mm_layer_norm,
     .rms_norm = i8mm_rms_norm,
     .round = i8mm_round,
+    .round_by_row = i8mm_round_by_row,
     .pack = i8mm_pack,
     .attend_heads = i8mm_attend_heads,
     .attend_keys = i8mm_attend_keys,

@@ -13,6 +13,7 @@ TARGET("arch=armv8.2-a+dotprod")
 
 #include "panel128.h"
 #include "round128.h"
+#include "strip128.h"
 
 enum { PANELS = HALF / LANES, TOKENS = 8 };
 
@@ -125,9 +126,11 @@ const Cpu cpu_neon = {
     .lanes = LANES,
     .here = neon_here,
     .product = neon_product,
+    .product_by_row = neon_product_by_row,
     .layer_norm = neon_layer_norm,
     .rms_norm = neon_rms_norm,
     .round = neon_round,
+    .round_by_row = neon_round_by_row,
     .pack = neon_pack,
     .attend_heads = neon_attend_heads,
     .attend_keys = neon_attend_keys,

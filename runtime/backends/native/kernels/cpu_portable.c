@@ -24,6 +24,11 @@ INLINE Floats load_codes(const void *from) {
   return v;
 }
 
+INLINE void save_codes(void *to, Floats whole) {
+  int8_t *codes = to;
+  for (int l = 0; l < LANES; l++) codes[l] = (int8_t)whole[l];
+}
+
 #include "rows.h"
 
 static int portable_here(void) { return 1; }
@@ -53,14 +58,35 @@ static void portable_product(const Matrix *w, const Rounded *x, int tokens, int 
     }
 }
 
+static void portable_round_by_row(const float *x, int cols, const Rounded *to, int t) {
+  round_terms(x, cols, to, t);
+}
+
+static void portable_product_by_row(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
+                                    ptrdiff_t stride, int add) {
+  const int8_t *codes = (const int8_t *)w->codes;
+  for (int t = 0; t < tokens; t++)
+    for (int n = n0; n < n1; n++) {
+      float *to = out + t * stride + n, sum = add ? *to : 0;
+      for (int row = t * x->terms; row < (t + 1) * x->terms; row++) {
+        int32_t whole = 0;
+        for (int k = 0; k < w->cols; k++) whole += codes[(ptrdiff_t)k * w->rows + n] * *plain_at(x, row, k);
+        sum = fmaf((float)whole, w->row_scales[n] * x->scales[row], sum);
+      }
+      *to = sum;
+    }
+}
+
 const Cpu cpu_portable = {
     .name = "portable",
     .lanes = LANES,
     .here = portable_here,
     .product = portable_product,
+    .product_by_row = portable_product_by_row,
     .layer_norm = portable_layer_norm,
     .rms_norm = portable_rms_norm,
     .round = portable_round,
+    .round_by_row = portable_round_by_row,
     .pack = portable_pack,
     .attend_heads = portable_attend_heads,
     .attend_keys = portable_attend_keys,

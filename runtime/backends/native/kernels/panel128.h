@@ -30,6 +30,12 @@ INLINE Floats load_codes(const void *from) {
   return (Floats)vcvtq_f32_s32(vmovl_s16(vget_low_s16(codes)));
 }
 
+INLINE void save_codes(void *to, Floats whole) {
+  const int16x4_t words = vmovn_s32(vcvtq_s32_f32((float32x4_t)whole));
+  const uint32_t four = vget_lane_u32(vreinterpret_u32_s8(vmovn_s16(vcombine_s16(words, words))), 0);
+  memcpy(to, &four, sizeof four);
+}
+
 #include "rows.h"
 
 enum { ROWS = 16, HALF = 8, TOKENS_AT_ONCE = 128, FEW_TOKENS = 4, FEW_ROWS = 4 };

@@ -3,6 +3,7 @@
 #include "kv_rows.h"
 #include "attention.h"
 #include "gate.h"
+#include "by_row.h"
 
 /* Sums of a row are those of 16 lanes, whatever LANES is, so that all kinds add in one order. In vectors by hand, with
    each square beside its sum: elsewhere compilers decide here and there whether they round once or twice. */

@@ -12,6 +12,12 @@ INLINE Floats load_codes(const void *from) {
   return (Floats)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadu_si64(from)));
 }
 
+INLINE void save_codes(void *to, Floats whole) {
+  const __m256i v = _mm256_cvtps_epi32((__m256)whole);
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  _mm_storel_epi64(to, _mm_packs_epi16(words, words));
+}
+
 #include "rows.h"
 
 INLINE __m256i vector(const void *from, int number) {

@@ -24,6 +24,10 @@ INLINE Floats load_codes(const void *from) {
   return (Floats)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from)));
 }
 
+INLINE void save_codes(void *to, Floats whole) {
+  _mm_storeu_si128(to, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32((__m512)whole)));
+}
+
 #include "rows.h"
 
 enum { VECTORS = BLOCK / 4 };

@@ -3,7 +3,7 @@
    Each shape is multiplied with all its tokens at once, and then with the first 1, 2, 3, ... of them, which must
    give the same to the last bit.
 
-   Usage: bits CPU; prints "bits rows cols hash" a product. */
+   Usage: bits CPU; prints "bits terms rows cols hash" a product; terms are 0 by block. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,28 +53,37 @@ static uint64_t hash_of(const float *from, size_t count) {
   return hash;
 }
 
-static int print(const char *cpu, int bits, int rows, int cols, int tokens) {
+static int print(const char *cpu, int bits, int terms, int rows, int cols, int tokens) {
   static const int counts[] = {1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 33, 128};
   const size_t blocks = (size_t)rows * (size_t)blocks_of(cols), bytes = blocks * (size_t)(BLOCK * bits / 8);
   uint8_t *codes = malloc(bytes);
   uint16_t *scales = malloc(blocks * 2);
   const size_t size = (size_t)rows * sizeof(float);
+  float *row_scales = malloc(size);
   float *x = malloc(sizeof(float) * (size_t)tokens * (size_t)cols);
   float *whole = malloc((size_t)tokens * size), *part = malloc((size_t)tokens * size);
   for (size_t i = 0; i < bytes; i++) codes[i] = (uint8_t)next();
   for (size_t i = 0; i < blocks; i++) scales[i] = half();
   for (int t = 0; t < tokens; t++)
     for (int i = 0; i < cols; i++) x[(size_t)t * (size_t)cols + (size_t)i] = value(t, i);
-  const Matrix w = {.codes = codes, .scales = scales, .rows = rows, .cols = cols, .bits = bits};
-  int done = edge_product(cpu, &w, x, tokens, whole) == EDGE_DONE;
+  for (int i = 0; i < rows; i++) row_scales[i] = value(i, i);
+  const Matrix w = {.codes = codes,
+                    .scales = terms ? NULL : scales,
+                    .row_scales = terms ? row_scales : NULL,
+                    .rows = rows,
+                    .cols = cols,
+                    .bits = bits};
+  int done = edge_product(cpu, &w, terms, x, tokens, whole) == EDGE_DONE;
   for (size_t i = 0; done && i < sizeof counts / sizeof *counts && counts[i] < tokens; i++) {
-    done = edge_product(cpu, &w, x, counts[i], part) == EDGE_DONE &&
+    done = edge_product(cpu, &w, terms, x, counts[i], part) == EDGE_DONE &&
            !memcmp(part, whole, (size_t)counts[i] * size);
-    if (!done) fprintf(stderr, "%s, %d bits, %d x %d: %d tokens differ\n", cpu, bits, rows, cols, counts[i]);
+    if (!done)
+      fprintf(stderr, "%s, %d bits, %d terms, %d x %d: %d tokens differ\n", cpu, bits, terms, rows, cols,
+              counts[i]);
   }
   const uint64_t hash = done ? hash_of(whole, (size_t)tokens * (size_t)rows) : 0;
-  if (done) printf("%d %d %d %016llx\n", bits, rows, cols, (unsigned long long)hash);
-  free(codes), free(scales), free(x), free(whole), free(part);
+  if (done) printf("%d %d %d %d %016llx\n", bits, terms, rows, cols, (unsigned long long)hash);
+  free(codes), free(row_scales), free(scales), free(x), free(whole), free(part);
   return done;
 }
 
@@ -87,8 +96,9 @@ int main(int argc, char **argv) {
                                   {2, 2048, 34},
                                   {3, MOST_BLOCKS * BLOCK, 6}};
   if (argc != 2) return 2;
-  for (int bits = 4; bits <= 8; bits += 4)
+  static const int forms[][2] = {{4, 0}, {8, 0}, {8, 1}, {8, 2}}; /* bits and terms */
+  for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-      if (!print(argv[1], bits, shapes[i][0], shapes[i][1], shapes[i][2])) return 1;
+      if (!print(argv[1], forms[f][0], forms[f][1], shapes[i][0], shapes[i][1], shapes[i][2])) return 1;
   return 0;
 }

@@ -66,8 +66,9 @@ static int check_round(const Cpu *cpu) {
 static void multiply(const Cpu *cpu, const Matrix *w, const float *x, int tokens, float *out, int add) {
   Rounded r;
   if (rounded_new(&r, tokens, w->cols)) {
+    rounded_begin(&r, 0, tokens);
     for (int t = 0; t < tokens; t++) cpu->round(x + t * w->cols, w->cols, &r, t);
-    for (int b = 0; is_arranged(cpu, tokens) && b < blocks_of(w->cols); b++) cpu->arrange(&r, tokens, b);
+    for (int b = 0; is_arranged(cpu, &r, tokens) && b < blocks_of(w->cols); b++) cpu->arrange(&r, tokens, b);
     cpu->product(w, &r, tokens, 0, w->rows, out, w->rows, add);
   }
   rounded_free(&r);
@@ -88,6 +89,64 @@ static int check_product(const Cpu *cpu) {
   memcpy(mine, right, sizeof(float) * size);
   const int add = from_to(0, 1);
   multiply(&cpu_portable, &w, x, tokens, right, add), multiply(cpu, &w, x, tokens, mine, add);
+  const int same = compare(right, mine, (int)size, 0, 0);
+  free(codes), free(scales), free(x), free(right), free(mine);
+  return same;
+}
+
+/* Rounded by row to some terms; rows before were longer, and full. */
+static int round_rows(const Cpu *cpu, const float *x, int cols, int tokens, int terms, Rounded *to) {
+  if (!rounded_new(to, tokens * terms, cols)) return 0;
+  rounded_begin(to, terms, tokens);
+  memset(to->plain, 99, (size_t)(blocks_of(cols) * to->padded_tokens * BLOCK));
+  for (int t = 0; t < tokens; t++) cpu->round_by_row(x + t * cols, cols, to, t);
+  return 1;
+}
+
+/* Scales, sums, and all numbers of each row with the zeros behind them. */
+static int check_round_by_row(const Cpu *cpu) {
+  const int cols = from_to(1, 700), tokens = from_to(1, 20), terms = from_to(1, MOST_TERMS);
+  float *x = floats(cols * tokens);
+  Rounded right, mine;
+  int same = round_rows(&cpu_portable, x, cols, tokens, terms, &right) +
+                 round_rows(cpu, x, cols, tokens, terms, &mine) ==
+             2;
+  const size_t count = (size_t)(tokens * terms);
+  same = same && !memcmp(right.scales, mine.scales, sizeof(float) * count) &&
+         !memcmp(right.sums, mine.sums, sizeof(int32_t) * count);
+  for (int b = 0; same && b < blocks_of(cols); b++) {
+    const ptrdiff_t at = (ptrdiff_t)b * right.padded_tokens * BLOCK;
+    same = !memcmp(right.plain + at, mine.plain + at, count * BLOCK);
+    for (int i = cols - b * BLOCK; same && i < BLOCK; i++) same = !mine.plain[at + i];
+  }
+  if (!same) printf("%d tokens of %d in %d terms are rounded to others\n", tokens, cols, terms);
+  free(x), rounded_free(&right), rounded_free(&mine);
+  return same;
+}
+
+static void multiply_by_row(const Cpu *cpu, const Matrix *w, const float *x, int tokens, int terms,
+                            float *out, int add) {
+  Rounded r;
+  if (round_rows(cpu, x, w->cols, tokens, terms, &r))
+    cpu->product_by_row(w, &r, tokens, 0, w->rows, out, w->rows, add);
+  rounded_free(&r);
+}
+
+/* Added to what is there, or not; of codes at their ends, too. */
+static int check_product_by_row(const Cpu *cpu) {
+  Matrix w = {.rows = from_to(1, 600), .cols = from_to(1, 600), .bits = 8};
+  const int terms = from_to(1, MOST_TERMS), tokens = from_to(0, 1) ? from_to(1, 20) : from_to(20, 150);
+  const size_t bytes = (size_t)(w.rows * w.cols), size = (size_t)(w.rows * tokens);
+  uint8_t *codes = malloc(bytes);
+  const int ends = !from_to(0, 3);
+  for (size_t i = 0; i < bytes; i++) codes[i] = (uint8_t)(ends ? 127 + next() % 2 * 2 : next());
+  float *scales = floats(w.rows), *x = floats(w.cols * tokens);
+  float *right = floats((int)size), *mine = malloc(sizeof(float) * size);
+  w.codes = codes, w.row_scales = scales;
+  memcpy(mine, right, sizeof(float) * size);
+  const int add = from_to(0, 1);
+  multiply_by_row(&cpu_portable, &w, x, tokens, terms, right, add);
+  multiply_by_row(cpu, &w, x, tokens, terms, mine, add);
   const int same = compare(right, mine, (int)size, 0, 0);
   free(codes), free(scales), free(x), free(right), free(mine);
   return same;
@@ -299,9 +358,17 @@ static const struct {
   const char *name;
   int (*check)(const Cpu *cpu);
 } KERNELS[] = {
-    {"layer_norm", check_layer_norm},   {"rms_norm", check_rms_norm}, {"round", check_round},
-    {"product", check_product},         {"pack", check_pack},         {"attend_heads", check_attend_heads},
-    {"attend_keys", check_attend_keys}, {"gate", check_gate},         {"rotate", check_rotate},
+    {"layer_norm", check_layer_norm},
+    {"rms_norm", check_rms_norm},
+    {"round", check_round},
+    {"round_by_row", check_round_by_row},
+    {"product", check_product},
+    {"product_by_row", check_product_by_row},
+    {"pack", check_pack},
+    {"attend_heads", check_attend_heads},
+    {"attend_keys", check_attend_keys},
+    {"gate", check_gate},
+    {"rotate", check_rotate},
 };
 
 int main(int argc, char **argv) {

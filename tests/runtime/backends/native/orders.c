@@ -48,9 +48,23 @@ static Matrix matrix(int rows, int cols, int whole_blocks) {
   return w;
 }
 
+static Matrix matrix_by_row(int rows, int cols) {
+  return (Matrix){.codes = piece((size_t)(rows * cols)),
+                  .row_scales = floats(rows),
+                  .rows = rows,
+                  .cols = cols,
+                  .bits = 8};
+}
+
 static Heads heads_of(int width) {
   const int size = from_to(1, width);
   return (Heads){.heads = from_to(1, width / size), .size = size};
+}
+
+/* For what is rounded. */
+static Matrix factor(const State *s, int rows) {
+  const int cols = s->rounded ? s->rounded : 1;
+  return s->terms ? matrix_by_row(rows, cols) : matrix(rows, cols, 1);
 }
 
 /* An operation of a kind; it may not go with what was there before. */
@@ -59,17 +73,15 @@ static Operation operation(const State *s, int kind) {
   Operation o = {.kind = kind, .from = from_to(0, BUFFERS - 1), .to = from_to(0, BUFFERS - 1)};
   const int from = p->widths[o.from], to = p->widths[o.to], size = p->kv_width / p->kv_heads;
   if (kind == EMBED)
-    o.embed = (Embed){.matrix = matrix(p->vocabulary, to, 0),
+    o.embed = (Embed){.matrix = maybe() ? matrix(p->vocabulary, to, 0) : matrix_by_row(p->vocabulary, to),
                       .positions = maybe_floats((int64_t)(p->context + 1) * to),
                       .position_rows = p->context + 1,
                       .scale = 1.0f};
   if (kind == NORM)
     o.norm = (Norm){.weight = floats(from), .bias = maybe_floats(from), .epsilon = 1e-5f, .rms = maybe()};
+  if (kind == ROUND) o.round.terms = from_to(0, MOST_TERMS);
   if (kind == MULTIPLY)
-    o.multiply = (Multiply){.matrix = matrix(to, s->rounded ? s->rounded : 1, 1),
-                            .bias = maybe_floats(to),
-                            .scale = 1.0f,
-                            .add = maybe()};
+    o.multiply = (Multiply){.matrix = factor(s, to), .bias = maybe_floats(to), .scale = 1.0f, .add = maybe()};
   if (kind == NORM_HEADS)
     o.norm_heads = (NormHeads){.heads = heads_of(to), .weight = floats(to), .epsilon = 1e-5f};
   if (kind == ROTARY) {
@@ -131,10 +143,8 @@ static Program make_program(void) {
   p.layers = s.appended;
   while (!s.only_last) add(&p, &s, KEEP_LAST);
   while (!s.rounded) add(&p, &s, maybe() ? ROUND : from_to(0, KINDS - 2));
-  operations[p.count++] =
-      (Operation){.kind = MULTIPLY,
-                  .to = LOGITS,
-                  .multiply = {.matrix = matrix(p.vocabulary, s.rounded, 1), .scale = 0.5f}};
+  operations[p.count++] = (Operation){
+      .kind = MULTIPLY, .to = LOGITS, .multiply = {.matrix = factor(&s, p.vocabulary), .scale = 0.5f}};
   return p;
 }
 

@@ -46,7 +46,7 @@ static int differs_from_portable(const char *cpu, const Matrix *w, const float *
   if (!strcmp(cpu, "portable")) return 0;
   const size_t bytes = (size_t)tokens * (size_t)w->rows * sizeof *out;
   float *plain = malloc(bytes);
-  const int done = edge_product("portable", w, x, tokens, plain);
+  const int done = edge_product("portable", w, 0, x, tokens, plain);
   const int differs = done != EDGE_DONE || memcmp(plain, out, bytes);
   free(plain);
   return differs;
@@ -63,7 +63,7 @@ static int check(const char *cpu, int bits, int rows, int cols, int tokens, int 
   for (size_t i = 0; i < count; i++) scales[i] = small_half();
   for (int i = 0; i < tokens * cols; i++) x[i] = value(kind, i);
   const Matrix w = {.codes = codes, .scales = scales, .rows = rows, .cols = cols, .bits = bits};
-  int wrong = edge_product(cpu, &w, x, tokens, out) != EDGE_DONE;
+  int wrong = edge_product(cpu, &w, 0, x, tokens, out) != EDGE_DONE;
   for (int t = 0; t < tokens && !wrong; t++)
     for (int n = 0; n < rows && !wrong; n++) {
       double sum = 0, sizes = 0, largest = 0;

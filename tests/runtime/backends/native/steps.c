@@ -46,10 +46,18 @@ static Matrix matrix(int rows, int cols, int bits, int whole_blocks) {
   return (Matrix){.codes = codes, .scales = scales, .rows = rows, .cols = cols, .bits = bits};
 }
 
+/* Of signed bytes, which lie [cols][rows] or, of an embedding, the other way round. */
+static Matrix matrix_by_row(int rows, int cols) {
+  uint8_t *codes = piece((size_t)rows * (size_t)cols);
+  for (size_t i = 0; i < (size_t)rows * (size_t)cols; i++) codes[i] = (uint8_t)next();
+  return (Matrix){
+      .codes = codes, .row_scales = floats(rows, 0, 0.0005f), .rows = rows, .cols = cols, .bits = 8};
+}
+
 /* What all layers of a made-up model share. */
 typedef struct {
   int layers, heads, kv_heads, head_size, width, hidden, vocabulary, rotation_size;
-  int rms, biases, head_norms, dims, gated, activation, parallel, window;
+  int rms, biases, head_norms, dims, gated, activation, parallel, window, by_row;
   float *slopes, *cosines, *sines, *rotation;
 } Model;
 
@@ -63,6 +71,7 @@ static Model make_model(void) {
   m.rms = maybe(), m.biases = maybe(), m.head_norms = !from_to(0, 3), m.gated = maybe(), m.parallel = maybe();
   m.activation = from_to(SILU, GELU_TANH), m.dims = maybe() ? 2 * from_to(1, m.head_size / 2) : 0;
   if (m.dims) m.cosines = floats(CONTEXT * m.dims / 2, 0, 1), m.sines = floats(CONTEXT * m.dims / 2, 0, 1);
+  m.by_row = maybe();
   m.window = maybe() ? from_to(1, TOKENS) : 0;
   if (!m.dims) m.slopes = floats(m.heads, 0.5f, 0.4f);
   if (m.rotation_size) m.rotation = floats(m.rotation_size * m.rotation_size, 0, 0.3f);
@@ -82,11 +91,15 @@ static void add_norm(const Model *m) {
                                            .bias = m->biases ? floats(m->width, 0, 0.2f) : NULL,
                                            .epsilon = 1e-5f,
                                            .rms = m->rms};
-  add(ROUND, NORMED, 0);
+}
+
+static void add_round(const Model *m, int from, int terms) {
+  add(ROUND, from, 0)->round = (Round){.terms = m->by_row ? terms : 0};
 }
 
 static void add_product(const Model *m, int rows, int cols, int to, int adds) {
-  add(MULTIPLY, 0, to)->multiply = (Multiply){.matrix = matrix(rows, cols, next() % 3 ? 4 : 8, 1),
+  const Matrix w = m->by_row ? matrix_by_row(rows, cols) : matrix(rows, cols, next() % 3 ? 4 : 8, 1);
+  add(MULTIPLY, 0, to)->multiply = (Multiply){.matrix = w,
                                               .bias = m->biases ? floats(rows, 0, 0.2f) : NULL,
                                               .scale = to == LOGITS && maybe() ? 0.5f : 1.0f,
                                               .add = adds};
@@ -112,22 +125,22 @@ static void add_attention(const Model *m, int layer) {
                                               .kv_heads = m->kv_heads,
                                               .head_size = m->head_size,
                                               .window = m->window};
-  add(ROUND, ATTENDED, 0);
+  add_round(m, ATTENDED, 1);
   add_product(m, m->width, m->heads * m->head_size, STREAM, 1);
 }
 
 static void add_layer(const Model *m, int layer) {
-  add_norm(m);
+  add_norm(m), add_round(m, NORMED, 1);
   add_product(m, m->heads * m->head_size, m->width, Q, 0);
   add_product(m, 2 * m->kv_heads * m->head_size, m->width, KV, 0);
-  if (!m->parallel) add_attention(m, layer), add_norm(m);
+  if (!m->parallel) add_attention(m, layer), add_norm(m), add_round(m, NORMED, 1);
   add_product(m, (1 + m->gated) * m->hidden, m->width, UP, 0);
   if (m->parallel) add_attention(m, layer);
   add(GATE, UP, GATED)->gate = (Gate){.rotation = m->rotation,
                                       .rotation_size = m->rotation_size,
                                       .activation = m->activation,
                                       .gated = m->gated};
-  add(ROUND, GATED, 0);
+  add_round(m, GATED, 1);
   add_product(m, m->width, m->hidden, STREAM, 1);
 }
 
@@ -144,14 +157,16 @@ static void all_as_data(Program *p) {
 static Program make_program(const Model *m) {
   operation_count = 0;
   const int positions = maybe() ? CONTEXT + 3 : 0;
+  const Matrix embedding = m->by_row ? matrix_by_row(m->vocabulary, m->width)
+                                     : matrix(m->vocabulary, m->width, next() % 2 ? 4 : 8, 0);
   add(EMBED, 0, STREAM)->embed =
-      (Embed){.matrix = matrix(m->vocabulary, m->width, next() % 2 ? 4 : 8, 0),
+      (Embed){.matrix = embedding,
               .positions = positions ? floats(positions * m->width, 0, 0.1f) : NULL,
               .position_rows = positions,
               .scale = maybe() ? 3.0f : 1.0f};
   for (int i = 0; i < m->layers; i++) add_layer(m, i);
   add(KEEP_LAST, 0, STREAM);
-  add_norm(m);
+  add_norm(m), add_round(m, NORMED, from_to(1, MOST_TERMS));
   add_product(m, m->vocabulary, m->width, LOGITS, 0);
   Program p = {.operations = operations,
                .count = operation_count,

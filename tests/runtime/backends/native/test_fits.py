@@ -33,7 +33,8 @@ REFUSED: dict[str, tuple[Decoder, Callable[[RandomWeights], None], str]] = {
         LLAMA, lambda w: _without(w, Q), "does not say where 1 of .* weights lie: layers.0",
     ),
     "another shape": (LLAMA, lambda w: _other(w, Q, shape=(144, 64)), "is blocks of 144 x 64"),
-    "another form": (LLAMA, lambda w: _other(w, Q, form="rows"), "is rows of 144 x 128"),
+    "another form": (LLAMA, lambda w: _other(w, Q, form="floats"), "is floats of 144 x 128"),
+    "other codes by row": (LLAMA, lambda w: _other(w, Q, form="rows"), "is rows of 144 x 128"),
     "other bits": (LLAMA, lambda w: _other(w, Q, bits=2), "of 4 or 8 bits"),
     "other blocks": (LLAMA, lambda w: _other(w, Q, block=32), "in blocks of 128, of 4 or 8"),
     "halves for floats": (

@@ -17,8 +17,8 @@ HERE = Path(__file__).parent
 X86 = ["amx", "avx512vnni", "avxvnni", "avx2"]
 CPUS = [*X86, "portable"]
 KERNELS = (
-    "layer_norm", "rms_norm", "round", "product", "pack", "attend_heads", "attend_keys", "gate",
-    "rotate",
+    "layer_norm", "rms_norm", "round", "round_by_row", "product", "product_by_row", "pack",
+    "attend_heads", "attend_keys", "gate", "rotate",
 )  # fmt: skip
 RELEASED = ("-fwrapv",)  # as Python's own flags have it, by which compilers vectorize otherwise
 WARNINGS = "-g", "-O1", "-Wall", "-Wextra", "-Werror"

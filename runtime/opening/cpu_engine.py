@@ -1,4 +1,4 @@
-"""Which engine computes int4 on a CPU: the native kernels, or onnxruntime."""
+"""Which engine computes int4 and int8 on a CPU: the native kernels, or onnxruntime."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENGINES = ("auto", "native", "onnxruntime")
 
 @dataclass(frozen=True)
 class Decision:
-    """Which engine computes int4 on a CPU, and why.
+    """Which engine computes int4 and int8 on a CPU, and why.
 
     Args:
         engine: native or onnxruntime.
@@ -27,15 +27,15 @@ class Decision:
     kind: str = ""
     alarming: bool = False
 
-    def in_words(self) -> str:
+    def in_words(self, variant: str) -> str:
         """Return it as a sentence."""
         if self.engine == "native":
-            return f"native kernels ({self.kind}) compute int4: {self.reason}"
-        return f"{self.engine} computes int4: {self.reason}"
+            return f"native kernels ({self.kind}) compute {variant}: {self.reason}"
+        return f"{self.engine} computes {variant}: {self.reason}"
 
 
-def int4_engine(machine: Machine, wish: str = ENGINES[0], refusal: str = "") -> Decision:
-    """Decide which engine computes int4 on a CPU.
+def cpu_engine(machine: Machine, wish: str = ENGINES[0], refusal: str = "") -> Decision:
+    """Decide which engine computes int4 and int8 on a CPU.
 
     Args:
         machine: where.
@@ -62,9 +62,9 @@ def int4_engine(machine: Machine, wish: str = ENGINES[0], refusal: str = "") -> 
     return Decision("native", timing, machine.native_kind)
 
 
-def int4_in_words(machine: Machine) -> str:
-    """Return which engine computes int4 on a machine's CPU, and why."""
-    decision = int4_engine(machine)
+def cpu_engine_in_words(machine: Machine) -> str:
+    """Return which engine computes int4 and int8 on a machine's CPU, and why."""
+    decision = cpu_engine(machine)
     if decision.engine == "native":
         timing = f": {machine.native_timing}" if machine.native_timing else ""
         return f"native kernels ({decision.kind}){timing}"
