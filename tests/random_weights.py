@@ -71,14 +71,27 @@ DECODERS = {
 class RandomWeights:
     """Weights of a decoder in a file, packed and as numbers."""
 
-    def __init__(self, decoder: Decoder, file: Path, seed: int = 0, rotation: int = 0) -> None:
-        """Write the file, with a rotation of that many rows if any."""
+    def __init__(
+        self,
+        decoder: Decoder,
+        file: Path,
+        seed: int = 0,
+        rotation: int = 0,
+        *,
+        by_row: bool = False,
+    ) -> None:
+        """Write the file, with a rotation of that many rows if any; matrices by block or by row.
+
+        By row a head has two terms, but one that is the embedding: that is no form of bundles.
+        """
         self.decoder, self.file = decoder, file
         self.places: dict[str, Place] = {}
         self.values: dict[str, Array] = {}
         self._rng, self._content = np.random.default_rng(seed), bytearray(8)
         for name, shape in weight_shapes(decoder).items():
-            if len(shape) == 2 and name != POSITIONS:
+            if len(shape) == 2 and name != POSITIONS and by_row:
+                self._add_by_row(name, shape)
+            elif len(shape) == 2 and name != POSITIONS:
                 shared = name == EMBEDDING and decoder.tied
                 self._add_matrix(name, shape, 8 if shared or self._rng.random() < 0.4 else 4)
             else:
@@ -119,6 +132,15 @@ class RandomWeights:
         numbers = codes[:, :cols].astype(np.float64) - 2 ** (bits - 1)
         self.values[name] = numbers * np.repeat(scales.astype(np.float64), BLOCK, 1)[:, :cols]
 
+    def _add_by_row(self, name: str, shape: tuple[int, ...]) -> None:
+        rows, cols = shape
+        codes = self._rng.integers(-127, 128, shape).astype(np.int8)
+        scales = (2.0 / math.sqrt(cols) / 127 * self._rng.uniform(0.5, 1, rows)).astype(np.float32)
+        stored = codes if name == EMBEDDING else np.ascontiguousarray(codes.T)
+        parts = {"codes": self._add(stored), "scales": self._add(scales)}
+        self.places[name] = Place("rows", shape, parts, terms=2 if name == HEAD else 1)
+        self.values[name] = codes.astype(np.float64) * scales[:, None].astype(np.float64)
+
 
 def logits_of(weights: RandomWeights, ids: npt.NDArray[np.int64]) -> Array:
     """Return the logits [T, V] of a whole text, with activations rounded as the kernels do."""
@@ -127,7 +149,7 @@ def logits_of(weights: RandomWeights, ids: npt.NDArray[np.int64]) -> Array:
 
 class _Reference:
     def __init__(self, weights: RandomWeights) -> None:
-        self.d, self.w = weights.decoder, weights.values
+        self.d, self.w, self.places = weights.decoder, weights.values, weights.places
 
     def logits(self, ids: npt.NDArray[np.int64]) -> Array:
         d, w = self.d, self.w
@@ -142,8 +164,9 @@ class _Reference:
             x = x + self._mlp(at, self._norm(f"{at}.{'norm1' if d.one_norm else 'norm2'}", source))
         x = self._norm("norm", x)
         if NORM_MATRIX in w:
-            x = rounded(x) @ w[NORM_MATRIX].T
-        logits = rounded(x) @ w[EMBEDDING if d.tied else HEAD].T + w.get(f"{HEAD}.bias", 0.0)
+            x = self._rounded(NORM_MATRIX, x) @ w[NORM_MATRIX].T
+        head = EMBEDDING if d.tied else HEAD
+        logits = self._rounded(head, x) @ w[head].T + w.get(f"{HEAD}.bias", 0.0)
         result: Array = logits * d.logit_scale
         return result
 
@@ -155,8 +178,12 @@ class _Reference:
         result: Array = x + self.w.get(f"{name}.bias", 0.0)
         return result
 
+    def _rounded(self, name: str, x: Array) -> Array:
+        terms = self.places[name].terms
+        return rounded_by_row(x, terms) if terms else rounded(x)
+
     def _product(self, name: str, x: Array) -> Array:
-        result: Array = rounded(x) @ self.w[name].T + self.w.get(f"{name}.bias", 0.0)
+        result: Array = self._rounded(name, x) @ self.w[name].T + self.w.get(f"{name}.bias", 0.0)
         return result
 
     def _attention(self, at: str, x: Array) -> Array:
@@ -206,6 +233,16 @@ def rounded(x: Array) -> Array:
     steps[steps == 0] = 1
     result: Array = (np.rint(blocks / steps) * steps).reshape(tokens, -1)[:, :cols]
     return result
+
+
+def rounded_by_row(x: Array, terms: int) -> Array:
+    """Return activations [T, cols] as sums of terms, each to the nearest of 255 steps a token."""
+    total = np.zeros_like(x)
+    for _ in range(terms):
+        steps = np.abs(x - total).max(-1, keepdims=True) / 127
+        steps[steps == 0] = 1
+        total = total + np.rint((x - total) / steps) * steps
+    return total
 
 
 def rotary(positions: Rotary, x: Array) -> Array:

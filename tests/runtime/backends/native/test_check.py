@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_weights import BIGCODE, LLAMA, RandomWeights
+from random_weights import BIGCODE, LLAMA, NEOX, RandomWeights
 
 from refact_edge.runtime.backends.native import layout
 from refact_edge.runtime.backends.native.library import Native
@@ -59,8 +59,10 @@ class Lie:
         return int(self.c.tables) + int(self.c.table_bytes)
 
 
-def _lie(library: Native, decoder: Decoder, folder: Path, rotation: int = 0) -> Lie:
-    weights = RandomWeights(decoder, folder / "weights", rotation=rotation)
+def _lie(
+    library: Native, decoder: Decoder, folder: Path, rotation: int = 0, *, by_row: bool = False
+) -> Lie:
+    weights = RandomWeights(decoder, folder / "weights", rotation=rotation, by_row=by_row)
     data = np.fromfile(weights.file, np.uint8)
     program = build_program(decoder, weights.places, data, library.constants)
     return Lie(program, library.constants)
@@ -147,6 +149,9 @@ LIES: dict[str, Callable[[Lie], None]] = {
         p.first("EMBED").embed.matrix, codes=p.c.data - 1
     ),
     "embed.matrix.scales: behind it": lambda p: _set(p.first("EMBED").embed.matrix, scales=p.end),
+    "embed.matrix.row_scales: beside those of blocks": lambda p: _set(
+        p.first("EMBED").embed.matrix, row_scales=p.c.data
+    ),
     "embed.padded": lambda p: _set(p.first("EMBED").embed, padded=2),
     "embed.scale": lambda p: _set(p.first("EMBED").embed, scale=float("nan")),
     "embed.positions: elsewhere": lambda p: _set(
@@ -165,6 +170,9 @@ LIES: dict[str, Callable[[Lie], None]] = {
     "norm.epsilon: no number": lambda p: _set(p.first("NORM").norm, epsilon=float("nan")),
     "norm.epsilon: zero": lambda p: _set(p.first("NORM").norm, epsilon=0),
     "norm.rms": lambda p: _set(p.first("NORM").norm, rms=2),
+    # rounding
+    "round.terms: by row, for blocks": lambda p: _set(p.first("ROUND").round, terms=1),
+    "round.terms: negative": lambda p: _set(p.first("ROUND").round, terms=-1),
     # products
     "multiply.matrix.rows": lambda p: _set(p.first("MULTIPLY").multiply.matrix, rows=145),
     "multiply.matrix.cols": lambda p: _set(p.first("MULTIPLY").multiply.matrix, cols=256),
@@ -176,6 +184,9 @@ LIES: dict[str, Callable[[Lie], None]] = {
     "multiply.matrix.scales: at an odd place": lambda p: _set(
         p.first("MULTIPLY").multiply.matrix,
         scales=p.first("MULTIPLY").multiply.matrix.scales + 1,
+    ),
+    "multiply.matrix.row_scales: in place of those of blocks": lambda p: _set(
+        p.first("MULTIPLY").multiply.matrix, scales=None, row_scales=p.c.data, bits=8
     ),
     "multiply.bias: elsewhere": lambda p: _set(p.first("MULTIPLY").multiply, bias=p.end),
     "multiply.scale: infinite": lambda p: _set(p.first("MULTIPLY").multiply, scale=float("inf")),
@@ -245,6 +256,37 @@ def test_a_program_that_does_not_fit_together_is_refused(
     assert _open(library, lie.c) == library.constants["EDGE_DONE"]
     LIES[field](lie)
     assert _open(library, lie.c) == library.constants["EDGE_REFUSED"]
+
+
+LIES_BY_ROW: dict[str, Callable[[Lie], None]] = {
+    "row_scales: none": lambda p: _set(p.first("MULTIPLY").multiply.matrix, row_scales=None),
+    "row_scales: behind the file": lambda p: _set(
+        p.first("MULTIPLY").multiply.matrix, row_scales=p.end - 4
+    ),
+    "row_scales: at an odd place": lambda p: _set(
+        p.first("EMBED").embed.matrix, row_scales=p.first("EMBED").embed.matrix.row_scales + 2
+    ),
+    "codes: end behind the file": lambda p: _set(
+        p.first("MULTIPLY").multiply.matrix, codes=p.end - 9
+    ),
+    "codes: before the file": lambda p: _set(p.first("EMBED").embed.matrix, codes=p.c.data - 1),
+    "bits": lambda p: _set(p.first("MULTIPLY").multiply.matrix, bits=4),
+    "scales: beside those of rows": lambda p: _set(
+        p.first("MULTIPLY").multiply.matrix, scales=p.c.data
+    ),
+    "terms: none": lambda p: _set(p.first("ROUND").round, terms=0),
+    "terms: three": lambda p: _set(p.first("ROUND").round, terms=3),
+}
+
+
+@pytest.mark.parametrize("lie", LIES_BY_ROW)
+def test_a_program_by_row_that_does_not_fit_together_is_refused(
+    lie: str, library: Native, tmp_path: Path
+) -> None:
+    program = _lie(library, NEOX, tmp_path, by_row=True)
+    assert _open(library, program.c) == library.constants["EDGE_DONE"]
+    LIES_BY_ROW[lie](program)
+    assert _open(library, program.c) == library.constants["EDGE_REFUSED"]
 
 
 def test_every_field_of_a_program_has_a_lie() -> None:

@@ -9,7 +9,7 @@ from decoders import DECODERS, TOKENS, logits, make_checkpoint
 from more_decoders import MORE
 
 from refact_edge.export.convert import export_bundle
-from refact_edge.runtime.backends.native.session import NativeSession
+from refact_edge.runtime.backends.native.session import VARIANTS, NativeSession
 from refact_edge.runtime.backends.onnxruntime import OnnxruntimeSession, SessionOptions
 from refact_edge.runtime.bundle.contract import read_bundle
 from refact_edge.runtime.bundle.verified import Verified, verify
@@ -21,15 +21,16 @@ CUTS = {"whole": [90], "chunks": [1, 40, 3, 17, 29], "single tokens": [1] * 90}
 
 
 @pytest.fixture(scope="module")
-def verified(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verified]:
+def verified(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Verified]:
     folder = tmp_path_factory.mktemp("families")
-
-    def of(name: str) -> Verified:
+    for name in (*DECODERS, *MORE):
         checkpoint = make_checkpoint(name, folder / f"{name}-checkpoint")
-        export_bundle(checkpoint, folder / name, ["int4"])
-        return verify(read_bundle(folder / name), "int4")
-
-    return {name: of(name) for name in (*DECODERS, *MORE)}
+        export_bundle(checkpoint, folder / name, list(VARIANTS))
+    return {
+        (name, variant): verify(read_bundle(folder / name), variant)
+        for name in (*DECODERS, *MORE)
+        for variant in VARIANTS
+    }
 
 
 def _run(session: Session, cuts: list[int]) -> Logits:
@@ -52,11 +53,13 @@ def _mean_kl(right: Logits, other: Logits) -> float:
 
 
 @pytest.mark.parametrize("name", [*DECODERS, *MORE])
-def test_int4_is_as_near_to_transformers_as_onnxruntime_is(
-    name: str, verified: dict[str, Verified]
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_it_is_as_near_to_transformers_as_onnxruntime_is(
+    name: str, variant: str, verified: dict[tuple[str, str], Verified]
 ) -> None:
-    native = _run(NativeSession(verified[name], threads=2), CUTS["whole"])
-    onnxruntime = _run(OnnxruntimeSession(verified[name], SessionOptions()), CUTS["whole"])
+    one = verified[name, variant]
+    native = _run(NativeSession(one, threads=2), CUTS["whole"])
+    onnxruntime = _run(OnnxruntimeSession(one, SessionOptions()), CUTS["whole"])
     # The first token has no history; later ones differ where a value lay between two codes.
     np.testing.assert_allclose(native[0], onnxruntime[0], atol=1e-5 * np.abs(onnxruntime[0]).max())
     assert np.linalg.norm(native - onnxruntime) <= 0.05 * np.linalg.norm(onnxruntime)
@@ -65,9 +68,10 @@ def test_int4_is_as_near_to_transformers_as_onnxruntime_is(
 
 
 @pytest.mark.parametrize("name", [*DECODERS, *MORE])
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_the_bits_are_the_same_however_text_is_cut(
-    name: str, verified: dict[str, Verified]
+    name: str, variant: str, verified: dict[tuple[str, str], Verified]
 ) -> None:
-    session = NativeSession(verified[name], threads=2)
+    session = NativeSession(verified[name, variant], threads=2)
     whole, *others = (_run(session, cuts) for cuts in CUTS.values())
     assert all(np.array_equal(whole, other) for other in others)

@@ -55,15 +55,21 @@ def _logits(
     return np.concatenate(rows)
 
 
+# Weights by block, as int4 has them, and by row, as int8 does: there no head is the embedding.
+WEIGHTS = [(name, False) for name in DECODERS] + [
+    (name, True) for name, decoder in DECODERS.items() if not decoder.tied
+]
+
+
 def _ids(decoder: Decoder, count: int = TOKENS) -> np.ndarray:
     return np.random.default_rng(1).integers(0, decoder.vocabulary, count)
 
 
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize(("name", "by_row"), WEIGHTS)
 def test_logits_are_those_of_double_precision(
-    name: str, library: Native, cpu: str, tmp_path: Path
+    name: str, by_row: bool, library: Native, cpu: str, tmp_path: Path
 ) -> None:
-    weights = RandomWeights(DECODERS[name], tmp_path / "weights")
+    weights = RandomWeights(DECODERS[name], tmp_path / "weights", by_row=by_row)
     ids = _ids(weights.decoder)
     right = logits_of(weights, ids)
     mine = _logits(library, _program(library, weights), cpu, ids, [len(ids)])
@@ -73,11 +79,11 @@ def test_logits_are_those_of_double_precision(
     assert off.max() <= 0.02 * np.abs(right).max()
 
 
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize(("name", "by_row"), WEIGHTS)
 def test_every_way_to_cut_a_text_gives_the_same_bits(
-    name: str, library: Native, cpu: str, tmp_path: Path
+    name: str, by_row: bool, library: Native, cpu: str, tmp_path: Path
 ) -> None:
-    weights = RandomWeights(DECODERS[name], tmp_path / "weights")
+    weights = RandomWeights(DECODERS[name], tmp_path / "weights", by_row=by_row)
     ids, program = _ids(weights.decoder), _program(library, weights)
     whole = _logits(library, program, cpu, ids, [TOKENS])
     for sizes in ([1] * TOKENS, [7, 20, 3, 30], [59, 1], [2, 4, 8, 16, 30]):
@@ -86,12 +92,14 @@ def test_every_way_to_cut_a_text_gives_the_same_bits(
             assert np.array_equal(parts, whole), (sizes, threads)
 
 
-@pytest.mark.parametrize("name", DECODERS)
-def test_every_kind_of_x86_gives_the_same_bits(name: str, library: Native, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "by_row"), WEIGHTS)
+def test_every_kind_of_x86_gives_the_same_bits(
+    name: str, by_row: bool, library: Native, tmp_path: Path
+) -> None:
     kinds = [kind for kind in library.able if kind in X86]
     if len(kinds) < 2:
         pytest.skip(f"this CPU computes as {' and '.join(kinds) or 'no x86'} only")
-    weights = RandomWeights(DECODERS[name], tmp_path / "weights")
+    weights = RandomWeights(DECODERS[name], tmp_path / "weights", by_row=by_row)
     ids, program = _ids(weights.decoder), _program(library, weights)
     first, *others = (_logits(library, program, kind, ids, [50, 1, 9]) for kind in kinds)
     assert all(np.array_equal(first, other) for other in others)
