@@ -39,15 +39,15 @@ def test_a_kind_that_this_machine_lacks_is_one_line_that_says_what_it_has() -> N
 def test_llama_cpp_is_held_to_the_same_kind(kind: str, library: str) -> None:
     files = replace(FILES, kind=kind)
     assert engines._command("Q4_0", files)[-1] == f"libggml-cpu-{library}"
-    assert engines._command("int4", files)[-1] == kind
+    assert all(engines._command(ours, files)[-1] == kind for ours in ("int4", "int8", "hybrid"))
 
 
 def test_engines_that_cannot_be_held_to_a_kind_take_no_part_in_it() -> None:
     (group,) = groups(FILES)
     assert group.name == ONE_KIND
-    assert {runner.engine for runner in group.runners} == {"int4", "Q4_0"}
+    assert {runner.engine for runner in group.runners} == {"int4", "int8", "Q4_0", "Q8_0"}
     (group,) = groups(replace(FILES, ik=Path("libik.so")))
-    assert {runner.engine for runner in group.runners} == {"int4", "Q4_0", IK}
+    assert {runner.engine for runner in group.runners} == {"int4", "int8", "Q4_0", "Q8_0", IK}
     everybody = {
         runner.engine for one in groups(replace(FILES, forced=False)) for runner in one.runners
     }

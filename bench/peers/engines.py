@@ -54,7 +54,7 @@ class Files:
     @property
     def formats(self) -> tuple[str, ...]:
         """Those of llama.cpp's formats that take part."""
-        return LLAMA_FORMATS[:1] if self.forced else LLAMA_FORMATS
+        return ("Q4_0", "Q8_0") if self.forced else LLAMA_FORMATS
 
     @property
     def checkpoint(self) -> Path:
@@ -112,8 +112,8 @@ class Runner:
 
 
 OPTIONAL = ("int4 with OpenVINO",)  # read by it, written by onnxruntime
-PLAIN_INT4 = "int4 on onnxruntime"  # int4 is our own kernels
-OURS = ("int4", PLAIN_INT4, "hybrid", "int8", *OPTIONAL)
+PLAIN_INT4, PLAIN_INT8 = "int4 on onnxruntime", "int8 on onnxruntime"  # else our own kernels
+OURS = ("int4", PLAIN_INT4, "hybrid", "int8", PLAIN_INT8, *OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,11 @@ _IK = (*_ik("ik", ""), *_ik("ik repacked", ", repacked"))
 _OPENVINO = tuple(Runner("OpenVINO", f"OpenVINO {n}", f"groups of {n}") for n in GROUP_SIZES)
 _INT4, _HYBRID = Runner("int4", "int4"), Runner("hybrid", "hybrid")
 _PLAIN = Runner(PLAIN_INT4, "int4 onnxruntime")
+_INT8, _PLAIN_INT8 = Runner("int8", "int8"), Runner(PLAIN_INT8, "int8 onnxruntime")
 _BOTH = Runner(OPTIONAL[0], "int4 openvino")
 GROUPS = (
     Group("4 bits", (_INT4, *_llama("Q4_0"), _PLAIN, _HYBRID, _BOTH, *_OPENVINO)),
-    Group("8 bits", (Runner("int8", "int8"), *_llama("Q8_0"), *_llama("Q4_K_M"))),
+    Group("8 bits", (_INT8, *_llama("Q8_0"), _PLAIN_INT8, *_llama("Q4_K_M"))),
     Group("typing", (_INT4, *_llama("Q4_0"), _PLAIN, *_OPENVINO), typing=True),
 )
 STARTS, ONE_KIND = "starts", "one kind of CPU"
@@ -155,7 +156,8 @@ def groups(files: Files) -> tuple[Group, ...]:
     """Return who takes turns: with a kind forced those that can be held to it, else all."""
     ik = _IK if files.ik else ()
     if files.forced:
-        return (Group(ONE_KIND, (_INT4, *_llama("Q4_0"), *ik)),)
+        runners = (_INT4, *_llama("Q4_0"), *ik, _INT8, *_llama("Q8_0"))
+        return (Group(ONE_KIND, _of(files, runners)),)
     first, *rest = GROUPS
     whole = (replace(first, runners=(*first.runners, *ik)), *rest)
     return tuple(replace(group, runners=_of(files, group.runners)) for group in whole)
@@ -187,7 +189,7 @@ def _command(worker: str, files: Files) -> list[str]:
     variant, *how = worker.split()
     if variant in OURS:
         python, module = sys.executable, "ours"
-        kind = [files.kind] if variant == "int4" and set(how) <= {"kept"} else []
+        kind = [files.kind] if set(how) <= {"kept"} else []
         arguments = [str(files.bundle), variant, threads, *how, *kind]
     elif worker in LLAMA_FORMATS:
         python, module = str(files.peer), "llama"

@@ -23,7 +23,7 @@ from .work import DEPTHS, LENGTHS, STEPS, Piece, keystroke, reading, replay, sch
 COLD_TOKENS = 64
 MEMORY_TOKENS = 512
 WARM_UP = 64
-ROUNDS = 3  # of one kind of CPU
+ROUNDS, DEEP_ROUNDS = 3, 2  # of one kind of CPU; of its longest prompt
 
 
 @dataclass
@@ -66,10 +66,12 @@ def _pieces(group: Group, prompter: Prompter, quick: bool) -> list[Piece]:
 
 
 def comparison(prompter: Prompter) -> list[Piece]:
-    """Return what one kind of CPU is measured by: a prompt, single tokens, and four at once."""
-    prompt, depth = LENGTHS[0], DEPTHS[0]
-    code = prompter.code(prompt + STEPS)
-    return [reading(code[:prompt], ROUNDS), writing(code, depth, ROUNDS)]
+    """Return what one kind of CPU is measured by: prompts, single tokens, and four at once."""
+    lengths = [n for n in LENGTHS if n + STEPS <= prompter.context]
+    code, depth = prompter.code(max(lengths) + STEPS), DEPTHS[0]
+    rounds = (ROUNDS, DEEP_ROUNDS)
+    prompts = [reading(code[:n], count) for n, count in zip(lengths, rounds, strict=False)]
+    return [*prompts, writing(code, depth, ROUNDS)]
 
 
 def throughput(prompter: Prompter, quick: bool) -> list[Piece]:

@@ -2,8 +2,8 @@
 
 Usage: python -m bench.peers.ours BUNDLE VARIANT THREADS [kept] [onnxruntime|openvino|KIND]
 
-With "kept" it uses what `refact-edge warm` left, without it the bundle alone. int4 is computed by
-the native kernels for a KIND of CPU, with "onnxruntime" by that alone, and with "openvino" that
+With "kept" it uses what `refact-edge warm` left, without it the bundle alone. Variants are computed
+by the native kernels for a KIND of CPU, with "onnxruntime" by that alone, and with "openvino" that
 prefills for it.
 """
 

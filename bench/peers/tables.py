@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .engines import IK, OPTIONAL, PLAIN_INT4, Runner
+from .engines import IK, OPTIONAL, PLAIN_INT4, PLAIN_INT8, Runner
 from .prompts import ANSWER
 from .work import AT_ONCE, EDITS, OWN_STEP, PAUSED, WRITTEN
 
@@ -81,6 +81,9 @@ AIMS = (
     *(Aim(BEST, "Q4_0", f"prefill {n}", 2.3) for n in (512, 2048)),
     *(Aim(BEST, "OpenVINO", f"prefill {n}", 1.0) for n in (512, 2048)),
     *(Aim("int8", "Q8_0", f"prefill {n}", 2.5) for n in (512, 2048)),
+    *(Aim("int8", "Q8_0", f"decode at {n}", 1.3) for n in (64, 2048)),
+    *(Aim("int8", PLAIN_INT8, f"prefill {n}", 1.0) for n in (512, 2048)),
+    Aim("int8", PLAIN_INT8, "decode at 64", None),
     Aim(PLAIN_INT4, "Q4_0", "decode at 64", 1.1),
     Aim(PLAIN_INT4, "Q4_0", "decode at 2048", 1.3),
     Aim("int4", "Q4_0", f"{FIRST}, spm", 0.3, PART),
@@ -169,7 +172,7 @@ def _aims_of_traces(measurements: Measurements, ratio: float | None) -> list[Aim
 
 
 def ratios_of_one_kind(measurements: Measurements) -> str:
-    """Return our int4 beside llama.cpp, and each engine's tokens at once beside its single ones.
+    """Return ours beside llama.cpp, and each engine's tokens at once beside its single ones.
 
     Nothing is aimed at: what was aimed at was another kind of CPU.
     """
@@ -179,13 +182,14 @@ def ratios_of_one_kind(measurements: Measurements) -> str:
         for measure in measurements.measures
         if measure.endswith(AT_ONCE_ENDING)
     ]
-    return ratios(measurements, aims=(*_beside(measurements, "Q4_0"), *at_once))
+    beside = (*_beside(measurements, "Q4_0"), *_beside(measurements, "Q8_0", "int8"))
+    return ratios(measurements, aims=(*beside, *at_once))
 
 
-def _beside(measurements: Measurements, engine: str) -> list[Aim]:
-    """Return our int4 beside an engine, at whatever both did; nothing is aimed at."""
+def _beside(measurements: Measurements, engine: str, ours: str = "int4") -> list[Aim]:
+    """Return one of ours beside an engine, at whatever both did; nothing is aimed at."""
     return [
-        Aim("int4", engine, m, None) for m in measurements.measures if measurements.best(engine, m)
+        Aim(ours, engine, m, None) for m in measurements.measures if measurements.best(engine, m)
     ]
 
 

@@ -156,7 +156,7 @@ def _bundle(path: Path, machine: Machine) -> list[Finding]:
 
 
 def _refusal(verified: Verified, machine: Machine) -> str:
-    """Say why the native kernels that are here do not compute a bundle's variant, if they do not."""
+    """Say why the native kernels that are here do not compute a variant, if they do not."""
     if verified.variant.name not in NATIVE_VARIANTS or machine.native_problem:
         return ""
     return why_not_native_graph(verified)
