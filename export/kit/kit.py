@@ -59,7 +59,7 @@ class Contents:
         bundles: the models.
         targets: the systems.
         python: the version that they have, such as 3.12.
-        extras: of this package; without any, its own kernels run int4 and int8, and nothing runs more.
+        extras: of this package; without any, its own kernels run int4 and int8 alone.
         sources: where wheels come from.
         signer: who signs all of it, if somebody does.
 
