@@ -9,7 +9,8 @@ LIGHT := $(VENV)/.ready-light
 READY := $(VENV)/.ready
 RELEASE := $(VENV)/.ready-release
 ALL_WHEELS := dist/all
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# What is never imported need not be compiled: of torch's packages that is most.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 # Pip's newer versions have another variable for what builds.
 BUILD_WITH = PIP_CONSTRAINT=constraints-build.txt PIP_BUILD_CONSTRAINT=constraints-build.txt
 FULL_DIR ?= build/fullsize
@@ -24,7 +25,7 @@ RECIPE ?= deep-holes
 MINUTES ?= 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check kits-check frozen-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients test-signing test-gpu-counts native native-emulated native-sanitized bench-native fuzz docs
+.PHONY: help setup demo test test-slow test-real test-minimums test-pythons check format types fullsize fullsize-calibrate wheel wheels wheel-check wheels-check kits-check frozen-check clean train-data train-demo score-demo eval-canonical bench-fidelity bench-peers bench-serve test-clients test-signing test-gpu-counts native native-emulated native-sanitized bench-native fuzz docs
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -49,8 +50,12 @@ $(DEMO)/refact_edge.json: $(LIGHT) $(wildcard demo/checkpoint/* export/*.py expo
 demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one completion and one chat answer
 	@$(BIN)/python -m demo.show
 
-test: $(READY) $(DEMO)/refact_edge.json ## Run the tests
-	$(BIN)/python -m pytest tests
+# Two files of tests at a time, as many of them wait for processes; more would take the memory of small machines.
+test: $(READY) $(DEMO)/refact_edge.json ## Run the tests, but those that take long
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests $(ARGS)
+
+test-slow: $(READY) $(DEMO)/refact_edge.json ## Run the tests that take long (5 minutes)
+	REFACT_EDGE_SLOW=1 $(BIN)/python -m pytest -m slow tests $(ARGS)
 
 test-real: $(READY) ## Test on real weights: SmolLM2-135M-Instruct, fetched, or MODEL=FOLDER (network, 2 GB of disk, 15 minutes)
 	@$(BIN)/python -m bench.real $(REAL_DIR) $(if $(MODEL),--model $(MODEL)) $(ARGS)

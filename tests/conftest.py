@@ -20,6 +20,15 @@ from refact_edge.export.fabricate import fabricate_checkpoint
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what takes long, saying so, but where all is wanted."""
+    if os.environ.get("REFACT_EDGE_SLOW"):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="takes long: make test-slow runs it"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_copies_of_this_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep tests from finding, or leaving, anything in the user's own cache folder."""

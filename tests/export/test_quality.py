@@ -149,6 +149,7 @@ def test_sources_without_a_place_for_a_hole_leave_nothing_behind(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_texts")
 def test_a_limit_of_bytes_is_kept_and_spent_where_it_counts(
     demo_checkpoint: Path, tmp_path: Path
@@ -164,6 +165,7 @@ def test_a_limit_of_bytes_is_kept_and_spent_where_it_counts(
     assert "".join(load(tmp_path / "b").complete("def add(a, b):\n    return "))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_texts")
 def test_a_limit_of_loss_is_kept(demo_checkpoint: Path, tmp_path: Path) -> None:
     sources, data, kept = default_sources()[:6], default_data()[:4], tmp_path / "b"

@@ -113,6 +113,7 @@ def test_moments_come_back_within_the_digits_of_halves(tmp_path: Path) -> None:
     assert (np.abs(got - moments.second) <= 1e-3 * np.outer(sizes, sizes)).all()
 
 
+@pytest.mark.slow
 def test_one_after_the_other_loses_less_than_each_by_itself(
     checked: Inspected, model: Layerwise, fisher: Fisher, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from fakes import CountingSession
 from runner import runner_apart
 
+import refact_edge
 from refact_edge.runtime.bench.cli import bench
 from refact_edge.runtime.bench.rounds import WORKER
 from refact_edge.runtime.bundle.contract import read_bundle
@@ -67,7 +68,8 @@ def test_throughput_gives_its_figures_as_json_and_draws_them(
 def test_bench_alone_is_throughput_and_prints_a_table(tiny_bundle: Path) -> None:
     done = _run("--rounds", 1, "--longest", 64, "--variant", "hybrid", tiny_bundle)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{tiny_bundle}: hybrid on cpu by onnxruntime ")
+    engine = refact_edge.load(tiny_bundle, variant="hybrid").engine
+    assert done.stdout.startswith(f"{tiny_bundle}: hybrid on cpu by {engine}, ")
     assert "of the limit" in done.stdout
     assert done.stderr == "measuring ...\n"
 
