@@ -1,22 +1,30 @@
 /* Products of matrices with a scale a row, whose codes are signed bytes [cols][rows]. A CPU's file includes this after it
    has said
 
-     BLOCKS_AT_ONCE         blocks of 128 columns that are laid out at once
-     STRIP_BYTES  of such a block of a strip, as it is laid out
-     begin_sums(x, row, sums)  what whole sums of a row of activations begin with
-     lay_strip(from, stride, to, b)  lays out block b of them, whose columns are `stride` bytes apart
-     times_strip(codes, blocks, x, b, t, count, sums, next)  adds to the whole sums of `count` rows of activations from
-                  t on with `blocks` blocks from b on, and asks for what comes next meanwhile
+     BLOCKS_AT_ONCE  blocks of 128 columns that are laid out at once
+     STRIP_BYTES     of such a block of a strip, as it is laid out
+     begin_sums(x, row, streams, sums)  what whole sums of a row of activations begin with
+     lay_strip(from, stride, to, b, next)  lays out block b of them, whose columns are `stride` bytes apart
+     times_strip(codes, blocks, x, b, t, count, sums, next)  adds to the whole sums of `count` rows of activations, from
+                     t on, with `blocks` blocks from b on
+     times_slab(count, from, stride, ahead, x, at, sums)  the same with 16 columns as they are read, of up to 4 rows of
+                     activations, whose numbers are those from `at` on; asks for what is `ahead`
      multiplied_added(a, b, c)  a * b + c of floats, rounded once
      in_order(sums)  brings a row's sums into the order of the strip's rows
 
    A strip is 64 rows, a line of the cache in each column. Whole sums are those of whole rows, and become floats once:
-   so they are exact, and the results the same to the last bit for any number of tokens and on all kinds of CPU. Up to 16
-   rows of activations meet as many strips side by side as the sums have room for, so that what is read of a column is
-   long. */
+   so they are exact, and the results the same to the last bit for any number of tokens and on all kinds of CPU.
 
-enum { STRIP = 64, ROOM = 128, FEW_ROWS_OF_X = 16, STRIPS_AT_ONCE = ROOM / FEW_ROWS_OF_X };
-enum { FEWEST_ROWS_OF_X = 4, SLAB = 16 };
+   Few rows of activations wait for memory, which gives long pieces sooner: the fewer there are, the more strips they meet
+   side by side, as many as the sums have room for. */
+
+enum {
+  STRIP = 64,
+  ROOM = 128,        /* rows of activations times strips whose sums are kept */
+  MOST_STREAMED = 4, /* rows of activations that meet codes as they are read */
+  MOST_BESIDE = 16,  /* that meet several strips side by side, laid out */
+  SLAB = 16,         /* columns at a time of what streams */
+};
 
 typedef struct {
   _Alignas(64) uint8_t codes[BLOCKS_AT_ONCE * STRIP_BYTES];
@@ -70,8 +78,7 @@ INLINE void give_strip(const float *row_scales, const Rounded *x, int row, int32
   }
 }
 
-/* One to four rows of activations meet codes as they are read, SLAB columns of all strips side by side, and then the next
-   ones: memory is what they wait for. */
+/* A slab of all strips side by side after the other. */
 INLINE void stream_strips(Strips *s, const Matrix *w, const Rounded *x, int t, int count, int n, int strips,
                           int room) {
   const ptrdiff_t stride = w->rows;
@@ -89,11 +96,10 @@ INLINE void stream_strips(Strips *s, const Matrix *w, const Rounded *x, int t, i
   }
 }
 
-/* Some strips from row n to n1 times rows t to t + count of activations. */
-INLINE void times_strips(Strips *s, const Matrix *w, const Rounded *x, int t, int count, int n, int n1,
-                         float *out, ptrdiff_t stride, int add) {
+/* Some strips from row n to n1 times rows t to t + count of activations. What is laid out has room for whole sixteens. */
+INLINE void times_strips(Strips *s, const Matrix *w, const Rounded *x, int t, int count, int streams, int n,
+                         int n1, float *out, ptrdiff_t stride, int add) {
   const int blocks = blocks_of(w->cols), strips = (n1 - n + STRIP - 1) / STRIP, room = ROOM / strips;
-  const int streams = count <= FEWEST_ROWS_OF_X && w->cols % SLAB == 0 && (n1 - n) % STRIP == 0;
   for (int i = 0; i < strips; i++)
     for (int c = 0; c < count; c++) begin_sums(x, t + c, streams, s->sums[i * room + c]);
   if (streams) stream_strips(s, w, x, t, count, n, strips, room);
@@ -102,7 +108,7 @@ INLINE void times_strips(Strips *s, const Matrix *w, const Rounded *x, int t, in
     for (int i = 0; i < strips; i++) {
       Next next = next_columns(w, b + BLOCKS_AT_ONCE, i, strips, n, n1), none = {0};
       for (int d = 0; d < some; d++)
-        lay_block(s, w, b + d, n + i * STRIP, s->codes, d, count > FEW_ROWS_OF_X ? &none : &next);
+        lay_block(s, w, b + d, n + i * STRIP, s->codes, d, count > MOST_BESIDE ? &none : &next);
       times_strip(s->codes, some, x, b, t, count, s->sums + i * room, &next);
       ask_lines(&next, BLOCKS_AT_ONCE * BLOCK * strips);
     }
@@ -117,13 +123,14 @@ INLINE void times_strips(Strips *s, const Matrix *w, const Rounded *x, int t, in
 
 INLINE void times_all_strips(const Matrix *w, const Rounded *x, int tokens, int n0, int n1, float *out,
                              ptrdiff_t stride, int add) {
-  const int all = tokens * x->terms;
-  const int side = all <= FEWEST_ROWS_OF_X ? ROOM / FEWEST_ROWS_OF_X * STRIP
-                   : all <= FEW_ROWS_OF_X  ? STRIPS_AT_ONCE * STRIP
-                                           : STRIP;
+  const int all = tokens * x->terms, streams = all <= MOST_STREAMED && w->cols % SLAB == 0;
   Strips s;
-  for (int n = n0; n < n1; n += side)
+  for (int n = n0, end; n < n1; n = end) {
+    const int whole = (n1 - n) / STRIP * STRIP, now = streams && whole; /* a strip's part is laid out */
+    const int most = now ? MOST_STREAMED : all <= MOST_BESIDE ? MOST_BESIDE : ROOM;
+    const int side = ROOM / most * STRIP, left = now ? whole : n1 - n;
+    end = n + (side < left ? side : left);
     for (int t = 0; t < all; t += ROOM)
-      times_strips(&s, w, x, t, all - t < ROOM ? all - t : ROOM, n, n + side < n1 ? n + side : n1, out,
-                   stride, add);
+      times_strips(&s, w, x, t, all - t < ROOM ? all - t : ROOM, now, n, end, out, stride, add);
+  }
 }
