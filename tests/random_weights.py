@@ -67,6 +67,12 @@ DECODERS = {
     ),
 }
 
+# Names of decoders whose weights lie by block, as int4 has them, and by row, as int8 does: there no
+# head is the embedding.
+FORMS = [(name, False) for name in DECODERS] + [
+    (name, True) for name, decoder in DECODERS.items() if not decoder.tied
+]
+
 
 class RandomWeights:
     """Weights of a decoder in a file, packed and as numbers."""

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from random_weights import DECODERS, RandomWeights
+from random_weights import DECODERS, FORMS, RandomWeights
 
 from refact_edge.runtime.backends.native import layout
 from refact_edge.runtime.backends.native.library import Native, opened
@@ -37,20 +37,22 @@ _SHIFTS = (-4096, -8, -4, -2, -1, 1, 2, 4, 8, 64, 512, 4096, 10**6)
 
 def make_decoders(folder: Path) -> None:
     """Write honest decoders with their weights, a folder each."""
-    for number, decoder in enumerate(DECODERS.values()):
+    for number, (name, by_row) in enumerate(FORMS):
+        decoder = DECODERS[name]
         own = folder / str(number)
         own.mkdir(parents=True)
-        weights = RandomWeights(decoder, own / _WEIGHTS, seed=number)
+        weights = RandomWeights(decoder, own / _WEIGHTS, seed=number, by_row=by_row)
         facts = {"decoder": to_json(decoder), "places": places_to_json(weights.places)}
         (own / _DECODER).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def mutate(random: Random, folder: Path) -> str:
     """Choose a decoder and changes to its program, and say which."""
-    number = random.randrange(len(DECODERS))
+    number = random.randrange(len(FORMS))
     changes = [_change(random) for _ in range(random.choice((1, 1, 1, 2, 3)))]
     (folder / _CHANGES).write_text(json.dumps({"decoder": number, "changes": changes}))
-    return f"{list(DECODERS)[number]}: " + "; ".join(map(str, changes))
+    name, by_row = FORMS[number]
+    return f"{name}{', by row' if by_row else ''}: " + "; ".join(map(str, changes))
 
 
 def _change(random: Random) -> list[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_weights import DECODERS, LLAMA, REFACT, RandomWeights, logits_of
+from random_weights import DECODERS, FORMS, LLAMA, REFACT, RandomWeights, logits_of
 
 from refact_edge.runtime.backends.native.library import Native
 from refact_edge.runtime.backends.native.program import Program, build_program
@@ -55,17 +55,11 @@ def _logits(
     return np.concatenate(rows)
 
 
-# Weights by block, as int4 has them, and by row, as int8 does: there no head is the embedding.
-WEIGHTS = [(name, False) for name in DECODERS] + [
-    (name, True) for name, decoder in DECODERS.items() if not decoder.tied
-]
-
-
 def _ids(decoder: Decoder, count: int = TOKENS) -> np.ndarray:
     return np.random.default_rng(1).integers(0, decoder.vocabulary, count)
 
 
-@pytest.mark.parametrize(("name", "by_row"), WEIGHTS)
+@pytest.mark.parametrize(("name", "by_row"), FORMS)
 def test_logits_are_those_of_double_precision(
     name: str, by_row: bool, library: Native, cpu: str, tmp_path: Path
 ) -> None:
@@ -79,7 +73,7 @@ def test_logits_are_those_of_double_precision(
     assert off.max() <= 0.02 * np.abs(right).max()
 
 
-@pytest.mark.parametrize(("name", "by_row"), WEIGHTS)
+@pytest.mark.parametrize(("name", "by_row"), FORMS)
 def test_every_way_to_cut_a_text_gives_the_same_bits(
     name: str, by_row: bool, library: Native, cpu: str, tmp_path: Path
 ) -> None:
@@ -92,7 +86,7 @@ def test_every_way_to_cut_a_text_gives_the_same_bits(
             assert np.array_equal(parts, whole), (sizes, threads)
 
 
-@pytest.mark.parametrize(("name", "by_row"), WEIGHTS)
+@pytest.mark.parametrize(("name", "by_row"), FORMS)
 def test_every_kind_of_x86_gives_the_same_bits(
     name: str, by_row: bool, library: Native, tmp_path: Path
 ) -> None:
