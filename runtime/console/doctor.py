@@ -44,7 +44,7 @@ def examine(bundle: Path | None) -> list[Finding]:
         _wheels(),
         Finding("openvino, optional", _version("openvino")),
         Finding("cpu", cpu_summary()),
-        _int4(machine),
+        _kernels(machine),
     ]
     try:
         onnxruntime = import_onnxruntime()
@@ -91,10 +91,10 @@ def _wheels() -> Finding:
     return Finding("onnxruntime wheels", ", ".join(wheels) or "none", problem)
 
 
-def _int4(machine: Machine) -> Finding:
-    """Say which engine computes int4 on this CPU, and why."""
+def _kernels(machine: Machine) -> Finding:
+    """Say which engine computes int4 and int8 on this CPU, and why."""
     problem = machine.native_problem if machine.native_fails else ""
-    return Finding("int4 on this cpu", cpu_engine_in_words(machine), problem, bearable=True)
+    return Finding("int4 and int8", cpu_engine_in_words(machine), problem, bearable=True)
 
 
 def _absent(error: MissingExtraError, machine: Machine) -> Finding:

@@ -114,7 +114,7 @@ def test_kernels_that_win_are_taken_and_doctor_says_why(arm: ArmMachine) -> None
     assert _engine() == "native"
     line = f"neon kernels: 2 times as fast as onnxruntime, timed on {_today()}"
     assert cpu_engine_in_words(this_machine()) == f"native kernels (neon): {line}"
-    (state,) = [one.state for one in examine(None) if one.subject == "int4 on this cpu"]
+    (state,) = [one.state for one in examine(None) if one.subject == "int4 and int8"]
     assert state == cpu_engine_in_words(this_machine())
 
 
