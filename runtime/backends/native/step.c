@@ -9,9 +9,14 @@
 #include "state.h"
 #include "tokenwise.h"
 
-/* Rows that a thread takes at once. With 64 a lane of a panel reads 4 rows in a row, which at a width of 2048
-   is a page; with 32 single tokens took a fifth longer, with 128 as long. */
-enum { ROWS_AT_ONCE = 64, PRODUCTS_AT_ONCE = 4, FEW_TOKENS = 16, ROWS_BY_COLUMN = 2048 };
+enum {
+  /* Rows that a thread takes at once. With 64 a lane of a panel reads 4 rows in a row, which at a width of 2048
+     is a page; with 32 single tokens took a fifth longer, with 128 as long. */
+  ROWS_AT_ONCE = 64,
+  PRODUCTS_AT_ONCE = 4,
+  FEW_TOKENS = 16,       /* who get as many rows of a matrix by row as these, see rows_at_once */
+  ROWS_BY_COLUMN = 2048, /* the most that strip.h takes side by side */
+};
 
 /* A step under way. */
 typedef struct {
