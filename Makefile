@@ -50,11 +50,10 @@ $(DEMO)/refact_edge.json: $(LIGHT) $(wildcard demo/checkpoint/* export/*.py expo
 demo: $(DEMO)/refact_edge.json ## Export the demo checkpoint and print one completion and one chat answer
 	@$(BIN)/python -m demo.show
 
-# Two files of tests at a time, as many of them wait for processes; more would take the memory of small machines.
 test: $(READY) $(DEMO)/refact_edge.json ## Run the tests, but those that take long
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests $(ARGS)
+	$(BIN)/python -m pytest tests $(ARGS)
 
-test-slow: $(READY) $(DEMO)/refact_edge.json ## Run the tests that take long (5 minutes)
+test-slow: $(READY) $(DEMO)/refact_edge.json ## Run the tests that take long (6 minutes)
 	REFACT_EDGE_SLOW=1 $(BIN)/python -m pytest -m slow tests $(ARGS)
 
 test-real: $(READY) ## Test on real weights: SmolLM2-135M-Instruct, fetched, or MODEL=FOLDER (network, 2 GB of disk, 15 minutes)

@@ -82,6 +82,7 @@ def test_the_manifest_tells_what_was_calibrated_on_and_which_tensors_lost_most(
     assert errors == sorted(errors, reverse=True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_texts")
 def test_the_same_export_gives_the_same_bytes(demo_checkpoint: Path, tmp_path: Path) -> None:
     sources, data = default_sources()[:6], default_data()[:4]

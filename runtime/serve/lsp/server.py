@@ -19,6 +19,7 @@ from pygls.lsp.server import LanguageServer
 from .... import __version__
 from ...errors import OptionError, printable
 from ...model import Model
+from ..process.ending import run_until_told
 from ..process.messages import Pipe
 from ..service.service import Service
 from ..service.settings import Settings
@@ -137,7 +138,7 @@ class EdgeServer(LanguageServer):
             await converse(pipe, self.protocol, stop)
 
         try:
-            asyncio.run(talk())
+            run_until_told(talk())
         except BrokenPipeError:
             logger.error("the editor reads no answers any more")
         except (KeyboardInterrupt, SystemExit):  # which is how it is meant to end
@@ -154,4 +155,4 @@ class EdgeServer(LanguageServer):
         """
         self._stop_event = stop = threading.Event()
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
-            asyncio.run(converse_with_first(listener, self.protocol, stop))
+            run_until_told(converse_with_first(listener, self.protocol, stop))

@@ -160,6 +160,7 @@ def test_programs_of_any_order_stay_in_their_memory_and_read_what_was_written(
     assert min(map(int, counts)) >= 20  # of every kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cpu", ["avx2", "portable"])  # what valgrind knows
 def test_products_are_clean_under_valgrind(built: KernelsBuilt, cpu: str) -> None:
     if not shutil.which("valgrind"):

@@ -72,6 +72,7 @@ def test_logits_are_onnxruntimes_but_for_rounded_last_digits(
     assert (mine.argmax(1) == alone.argmax(1)).mean() > 0.95
 
 
+@pytest.mark.slow
 def test_the_report_through_the_native_kernels_is_not_worse(
     demo_checkpoint: Path, bundle: Bundle, library: Native, monkeypatch: pytest.MonkeyPatch
 ) -> None:
