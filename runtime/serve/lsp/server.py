@@ -19,7 +19,7 @@ from pygls.lsp.server import LanguageServer
 from .... import __version__
 from ...errors import OptionError, printable
 from ...model import Model
-from ..process.ending import run_until_told
+from ..process.ending import run_until_sigterm
 from ..process.messages import Pipe
 from ..service.service import Service
 from ..service.settings import Settings
@@ -138,7 +138,7 @@ class EdgeServer(LanguageServer):
             await converse(pipe, self.protocol, stop)
 
         try:
-            run_until_told(talk())
+            run_until_sigterm(talk())
         except BrokenPipeError:
             logger.error("the editor reads no answers any more")
         except (KeyboardInterrupt, SystemExit):  # which is how it is meant to end
@@ -155,4 +155,4 @@ class EdgeServer(LanguageServer):
         """
         self._stop_event = stop = threading.Event()
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
-            run_until_told(converse_with_first(listener, self.protocol, stop))
+            run_until_sigterm(converse_with_first(listener, self.protocol, stop))

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any
 
 
-def run_until_told(conversation: Coroutine[Any, Any, None]) -> None:
+def run_until_sigterm(conversation: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine to its end; SIGTERM cancels it, as Ctrl-C does.
 
     The loop gets to know of the signal between two of its own steps. An exception that a handler

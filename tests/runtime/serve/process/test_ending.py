@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from refact_edge.runtime.serve.process.ending import run_until_told
+from refact_edge.runtime.serve.process.ending import run_until_sigterm
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 
@@ -30,7 +30,7 @@ def test_sigterm_cancels_it_and_the_handler_of_before_is_back() -> None:
 
     before = signal.signal(signal.SIGTERM, of_this_test)
     try:
-        run_until_told(talk())
+        run_until_sigterm(talk())
         assert signal.getsignal(signal.SIGTERM) is of_this_test
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -42,13 +42,13 @@ def test_what_it_raises_is_raised_and_other_threads_may_run_it() -> None:
         raise ValueError("no message")
 
     with pytest.raises(ValueError, match="no message"):
-        run_until_told(fail())
+        run_until_sigterm(fail())
     done: list[bool] = []
 
     async def talk() -> None:
         done.append(True)
 
-    thread = threading.Thread(target=lambda: run_until_told(talk()))
+    thread = threading.Thread(target=lambda: run_until_sigterm(talk()))
     thread.start()
     thread.join()
     assert done == [True]
