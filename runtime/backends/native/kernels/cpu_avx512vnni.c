@@ -35,11 +35,6 @@ INLINE Sums begin(int32_t sum) {
   return (Sums){v, v, v, v};
 }
 
-/* _mm512_dpbusd_epi32, in words that leave GCC 12 no room to copy each sum to memory and back. */
-INLINE void dot(__m512i *sum, __m512i codes, __m512i values) {
-  __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(codes), "v"(values));
-}
-
 INLINE void add_four(Sums *s, const uint8_t *codes, const int8_t *values) {
   int32_t four;
   memcpy(&four, values, 4);

@@ -1,5 +1,5 @@
-/* Few tokens, when memory is what is waited for; for 512-bit vectors with VNNI. cpu_avx512vnni.c includes this when it
-   has said what `dot` is.
+/* Few tokens, when memory is what is waited for; for 512-bit vectors with VNNI. cpu_avx512vnni.c includes this
+   behind its Sums.
 
    Intel's cores get the rows of a panel `step` apart: each lane's rows are read from front to end, panel after panel,
    and fetched ahead. AMD's do not fetch so many ahead: they get rows that lie together, and are asked for the next panel

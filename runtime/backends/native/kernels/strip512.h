@@ -26,11 +26,6 @@ INLINE void lay_columns(const int8_t *from, ptrdiff_t stride, const int flip, ui
   for (int i = 0; i < 4; i++) _mm512_store_si512(to + i * apart, v[i]);
 }
 
-/* _mm512_dpbusd_epi32, in words that leave GCC 12 no room to copy each sum to memory and back. */
-INLINE void add_step(__m512i *sum, __m512i codes, __m512i values) {
-  __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(codes), "v"(values));
-}
-
 /* 16 columns of a strip, as they are read, times `count` rows of activations. */
 INLINE void times_slab(const int count, const int8_t *from, ptrdiff_t stride, ptrdiff_t ahead,
                        const Rounded *x, ptrdiff_t at, int32_t (*sums)[4 * LANES]) {
@@ -49,7 +44,7 @@ INLINE void times_slab(const int count, const int8_t *from, ptrdiff_t stride, pt
       int32_t four;
       memcpy(&four, values + t * BLOCK + k, 4);
       const __m512i v = _mm512_set1_epi32(four);
-      for (int p = 0; p < 4; p++) add_step(&s[t][p], codes[p], v);
+      for (int p = 0; p < 4; p++) dot(&s[t][p], codes[p], v);
     }
   }
 #pragma GCC unroll 4

@@ -32,6 +32,11 @@ INLINE void save_codes(void *to, Floats whole) {
 
 enum { VECTORS = BLOCK / 4 };
 
+/* _mm512_dpbusd_epi32, in words that leave GCC 12 no room to copy each sum to memory and back. */
+INLINE void dot(__m512i *sum, __m512i codes, __m512i values) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(codes), "v"(values));
+}
+
 /* 16 bytes of each of 16 rows, as 4 vectors with 4 bytes of each row in the order of rows. */
 INLINE void across_rows(const uint8_t *first, ptrdiff_t apart, __m512i *out) {
   __m512i v[4];
