@@ -2,9 +2,10 @@
 
 With onnxruntime, on the CPUs measured, int8 prefills in 0.3 to 0.65 of int4's time, and int4
 decodes in half of int8's (`python -m bench.hybrid`, `make bench-peers`, random weights of the 1.6B
-shape); with the native kernels int8 prefills no faster than int4. Their graphs have the same inputs, so either goes on from the rows that the other left. Whether int8 or int4 evaluated
-a token depends on how the text arrived (typed or pasted), so greedy output can differ. The same
-holds where OpenVINO prefills for another engine, as the two round activations differently.
+shape); with the native kernels int8 prefills no faster than int4. Their graphs have the same
+inputs, so either goes on from the rows that the other left. Whether int8 or int4 evaluated a token
+depends on how the text arrived (typed or pasted), so greedy output can differ. The same holds where
+OpenVINO prefills for another engine, as the two round activations differently.
 """
 
 from __future__ import annotations
